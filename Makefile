@@ -1,0 +1,46 @@
+# What people and CI run. Everything that is fetched is pinned, verified and cached in
+# $TOKENTRAIL_CACHE (default ~/.cache/tokentrail), outside the checkout.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+CACHE := $(or $(TOKENTRAIL_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tokentrail)
+DENY_VERSION := 0.20.2
+DENY := $(CACHE)/tools/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
+BIN := target/demo/tokentrail
+
+.PHONY: help demo up test check bench advisories engine build-demo
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+engine: ## fetch the pinned ClickHouse engine (once)
+	@services/store/engine/fetch.sh >/dev/null
+
+build-demo: engine
+	@cargo build --locked --profile demo -p tokentrail
+
+demo: build-demo ## play a recorded story through the whole pipeline and show what it finds
+	@TOKENTRAIL_ENGINE="$$(services/store/engine/fetch.sh)" $(BIN) demo --samples schemas/samples/pair
+
+up: build-demo ## start Tokentrail here to stay (data in ./tokentrail-data, Ctrl-C stops it)
+	@TOKENTRAIL_ENGINE="$$(services/store/engine/fetch.sh)" $(BIN) up
+
+test: engine ## every test, real servers included
+	@cargo test --locked --workspace --no-fail-fast
+
+check: $(DENY) ## formatting, lints, documentation, dependencies
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
+	$(DENY) --locked check --hide-inclusion-graph licenses bans sources
+	@echo "advisories not checked (make advisories checks them where their database can be reached)"
+
+advisories: $(DENY) ## known vulnerabilities of dependencies (needs the advisory database)
+	$(DENY) --locked check advisories
+
+$(DENY):
+	@echo "installing cargo-deny $(DENY_VERSION) into the cache (once, some minutes) ..." >&2
+	@cargo install cargo-deny --version $(DENY_VERSION) --locked --quiet --root $(CACHE)/tools/cargo-deny-$(DENY_VERSION)
+
+bench: engine ## ratios against a baseline of the same run
+	@cargo build --locked --release -p tokentrail
+	@TOKENTRAIL_ENGINE="$$(services/store/engine/fetch.sh)" cargo run --locked --release -p tokentrail --example bench

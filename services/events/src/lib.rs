@@ -1,0 +1,10 @@
+//! The words of the field: receipt, event, person, position. Pure: no I/O, no clock, no randomness.
+//!
+//! A [`receipt::Receipt`] is what arrived; [`normalise::normalise`] turns it into [`event::Event`]s.
+//! Nothing here knows of files, sockets or databases.
+
+pub mod event;
+pub mod ids;
+pub mod normalise;
+pub mod person;
+pub mod receipt;

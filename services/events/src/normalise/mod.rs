@@ -1,0 +1,98 @@
+//! A pure function per source: a receipt becomes events, or is ignored or dead with a reason. One fate per receipt.
+
+mod backstage;
+mod canonical;
+mod catalogue;
+mod json;
+mod keycloak;
+mod scope;
+
+pub use canonical::{canonical_fields, conflicts};
+pub use catalogue::{Entry, catalogue};
+
+use crate::{
+    event::Event,
+    person::DeploymentKey,
+    receipt::{HEADER_VERSION, Input, Payload, Receipt, names},
+};
+use scope::Scope;
+use serde::Serialize;
+
+/// Raised whenever a normaliser yields anything else for the same receipt; newer rows replace older ones.
+pub const NORMALISER_VERSION: u32 = 1;
+
+/// What normalising needs beside the receipt.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Makes person keys and marks.
+    pub key: DeploymentKey,
+}
+
+/// Why a receipt yields no event although it was understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Ignored {
+    /// The first of two lines of one call; the terminal one counts.
+    Initiated,
+    /// An access line that only dates a decision.
+    DatesDecision,
+    /// A record of the collector about itself.
+    Bookkeeping,
+    /// A heartbeat.
+    Heartbeat,
+    /// State that was read; the correlator uses it, it is no event.
+    State,
+    /// A log or access line that says nothing about access.
+    PlainLine,
+}
+names!(Ignored: Initiated = "initiated", DatesDecision = "dates_decision", Bookkeeping = "bookkeeping", Heartbeat = "heartbeat", State = "state", PlainLine = "plain_line");
+
+/// Why a receipt could not be understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Dead {
+    /// The body was no JSON; length and mark are kept.
+    NotJson,
+    /// JSON, but of no class that we know.
+    UnknownShape,
+    /// A field that every event of this class has is missing or of another type.
+    MissingField,
+    /// The header cannot be read.
+    BadHeader,
+}
+names!(Dead: NotJson = "not_json", UnknownShape = "unknown_shape", MissingField = "missing_field", BadHeader = "bad_header");
+
+/// The one fate of a receipt, as normalising sees it (`duplicate` is decided by the store, over all receipts).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Normalised {
+    /// At least one event.
+    Events(Vec<Event>),
+    /// Understood, and no event.
+    Ignored(Ignored),
+    /// Not understood.
+    Dead(Dead),
+}
+
+/// Turns a receipt into its events. Total and deterministic: any bytes get exactly one fate.
+pub fn normalise(receipt: &Receipt, context: &Context) -> Normalised {
+    let scope = Scope::new(receipt, context);
+    if receipt.header.v != HEADER_VERSION {
+        return Normalised::Dead(Dead::BadHeader);
+    }
+    if receipt.header.input == Input::Heartbeat {
+        return Normalised::Ignored(Ignored::Heartbeat);
+    }
+    match receipt.header.payload {
+        Payload::KeycloakWebhook | Payload::KeycloakEvent | Payload::KeycloakAdminEvent => {
+            keycloak::normalise(scope, &receipt.body)
+        }
+        Payload::BackstageLine => backstage::normalise(scope, &receipt.body),
+        Payload::BackstageCatalogSnapshot => Normalised::Ignored(Ignored::State),
+        Payload::StreamOpening | Payload::InputClosed | Payload::LineCounts => {
+            Normalised::Ignored(Ignored::Bookkeeping)
+        }
+        Payload::Unknown => Normalised::Dead(Dead::UnknownShape),
+        Payload::Unparsable => Normalised::Dead(Dead::NotJson),
+    }
+}

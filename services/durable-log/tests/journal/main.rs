@@ -1,0 +1,12 @@
+//! Tests of the embedded journal, one binary: the contract, every fault twice, crashes, flipped bits, full disks, kills.
+
+mod basics;
+mod contract;
+mod crashes;
+mod faults;
+mod flips;
+mod kill;
+mod ledger;
+mod sim;
+mod space;
+mod tails;

@@ -1,0 +1,23 @@
+-- Rights on a real ClickHouse server (>= 26.3), run once by an administrator; replace the passwords. The embedded engine
+-- makes the same users by itself. `tokentrail` stands for the database name.
+CREATE USER IF NOT EXISTS tokentrail IDENTIFIED WITH sha256_password BY 'replace me';
+GRANT ALL ON tokentrail.* TO tokentrail;
+GRANT TABLE ENGINE ON * TO tokentrail;
+
+-- Dashboards and auditors: the views and nothing else. Run this part again after an upgrade that adds views.
+CREATE ROLE IF NOT EXISTS tokentrail_read;
+GRANT SELECT ON tokentrail.events TO tokentrail_read;
+GRANT SELECT ON tokentrail.events_in TO tokentrail_read;
+GRANT SELECT ON tokentrail.event_inputs TO tokentrail_read;
+GRANT SELECT ON tokentrail.event_inputs_in TO tokentrail_read;
+GRANT SELECT ON tokentrail.receipts TO tokentrail_read;
+GRANT SELECT ON tokentrail.contested_receipts TO tokentrail_read;
+GRANT SELECT ON tokentrail.fates TO tokentrail_read;
+GRANT SELECT ON tokentrail.dead_letters TO tokentrail_read;
+GRANT SELECT ON tokentrail.streams TO tokentrail_read;
+GRANT SELECT ON tokentrail.watermarks TO tokentrail_read;
+GRANT SELECT ON tokentrail.coverage TO tokentrail_read;
+GRANT SELECT ON tokentrail.gaps TO tokentrail_read;
+
+CREATE USER IF NOT EXISTS tokentrail_reader IDENTIFIED WITH sha256_password BY 'replace me' SETTINGS readonly = 2, max_execution_time = 60;
+GRANT tokentrail_read TO tokentrail_reader;

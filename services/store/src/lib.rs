@@ -1,0 +1,114 @@
+//! The only crate that speaks ClickHouse: migrations, rows, inserts, queries and the embedded engine.
+//!
+//! The life of a block: the pipeline fills a [`Block`] with receipts and what they became, [`Store::insert`] writes
+//! events, bodies and, last, the receipts; after its `Ok` the log position may be committed. Writing a block again, or in
+//! another order, changes nothing that a reader sees: rows have deterministic keys and every read goes through views that
+//! see one row per key. Nothing here reads a body, decides a fate or knows where ClickHouse runs.
+
+pub mod engine;
+mod error;
+mod insert;
+mod lock;
+mod migrate;
+mod query;
+mod rows;
+mod settings;
+
+pub use error::StoreError;
+pub use insert::{Block, CoverageMinute, Fate, Gap, StoredReceipt, Watermark};
+pub use migrate::{AppliedMigration, latest_version};
+pub use query::{
+    EventPage, FateCounts, Page, PersonQuery, RangeCount, SourceStatus, StoredBody, StoredEvent, StoredHeader,
+    StreamStatus, Term, TraceQuery,
+};
+
+use clickhouse::Client;
+use std::fmt;
+
+/// The database of an installation that names no other.
+pub const DEFAULT_DATABASE: &str = "tokentrail";
+
+/// Every view that readers may read, as `schemas/clickhouse` makes them.
+pub const VIEWS: &[&str] = &[
+    "contested_receipts",
+    "coverage",
+    "dead_letters",
+    "event_inputs",
+    "event_inputs_in",
+    "events",
+    "events_in",
+    "fates",
+    "gaps",
+    "receipts",
+    "streams",
+    "watermarks",
+];
+
+/// Longest database name.
+const DATABASE_NAME_BYTES: usize = 64;
+
+/// How to reach a ClickHouse.
+#[derive(Clone)]
+pub struct ConnectOptions {
+    /// `http://` or `https://` (TLS with the built-in public roots) and `host:port`.
+    pub url: String,
+    /// Lowercase letters, digits and underscores; made by [`Store::migrate`] if missing.
+    pub database: String,
+    /// User.
+    pub user: String,
+    /// Password.
+    pub password: String,
+}
+
+impl fmt::Debug for ConnectOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectOptions")
+            .field("url", &self.url)
+            .field("database", &self.database)
+            .field("user", &self.user)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A ClickHouse database. A cheap handle: clones share connections.
+#[derive(Clone)]
+pub struct Store {
+    client: Client,
+    database: String,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("database", &self.database).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Makes a handle; nothing is sent yet. Refuses a database name that would need quoting.
+    pub fn connect(options: ConnectOptions) -> Result<Self, StoreError> {
+        let name = &options.database;
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        if name.is_empty()
+            || name.len() > DATABASE_NAME_BYTES
+            || name.as_bytes()[0].is_ascii_digit()
+            || !name.bytes().all(plain)
+        {
+            return Err(StoreError::incompatible(
+                "a database name is made of lowercase letters, digits and underscores",
+            ));
+        }
+        let client = Client::default().with_url(options.url).with_user(options.user).with_password(options.password);
+        Ok(Self { client: settings::pin(client, settings::ALWAYS), database: options.database })
+    }
+
+    /// Asks for an answer, within a short bound.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        let question = self.client.query("SELECT 1").fetch_one::<u8>();
+        error::within(settings::PING_WAIT, question).await.map(drop)
+    }
+
+    /// The client for statements on this database's tables.
+    fn on_database(&self) -> Client {
+        self.client.clone().with_database(&self.database)
+    }
+}

@@ -1,0 +1,192 @@
+//! Migrations: the numbered files of `schemas/clickhouse`, forward only, each applied once under a lock.
+//!
+//! Every applied file is recorded with its SHA-256. A database that holds a file this program does not know, or another
+//! text under a known number, is refused: this program would misread it. Statements are idempotent, so a crash between
+//! a statement and its record only repeats it.
+
+use crate::{Store, StoreError, error::within, lock::Lock, lock::now_ms, settings, settings::MIGRATION_WAIT};
+use clickhouse::Row;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// One numbered file.
+struct Migration {
+    version: u32,
+    name: &'static str,
+    sql: &'static str,
+}
+
+macro_rules! migrations {
+    ($($version:literal $name:literal),+ $(,)?) => {
+        &[$(Migration {
+            version: $version,
+            name: $name,
+            sql: include_str!(concat!("../../../schemas/clickhouse/", $name, ".sql")),
+        }),+]
+    };
+}
+
+const MIGRATIONS: &[Migration] = migrations![
+    1 "0001_receipts",
+    2 "0002_events",
+    3 "0003_coverage",
+    4 "0004_event_views",
+    5 "0005_receipt_views",
+];
+
+const RECORDS: &str = "CREATE TABLE IF NOT EXISTS {database}.schema_migrations {on_cluster}
+(version UInt32, name String, checksum String, applied_at DateTime64(3, 'UTC'))
+ENGINE = {replicated}ReplacingMergeTree ORDER BY (version, checksum)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1";
+
+/// A migration as the database records it.
+#[derive(Clone, Debug, PartialEq, Eq, Row, Serialize, Deserialize)]
+pub struct AppliedMigration {
+    /// Number of the file.
+    pub version: u32,
+    /// Name of the file.
+    pub name: String,
+    /// SHA-256 of its text, hex.
+    pub checksum: String,
+    /// When it was applied, UTC milliseconds.
+    pub applied_at: i64,
+}
+
+/// The newest schema that this program knows.
+pub fn latest_version() -> u32 {
+    MIGRATIONS.last().map_or(0, |migration| migration.version)
+}
+
+impl Store {
+    /// Brings the database to this program's schema. Safe to call from several programs at once.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        self.migrate_with(String::new()).await
+    }
+
+    /// The same on every server of a ClickHouse cluster, with replicated tables.
+    pub async fn migrate_on_cluster(&self, cluster: &str) -> Result<(), StoreError> {
+        if cluster.is_empty() || !cluster.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') {
+            return Err(StoreError::incompatible("a cluster name is made of letters, digits, - and _"));
+        }
+        self.migrate_with(format!("ON CLUSTER '{cluster}'")).await
+    }
+
+    /// What was applied, in order.
+    pub async fn applied_migrations(&self) -> Result<Vec<AppliedMigration>, StoreError> {
+        let sql = "SELECT ?fields FROM schema_migrations FINAL ORDER BY version, checksum";
+        within(settings::QUERY_WAIT, self.on_database().query(sql).fetch_all()).await
+    }
+
+    async fn migrate_with(&self, cluster: String) -> Result<(), StoreError> {
+        self.statement("CREATE DATABASE IF NOT EXISTS {database} {on_cluster}", &cluster).await?;
+        self.statement(RECORDS, &cluster).await?;
+        if pending(&self.applied_migrations().await?)?.is_empty() {
+            return Ok(());
+        }
+        let lock = Lock::take(self, &cluster).await?;
+        let done = self.apply(&lock, &cluster).await;
+        let released = lock.release().await;
+        done.and(released)
+    }
+
+    async fn apply(&self, lock: &Lock, cluster: &str) -> Result<(), StoreError> {
+        // Read again: whoever held the lock before may have done it.
+        for migration in pending(&self.applied_migrations().await?)? {
+            for sql in statements(migration.sql) {
+                lock.renew().await?;
+                self.statement(sql, cluster).await?;
+            }
+            self.record(migration).await?;
+            tracing::info!(version = migration.version, name = migration.name, "The schema moved forward.");
+        }
+        Ok(())
+    }
+
+    async fn record(&self, migration: &Migration) -> Result<(), StoreError> {
+        let client = settings::pin(self.on_database(), settings::INSERT);
+        let work = async {
+            let mut insert = client.insert::<AppliedMigration>("schema_migrations").await?;
+            insert
+                .write(&AppliedMigration {
+                    version: migration.version,
+                    name: migration.name.into(),
+                    checksum: checksum(migration.sql),
+                    applied_at: now_ms(),
+                })
+                .await?;
+            insert.end().await
+        };
+        within(MIGRATION_WAIT, work).await
+    }
+
+    async fn statement(&self, sql: &str, cluster: &str) -> Result<(), StoreError> {
+        let replicated = if cluster.is_empty() { "" } else { "Replicated" };
+        let sql = sql
+            .replace("{database}", &self.database)
+            .replace("{on_cluster}", cluster)
+            .replace("{replicated}", replicated);
+        // As it stands: parameters of views look like parameters of the statement, which they are not.
+        within(MIGRATION_WAIT, self.client.query_raw(&sql).execute()).await
+    }
+}
+
+fn checksum(sql: &str) -> String {
+    hex::encode(Sha256::digest(sql.as_bytes()))
+}
+
+/// What is left to do, if what was done is ours.
+fn pending(applied: &[AppliedMigration]) -> Result<Vec<&'static Migration>, StoreError> {
+    for record in applied {
+        let Some(known) = MIGRATIONS.iter().find(|known| known.version == record.version) else {
+            return Err(StoreError::incompatible(format!(
+                "the database has schema {}, this program knows up to {}: run a newer program",
+                record.version,
+                latest_version()
+            )));
+        };
+        if checksum(known.sql) != record.checksum {
+            return Err(StoreError::incompatible(format!(
+                "migration {} was applied with another text than this program's",
+                known.name
+            )));
+        }
+    }
+    let done = |migration: &&Migration| applied.iter().any(|record| record.version == migration.version);
+    Ok(MIGRATIONS.iter().filter(|migration| !done(migration)).collect())
+}
+
+/// A file's statements: each ends with a semicolon at the end of a line.
+fn statements(sql: &str) -> impl Iterator<Item = &str> {
+    sql.split(";\n").map(str::trim).filter(|text| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(version: u32, sql: &str) -> AppliedMigration {
+        AppliedMigration { version, name: String::new(), checksum: checksum(sql), applied_at: 0 }
+    }
+
+    #[test]
+    fn a_changed_or_newer_schema_is_refused() {
+        assert_eq!(pending(&[]).unwrap().len(), MIGRATIONS.len());
+        assert_eq!(pending(&[record(1, MIGRATIONS[0].sql)]).unwrap().len(), MIGRATIONS.len() - 1);
+        let changed = pending(&[record(1, "SELECT 1")]).err().unwrap().to_string();
+        assert!(changed.contains("another text"), "{changed}");
+        let newer = pending(&[record(latest_version() + 1, "")]).err().unwrap().to_string();
+        assert!(newer.contains("newer program"), "{newer}");
+    }
+
+    #[test]
+    fn files_are_numbered_without_holes_and_split_into_whole_statements() {
+        for (index, migration) in MIGRATIONS.iter().enumerate() {
+            assert_eq!(migration.version as usize, index + 1);
+            assert!(migration.name.starts_with(&format!("{:04}_", migration.version)));
+            for sql in statements(migration.sql) {
+                let code: String = sql.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
+                assert!(code.starts_with("CREATE "), "{}: {sql}", migration.name);
+            }
+        }
+    }
+}

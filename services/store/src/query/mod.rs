@@ -1,0 +1,34 @@
+//! Reading: typed answers, server-side parameters only, always through what sees one row per key.
+
+mod bodies;
+mod counts;
+mod event;
+mod receipt;
+mod trace;
+
+pub use counts::{FateCounts, RangeCount, SourceStatus, StreamStatus};
+pub use event::StoredEvent;
+pub use receipt::{Page, StoredBody, StoredHeader};
+pub use trace::{EventPage, PersonQuery, Term, TraceQuery};
+
+use crate::{Store, StoreError, error::within, settings};
+use clickhouse::{RowOwned, RowRead, query::Query};
+
+/// Most rows that one call returns, whatever the caller asks for.
+const ROWS_MAX: u32 = 50_000;
+
+impl Store {
+    /// A read on this database with the pinned settings.
+    fn ask(&self, sql: &str) -> Query {
+        settings::pin(self.on_database(), settings::READ).query(sql)
+    }
+}
+
+async fn rows<R: RowOwned + RowRead>(query: Query) -> Result<Vec<R>, StoreError> {
+    within(settings::QUERY_WAIT, query.fetch_all::<R>()).await
+}
+
+/// A name that the store holds and this program does not know: the store is newer, or damaged.
+fn unknown(column: &str) -> StoreError {
+    StoreError::incompatible(format!("a stored {column} is not known to this program"))
+}

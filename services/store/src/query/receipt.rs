@@ -1,0 +1,229 @@
+//! Receipts by position: the header as it was journaled, the body for evidence and replay, the dead letters.
+
+use super::{ROWS_MAX, rows, unknown};
+use crate::{Store, StoreError, rows::commitment_head};
+use clickhouse::Row;
+use events::{
+    ids::{Position, StreamId},
+    receipt::{LinePlace, ReceiptHeader},
+};
+use serde::Deserialize;
+use uuid::Uuid;
+
+/// A page of a list in order of position.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// Only what comes after this position.
+    pub after: Option<Position>,
+    /// Most rows to return.
+    pub limit: u32,
+}
+
+/// A receipt without its body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredHeader {
+    /// Identity.
+    pub position: Position,
+    /// The header; its `to_bytes` are the journaled bytes.
+    pub header: ReceiptHeader,
+    /// HMAC-SHA-256(salt, body).
+    pub commitment: [u8; 32],
+    /// The chain, where it is kept.
+    pub chain: Option<[u8; 32]>,
+    /// Key id of the body's encryption; 0 = none.
+    pub enc: u32,
+    /// `event`, `ignored` or `dead`.
+    pub fate: String,
+    /// Why it is ignored or dead.
+    pub reason: String,
+    /// The event of ordinal 0; none unless the fate is `event`.
+    pub event_id: Option<Uuid>,
+}
+
+/// A body with what proves it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoredBody {
+    /// Redacted body.
+    pub body: Vec<u8>,
+    /// Salt of the commitment.
+    pub salt: [u8; 16],
+    /// Key id of the body's encryption; 0 = none.
+    pub enc: u32,
+}
+
+impl std::fmt::Debug for StoredBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoredBody").field("bytes", &self.body.len()).finish_non_exhaustive()
+    }
+}
+
+#[derive(Row, Deserialize)]
+struct ReceiptRead {
+    stream: [u8; 16],
+    seq: u64,
+    commitment: [u8; 32],
+    chain: [u8; 32],
+    enc: u32,
+    header_version: u8,
+    tenant: String,
+    source_id: String,
+    source_kind: String,
+    input: String,
+    payload: String,
+    received_at: i64,
+    native_id: String,
+    delivery_id: String,
+    delivery_keyed: u8,
+    delivery_index: u32,
+    line: u8,
+    line_instance: String,
+    line_number: u32,
+    line_time_ns: Option<i64>,
+    line_basis: String,
+    line_mark: String,
+    line_backlog: u8,
+    fate: String,
+    reason: String,
+    #[serde(with = "clickhouse::serde::uuid")]
+    event_id: Uuid,
+}
+
+impl TryFrom<ReceiptRead> for StoredHeader {
+    type Error = StoreError;
+
+    fn try_from(row: ReceiptRead) -> Result<Self, StoreError> {
+        let line = match row.line {
+            0 => None,
+            _ => Some(LinePlace {
+                instance: row.line_instance,
+                number: row.line_number,
+                time_ns: row.line_time_ns,
+                basis: row.line_basis.parse().map_err(|()| unknown("time basis"))?,
+                mark: row.line_mark,
+                backlog: row.line_backlog != 0,
+            }),
+        };
+        let header = ReceiptHeader {
+            v: row.header_version,
+            tenant: row.tenant,
+            source_id: row.source_id,
+            source_kind: row.source_kind.parse().map_err(|()| unknown("source kind"))?,
+            input: row.input.parse().map_err(|()| unknown("input"))?,
+            payload: row.payload.parse().map_err(|()| unknown("payload"))?,
+            received_at: row.received_at,
+            native_id: row.native_id,
+            delivery_id: row.delivery_id,
+            delivery_keyed: row.delivery_keyed != 0,
+            delivery_index: row.delivery_index,
+            line,
+        };
+        Ok(Self {
+            position: Position { stream: StreamId(row.stream), seq: row.seq },
+            header,
+            commitment: row.commitment,
+            chain: (row.chain != [0; 32]).then_some(row.chain),
+            enc: row.enc,
+            event_id: (row.fate == "event").then_some(row.event_id),
+            fate: row.fate,
+            reason: row.reason,
+        })
+    }
+}
+
+/// Bytes that ClickHouse keeps as a String.
+pub(super) struct Blob(pub(super) Vec<u8>);
+
+impl<'de> Deserialize<'de> for Blob {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+        impl serde::de::Visitor<'_> for Bytes {
+            type Value = Blob;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("bytes")
+            }
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Blob, E> {
+                Ok(Blob(bytes.to_vec()))
+            }
+            fn visit_byte_buf<E>(self, bytes: Vec<u8>) -> Result<Blob, E> {
+                Ok(Blob(bytes))
+            }
+        }
+        deserializer.deserialize_byte_buf(Bytes)
+    }
+}
+
+#[derive(Row, Deserialize)]
+struct BodyRead {
+    body: Blob,
+    salt: [u8; 16],
+    enc: u32,
+}
+
+impl Store {
+    /// All receipts at a position: none, one, or, where history was written twice, several.
+    pub async fn receipts_at(&self, tenant: &str, position: Position) -> Result<Vec<StoredHeader>, StoreError> {
+        let sql = "SELECT ?fields FROM receipts WHERE tenant = {tenant:String} AND stream = unhex({stream:String}) \
+            AND seq = {seq:UInt64} ORDER BY commitment";
+        let asked = self
+            .ask(sql)
+            .param("tenant", tenant)
+            .param("stream", position.stream.to_string())
+            .param("seq", position.seq);
+        headers(rows(asked).await?)
+    }
+
+    /// The receipts of a stream from `first` on, in order of seq: leaves and chain, without bodies.
+    pub async fn receipts_from(
+        &self,
+        tenant: &str,
+        first: Position,
+        limit: u32,
+    ) -> Result<Vec<StoredHeader>, StoreError> {
+        let sql = "SELECT ?fields FROM receipts WHERE tenant = {tenant:String} AND stream = unhex({stream:String}) \
+            AND seq >= {seq:UInt64} ORDER BY seq, commitment LIMIT {limit:UInt32}";
+        let asked = self
+            .ask(sql)
+            .param("tenant", tenant)
+            .param("stream", first.stream.to_string())
+            .param("seq", first.seq)
+            .param("limit", limit.min(ROWS_MAX));
+        headers(rows(asked).await?)
+    }
+
+    /// Receipts that could not be understood, in order of position.
+    pub async fn dead_letters(&self, tenant: &str, page: &Page) -> Result<Vec<StoredHeader>, StoreError> {
+        let (stream, seq, first) = match page.after {
+            Some(after) => (after.stream.to_string(), after.seq, 0),
+            None => (StreamId([0; 16]).to_string(), 0, 1),
+        };
+        let sql = "SELECT ?fields FROM receipts WHERE tenant = {tenant:String} AND fate = 'dead' \
+            AND ({first:UInt8} = 1 OR (stream, seq) > (toFixedString(unhex({stream:String}), 16), {seq:UInt64})) \
+            ORDER BY stream, seq, commitment LIMIT {limit:UInt32}";
+        let asked = self
+            .ask(sql)
+            .param("tenant", tenant)
+            .param("first", first)
+            .param("stream", stream)
+            .param("seq", seq)
+            .param("limit", page.limit.min(ROWS_MAX));
+        headers(rows(asked).await?)
+    }
+
+    /// The body of a receipt, unless it was erased or its time is over.
+    pub async fn body(&self, tenant: &str, receipt: &StoredHeader) -> Result<Option<StoredBody>, StoreError> {
+        let sql = "SELECT ?fields FROM raw_bodies FINAL WHERE tenant = {tenant:String} AND stream = unhex({stream:String}) \
+            AND seq = {seq:UInt64} AND commitment_head = {head:UInt64}";
+        let asked = self
+            .ask(sql)
+            .param("tenant", tenant)
+            .param("stream", receipt.position.stream.to_string())
+            .param("seq", receipt.position.seq)
+            .param("head", commitment_head(&receipt.commitment));
+        let found = rows::<BodyRead>(asked).await?.pop();
+        Ok(found.map(|row| StoredBody { body: row.body.0, salt: row.salt, enc: row.enc }))
+    }
+}
+
+fn headers(found: Vec<ReceiptRead>) -> Result<Vec<StoredHeader>, StoreError> {
+    found.into_iter().map(StoredHeader::try_from).collect()
+}

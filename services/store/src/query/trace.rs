@@ -1,0 +1,155 @@
+//! Events by what people know of them: an id, a session, a token, a person, a name, a receipt; and by time.
+
+use super::{ROWS_MAX, StoredEvent, event::EventRead, rows};
+use crate::{Store, StoreError};
+use clickhouse::query::Query;
+use events::{ids::Position, person::PersonKey};
+use uuid::Uuid;
+
+/// What to trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Term {
+    /// One event.
+    Event(Uuid),
+    /// A Keycloak user session, or the code that belongs to it.
+    Session(String),
+    /// An access or refresh token's id.
+    Token(String),
+    /// A person key, as the person or as the actor.
+    Person(PersonKey),
+    /// A Keycloak user id, username, e-mail or entity reference as written then. Not indexed: reads the tenant's events.
+    Name(String),
+    /// One receipt.
+    Receipt(Position),
+    /// Text of unknown meaning: any of session, token, native id or name.
+    Any(String),
+}
+
+/// A trace.
+#[derive(Clone, Debug)]
+pub struct TraceQuery {
+    /// Tenant.
+    pub tenant: String,
+    /// What to look for.
+    pub term: Term,
+    /// Most events to return.
+    pub limit: u32,
+}
+
+/// A time span of some persons, or of everybody.
+#[derive(Clone, Debug)]
+pub struct PersonQuery {
+    /// Tenant.
+    pub tenant: String,
+    /// All keys of the persons, as person or as actor.
+    pub persons: Vec<PersonKey>,
+    /// From this time on, UTC milliseconds.
+    pub from: i64,
+    /// Before this time.
+    pub to: i64,
+    /// Most events to return.
+    pub limit: u32,
+}
+
+/// Events in order of (time, id), and whether there are more.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EventPage {
+    /// The first ones.
+    pub events: Vec<StoredEvent>,
+    /// True if the limit cut the rest off.
+    pub more: bool,
+}
+
+const IN_SESSION: &str = "session_id = {text:String} OR code_id = {text:String}";
+const IN_TOKEN: &str =
+    "token_id = {text:String} OR refresh_token_id = {text:String} OR new_refresh_token_id = {text:String}";
+const IN_NAMES: &str = "person_id = {text:String} OR person_name = {text:String} OR person_email = {text:String} \
+    OR actor_id = {text:String} OR actor_name = {text:String}";
+const IN_PERSONS: &str = "person IN (arrayMap(k -> toFixedString(unhex(k), 16), {keys:Array(String)})) \
+    OR actor IN (arrayMap(k -> toFixedString(unhex(k), 16), {keys:Array(String)}))";
+/// By event row, and by receipt: a duplicate's row may be merged into the first one's.
+const IN_RECEIPT: &str = "(stream = unhex({text:String}) AND seq = {seq:UInt64}) OR event_id IN (SELECT event_id FROM receipts \
+    WHERE tenant = {tenant:String} AND stream = unhex({text:String}) AND seq = {seq:UInt64} AND fate = 'event')";
+
+/// First the ids whose rows match in any input, by index; then those events, merged from all their inputs.
+fn sql(matching: &str, within: &str) -> String {
+    format!(
+        "SELECT ?fields FROM events WHERE tenant = {{tenant:String}} AND event_id IN \
+         (SELECT event_id FROM event_rows WHERE tenant = {{tenant:String}} AND ({matching})) {within} \
+         ORDER BY time, event_id LIMIT {{limit:UInt32}}"
+    )
+}
+
+impl Store {
+    /// All events of a term, in order of time.
+    pub async fn trace(&self, query: &TraceQuery) -> Result<EventPage, StoreError> {
+        let any = format!("{IN_SESSION} OR {IN_TOKEN} OR {IN_NAMES} OR native_id = {{text:String}}");
+        let ask = |matching: &str, text: &str| self.ask(&sql(matching, "")).param("text", text);
+        let asked = match &query.term {
+            Term::Event(id) => ask("event_id = toUUID({text:String})", &id.to_string()),
+            Term::Session(id) => ask(IN_SESSION, id),
+            Term::Token(id) => ask(IN_TOKEN, id),
+            Term::Name(name) => ask(IN_NAMES, name),
+            Term::Any(text) => ask(&any, text),
+            Term::Person(key) => self.ask(&sql(IN_PERSONS, "")).param("keys", vec![&key.0]),
+            Term::Receipt(position) => ask(IN_RECEIPT, &position.stream.to_string()).param("seq", position.seq),
+        };
+        page(asked.param("tenant", &query.tenant), query.limit).await
+    }
+
+    /// The timeline of some persons.
+    pub async fn person_events(&self, query: &PersonQuery) -> Result<EventPage, StoreError> {
+        let keys: Vec<&str> = query.persons.iter().map(|key| key.0.as_str()).collect();
+        let span = "AND time >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND time < fromUnixTimestamp64Milli({to:Int64}, 'UTC')";
+        let asked = self
+            .ask(&sql(IN_PERSONS, span))
+            .param("keys", keys)
+            .param("from", query.from)
+            .param("to", query.to)
+            .param("tenant", &query.tenant);
+        page(asked, query.limit).await
+    }
+
+    /// Everybody's events with from <= time < to, after `after` in order of (time, id): the iterator of a replay.
+    ///
+    /// Each call reads its whole span; walk a long time in days, jumping over empty ones with [`Store::next_time`].
+    /// The `persons` of the query are not used.
+    pub async fn events_between(
+        &self,
+        query: &PersonQuery,
+        after: Option<(i64, Uuid)>,
+    ) -> Result<EventPage, StoreError> {
+        let (time, id) = after.unwrap_or((i64::MIN, Uuid::nil()));
+        let sql = "SELECT ?fields FROM events_in(from = {from:Int64}, to = {to:Int64}) WHERE tenant = {tenant:String} \
+            AND (toUnixTimestamp64Milli(time), event_id) > ({after:Int64}, toUUID({id:String})) \
+            ORDER BY time, event_id LIMIT {limit:UInt32}";
+        let asked = self
+            .ask(sql)
+            .param("from", query.from)
+            .param("to", query.to)
+            .param("after", time)
+            .param("id", id.to_string())
+            .param("tenant", &query.tenant);
+        page(asked, query.limit).await
+    }
+
+    /// The time of the first event at or after `from`, UTC milliseconds.
+    pub async fn next_time(&self, tenant: &str, from: i64) -> Result<Option<i64>, StoreError> {
+        let sql = "SELECT toUnixTimestamp64Milli(min(time)) FROM event_rows WHERE tenant = {tenant:String} \
+            AND is_deleted = 0 AND time >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') HAVING count() > 0";
+        let asked = self.ask(sql).param("tenant", tenant).param("from", from);
+        Ok(rows::<i64>(asked).await?.pop())
+    }
+}
+
+/// Asks for one more than wanted, to know whether there is more.
+async fn page(asked: Query, limit: u32) -> Result<EventPage, StoreError> {
+    let limit = limit.min(ROWS_MAX);
+    let found = rows::<EventRead>(asked.param("limit", limit.saturating_add(1))).await?;
+    let more = found.len() > limit as usize;
+    let mut events = Vec::with_capacity(found.len());
+    for row in found.into_iter().take(limit as usize) {
+        events.push(row.try_into()?);
+    }
+    Ok(EventPage { events, more })
+}

@@ -1,0 +1,321 @@
+//! Rows as ClickHouse takes them: borrowed from the words of `events`, in the order and types of `schemas/clickhouse`.
+
+use clickhouse::Row;
+use events::{event::Event, normalise::NORMALISER_VERSION, person::PersonKey};
+use serde::{Serialize, Serializer};
+use uuid::Uuid;
+
+use crate::insert::{Fate, StoredReceipt};
+
+/// Times are kept within what DateTime64 can hold (1900 to 2299); no source of ours is older or newer.
+const TIME_MIN: i64 = -2_208_988_800_000;
+const TIME_MAX: i64 = 10_413_791_999_999;
+const RECEIVED_BITS: u32 = 48;
+const RECEIVED_MAX: u64 = (1 << RECEIVED_BITS) - 1;
+
+/// Bytes that ClickHouse keeps as a String.
+pub(crate) struct Blob<'a>(pub(crate) &'a [u8]);
+
+impl Serialize for Blob<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0)
+    }
+}
+
+#[derive(Row, Serialize)]
+pub(crate) struct ReceiptRow<'a> {
+    tenant: &'a str,
+    stream: [u8; 16],
+    seq: u64,
+    commitment: [u8; 32],
+    chain: [u8; 32],
+    enc: u32,
+    header_version: u8,
+    source_id: &'a str,
+    source_kind: &'a str,
+    input: &'a str,
+    payload: &'a str,
+    received_at: i64,
+    native_id: &'a str,
+    delivery_id: &'a str,
+    delivery_keyed: u8,
+    delivery_index: u32,
+    line: u8,
+    line_instance: &'a str,
+    line_number: u32,
+    line_time_ns: Option<i64>,
+    line_basis: &'a str,
+    line_mark: &'a str,
+    line_backlog: u8,
+    fate: &'a str,
+    reason: &'a str,
+    #[serde(with = "clickhouse::serde::uuid")]
+    event_id: Uuid,
+    normaliser: u32,
+}
+
+impl<'a> ReceiptRow<'a> {
+    pub(crate) fn new(stored: &'a StoredReceipt) -> Self {
+        let header = &stored.receipt.header;
+        let line = header.line.as_ref();
+        let (fate, reason, event_id) = match stored.fate {
+            Fate::Event { event_id } => ("event", "", event_id),
+            Fate::Ignored(reason) => ("ignored", reason.as_str(), Uuid::nil()),
+            Fate::Dead(reason) => ("dead", reason.as_str(), Uuid::nil()),
+        };
+        Self {
+            tenant: &header.tenant,
+            stream: stored.receipt.position.stream.0,
+            seq: stored.receipt.position.seq,
+            commitment: stored.commitment,
+            chain: stored.chain.unwrap_or_default(),
+            enc: stored.enc,
+            header_version: header.v,
+            source_id: &header.source_id,
+            source_kind: header.source_kind.as_str(),
+            input: header.input.as_str(),
+            payload: header.payload.as_str(),
+            received_at: header.received_at,
+            native_id: &header.native_id,
+            delivery_id: &header.delivery_id,
+            delivery_keyed: u8::from(header.delivery_keyed),
+            delivery_index: header.delivery_index,
+            line: u8::from(line.is_some()),
+            line_instance: line.map_or("", |line| &line.instance),
+            line_number: line.map_or(0, |line| line.number),
+            line_time_ns: line.and_then(|line| line.time_ns),
+            line_basis: line.map_or("", |line| line.basis.as_str()),
+            line_mark: line.map_or("", |line| &line.mark),
+            line_backlog: u8::from(line.is_some_and(|line| line.backlog)),
+            fate,
+            reason,
+            event_id,
+            normaliser: NORMALISER_VERSION,
+        }
+    }
+}
+
+#[derive(Row, Serialize)]
+pub(crate) struct BodyRow<'a> {
+    tenant: &'a str,
+    stream: [u8; 16],
+    seq: u64,
+    commitment_head: u64,
+    received_at: i64,
+    salt: [u8; 16],
+    enc: u32,
+    body: Blob<'a>,
+}
+
+impl<'a> BodyRow<'a> {
+    pub(crate) fn new(stored: &'a StoredReceipt) -> Self {
+        Self {
+            tenant: &stored.receipt.header.tenant,
+            stream: stored.receipt.position.stream.0,
+            seq: stored.receipt.position.seq,
+            commitment_head: commitment_head(&stored.commitment),
+            received_at: stored.receipt.header.received_at,
+            salt: stored.salt,
+            enc: stored.enc,
+            body: Blob(&stored.receipt.body),
+        }
+    }
+}
+
+/// The first 8 bytes of a commitment.
+pub(crate) fn commitment_head(commitment: &[u8; 32]) -> u64 {
+    commitment[..8].iter().fold(0, |head, byte| head << 8 | u64::from(*byte))
+}
+
+#[derive(Row, Serialize)]
+pub(crate) struct EventRow<'a> {
+    tenant: &'a str,
+    source_id: &'a str,
+    time: i64,
+    #[serde(with = "clickhouse::serde::uuid")]
+    event_id: Uuid,
+    input: &'a str,
+    version: u64,
+    is_deleted: u8,
+    source_kind: &'a str,
+    kind: &'a str,
+    native_type: &'a str,
+    native_id: &'a str,
+    data_class: &'a str,
+    earlier_ms: i64,
+    later_ms: i64,
+    time_basis: &'a str,
+    outcome: &'a str,
+    realm: &'a str,
+    realm_id: &'a str,
+    person: [u8; 16],
+    person_id: &'a str,
+    person_name: &'a str,
+    person_email: &'a str,
+    same: u8,
+    actor: [u8; 16],
+    actor_kind: &'a str,
+    actor_id: &'a str,
+    actor_name: &'a str,
+    client: &'a str,
+    session_id: &'a str,
+    code_id: &'a str,
+    token_id: &'a str,
+    refresh_token_id: &'a str,
+    new_refresh_token_id: &'a str,
+    ip: &'a str,
+    user_agent: &'a str,
+    right_kind: &'a str,
+    right_id: &'a str,
+    right_name: &'a str,
+    right_change: &'a str,
+    holder_kind: &'a str,
+    holder_id: &'a str,
+    resource_kind: &'a str,
+    resource: &'a str,
+    permission: &'a str,
+    action: &'a str,
+    owner_refs: Vec<&'a str>,
+    error: &'a str,
+    details: Vec<(&'a str, &'a str)>,
+    personal: Vec<(&'a str, &'a str)>,
+    stream: [u8; 16],
+    seq: u64,
+    ordinal: u32,
+}
+
+/// A person key that is not 32 hex digits.
+pub(crate) struct BadPersonKey;
+
+/// Person keys as bytes; zeros = none.
+pub(crate) fn key_bytes(key: Option<&PersonKey>) -> Result<[u8; 16], BadPersonKey> {
+    let mut bytes = [0; 16];
+    if let Some(key) = key {
+        hex::decode_to_slice(&key.0, &mut bytes).map_err(|_| BadPersonKey)?;
+    }
+    Ok(bytes)
+}
+
+/// `bit` and nothing where the column repeats another one, else 0 and the column itself.
+fn repeated<'a>(bit: u8, value: &'a str, other: &str) -> (u8, &'a str) {
+    if !value.is_empty() && value == other { (bit, "") } else { (0, value) }
+}
+
+impl<'a> EventRow<'a> {
+    pub(crate) fn new(event: &'a Event) -> Result<Self, BadPersonKey> {
+        let time = event.time.clamp(TIME_MIN, TIME_MAX);
+        let (code_bit, code_id) = repeated(1, &event.code_id, &event.session_id);
+        let (id_bit, actor_id) = repeated(4, &event.actor_id, &event.person_id);
+        let (name_bit, actor_name) = repeated(8, &event.actor_name, &event.person_name);
+        let person = key_bytes(event.person.as_ref())?;
+        let actor = key_bytes(event.actor.as_ref())?;
+        let actor_bit = if event.actor.is_some() && actor == person { 2 } else { 0 };
+        Ok(Self {
+            tenant: &event.tenant,
+            source_id: &event.source_id,
+            time,
+            event_id: event.event_id,
+            input: event.input.as_str(),
+            version: version(event.normaliser, event.received_at),
+            is_deleted: 0,
+            source_kind: event.source_kind.as_str(),
+            kind: &event.kind,
+            native_type: &event.native_type,
+            native_id: &event.native_id,
+            data_class: event.data_class.as_str(),
+            earlier_ms: time.saturating_sub(event.time_min.clamp(TIME_MIN, TIME_MAX)),
+            later_ms: event.time_max.clamp(TIME_MIN, TIME_MAX).saturating_sub(time),
+            time_basis: event.time_basis.as_str(),
+            outcome: event.outcome.as_str(),
+            realm: &event.realm,
+            realm_id: &event.realm_id,
+            person,
+            person_id: &event.person_id,
+            person_name: &event.person_name,
+            person_email: &event.person_email,
+            same: code_bit | actor_bit | id_bit | name_bit,
+            actor: if actor_bit == 0 { actor } else { [0; 16] },
+            actor_kind: &event.actor_kind,
+            actor_id,
+            actor_name,
+            client: &event.client,
+            session_id: &event.session_id,
+            code_id,
+            token_id: &event.token_id,
+            refresh_token_id: &event.refresh_token_id,
+            new_refresh_token_id: &event.new_refresh_token_id,
+            ip: &event.ip,
+            user_agent: &event.user_agent,
+            right_kind: &event.right_kind,
+            right_id: &event.right_id,
+            right_name: &event.right_name,
+            right_change: event.right_change.as_str(),
+            holder_kind: &event.holder_kind,
+            holder_id: &event.holder_id,
+            resource_kind: &event.resource_kind,
+            resource: &event.resource,
+            permission: &event.permission,
+            action: &event.action,
+            owner_refs: event.owner_refs.iter().map(String::as_str).collect(),
+            error: &event.error,
+            details: pairs(&event.details),
+            personal: pairs(&event.personal),
+            stream: event.receipt.stream.0,
+            seq: event.receipt.seq,
+            ordinal: event.ordinal,
+        })
+    }
+}
+
+fn pairs(map: &std::collections::BTreeMap<String, String>) -> Vec<(&str, &str)> {
+    map.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
+}
+
+/// The newest normaliser wins, then the earliest receipt: the order of inserts has no say.
+fn version(normaliser: u32, received_at: i64) -> u64 {
+    let received = u64::try_from(received_at).unwrap_or(0).min(RECEIVED_MAX);
+    let normaliser = u64::from(normaliser).min(u64::MAX >> RECEIVED_BITS);
+    normaliser << RECEIVED_BITS | (RECEIVED_MAX - received)
+}
+
+/// The month of a partition, as `toYYYYMM` counts it.
+pub(crate) fn month(time_ms: i64) -> i64 {
+    let days = time_ms.clamp(TIME_MIN, TIME_MAX).div_euclid(86_400_000);
+    // Days to civil date, proleptic Gregorian (Howard Hinnant, "chrono-compatible low-level date algorithms").
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * day_of_year + 2) / 153;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    year * 100 + month
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn months_are_those_of_the_calendar() {
+        for (time, expected) in [
+            (0, 197_001),
+            (951_782_399_999, 200_002),
+            (951_782_400_000, 200_002),
+            (951_868_800_000, 200_003),
+            (1_795_467_054_537, 202_611),
+            (1_798_761_599_999, 202_612),
+            (1_798_761_600_000, 202_701),
+        ] {
+            assert_eq!(month(time), expected, "{time}");
+        }
+    }
+
+    #[test]
+    fn a_newer_normaliser_wins_over_an_earlier_receipt() {
+        assert!(version(2, 2_000) > version(1, 1_000));
+        assert!(version(1, 1_000) > version(1, 2_000));
+        assert!(version(u32::MAX, -5) >= version(u32::MAX, 0));
+    }
+}

@@ -1,0 +1,44 @@
+//! Settings pinned on every statement, because defaults differ between servers and releases; and the bounds of waiting.
+
+use clickhouse::Client;
+use std::time::Duration;
+
+pub(crate) const PING_WAIT: Duration = Duration::from_secs(5);
+/// One chunk of rows on its way.
+pub(crate) const SEND_WAIT: Duration = Duration::from_secs(30);
+/// The acknowledgement of one insert.
+pub(crate) const INSERT_WAIT: Duration = Duration::from_secs(120);
+/// One statement of a migration.
+pub(crate) const MIGRATION_WAIT: Duration = Duration::from_secs(300);
+/// One query; the server stops a little earlier by itself.
+pub(crate) const QUERY_WAIT: Duration = Duration::from_secs(70);
+
+/// For every statement.
+pub(crate) const ALWAYS: &[(&str, &str)] = &[("wait_end_of_query", "1")];
+
+/// Nothing may be dropped or put off by the server: idempotence is in the rows.
+pub(crate) const INSERT: &[(&str, &str)] = &[
+    ("async_insert", "0"),
+    ("insert_deduplicate", "0"),
+    ("insert_null_as_default", "0"),
+    ("input_format_defaults_for_omitted_fields", "0"),
+    ("max_insert_block_size", "1048449"),
+    ("min_insert_block_size_rows", "1048449"),
+    ("min_insert_block_size_bytes", "268435456"),
+    ("max_insert_threads", "1"),
+    ("distributed_foreground_insert", "1"),
+];
+
+/// Rows are read as they are, joined and converted in one way.
+pub(crate) const READ: &[(&str, &str)] = &[
+    ("max_execution_time", "60"),
+    ("timeout_overflow_mode", "throw"),
+    ("result_overflow_mode", "throw"),
+    ("join_use_nulls", "0"),
+    ("transform_null_in", "0"),
+    ("session_timezone", "UTC"),
+];
+
+pub(crate) fn pin(client: Client, settings: &[(&str, &str)]) -> Client {
+    settings.iter().fold(client, |client, (name, value)| client.with_setting(*name, *value))
+}

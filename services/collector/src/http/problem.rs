@@ -1,0 +1,74 @@
+//! Answers that are not 2xx: RFC 9457 problem details that say what is wrong and what to do, never what was sent.
+
+use crate::metrics::Reason;
+use axum::{
+    body::Body,
+    http::{HeaderValue, Response, StatusCode, header},
+};
+
+/// Seconds after which a sender should try again.
+const RETRY_SECONDS: u32 = 5;
+
+/// A refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Problem {
+    pub(super) reason: Reason,
+    status: StatusCode,
+    title: &'static str,
+    detail: &'static str,
+}
+
+macro_rules! problems {
+    ($($name:ident: $reason:ident $status:ident $title:literal $detail:literal;)+) => {
+        $(pub(super) const $name: Problem = Problem {
+            reason: Reason::$reason, status: StatusCode::$status, title: $title, detail: $detail,
+        };)+
+    };
+}
+
+problems! {
+    REFUSED: Unauthorized UNAUTHORIZED "not authorized"
+        "The source is not known or the request does not prove that it comes from it. Check the source id in the path and the secret or token in the config of both sides.";
+    NOT_FOUND: NotFound NOT_FOUND "no such path"
+        "Post to /v1/keycloak/{source}, /v1/backstage/{source}, /v1/snapshot/backstage-catalog/{source} or /v1/close/{source}.";
+    METHOD: Method METHOD_NOT_ALLOWED "method not allowed" "Only POST is taken here.";
+    TOO_LARGE: TooLarge PAYLOAD_TOO_LARGE "body too large"
+        "Send smaller batches; the limits, before and after inflating, are in the documentation of the source.";
+    TOO_MANY_LINES: TooLarge PAYLOAD_TOO_LARGE "too many lines" "Send fewer lines in one request.";
+    MEDIA_TYPE: MediaType UNSUPPORTED_MEDIA_TYPE "media type not supported"
+        "Send JSON, NDJSON or plain text lines (a Loki shipper must send JSON, not protobuf).";
+    CODING: MediaType UNSUPPORTED_MEDIA_TYPE "content encoding not supported" "Send identity, gzip or zstd.";
+    BROKEN_CODING: Encoding BAD_REQUEST "broken content encoding" "The body is not of the content encoding that it names, or its transfer was cut.";
+    TIMEOUT: Timeout REQUEST_TIMEOUT "body too slow" "The body did not arrive in time; send it again.";
+    BUSY: Busy TOO_MANY_REQUESTS "too many requests at once" "Send again after the time in Retry-After, with fewer requests at once.";
+    FULL: Full SERVICE_UNAVAILABLE "no room in the journal" "Nothing was kept. Send again after the time in Retry-After.";
+    STOPPED: Stopped SERVICE_UNAVAILABLE "the journal has stopped" "Nothing can be kept until the collector is restarted. Send again later.";
+    UNPROCESSABLE: Unprocessable UNPROCESSABLE_ENTITY "not a closing record"
+        "Send {\"input\": one of webhook, pull, lines, snapshot, import, \"watermark\": UTC milliseconds}.";
+}
+
+impl Problem {
+    /// The answer.
+    pub fn response(self) -> Response<Body> {
+        let body = serde_json::json!({
+            "type": "about:blank", "title": self.title, "status": self.status.as_u16(), "detail": self.detail,
+        });
+        let mut response = Response::new(Body::from(body.to_string()));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        match self.status {
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            StatusCode::METHOD_NOT_ALLOWED => {
+                headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
+            }
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_SECONDS));
+            }
+            _ => {}
+        }
+        response
+    }
+}

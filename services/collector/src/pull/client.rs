@@ -1,0 +1,270 @@
+//! Keycloak's HTTP side: client credentials, tokens, and bounded, paced requests to the Admin REST API of one realm.
+//!
+//! No answer's text ever gets into an error or a log line: only statuses and our own words.
+
+use super::{Feed, Limits, Realm, Source, state::State};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, header::DATE};
+use serde::Deserialize;
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::Mutex, time::Instant};
+
+/// Largest answer of the token endpoint and of `events/config`, in bytes.
+const SMALL_ANSWER_BYTES: usize = 256 * 1024;
+
+/// A token is no longer used when it has less than this to live.
+const TOKEN_RESERVE: Duration = Duration::from_secs(10);
+
+/// Time to connect.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// An HTTP client that trusts the system's and the source's own certificates.
+pub(super) fn http(source: &Source) -> Result<Client, reqwest::Error> {
+    // The first call of the process wins; any installed provider serves.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut builder = Client::builder().timeout(source.limits.timeout).connect_timeout(CONNECT);
+    // A redirect would carry credentials to wherever it points.
+    builder = builder.redirect(reqwest::redirect::Policy::none());
+    if let Some(pem) = &source.ca_pem {
+        for certificate in reqwest::Certificate::from_pem_bundle(pem)? {
+            builder = builder.add_root_certificate(certificate);
+        }
+    }
+    builder.build()
+}
+
+/// Spaces requests evenly; shared by all realms of a source.
+#[derive(Debug)]
+pub(super) struct Pace {
+    next: Mutex<Instant>,
+    gap: Duration,
+}
+
+impl Pace {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self { next: Mutex::new(Instant::now()), gap: Duration::from_secs(1) / limits.requests_per_second.max(1) }
+    }
+
+    async fn turn(&self) {
+        let mut next = self.next.lock().await;
+        let at = (*next).max(Instant::now());
+        *next = at + self.gap;
+        drop(next);
+        tokio::time::sleep_until(at).await;
+    }
+}
+
+/// A successful login of the service account, which Keycloak reports as `CLIENT_LOGIN`: the heartbeat of the realm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// Keycloak's time, UTC milliseconds (resolution one second); ours if it says none.
+    pub at: i64,
+    /// Id of the token (`details.token_id` of the event), by which the event is known again.
+    pub token_id: String,
+}
+
+/// An answer in time and size.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub body: Vec<u8>,
+    /// The `Date` header, UTC milliseconds.
+    pub date: Option<i64>,
+}
+
+/// What a page is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PageRequest {
+    pub feed: Feed,
+    /// Inclusive, UTC milliseconds.
+    pub from: Option<i64>,
+    pub first: usize,
+    pub max: usize,
+}
+
+/// Speaks to one realm.
+#[derive(Debug)]
+pub(super) struct RealmClient {
+    http: Client,
+    base: Url,
+    realm: Realm,
+    limits: Limits,
+    pace: Arc<Pace>,
+    token: Mutex<Option<Token>>,
+}
+
+#[derive(Clone, Debug)]
+struct Token {
+    value: Arc<str>,
+    until: Instant,
+}
+
+#[derive(Deserialize)]
+struct TokenAnswer {
+    access_token: String,
+    #[serde(default)]
+    expires_in: u64,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Claims {
+    jti: String,
+    iat: Option<i64>,
+}
+
+impl RealmClient {
+    pub(super) fn new(http: Client, base: Url, realm: Realm, shared: (Limits, Arc<Pace>)) -> Self {
+        Self { http, base, realm, limits: shared.0, pace: shared.1, token: Mutex::new(None) }
+    }
+
+    /// Reads a page of events.
+    pub(super) async fn page(&self, request: PageRequest) -> Result<Answer, State> {
+        let mut url = self.url(&["admin", "realms", &self.realm.name, request.feed.as_str()])?;
+        url.query_pairs_mut()
+            .append_pair("direction", "asc")
+            .append_pair("first", &request.first.to_string())
+            .append_pair("max", &request.max.to_string());
+        if let Some(from) = request.from {
+            url.query_pairs_mut().append_pair("dateFrom", &from.to_string());
+        }
+        self.get(url, self.limits.answer_bytes).await
+    }
+
+    /// Reads the realm's event configuration.
+    pub(super) async fn events_config(&self) -> Result<Answer, State> {
+        let url = self.url(&["admin", "realms", &self.realm.name, "events", "config"])?;
+        self.get(url, SMALL_ANSWER_BYTES).await
+    }
+
+    /// Logs in anew, whatever token is held.
+    pub(super) async fn heartbeat(&self, now: i64) -> Result<Heartbeat, State> {
+        let mut held = self.token.lock().await;
+        let (token, date) = self.login().await?;
+        let claims = claims(&token.value).ok_or(State::NotSupported)?;
+        *held = Some(token);
+        let at = date.or(claims.iat.map(|seconds| seconds.saturating_mul(1_000))).unwrap_or(now);
+        Ok(Heartbeat { at, token_id: claims.jti })
+    }
+
+    async fn get(&self, url: Url, most: usize) -> Result<Answer, State> {
+        let token = self.token().await?;
+        let answer = self.send(self.http.get(url.clone()).bearer_auth(&token.value)).await?;
+        if answer.status() != StatusCode::UNAUTHORIZED {
+            return read(answer, most).await;
+        }
+        // Revoked or expired before its time, for instance by a restart of Keycloak: one new login, no more.
+        self.drop_token(&token).await;
+        let token = self.token().await?;
+        read(self.send(self.http.get(url).bearer_auth(&token.value)).await?, most).await
+    }
+
+    async fn token(&self) -> Result<Token, State> {
+        let mut held = self.token.lock().await;
+        if let Some(token) = held.as_ref().filter(|token| token.until > Instant::now()) {
+            return Ok(token.clone());
+        }
+        let (token, _) = self.login().await?;
+        *held = Some(token.clone());
+        Ok(token)
+    }
+
+    async fn drop_token(&self, refused: &Token) {
+        let mut held = self.token.lock().await;
+        // Another request may have taken a new one meanwhile.
+        if held.as_ref().is_some_and(|token| token.value == refused.value) {
+            *held = None;
+        }
+    }
+
+    async fn login(&self) -> Result<(Token, Option<i64>), State> {
+        let realm = self.realm.login_realm.as_ref().unwrap_or(&self.realm.name);
+        let url = self.url(&["realms", realm, "protocol", "openid-connect", "token"])?;
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", &self.realm.client_id),
+            ("client_secret", self.realm.client_secret.reveal()),
+        ];
+        let answer = self.send(self.http.post(url).form(&form)).await?;
+        if matches!(answer.status(), StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            return Err(State::Unauthorized);
+        }
+        let answer = read(answer, SMALL_ANSWER_BYTES).await?;
+        let token: TokenAnswer = serde_json::from_slice(&answer.body).map_err(|_| State::NotSupported)?;
+        let lives = Duration::from_secs(token.expires_in).saturating_sub(TOKEN_RESERVE);
+        let until = Instant::now().checked_add(lives).unwrap_or_else(Instant::now);
+        Ok((Token { value: token.access_token.into(), until }, answer.date))
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response, State> {
+        self.pace.turn().await;
+        request.send().await.map_err(|error| unreachable(&error))
+    }
+
+    fn url(&self, segments: &[&str]) -> Result<Url, State> {
+        let mut url = self.base.clone();
+        url.path_segments_mut().map_err(|()| State::NotSupported)?.pop_if_empty().extend(segments);
+        Ok(url)
+    }
+}
+
+/// Reads an answer's body up to `most` bytes, and tells what its status means.
+async fn read(mut answer: Response, most: usize) -> Result<Answer, State> {
+    let status = answer.status();
+    match status {
+        StatusCode::OK => {}
+        StatusCode::UNAUTHORIZED => return Err(State::Unauthorized),
+        StatusCode::FORBIDDEN => return Err(State::Forbidden { role: "view-events" }),
+        StatusCode::NOT_FOUND => return Err(State::RealmMissing),
+        StatusCode::TOO_MANY_REQUESTS => return Err(State::Throttled),
+        status if status.is_server_error() => return Err(State::ServerError { status: status.as_u16() }),
+        _ => return Err(State::NotSupported),
+    }
+    let date = answer.headers().get(DATE).and_then(|value| value.to_str().ok()).and_then(date_ms);
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(|error| unreachable(&error))? {
+        if body.len() + chunk.len() > most {
+            return Err(State::AnswerTooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Answer { body, date })
+}
+
+fn date_ms(text: &str) -> Option<i64> {
+    jiff::fmt::rfc2822::parse(text).ok().map(|date| date.timestamp().as_millisecond())
+}
+
+fn claims(token: &str) -> Option<Claims> {
+    let payload = token.split('.').nth(1)?;
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
+}
+
+fn unreachable(error: &reqwest::Error) -> State {
+    let why = if error.is_timeout() {
+        "no answer in time"
+    } else if error.is_connect() {
+        "no connection"
+    } else {
+        "the connection ended early"
+    };
+    State::Unreachable { why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_of_http_are_read() {
+        assert_eq!(date_ms("Tue, 24 Nov 2026 00:00:01 GMT"), Some(1_795_478_401_000));
+        assert_eq!(date_ms("yesterday"), None);
+    }
+
+    #[test]
+    fn claims_of_a_token_are_read_and_rubbish_is_none() {
+        let token = format!("x.{}.y", URL_SAFE_NO_PAD.encode(br#"{"jti":"trrtcc:1","iat":5}"#));
+        let claims = claims(&token).unwrap();
+        assert_eq!((claims.jti.as_str(), claims.iat), ("trrtcc:1", Some(5)));
+        assert!(super::claims("no token").is_none());
+    }
+}

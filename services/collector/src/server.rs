@@ -1,0 +1,224 @@
+//! The accept loop: bounds connections in all and per address, ends those that keep it waiting, stops within a deadline.
+//!
+//! Takes a listener that is already bound (by the program or by systemd). Knows nothing of what the routes do.
+
+mod guard;
+pub mod tls;
+
+use crate::{config::Limits, metrics::Metrics};
+use axum::{Router, body::Body, extract::Request};
+use guard::{Active, Guard, Times};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto::Builder, graceful::GracefulShutdown},
+};
+use rustls::ServerConfig;
+use std::{
+    collections::HashMap,
+    future::Future,
+    io,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt;
+
+/// Largest head of a request, bytes.
+const HEAD_BYTES: usize = 16 * 1024;
+
+/// Streams of one HTTP/2 connection at once.
+const HTTP2_STREAMS: u32 = 64;
+
+/// Pause after an accept that failed for want of file descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Everything a server needs.
+pub struct Server {
+    /// Bound listener.
+    pub listener: TcpListener,
+    /// What answers.
+    pub routes: Router,
+    /// TLS, or plain HTTP.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// Bounds.
+    pub limits: Limits,
+    /// Counts connections; none for the admin listener.
+    pub metrics: Option<Arc<Metrics>>,
+}
+
+/// A listener from the standard library (socket activation), made ready for the runtime.
+pub fn adopt(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+impl Server {
+    /// Serves until `stop` is done, then lets requests under way end for at most `deadline`.
+    /// Returns whether all of them ended.
+    pub async fn serve(self, stop: impl Future<Output = ()> + Send, deadline: Duration) -> bool {
+        let mut builder = Builder::new(TokioExecutor::new());
+        let idle = Duration::from_secs(self.limits.keep_alive_seconds);
+        // The guard ends slow heads sooner; these are the backstop, and need the timer to work at all.
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(idle).max_buf_size(HEAD_BYTES).half_close(false);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(HTTP2_STREAMS)
+            .max_header_list_size(HEAD_BYTES as u32)
+            .keep_alive_interval(idle)
+            .keep_alive_timeout(Duration::from_secs(self.limits.header_seconds));
+        let shared = Arc::new(Shared {
+            builder,
+            routes: self.routes,
+            tls: self.tls.map(TlsAcceptor::from),
+            times: Times { head: Duration::from_secs(self.limits.header_seconds), idle },
+            handshake: Duration::from_secs(self.limits.handshake_seconds),
+            all: Arc::new(Semaphore::new(self.limits.connections)),
+            addresses: Addresses { most: self.limits.connections_per_ip, open: Mutex::default() },
+            metrics: self.metrics,
+        });
+        let graceful = GracefulShutdown::new();
+        tokio::pin!(stop);
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                () = &mut stop => break,
+            };
+            match accepted {
+                Ok((stream, peer)) => shared.clone().admit(stream, peer.ip(), graceful.watcher()),
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "Connections cannot be accepted for the moment.");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        drop(self.listener);
+        tokio::time::timeout(deadline, graceful.shutdown()).await.is_ok()
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+struct Shared {
+    builder: Builder<TokioExecutor>,
+    routes: Router,
+    tls: Option<TlsAcceptor>,
+    times: Times,
+    handshake: Duration,
+    all: Arc<Semaphore>,
+    addresses: Addresses,
+    metrics: Option<Arc<Metrics>>,
+}
+
+/// A place among the open connections, given back when dropped.
+struct Seat {
+    _permit: OwnedSemaphorePermit,
+    shared: Arc<Shared>,
+    ip: IpAddr,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.shared.addresses.leave(self.ip);
+        if let Some(metrics) = &self.shared.metrics {
+            metrics.connections.dec();
+        }
+    }
+}
+
+impl Shared {
+    /// Starts a connection, or closes it at once when there are too many.
+    fn admit(self: Arc<Self>, stream: TcpStream, ip: IpAddr, watcher: hyper_util::server::graceful::Watcher) {
+        let Some(seat) = self.seat(ip) else {
+            if let Some(metrics) = &self.metrics {
+                metrics.connections_refused.inc();
+            }
+            return;
+        };
+        // Small answers must not wait for the acknowledgement of earlier ones.
+        let _ = stream.set_nodelay(true);
+        tokio::spawn(async move {
+            let seat = seat;
+            match &self.tls {
+                None => self.connection(stream, watcher).await,
+                Some(acceptor) => {
+                    if let Ok(Ok(stream)) = tokio::time::timeout(self.handshake, acceptor.accept(stream)).await {
+                        self.connection(stream, watcher).await;
+                    }
+                }
+            }
+            drop(seat);
+        });
+    }
+
+    fn seat(self: &Arc<Self>, ip: IpAddr) -> Option<Seat> {
+        let permit = self.all.clone().try_acquire_owned().ok()?;
+        if !self.addresses.enter(ip) {
+            return None;
+        }
+        if let Some(metrics) = &self.metrics {
+            metrics.connections.inc();
+        }
+        Some(Seat { _permit: permit, shared: self.clone(), ip })
+    }
+
+    async fn connection<S>(&self, stream: S, watcher: hyper_util::server::graceful::Watcher)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let active = Active::default();
+        let io = TokioIo::new(Guard::new(stream, active.clone(), self.times));
+        let service = service_fn(move |request: Request<Incoming>| {
+            let working = active.begin();
+            let routes = self.routes.clone();
+            async move {
+                let answer = routes.oneshot(request.map(Body::new)).await;
+                drop(working);
+                answer
+            }
+        });
+        let connection = self.builder.serve_connection(io, service);
+        if let Err(error) = watcher.watch(connection).await {
+            tracing::debug!(%error, "A connection ended early.");
+        }
+    }
+}
+
+/// Open connections per address.
+struct Addresses {
+    most: usize,
+    open: Mutex<HashMap<IpAddr, usize>>,
+}
+
+impl Addresses {
+    fn enter(&self, ip: IpAddr) -> bool {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.entry(ip).or_default();
+        if *count >= self.most {
+            return false;
+        }
+        *count += 1;
+        true
+    }
+
+    fn leave(&self, ip: IpAddr) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&ip) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&ip);
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Time limits of a connection that is waiting for its client: first byte, head of a request, idle time.
+//!
+//! hyper's own head timer counts idle time too and does not run before the protocol is known, so both limits are kept
+//! here, below it. While a request is worked on nothing is limited here: bodies have a limit of their own.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep},
+};
+
+/// Requests of one connection that are being worked on.
+#[derive(Clone, Default)]
+pub(super) struct Active(Arc<AtomicUsize>);
+
+/// One request being worked on.
+pub(super) struct Working(Arc<AtomicUsize>);
+
+impl Active {
+    pub fn begin(&self) -> Working {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Working(self.0.clone())
+    }
+
+    fn any(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Time limits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    pub head: Duration,
+    pub idle: Duration,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    New,
+    Head,
+    Busy,
+    Idle,
+    /// HTTP/2 multiplexes: any byte counts as life, and streams are bounded by their number.
+    Http2,
+}
+
+/// A stream that ends when its client keeps it waiting.
+pub(super) struct Guard<S> {
+    stream: S,
+    active: Active,
+    times: Times,
+    phase: Phase,
+    deadline: Pin<Box<Sleep>>,
+}
+
+impl<S> Guard<S> {
+    pub fn new(stream: S, active: Active, times: Times) -> Self {
+        let deadline = Box::pin(tokio::time::sleep(times.head));
+        Self { stream, active, times, phase: Phase::New, deadline }
+    }
+
+    fn enter(&mut self, phase: Phase, time: Duration) {
+        self.phase = phase;
+        self.deadline.as_mut().reset(Instant::now() + time);
+    }
+
+    fn read(&mut self, bytes: &[u8]) {
+        let http2 = self.phase == Phase::Http2 || (self.phase == Phase::New && bytes.starts_with(b"PRI * HTTP/2"));
+        if http2 {
+            self.enter(Phase::Http2, self.times.idle);
+        } else if matches!(self.phase, Phase::New | Phase::Idle) {
+            self.enter(Phase::Head, self.times.head);
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let active = self.active.any();
+        if active && self.phase != Phase::Http2 {
+            self.phase = Phase::Busy;
+        } else if self.phase == Phase::Busy {
+            let idle = self.times.idle;
+            self.enter(Phase::Idle, idle);
+        }
+        let before = buf.filled().len();
+        if let Poll::Ready(done) = Pin::new(&mut self.stream).poll_read(cx, buf) {
+            self.read(&buf.filled()[before..]);
+            return Poll::Ready(done);
+        }
+        if !active && self.deadline.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        Poll::Pending
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

@@ -1,0 +1,369 @@
+//! Backstage output: whole standard output in any form that shippers post, down to the lines that are receipts.
+//!
+//! Receipts are audit lines, access lines with 401 or 403 or of the auth and authorize routes, and "Issuing token" lines;
+//! all others are counted by kind. Order per instance is kept. A broken audit line is a dead letter.
+
+use super::{
+    Piece, frame,
+    place::{Neighbours, Role},
+};
+use crate::redact::{Broken, Cursor, MAX_NODES, MAX_SNAPSHOT_NODES, Slot, Walk, backstage, detect};
+use events::{
+    person::DeploymentKey,
+    receipt::{LinePlace, Payload, TimeBasis},
+};
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+use std::{borrow::Cow, collections::HashMap};
+
+/// Envelopes inside envelopes that are opened.
+const FRAMES: u32 = 3;
+
+/// Longest instance label that is kept, bytes.
+const INSTANCE_BYTES: usize = 253;
+
+/// Unfinished partial lines (one per instance and stream) that are kept while a delivery is read.
+const PARTIALS: usize = 64;
+
+/// What the splitter must know beside the body.
+#[derive(Clone, Debug)]
+pub struct Reading<'a> {
+    /// Key of marks.
+    pub key: &'a DeploymentKey,
+    /// Zone of times that name none.
+    pub zone: &'a TimeZone,
+    /// Instance named by the sender for the whole delivery, or empty.
+    pub instance: &'a str,
+    /// Whether the sender reads a backlog.
+    pub backlog: bool,
+    /// Most bytes of one line.
+    pub line_bytes: usize,
+    /// Most lines.
+    pub lines: usize,
+}
+
+/// More lines than [`Reading::lines`].
+#[derive(Debug, thiserror::Error)]
+#[error("too many lines in one request")]
+pub struct TooManyLines;
+
+/// Splits a delivery; the last piece counts the lines that are no receipts, if there are any.
+pub fn split(text: &str, reading: &Reading<'_>) -> Result<Vec<Piece>, TooManyLines> {
+    let mut lines = Lines::new(reading);
+    let trimmed = text.trim_start();
+    if trimmed.starts_with('[') && lines.array(trimmed)? {
+        return Ok(lines.done());
+    }
+    if trimmed.starts_with('{') && (lines.loki(trimmed)? || lines.single(trimmed)?) {
+        return Ok(lines.done());
+    }
+    for line in text.lines() {
+        lines.take(line, &Around::default())?;
+    }
+    Ok(lines.done())
+}
+
+/// Splits a recording of the catalog: one state per line.
+pub fn split_snapshot(text: &str, key: &DeploymentKey) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        let mut walk = Walk::new(line, key, MAX_SNAPSHOT_NODES);
+        pieces.push(match walk.only(&backstage::SNAPSHOT) {
+            Ok(span) if line.contains("\"entities\"") => Piece::of(Payload::BackstageCatalogSnapshot, walk.body(span)),
+            Ok(span) => Piece::of(Payload::Unknown, walk.body(span)),
+            Err(reason) => Piece::unparsable(key, line.as_bytes(), reason),
+        });
+    }
+    pieces
+}
+
+/// What the frames around a line said.
+#[derive(Clone, Default)]
+struct Around {
+    time_ns: Option<i64>,
+    instance: String,
+    depth: u32,
+}
+
+#[derive(Default)]
+struct Counts {
+    json: u64,
+    text: u64,
+    dev_text: u64,
+    access: u64,
+}
+
+struct Lines<'a> {
+    reading: &'a Reading<'a>,
+    pieces: Vec<Piece>,
+    counts: Counts,
+    neighbours: Neighbours,
+    partials: HashMap<(String, String), String>,
+    number: u32,
+}
+
+#[derive(Deserialize)]
+struct Loki<'a> {
+    #[serde(borrow)]
+    streams: Vec<LokiStream<'a>>,
+}
+
+#[derive(Deserialize)]
+struct LokiStream<'a> {
+    #[serde(borrow, default)]
+    stream: HashMap<Cow<'a, str>, Cow<'a, str>>,
+    #[serde(borrow)]
+    values: Vec<Vec<&'a serde_json::value::RawValue>>,
+}
+
+impl<'a> Lines<'a> {
+    fn new(reading: &'a Reading<'a>) -> Self {
+        Self {
+            reading,
+            pieces: Vec::new(),
+            counts: Counts::default(),
+            neighbours: Neighbours::default(),
+            partials: HashMap::new(),
+            number: 0,
+        }
+    }
+
+    /// A JSON array of lines, envelopes or strings; false if it is none.
+    fn array(&mut self, text: &str) -> Result<bool, TooManyLines> {
+        let Ok(elements) = serde_json::from_str::<Vec<&serde_json::value::RawValue>>(text) else { return Ok(false) };
+        for element in elements {
+            match serde_json::from_str::<Cow<'_, str>>(element.get()) {
+                Ok(line) => self.take(&line, &Around::default())?,
+                Err(_) => self.take(element.get(), &Around::default())?,
+            }
+        }
+        Ok(true)
+    }
+
+    /// A Loki push request; false if it is none.
+    fn loki(&mut self, text: &str) -> Result<bool, TooManyLines> {
+        if !text.get(1..64).unwrap_or(text).contains("\"streams\"") {
+            return Ok(false);
+        }
+        let Ok(loki) = serde_json::from_str::<Loki<'_>>(text) else { return Ok(false) };
+        for stream in loki.streams {
+            let label = ["pod", "pod_name", "filename", "file", "host", "hostname", "instance"];
+            let instance = label.iter().find_map(|label| stream.stream.get(*label)).cloned().unwrap_or_default();
+            for value in &stream.values {
+                let [time, line, ..] = value.as_slice() else { continue };
+                let time_ns = time.get().trim_matches('"').parse().ok();
+                let around = Around { time_ns, instance: instance.clone().into_owned(), depth: 1 };
+                if let Ok(line) = serde_json::from_str::<Cow<'_, str>>(line.get()) {
+                    self.take(&line, &around)?;
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// One JSON object written over several lines; false if the text is anything else.
+    fn single(&mut self, text: &str) -> Result<bool, TooManyLines> {
+        let first_line = text.lines().next().unwrap_or_default();
+        let mut cursor = Cursor::new(first_line);
+        if cursor.skip().is_ok() || text.len() > self.reading.line_bytes {
+            return Ok(false);
+        }
+        let mut cursor = Cursor::new(text);
+        let whole = cursor.skip().is_ok() && text[cursor.at..].trim().is_empty();
+        if whole {
+            self.take(text.trim_end(), &Around::default())?;
+        }
+        Ok(whole)
+    }
+
+    /// Takes one line with its frames.
+    fn take(&mut self, line: &str, around: &Around) -> Result<(), TooManyLines> {
+        let line = line.trim_end_matches('\r');
+        if line.trim().is_empty() {
+            return Ok(());
+        }
+        if around.depth <= FRAMES
+            && let Some(frame) = frame::cri(line)
+        {
+            let inner = Around { time_ns: Some(frame.time_ns), instance: around.instance.clone(), depth: around.depth + 1 };
+            let (stream, partial) = (frame.stream.to_owned(), frame.partial);
+            return self.join(frame.line, inner, (stream, partial));
+        }
+        if line.len() <= self.reading.line_bytes && line.starts_with('{') {
+            let mut walk = Walk::new(line, self.reading.key, MAX_NODES);
+            let walked = walk.only(&backstage::LINE);
+            if walked.is_ok()
+                && around.depth <= FRAMES
+                && let Some(envelope) = frame::envelope(&walk.seen, line)
+            {
+                let instance = if envelope.instance.is_empty() { around.instance.clone() } else { envelope.instance };
+                let time_ns = envelope.time_ns.or(around.time_ns);
+                let inner = Around { time_ns, instance, depth: around.depth + 1 };
+                return self.join(&envelope.line, inner, (envelope.stream, envelope.partial));
+            }
+            let number = self.count()?;
+            match walked {
+                Ok(_) => self.json(&mut walk, around, number),
+                Err(reason) => self.unreadable(line, reason, around),
+            }
+            return Ok(());
+        }
+        self.count()?;
+        let reason = if line.len() > self.reading.line_bytes { Broken::LineTooLong } else { Broken::Syntax };
+        self.unreadable(line, reason, around);
+        Ok(())
+    }
+
+    fn count(&mut self) -> Result<u32, TooManyLines> {
+        if self.number as usize >= self.reading.lines {
+            return Err(TooManyLines);
+        }
+        self.number += 1;
+        Ok(self.number - 1)
+    }
+
+    /// Joins parts of a line that a runtime has cut, per instance and stream.
+    fn join(&mut self, part: &str, around: Around, tag: (String, bool)) -> Result<(), TooManyLines> {
+        let (stream, partial) = tag;
+        if !partial && self.partials.is_empty() {
+            return self.take(part, &around);
+        }
+        let place = (around.instance.clone(), stream);
+        let mut whole = self.partials.remove(&place).unwrap_or_default();
+        whole.push_str(part);
+        if partial && whole.len() <= self.reading.line_bytes && self.partials.len() < PARTIALS {
+            self.partials.insert(place, whole);
+            return Ok(());
+        }
+        self.take(&whole, &around)
+    }
+
+    fn unreadable(&mut self, line: &str, reason: Broken, around: &Around) {
+        let instance = self.instance(&around.instance);
+        self.neighbours.line(&instance, None);
+        if line.contains("\u{1b}[") {
+            self.counts.dev_text += 1;
+        } else if line.contains("\"isAudit") {
+            self.pieces.push(Piece::unparsable(self.reading.key, line.as_bytes(), reason));
+        } else {
+            self.counts.text += 1;
+        }
+    }
+
+    fn json(&mut self, walk: &mut Walk<'_>, around: &Around, number: u32) {
+        let line = walk.text();
+        let labelled = frame::instance(&walk.seen, line);
+        let instance = self.instance(if labelled.is_empty() { &around.instance } else { &labelled });
+        let kind = Kind::of(walk, line);
+        let own = self.own_time(walk, line);
+        if !kind.is_receipt() {
+            match kind {
+                Kind::Access { .. } => self.counts.access += 1,
+                _ => self.counts.json += 1,
+            }
+            self.neighbours.line(&instance, None);
+            return;
+        }
+        let shipped = frame::shipper_time(&walk.seen, line).or(around.time_ns);
+        let role = match kind {
+            Kind::Access { authorize: true, .. } => own.map(Role::Authorize),
+            Kind::Evaluation if own.is_none() && (shipped.is_none() || self.reading.backlog) => {
+                Some(Role::Evaluation(self.pieces.len()))
+            }
+            _ => None,
+        };
+        self.neighbours.line(&instance, role);
+        let (time_ns, basis) = match (own, shipped) {
+            (Some(own), _) => (Some(own), TimeBasis::Line),
+            (None, Some(shipped)) => (Some(shipped), TimeBasis::Shipper),
+            (None, None) => (None, TimeBasis::Receipt),
+        };
+        let mark = self.reading.key.mark("line", &[line]);
+        let start = line.len() - line.trim_start().len();
+        let body = walk.body(crate::redact::Span { start, end: line.trim_end().len() });
+        let mut piece = Piece::of(Payload::BackstageLine, body);
+        piece.line = Some(LinePlace { instance, number, time_ns, basis, mark, backlog: self.reading.backlog });
+        self.pieces.push(piece);
+    }
+
+    fn own_time(&self, walk: &Walk<'_>, line: &str) -> Option<i64> {
+        let access = walk.seen.text(Slot::Type, line).is_some_and(|kind| kind == "incomingRequest");
+        let date = if access { walk.seen.text(Slot::Date, line) } else { None };
+        let written = walk.seen.text(Slot::Timestamp, line).or(date)?;
+        frame::zoned(&written, self.reading.zone)
+    }
+
+    /// The instance of a line: as the sender says, else its label; never a secret, never long.
+    fn instance(&self, label: &str) -> String {
+        let name = if self.reading.instance.is_empty() { label } else { self.reading.instance };
+        if name.len() > INSTANCE_BYTES || detect::is_marked(name) {
+            return self.reading.key.mark("instance", &[name]);
+        }
+        name.to_owned()
+    }
+
+    fn done(mut self) -> Vec<Piece> {
+        for ((instance, _), line) in std::mem::take(&mut self.partials) {
+            let around = Around { time_ns: None, instance, depth: FRAMES + 1 };
+            // A line more than allowed cannot come of this: each part was a line that was not counted yet.
+            if self.take(&line, &around).is_err() {
+                self.pieces.push(Piece::unparsable(self.reading.key, line.as_bytes(), Broken::TooManyEvents));
+            }
+        }
+        self.neighbours.date(&mut self.pieces);
+        let counts = [
+            ("json", self.counts.json),
+            ("text", self.counts.text),
+            ("dev_text", self.counts.dev_text),
+            ("access", self.counts.access),
+        ];
+        let body: serde_json::Map<String, serde_json::Value> =
+            counts.into_iter().filter(|(_, n)| *n > 0).map(|(kind, n)| (kind.to_owned(), n.into())).collect();
+        if !body.is_empty() {
+            self.pieces.push(Piece::of(Payload::LineCounts, serde_json::Value::Object(body).to_string().into_bytes()));
+        }
+        self.pieces
+    }
+}
+
+/// What a JSON line is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A terminal line of a permission evaluation.
+    Evaluation,
+    Audit,
+    Access {
+        kept: bool,
+        authorize: bool,
+    },
+    Issuing,
+    Other,
+}
+
+impl Kind {
+    fn of(walk: &Walk<'_>, line: &str) -> Self {
+        let seen = &walk.seen;
+        let says = |slot| seen.is(slot, line, "true") || seen.is(slot, line, "\"true\"");
+        if says(Slot::IsAuditEvent) || says(Slot::IsAuditLog) {
+            let evaluation = seen.is(Slot::EventId, line, "\"permission-evaluation\"");
+            let terminal = !seen.is(Slot::Status, line, "\"initiated\"");
+            return if evaluation && terminal { Self::Evaluation } else { Self::Audit };
+        }
+        if seen.is(Slot::Type, line, "\"incomingRequest\"") {
+            let url = seen.text(Slot::Url, line).unwrap_or_default();
+            let refused = seen.raw(Slot::Status, line).is_some_and(|status| matches!(status.trim_matches('"'), "401" | "403"));
+            let authorize = url.starts_with("/api/permission/authorize");
+            return Self::Access { kept: refused || authorize || url.starts_with("/api/auth/"), authorize };
+        }
+        let message = seen.text(Slot::Message, line).unwrap_or_default();
+        if message.starts_with("Issuing token for") { Self::Issuing } else { Self::Other }
+    }
+
+    fn is_receipt(self) -> bool {
+        match self {
+            Self::Evaluation | Self::Audit | Self::Issuing => true,
+            Self::Access { kept, .. } => kept,
+            Self::Other => false,
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! Proof of origin over the raw bytes: HMAC, bearer token, HTTP Basic or JWT. The only way out of [`Unverified`].
+//!
+//! Unknown sources, missing and bad proofs all give the same [`Refused`] after comparable work. Secrets are compared as
+//! hashes in constant time. Never looks into a body but to hash it.
+
+pub mod jwks;
+mod jwt;
+
+use crate::config::{BackstageAuth, BadSource, Basic, KeycloakAuth, Secret, Source, SourceAuth, check_id};
+use axum::http::{HeaderMap, header::AUTHORIZATION};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use events::receipt::SourceKind;
+use hmac::{Hmac, KeyInit, Mac};
+use jiff::tz::TimeZone;
+use sha2::{Digest, Sha256};
+use std::{collections::HashMap, sync::Arc};
+use subtle::ConstantTimeEq;
+
+/// Something from outside that nobody has checked.
+#[derive(Clone, Debug)]
+pub struct Unverified<T>(T);
+
+impl<T> Unverified<T> {
+    /// Marks a value as unchecked.
+    pub fn new(value: T) -> Self {
+        Self(value)
+    }
+}
+
+/// A body whose origin is proven.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// The source that sent it.
+    pub source: Arc<KnownSource>,
+    /// How it was proven.
+    pub proof: Proof,
+    /// The bytes as they came (not inflated).
+    pub body: Bytes,
+}
+
+/// How a request was proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// HMAC-SHA-256 over the body.
+    Hmac,
+    /// JWT of the realm.
+    Jwt,
+    /// A token of the source.
+    Bearer,
+    /// HTTP Basic.
+    Basic,
+}
+
+/// Not proven. Says nothing of why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown source or bad proof")]
+pub struct Refused;
+
+/// A source as the intake knows it after config was checked.
+#[derive(Debug)]
+pub struct KnownSource {
+    /// Its immutable id.
+    pub id: String,
+    /// Its product.
+    pub kind: SourceKind,
+    /// Zone of times that name none.
+    pub zone: TimeZone,
+    pub(crate) place: usize,
+    proofs: Proofs,
+}
+
+#[derive(Default)]
+struct Proofs {
+    hmac: Vec<Hmac<Sha256>>,
+    bearer: Vec<[u8; 32]>,
+    basic: Vec<[u8; 32]>,
+    jwt: Option<jwt::Checker>,
+}
+
+impl std::fmt::Debug for Proofs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Proofs(..)")
+    }
+}
+
+/// Shortest secret that is taken, bytes.
+const SECRET_BYTES: usize = 12;
+
+/// Header of keycloak-events: lower-case hex of HMAC-SHA-256 over the raw body.
+pub const SIGNATURE_HEADER: &str = "x-keycloak-signature";
+
+/// Checks requests against the configured sources.
+pub struct Verifier {
+    sources: HashMap<String, Arc<KnownSource>>,
+    decoy: Hmac<Sha256>,
+}
+
+impl Verifier {
+    /// Checks the sources and takes them. `fetch` gets realm keys by URL.
+    pub fn new(sources: &[Source], fetch: Arc<dyn jwks::FetchKeys>) -> Result<Self, BadSource> {
+        let mut known = HashMap::new();
+        for (place, source) in sources.iter().enumerate() {
+            let built = KnownSource::new(source, place, &fetch)?;
+            if known.insert(source.id.clone(), Arc::new(built)).is_some() {
+                return Err(BadSource::Twice(source.id.clone()));
+            }
+        }
+        let mut decoy = [0; 32];
+        // Without randomness the decoy key is guessable, but nothing is ever accepted by it.
+        let _ = getrandom::fill(&mut decoy);
+        Ok(Self { sources: known, decoy: mac(&decoy) })
+    }
+
+    /// All sources, in no order.
+    pub fn sources(&self) -> impl Iterator<Item = &Arc<KnownSource>> {
+        self.sources.values()
+    }
+
+    /// Proves a whole request.
+    pub async fn verify(
+        &self,
+        (kind, id): (SourceKind, &str),
+        headers: &HeaderMap,
+        body: Unverified<Bytes>,
+    ) -> Result<Verified, Refused> {
+        let Some(source) = self.sources.get(id).filter(|source| source.kind == kind) else {
+            return Err(self.refuse(headers, &body));
+        };
+        if let Some(signature) = headers.get(SIGNATURE_HEADER) {
+            return match source.check_hmac(signature.as_bytes(), &body.0) {
+                Ok(()) => Ok(Verified { source: source.clone(), proof: Proof::Hmac, body: body.0 }),
+                Err(Refused) => Err(Refused),
+            };
+        }
+        let proof = match source.check_authorization(headers) {
+            Ok(proof) => proof,
+            Err(Refused) => {
+                let jwt = source.proofs.jwt.as_ref().ok_or(Refused)?;
+                let token = authorization(headers, "bearer").ok_or(Refused)?;
+                jwt.check(token, &body.0).await?;
+                Proof::Jwt
+            }
+        };
+        Ok(Verified { source: source.clone(), proof, body: body.0 })
+    }
+
+    /// Proves a request by its head alone (bearer token or Basic), so that a large body is only read when it is welcome.
+    pub fn verify_head(&self, (kind, id): (SourceKind, &str), headers: &HeaderMap) -> Result<Admitted, Refused> {
+        let Some(source) = self.sources.get(id).filter(|source| source.kind == kind) else {
+            return Err(self.refuse(headers, &Unverified::new(Bytes::new())));
+        };
+        let proof = source.check_authorization(headers)?;
+        Ok(Admitted { source: source.clone(), proof })
+    }
+
+    /// Finds a source of any product and proves a request of its operator: bearer token only.
+    pub fn verify_operator(&self, id: &str, headers: &HeaderMap) -> Result<Admitted, Refused> {
+        let Some(source) = self.sources.get(id) else {
+            return Err(self.refuse(headers, &Unverified::new(Bytes::new())));
+        };
+        match source.check_authorization(headers)? {
+            Proof::Bearer => Ok(Admitted { source: source.clone(), proof: Proof::Bearer }),
+            _ => Err(Refused),
+        }
+    }
+
+    /// Does the work of a check for a source that does not exist.
+    fn refuse(&self, headers: &HeaderMap, body: &Unverified<Bytes>) -> Refused {
+        if let Some(signature) = headers.get(SIGNATURE_HEADER) {
+            let _ = check(std::slice::from_ref(&self.decoy), signature.as_bytes(), &body.0);
+        } else {
+            let _ = authorization(headers, "bearer").map(|token| digest(token.as_bytes()));
+        }
+        Refused
+    }
+}
+
+/// A request whose head is proven; its body belongs to the same sender.
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    /// The source that sent it.
+    pub source: Arc<KnownSource>,
+    /// How it was proven.
+    pub proof: Proof,
+}
+
+impl Admitted {
+    /// Joins the body that came after the proven head.
+    pub fn with_body(self, body: Unverified<Bytes>) -> Verified {
+        Verified { source: self.source, proof: self.proof, body: body.0 }
+    }
+}
+
+impl KnownSource {
+    fn new(source: &Source, place: usize, fetch: &Arc<dyn jwks::FetchKeys>) -> Result<Self, BadSource> {
+        check_id(&source.id)?;
+        let zone = TimeZone::get(&source.zone).map_err(|_| BadSource::Zone(source.id.clone()))?;
+        let (kind, proofs) = match &source.kind {
+            SourceAuth::Keycloak(auth) => (SourceKind::Keycloak, Proofs::keycloak(auth, &source.id, fetch)?),
+            SourceAuth::Backstage(auth) => (SourceKind::Backstage, Proofs::backstage(auth, &source.id)?),
+        };
+        if proofs.hmac.is_empty() && proofs.bearer.is_empty() && proofs.basic.is_empty() && proofs.jwt.is_none() {
+            return Err(BadSource::NoProof(source.id.clone()));
+        }
+        Ok(Self { id: source.id.clone(), kind, zone, place, proofs })
+    }
+
+    fn check_hmac(&self, signature: &[u8], body: &[u8]) -> Result<(), Refused> {
+        check(&self.proofs.hmac, signature, body)
+    }
+
+    fn check_authorization(&self, headers: &HeaderMap) -> Result<Proof, Refused> {
+        if let Some(token) = authorization(headers, "bearer") {
+            return any_equal(&self.proofs.bearer, &digest(token.as_bytes())).then_some(Proof::Bearer).ok_or(Refused);
+        }
+        let pair = authorization(headers, "basic").ok_or(Refused)?;
+        let pair = STANDARD.decode(pair).map_err(|_| Refused)?;
+        any_equal(&self.proofs.basic, &digest(&pair)).then_some(Proof::Basic).ok_or(Refused)
+    }
+}
+
+impl Proofs {
+    fn keycloak(auth: &KeycloakAuth, id: &str, fetch: &Arc<dyn jwks::FetchKeys>) -> Result<Self, BadSource> {
+        if auth.hmac.len() > 2 {
+            return Err(BadSource::TooManyHmac(id.to_owned()));
+        }
+        strong(id, &auth.hmac)?;
+        let mut proofs = Self::tokens(&auth.bearer, &auth.basic, id)?;
+        proofs.hmac = auth.hmac.iter().map(|secret| mac(secret.expose().as_bytes())).collect();
+        let jwt = auth.jwt.as_ref().map(|jwt| jwt::Checker::new(jwt, fetch.clone()));
+        proofs.jwt = jwt.transpose().map_err(|_| BadSource::Keys(id.to_owned()))?;
+        Ok(proofs)
+    }
+
+    fn backstage(auth: &BackstageAuth, id: &str) -> Result<Self, BadSource> {
+        Self::tokens(&auth.bearer, &auth.basic, id)
+    }
+
+    fn tokens(bearer: &[Secret], basic: &[Basic], id: &str) -> Result<Self, BadSource> {
+        strong(id, bearer)?;
+        for user in basic {
+            strong(id, std::slice::from_ref(&user.password))?;
+        }
+        let pair = |user: &Basic| digest(format!("{}:{}", user.user, user.password.expose()).as_bytes());
+        Ok(Self {
+            bearer: bearer.iter().map(|token| digest(token.expose().as_bytes())).collect(),
+            basic: basic.iter().map(pair).collect(),
+            ..Self::default()
+        })
+    }
+}
+
+fn strong(id: &str, secrets: &[Secret]) -> Result<(), BadSource> {
+    let weak = secrets.iter().any(|secret| secret.expose().len() < SECRET_BYTES);
+    if weak { Err(BadSource::WeakSecret(id.to_owned())) } else { Ok(()) }
+}
+
+fn mac(secret: &[u8]) -> Hmac<Sha256> {
+    Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length")
+}
+
+fn digest(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
+/// Compares with each, never stopping early.
+fn any_equal(known: &[[u8; 32]], given: &[u8; 32]) -> bool {
+    let hits = known.iter().fold(subtle::Choice::from(0), |hits, one| hits | one.ct_eq(given));
+    hits.into()
+}
+
+/// Checks a hex signature with each prepared key.
+fn check(keys: &[Hmac<Sha256>], signature: &[u8], body: &[u8]) -> Result<(), Refused> {
+    let mut given = [0; 32];
+    // A signature that is no hex is compared as zeros: the same work as for a wrong one.
+    let decoded = hex::decode_to_slice(signature, &mut given).is_ok() && !signature.iter().any(u8::is_ascii_uppercase);
+    let mut hit = subtle::Choice::from(0);
+    for key in keys {
+        let mut mac = key.clone();
+        mac.update(body);
+        let full: [u8; 32] = mac.finalize().into_bytes().into();
+        hit |= full.ct_eq(&given);
+    }
+    if decoded && bool::from(hit) { Ok(()) } else { Err(Refused) }
+}
+
+/// The credentials of an `Authorization` header of this scheme.
+fn authorization<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (value, None) = (values.next()?, values.next()) else { return None };
+    let (given, credentials) = value.to_str().ok()?.split_once(' ')?;
+    given.eq_ignore_ascii_case(scheme).then(|| credentials.trim())
+}
+
+#[cfg(test)]
+#[path = "verify/tests.rs"]
+mod tests;

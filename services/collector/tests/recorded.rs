@@ -1,0 +1,185 @@
+//! Recorded input through the whole intake: signatures check, bytes stay, lines are told apart and dated.
+
+mod support;
+
+use events::receipt::{Input, Payload, TimeBasis};
+use support::{app, lines, recorded, sample, send, webhook};
+
+/// Recorded webhooks that carry something to redact: made-up names of failed logins.
+const REDACTED: usize = 1;
+
+/// What the recorded standard output holds, counted by another program.
+const AUDIT_LINES: usize = 1136;
+const ISSUING_LINES: usize = 16;
+const KEPT_ACCESS_LINES: usize = 154 + 74 + 14;
+const ACCESS_LINES: usize = 432;
+const JSON_LINES: usize = 283;
+const TEXT_LINES: usize = 1;
+
+#[tokio::test]
+async fn every_recorded_webhook_verifies_and_keeps_its_bytes() {
+    let (app, journal) = app();
+    let mut changed = Vec::new();
+    for name in ["keycloak/webhook.ndjson", "pair/keycloak-webhook.ndjson"] {
+        for (signature, body) in recorded(name) {
+            let (status, answer) = send(&app, webhook(&signature, body.clone())).await;
+            assert_eq!(status, 200, "{answer}");
+            let kept = journal.take();
+            let [(header, bytes)] = kept.as_slice() else { panic!("one receipt per delivery") };
+            let event: serde_json::Value = serde_json::from_str(&body).unwrap();
+            assert_eq!(header.payload, Payload::KeycloakWebhook);
+            assert_eq!(header.native_id, event["id"].as_str().unwrap());
+            assert_eq!(header.delivery_id, event["uid"].as_str().unwrap());
+            if bytes != body.as_bytes() {
+                changed.push((event, String::from_utf8(bytes.clone()).unwrap()));
+            }
+        }
+    }
+    assert_eq!(changed.len(), REDACTED, "{changed:#?}");
+    for (event, kept) in changed {
+        assert_eq!(event["error"], "user_not_found");
+        let kept: serde_json::Value = serde_json::from_str(&kept).unwrap();
+        assert!(kept["details"]["username"].as_str().unwrap().starts_with("redacted:"));
+        assert_eq!(kept["id"], event["id"]);
+    }
+}
+
+#[tokio::test]
+async fn rest_exports_are_events_of_their_class_and_keep_their_bytes() {
+    let (app, journal) = app();
+    for (name, payload) in [
+        ("pair/keycloak-events.json", Payload::KeycloakEvent),
+        ("pair/keycloak-admin-events.json", Payload::KeycloakAdminEvent),
+        ("keycloak/events.json", Payload::KeycloakEvent),
+        ("keycloak/admin-events.json", Payload::KeycloakAdminEvent),
+    ] {
+        let text = sample(name);
+        let events: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+        let (status, answer) = send(&app, webhook(&support::sign(text.as_bytes()), text.clone())).await;
+        assert_eq!(status, 200, "{answer}");
+        let kept = journal.take();
+        assert_eq!(kept.len(), events.len(), "{name}");
+        for ((header, body), event) in kept.iter().zip(&events) {
+            assert_eq!((header.payload, header.native_id.as_str()), (payload, event["id"].as_str().unwrap()), "{name}");
+            if event["error"] != "user_not_found" {
+                assert!(text.contains(std::str::from_utf8(body).unwrap()), "{name}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_whole_standard_output_is_told_apart() {
+    let (app, journal) = app();
+    let framed = sample("pair/backstage-stdout.cri.log.gz");
+    assert_eq!(send(&app, lines(framed.clone())).await.0, 200);
+    let kept = journal.take();
+    let (counts, receipts) = kept.split_last().unwrap();
+    assert_eq!((counts.0.payload, counts.0.input), (Payload::LineCounts, Input::Collector));
+    let of = |needle: &str| receipts.iter().filter(|(_, body)| String::from_utf8_lossy(body).contains(needle)).count();
+    let counts: serde_json::Value = serde_json::from_slice(&counts.1).unwrap();
+    let total: u64 = counts.as_object().unwrap().values().map(|n| n.as_u64().unwrap()).sum();
+    assert_eq!(total as usize + receipts.len(), framed.lines().count());
+    assert_eq!(counts, serde_json::json!({ "json": JSON_LINES, "text": TEXT_LINES, "access": ACCESS_LINES }));
+    assert_eq!(of("\"isAuditEvent\":true"), AUDIT_LINES);
+    assert_eq!(of("\"Issuing token for"), ISSUING_LINES);
+    assert_eq!(receipts.len(), AUDIT_LINES + ISSUING_LINES + KEPT_ACCESS_LINES);
+    for (header, body) in receipts {
+        let place = header.line.as_ref().unwrap();
+        assert!(place.time_ns.is_some() && matches!(place.basis, TimeBasis::Shipper | TimeBasis::Line));
+        let text = String::from_utf8_lossy(body);
+        assert!(!text.contains("code=") || text.contains("code=redacted:"), "{text}");
+    }
+    assert_eq!(of("session_state="), of("session_state=redacted") + of("/api/auth/oidc/handler/frame"));
+    assert_eq!(of("session_state=redacted"), 0);
+}
+
+#[tokio::test]
+async fn the_same_lines_in_every_form_are_the_same_receipts() {
+    let (app, journal) = app();
+    let framed = sample("pair/backstage-stdout.cri.log.gz");
+    let plain: Vec<(&str, &str)> = framed
+        .lines()
+        .map(|line| (line.split(' ').next().unwrap(), line.splitn(4, ' ').nth(3).unwrap()))
+        .collect();
+    let nanoseconds = |time: &str| time.parse::<jiff::Timestamp>().unwrap().as_nanosecond().to_string();
+    let json = |value: serde_json::Value| value.to_string();
+    let vector = |(time, line): &(&str, &str)| {
+        json(serde_json::json!({ "message": line, "timestamp": time, "host": "h", "kubernetes": { "pod_name": "p-1" } }))
+    };
+    let fluent = |(time, line): &(&str, &str)| json(serde_json::json!({ "date": time, "log": format!("{line}\n") }));
+    let docker = |(time, line): &(&str, &str)| {
+        json(serde_json::json!({ "log": format!("{line}\n"), "stream": "stdout", "time": time }))
+    };
+    let loki: Vec<_> = plain.iter().map(|(time, line)| [nanoseconds(time), (*line).to_owned()]).collect();
+    let forms = [
+        framed.clone(),
+        plain.iter().map(vector).collect::<Vec<_>>().join("\n"),
+        format!("[{}]", plain.iter().map(vector).collect::<Vec<_>>().join(",")),
+        plain.iter().map(fluent).collect::<Vec<_>>().join("\n"),
+        plain.iter().map(docker).collect::<Vec<_>>().join("\r\n"),
+        json(serde_json::json!({ "streams": [{ "stream": { "pod": "p-1" }, "values": loki }] })),
+    ];
+    let mut first = None;
+    for (n, form) in forms.into_iter().enumerate() {
+        assert_eq!(send(&app, lines(form)).await.0, 200);
+        let kept: Vec<_> = journal
+            .take()
+            .into_iter()
+            .map(|(header, body)| (header.line.map(|line| (line.number, line.time_ns, line.mark)), header.payload, body))
+            .collect();
+        match &first {
+            None => first = Some(kept),
+            Some(first) => assert!(*first == kept, "form {n}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn decisions_without_shipper_time_take_that_of_their_access_line() {
+    let (app, journal) = app();
+    let framed = sample("pair/backstage-stdout.cri.log.gz");
+    let plain: Vec<&str> = framed.lines().map(|line| line.splitn(4, ' ').nth(3).unwrap()).collect();
+    assert_eq!(send(&app, lines(plain.join("\n"))).await.0, 200);
+    let (mut dated, mut all) = (0, 0);
+    for (header, body) in journal.take() {
+        let text = String::from_utf8_lossy(&body);
+        if !text.contains("permission-evaluation") || text.contains("\"status\":\"initiated\"") {
+            continue;
+        }
+        all += 1;
+        let place = header.line.unwrap();
+        if place.basis != TimeBasis::NeighbourLine {
+            assert_eq!((place.basis, place.time_ns), (TimeBasis::Receipt, None));
+            continue;
+        }
+        dated += 1;
+        let read: jiff::Timestamp =
+            framed.lines().nth(place.number as usize).unwrap().split(' ').next().unwrap().parse().unwrap();
+        let off = (read.as_nanosecond() - i128::from(place.time_ns.unwrap())).abs();
+        assert!(off < 2_000_000_000, "line {} is {off} ns off", place.number);
+    }
+    assert!(dated * 10 > all * 8, "{dated} of {all}");
+}
+
+#[tokio::test]
+async fn development_text_is_counted_and_other_samples_are_read() {
+    let (app, journal) = app();
+    assert_eq!(send(&app, lines(sample("backstage/audit-dev-text.log"))).await.0, 200);
+    let kept = journal.take();
+    assert_eq!(kept.len(), 1);
+    assert!(String::from_utf8_lossy(&kept[0].1).contains("dev_text"));
+    for (name, basis) in [
+        ("backstage/audit-custom-auditor.ndjson", TimeBasis::Line),
+        ("backstage/audit-decisions-wrapper.ndjson", TimeBasis::Line),
+        ("backstage/audit-events.ndjson", TimeBasis::Receipt),
+    ] {
+        let text = sample(name);
+        assert_eq!(send(&app, lines(text.clone())).await.0, 200);
+        let kept = journal.take();
+        assert_eq!(kept.len(), text.lines().count(), "{name}");
+        assert!(kept.iter().all(|(header, _)| header.line.as_ref().unwrap().basis == basis), "{name}");
+        let same = kept.iter().zip(text.lines()).filter(|((_, body), line)| body == line.as_bytes()).count();
+        println!("{name}: {same} of {} lines kept as they came", kept.len());
+    }
+}

@@ -1,0 +1,220 @@
+//! Real sockets: slow heads and bodies, too many connections, chunked and compressed bodies, TLS reload, graceful stop.
+
+mod support;
+
+use collector::{
+    config::Limits,
+    server::{Server, tls::Certificate},
+};
+use std::{
+    io::Write,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use support::{Memory, TOKEN, intake, sign};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+    task::JoinHandle,
+};
+
+struct Running {
+    address: SocketAddr,
+    journal: Arc<Memory>,
+    stop: Option<oneshot::Sender<()>>,
+    served: JoinHandle<bool>,
+}
+
+async fn start(limits: Limits, tls: Option<Arc<rustls::ServerConfig>>) -> Running {
+    let journal = Arc::new(Memory::default());
+    let (routes, metrics) = intake(journal.clone(), limits.clone());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let server = Server { listener, routes, tls, limits, metrics: Some(metrics) };
+    let served = tokio::spawn(server.serve(
+        async {
+            let _ = stopped.await;
+        },
+        Duration::from_secs(5),
+    ));
+    Running { address, journal, stop: Some(stop), served }
+}
+
+fn quick() -> Limits {
+    Limits { header_seconds: 1, body_seconds: 1, keep_alive_seconds: 3, ..Limits::default() }
+}
+
+const BODY: &str = r#"{"id":"1","uid":"2","type":"access.LOGIN","time":1}"#;
+
+fn request(extra: &str, body: &str) -> String {
+    let signature = sign(BODY.as_bytes());
+    format!("POST /v1/keycloak/kc HTTP/1.1\r\nhost: x\r\nx-keycloak-signature: {signature}\r\n{extra}\r\n{body}")
+}
+
+fn whole() -> String {
+    request(&format!("content-length: {}\r\n", BODY.len()), BODY)
+}
+
+/// Reads one answer with its body; empty when the connection ends.
+async fn answer(stream: &mut (impl AsyncRead + Unpin)) -> String {
+    let mut bytes = Vec::new();
+    let mut chunk = [0; 4096];
+    loop {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
+            if body.len() >= length.unwrap_or(0) {
+                return text;
+            }
+        }
+        match stream.read(&mut chunk).await {
+            Ok(0) | Err(_) => return text,
+            Ok(n) => bytes.extend_from_slice(&chunk[..n]),
+        }
+    }
+}
+
+async fn ask(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), request: &[u8]) -> String {
+    stream.write_all(request).await.unwrap();
+    answer(stream).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_heads_and_idle_connections_are_ended_and_slow_bodies_are_answered() {
+    let running = start(quick(), None).await;
+    for head in ["", "POST /v1/keyc", "POST /v1/keycloak/kc HTTP/1.1\r\nhost: x\r\n"] {
+        let mut stream = TcpStream::connect(running.address).await.unwrap();
+        let started = Instant::now();
+        assert_eq!(ask(&mut stream, head.as_bytes()).await, "", "{head:?}");
+        let took = started.elapsed();
+        assert!(took > Duration::from_millis(800) && took < Duration::from_millis(2800), "{head:?} {took:?}");
+    }
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    let half = request("content-length: 1000\r\n", "{");
+    assert!(ask(&mut stream, half.as_bytes()).await.starts_with("HTTP/1.1 408"));
+
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    assert!(ask(&mut stream, whole().as_bytes()).await.starts_with("HTTP/1.1 200"));
+    let started = Instant::now();
+    assert_eq!(answer(&mut stream).await, "");
+    let took = started.elapsed();
+    assert!(took > Duration::from_millis(2500) && took < Duration::from_secs(6), "an idle connection is kept: {took:?}");
+    assert_eq!(running.journal.take().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_over_the_bounds_are_closed_and_places_come_back() {
+    for limits in [Limits { connections: 2, ..Limits::default() }, Limits { connections_per_ip: 2, ..Limits::default() }] {
+        let running = start(limits, None).await;
+        let mut kept = Vec::new();
+        for _ in 0..2 {
+            let mut stream = TcpStream::connect(running.address).await.unwrap();
+            assert!(ask(&mut stream, whole().as_bytes()).await.starts_with("HTTP/1.1 200"));
+            kept.push(stream);
+        }
+        let mut third = TcpStream::connect(running.address).await.unwrap();
+        let _ = third.write_all(whole().as_bytes()).await;
+        assert_eq!(answer(&mut third).await, "");
+        kept.clear();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let mut stream = TcpStream::connect(running.address).await.unwrap();
+            let _ = stream.write_all(whole().as_bytes()).await;
+            if answer(&mut stream).await.starts_with("HTTP/1.1 200") {
+                break;
+            }
+            assert!(Instant::now() < deadline, "a closed connection's place comes back");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chunked_compressed_and_broken_bodies() {
+    let running = start(quick(), None).await;
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    let (a, b) = BODY.split_at(20);
+    let chunks = format!("{:x}\r\n{a}\r\n{:x}\r\n{b}\r\n0\r\n\r\n", a.len(), b.len());
+    assert!(ask(&mut stream, request("transfer-encoding: chunked\r\n", &chunks).as_bytes()).await.starts_with("HTTP/1.1 200"));
+    assert_eq!(running.journal.take()[0].1, BODY.as_bytes());
+
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    let broken = request("transfer-encoding: chunked\r\n", "zz\r\n");
+    assert!(ask(&mut stream, broken.as_bytes()).await.starts_with("HTTP/1.1 400"));
+
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    for _ in 0..80 {
+        encoder.write_all(&[b'\n'; 1 << 20]).unwrap();
+    }
+    let bomb = encoder.finish().unwrap();
+    let head = format!(
+        "POST /v1/backstage/portal HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n",
+        bomb.len()
+    );
+    assert!(ask(&mut stream, &[head.as_bytes(), &bomb].concat()).await.starts_with("HTTP/1.1 413"));
+    assert!(running.journal.take().is_empty());
+}
+
+fn certificate() -> (Vec<u8>, Vec<u8>, rustls::pki_types::CertificateDer<'static>) {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    (made.cert.pem().into_bytes(), made.signing_key.serialize_pem().into_bytes(), made.cert.der().clone())
+}
+
+async fn ask_tls(address: SocketAddr, trusted: &rustls::pki_types::CertificateDer<'static>) -> std::io::Result<String> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(trusted.clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = builder.with_root_certificates(roots).with_no_client_auth();
+    let stream = TcpStream::connect(address).await?;
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let mut stream = connector.connect("localhost".try_into().unwrap(), stream).await?;
+    stream.write_all(whole().as_bytes()).await?;
+    Ok(answer(&mut stream).await)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_certificate_is_used_without_a_restart() {
+    let (first, second) = (certificate(), certificate());
+    let certificate = Certificate::new(&first.0, &first.1).unwrap();
+    let running = start(quick(), Some(certificate.server_config().unwrap())).await;
+    assert!(ask_tls(running.address, &first.2).await.unwrap().starts_with("HTTP/1.1 200"));
+    assert!(ask_tls(running.address, &second.2).await.is_err());
+
+    assert!(certificate.reload(b"nonsense", &second.1).is_err());
+    assert!(certificate.reload(&second.0, b"nonsense").is_err());
+    assert!(ask_tls(running.address, &first.2).await.is_ok(), "a bad reload changes nothing");
+
+    certificate.reload(&second.0, &second.1).unwrap();
+    assert!(ask_tls(running.address, &second.2).await.unwrap().starts_with("HTTP/1.1 200"));
+    assert!(ask_tls(running.address, &first.2).await.is_err());
+
+    // A client that never starts its handshake loses its place; the others are served meanwhile.
+    let mut silent = TcpStream::connect(running.address).await.unwrap();
+    assert!(ask_tls(running.address, &second.2).await.is_ok());
+    assert_eq!(answer(&mut silent).await, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_lets_requests_end_and_takes_no_new_ones() {
+    let mut running = start(Limits { body_seconds: 5, ..Limits::default() }, None).await;
+    let mut under_way = TcpStream::connect(running.address).await.unwrap();
+    let mut idle = TcpStream::connect(running.address).await.unwrap();
+    assert!(ask(&mut idle, whole().as_bytes()).await.starts_with("HTTP/1.1 200"));
+    let text = whole();
+    let (start, rest) = text.as_bytes().split_at(text.len() - 10);
+    under_way.write_all(start).await.unwrap();
+    // A second request on its own connection shows that the server has had time to read the first.
+    let mut other = TcpStream::connect(running.address).await.unwrap();
+    assert!(ask(&mut other, whole().as_bytes()).await.starts_with("HTTP/1.1 200"));
+    running.stop.take().unwrap().send(()).unwrap();
+    assert_eq!(answer(&mut idle).await, "", "idle connections are closed");
+    under_way.write_all(rest).await.unwrap();
+    assert!(answer(&mut under_way).await.starts_with("HTTP/1.1 200"));
+    assert!(running.served.await.unwrap(), "all requests ended in time");
+    assert!(TcpStream::connect(running.address).await.is_err());
+    assert_eq!(running.journal.take().len(), 3);
+}

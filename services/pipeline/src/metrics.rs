@@ -1,0 +1,64 @@
+//! What the pipeline counts. Labels are enums or names from config, never input.
+
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+
+/// Counters and gauges of one pipeline.
+#[derive(Clone)]
+pub struct Metrics {
+    /// Receipts by fate as normalised (`event`, `ignored`, `dead`).
+    pub receipts: IntCounterVec,
+    /// Events written.
+    pub events: IntCounter,
+    /// Time of one block from read to acknowledged by ClickHouse, seconds.
+    pub insert: Histogram,
+    /// Inserts that failed and are tried again.
+    pub retries: IntCounter,
+    /// Records of the log that ClickHouse has not acknowledged yet.
+    pub lag_records: IntGauge,
+    /// Age of the oldest record not acknowledged, milliseconds.
+    pub lag_ms: IntGauge,
+    /// 1 when the last insert was acknowledged, else 0.
+    pub store_up: IntGauge,
+    /// Records lost to damaged bytes of the log.
+    pub damaged: IntCounter,
+}
+
+impl Metrics {
+    /// Registers all of them.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let metrics = Self {
+            receipts: IntCounterVec::new(
+                Opts::new("tokentrail_normalised_receipts_total", "Receipts by fate as normalised"),
+                &["fate"],
+            )?,
+            events: IntCounter::new("tokentrail_stored_events_total", "Events written to ClickHouse")?,
+            insert: Histogram::with_opts(HistogramOpts::new(
+                "tokentrail_insert_seconds",
+                "One block, from normalised to acknowledged",
+            ))?,
+            retries: IntCounter::new("tokentrail_insert_retries_total", "Inserts that failed and were tried again")?,
+            lag_records: IntGauge::new(
+                "tokentrail_journal_lag_records",
+                "Records that ClickHouse has not acknowledged",
+            )?,
+            lag_ms: IntGauge::new(
+                "tokentrail_journal_lag_milliseconds",
+                "Age of the oldest record that ClickHouse has not acknowledged",
+            )?,
+            store_up: IntGauge::new("tokentrail_store_up", "1 when the last insert was acknowledged")?,
+            damaged: IntCounter::new(
+                "tokentrail_journal_damaged_records_total",
+                "Records lost to damaged bytes of the log",
+            )?,
+        };
+        registry.register(Box::new(metrics.receipts.clone()))?;
+        registry.register(Box::new(metrics.events.clone()))?;
+        registry.register(Box::new(metrics.insert.clone()))?;
+        registry.register(Box::new(metrics.retries.clone()))?;
+        registry.register(Box::new(metrics.lag_records.clone()))?;
+        registry.register(Box::new(metrics.lag_ms.clone()))?;
+        registry.register(Box::new(metrics.store_up.clone()))?;
+        registry.register(Box::new(metrics.damaged.clone()))?;
+        Ok(metrics)
+    }
+}

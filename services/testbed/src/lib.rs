@@ -1,0 +1,17 @@
+//! Real servers for tests and demos: fetched once, started on free ports, always stopped. Never shipped.
+//!
+//! Nothing here downloads by itself: Maven and npm do, through their own settings, and every file is checked against
+//! a pinned hash. What was fetched stays in [`cache_dir`], outside the checkout.
+
+pub mod backstage;
+pub mod cache;
+mod engine;
+mod java;
+pub mod keycloak;
+pub mod port;
+pub mod process;
+
+pub use cache::cache_dir;
+pub use engine::engine;
+pub use keycloak::{EventStore, Keycloak, KeycloakOptions, Webhook};
+pub use port::free_port;

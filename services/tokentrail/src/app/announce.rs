@@ -1,0 +1,81 @@
+//! What a person sees when the program starts, and the status route of the admin listener.
+
+use super::App;
+use crate::{
+    config::{Config, Kind},
+    secrets,
+    status::Observer,
+};
+use axum::{Json, Router, http::StatusCode, response::IntoResponse, routing::get};
+use std::io::IsTerminal;
+use tokio::sync::watch;
+
+/// Whether the data folder was made by this start.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Folder {
+    /// Made just now.
+    Fresh,
+    /// Known from before.
+    Known,
+}
+
+/// Prints what to paste into Keycloak and Backstage. Secrets are shown on a terminal only, and only for a fresh folder.
+pub fn settings(config: &Config, app: &App, folder: Folder) -> anyhow::Result<()> {
+    let scheme = if config.listen.tls_key.is_some() { "https" } else { "http" };
+    let base = format!("{scheme}://{}", app.intake());
+    println!("Tokentrail takes receipts on {base} (data in {})\n", config.data_dir.display());
+    let show = folder == Folder::Fresh && std::io::stdout().is_terminal();
+    for (id, source) in &config.sources {
+        let secret = |file: &std::path::Path| -> anyhow::Result<String> {
+            let value = secrets::read(&config.data_dir, file)?;
+            Ok(if show { value } else { format!("(in {})", config.data_dir.join(file).display()) })
+        };
+        match source.kind {
+            Kind::Keycloak => {
+                println!(
+                    "Keycloak, source {id}: add the event listener ext-event-webhook to the realm, then create the webhook:"
+                );
+                if let Some(file) = source.webhook_secret_files.first() {
+                    println!("  POST <keycloak>/realms/<realm>/webhooks");
+                    println!(
+                        "  {{\"enabled\":\"true\",\"url\":\"{base}/v1/keycloak/{id}\",\"secret\":\"{}\",\"eventTypes\":[\"*\"]}}",
+                        secret(file)?
+                    );
+                }
+                println!("  start Keycloak with --spi-events-store--provider=jpa\n");
+            }
+            Kind::Backstage => {
+                println!("Backstage, source {id}: ship its standard output (NODE_ENV=production):");
+                println!("  node packages/backend 2>&1 | tokentrail send --source {id} --tee - -");
+                if let Some(file) = source.token_files.first() {
+                    println!(
+                        "  or any shipper: POST {base}/v1/backstage/{id} with Authorization: Bearer {}\n",
+                        secret(file)?
+                    );
+                }
+            }
+        }
+    }
+    println!("tokentrail status · tokentrail trace <user> · tokentrail doctor · Ctrl-C stops");
+    Ok(())
+}
+
+/// `GET /v1/status`.
+pub fn status_route(observer: watch::Receiver<Option<Observer>>) -> Router {
+    Router::new().route(
+        "/v1/status",
+        get(move || async move {
+            let found = observer.borrow().clone();
+            let Some(found) = found else {
+                return (StatusCode::SERVICE_UNAVAILABLE, "ClickHouse has not answered yet\n").into_response();
+            };
+            match found.report().await {
+                Ok(report) => Json(report).into_response(),
+                Err(error) => {
+                    tracing::warn!(error = format!("{error:#}"), "The status cannot be told.");
+                    (StatusCode::SERVICE_UNAVAILABLE, "ClickHouse does not answer\n").into_response()
+                }
+            }
+        }),
+    )
+}

@@ -1,0 +1,118 @@
+//! From the journal to ClickHouse for as long as the program runs: starts the engine (or connects), migrates, runs the
+//! pipeline. Tries again for as long as it takes: intake does not depend on it.
+
+use crate::{config::Config, running::RunFile, secrets, status::Observer};
+use anyhow::Context;
+use durable_log::Journal;
+use events::normalise::Context as NormaliseContext;
+use pipeline::{flow::Flow, metrics::Metrics};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
+use store::{
+    ConnectOptions, Store,
+    engine::{Engine, EngineOptions},
+};
+use tokio::sync::watch;
+
+/// First and longest wait between two tries.
+const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+
+/// What the way to ClickHouse needs.
+pub struct Storage {
+    /// Config.
+    pub config: Config,
+    /// Log in.
+    pub journal: Journal,
+    /// For normalising.
+    pub context: NormaliseContext,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Intake and admin, for the run file.
+    pub addresses: (SocketAddr, SocketAddr),
+    /// Told once ClickHouse is ready to be asked.
+    pub found: watch::Sender<Option<Observer>>,
+}
+
+impl Storage {
+    /// Runs until `stop` turns true.
+    pub async fn run(self, stop: watch::Receiver<bool>) -> anyhow::Result<()> {
+        let Some((engine, options)) = until_stopped(&stop, || self.reach()).await else { return Ok(()) };
+        let outcome = self.store_all(options, stop).await;
+        if let Some(engine) = engine {
+            let closed = engine.close().await;
+            tracing::debug!(?closed, "The engine is closed.");
+        }
+        outcome
+    }
+
+    async fn store_all(self, options: ConnectOptions, stop: watch::Receiver<bool>) -> anyhow::Result<()> {
+        let store = Store::connect(options.clone())?;
+        if until_stopped(&stop, || async { Ok(store.migrate().await?) }).await.is_none() {
+            return Ok(());
+        }
+        let run = RunFile {
+            pid: std::process::id(),
+            intake: self.addresses.0,
+            admin: self.addresses.1,
+            store_url: options.url,
+            store_user: options.user,
+            store_password: options.password,
+        };
+        run.write(&self.config)?;
+        let observer = Observer {
+            tenant: self.config.tenant.clone(),
+            journal: self.journal.clone(),
+            store: store.clone(),
+            metrics: self.metrics.clone(),
+        };
+        self.found.send_replace(Some(observer));
+        let flow = Flow { journal: self.journal, store, context: self.context, metrics: self.metrics };
+        Ok(flow.run(stop).await?)
+    }
+
+    /// An embedded engine that answers, or the address of an external one.
+    async fn reach(&self) -> anyhow::Result<(Option<Engine>, ConnectOptions)> {
+        let config = &self.config.store;
+        if let Some(url) = &config.url {
+            let password = match &config.password_file {
+                Some(file) => secrets::read(&self.config.data_dir, file)?,
+                None => String::new(),
+            };
+            let (database, user) = (config.database.clone(), config.user.clone());
+            return Ok((None, ConnectOptions { url: url.clone(), database, user, password }));
+        }
+        let library = config.engine.clone().or_else(|| std::env::var_os("TOKENTRAIL_ENGINE").map(PathBuf::from));
+        let library = library.context(
+            "no ClickHouse: set store.url, or store.engine (or TOKENTRAIL_ENGINE) to the path that services/store/engine/fetch.sh prints",
+        )?;
+        let command: Vec<OsString> = vec![std::env::current_exe()?.into(), "engine-child".into()];
+        let engine = Engine::start(EngineOptions { library, dir: self.config.path("clickhouse"), command }).await?;
+        let options = engine.connect_options(&config.database);
+        Ok((Some(engine), options))
+    }
+}
+
+/// Tries until it works; none when told to stop before that.
+async fn until_stopped<T, F: Future<Output = anyhow::Result<T>>>(
+    stop: &watch::Receiver<bool>,
+    work: impl Fn() -> F,
+) -> Option<T> {
+    let mut stop = stop.clone();
+    let mut wait = RETRY.0;
+    loop {
+        let tried = tokio::select! {
+            tried = work() => tried,
+            _ = stop.wait_for(|stop| *stop) => return None,
+        };
+        match tried {
+            Ok(done) => return Some(done),
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(error, "ClickHouse cannot be used; intake goes on, and this is tried again.");
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(wait) => wait = (wait * 2).min(RETRY.1),
+            _ = stop.wait_for(|stop| *stop) => return None,
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! From the parsed command line to the file that does the work.
+
+use crate::{
+    Cli, CollectorArgs, Command, ConfigCommand, Format, ImportArgs, JournalCommand, SendArgs, app,
+    config::Config,
+    demo, doctor, import,
+    intake::Intake,
+    running::RunFile,
+    secrets,
+    send::{Sender, Until},
+    spool::Spool,
+    status, trace,
+};
+use anyhow::{Context, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+/// The config file that is read when none is named.
+const DEFAULT_CONFIG: &str = "tokentrail.toml";
+
+/// Runs one command; the exit code is 0 if all is well, 1 if what was checked is not, 2 if it could not be done.
+pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
+    let load = || load_config(cli.config.as_deref());
+    let good = match cli.command {
+        Command::Up => return app::up(&load()?).await,
+        Command::Demo { samples, user } => demo::run(&samples, &user).await.map(|()| true)?,
+        Command::Status { format } => {
+            let report = status::fetch(&RunFile::read(&load()?)?).await?;
+            print(format, &report, status::render)?
+        }
+        Command::Trace { term, format } => {
+            let config = load()?;
+            let store = RunFile::read(&config)?.store(&config)?;
+            let trail = trace::lookup(&store, &config, &term).await?;
+            print(format, &trail, |trail| trace::render(trail, usize::MAX))?
+        }
+        Command::Send(args) => send(&load()?, args).await?,
+        Command::Import(args) => import_files(&load()?, args).await?,
+        Command::Doctor => doctor::run(&load()?).await?,
+        Command::Config(command) => configure(command, load)?,
+        Command::Journal(command) => journal(command, load)?,
+        Command::Completions { .. } | Command::Man | Command::EngineChild => true, // handled before the runtime starts
+    };
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn load_config(named: Option<&Path>) -> anyhow::Result<Config> {
+    let default = Path::new(DEFAULT_CONFIG);
+    let file = named.or_else(|| default.exists().then_some(default));
+    Config::load(file, std::env::vars())
+}
+
+fn print<T: serde::Serialize>(format: Format, value: &T, render: impl Fn(&T) -> String) -> anyhow::Result<bool> {
+    let text = match format {
+        Format::Table => render(value),
+        Format::Json => serde_json::to_string_pretty(value)? + "\n",
+    };
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // `tokentrail trace ann | head` is no error.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(true),
+        other => other.map(|()| true).context("cannot write to standard output"),
+    }
+}
+
+/// The intake that the arguments name, else the one of the config.
+fn intake(config: &Config, source: &str, args: &CollectorArgs) -> anyhow::Result<Intake> {
+    let token_file = match (&args.token_file, config.sources.get(source)) {
+        (Some(file), _) => std::path::absolute(file)?,
+        (None, Some(known)) => match known.token_files.first() {
+            Some(file) => file.clone(),
+            None => bail!("source {source} has no token_files: give --token-file, or add one to its config"),
+        },
+        (None, None) => {
+            let known: Vec<_> = config.sources.keys().map(String::as_str).collect();
+            bail!(
+                "the config has no source {source} (it has {}); give --token-file to send elsewhere",
+                known.join(", ")
+            )
+        }
+    };
+    let token = secrets::read(&config.data_dir, &token_file)?;
+    let base = match &args.url {
+        Some(url) => url.clone(),
+        None => match RunFile::read(config) {
+            Ok(run) => format!("http://{}", run.intake),
+            Err(_) => format!("http://{}", config.listen.intake),
+        },
+    };
+    Intake::new(&base, source, &token)
+}
+
+async fn send(config: &Config, args: SendArgs) -> anyhow::Result<bool> {
+    let intake = intake(config, &args.source, &args.collector)?;
+    let instance = args.instance.clone().unwrap_or_else(host_name);
+    let state_dir = config.path("send").join(&args.source);
+    if args.file == Path::new("-") {
+        return send_stdin(&args, (intake, instance), &state_dir).await;
+    }
+    if args.tee.is_some() {
+        bail!("--tee belongs to standard input: give `-` as FILE");
+    }
+    let file = std::path::absolute(&args.file)?;
+    let name = file.display().to_string().replace(['/', '\\'], "_");
+    let sender = Sender { intake, instance, state: state_dir.join(format!("{name}.json")) };
+    let bar = bar("bytes");
+    let until = if args.follow { Until::Stopped } else { Until::End };
+    let mut progress = |sent: u64, size: u64| {
+        bar.set_length(size);
+        bar.set_position(sent);
+    };
+    let lines = sender.file(&file, until, &mut progress).await?;
+    bar.finish_and_clear();
+    eprintln!("{lines} lines acknowledged");
+    Ok(true)
+}
+
+async fn send_stdin(args: &SendArgs, (intake, instance): (Intake, String), state_dir: &Path) -> anyhow::Result<bool> {
+    if args.follow {
+        bail!("standard input is read until it ends: --follow belongs to a file");
+    }
+    let tee: Option<Box<dyn Write + Send>> = match &args.tee {
+        None => None,
+        Some(path) if path == Path::new("-") => Some(Box::new(std::io::stdout())),
+        Some(path) => {
+            let file = std::fs::File::options().create(true).append(true).open(path);
+            Some(Box::new(file.with_context(|| format!("cannot open {}", path.display()))?))
+        }
+    };
+    let spool = Spool::open(&state_dir.join("spool"), args.spool_mib << 20)?;
+    let (filler, when_full) = (spool.clone(), args.when_full);
+    let reading = std::thread::spawn(move || filler.fill(std::io::stdin().lock(), tee, when_full));
+    let bytes = spool.ship(&intake, &instance).await?;
+    match reading.join() {
+        Ok(result) => result?,
+        Err(_) => bail!("the reader of standard input died"),
+    }
+    let dropped = spool.dropped();
+    eprintln!("{bytes} bytes acknowledged, {dropped} lines dropped at the end");
+    Ok(dropped == 0)
+}
+
+async fn import_files(config: &Config, args: ImportArgs) -> anyhow::Result<bool> {
+    let intake = intake(config, &args.source, &args.collector)?;
+    let bar = bar("entries");
+    let (mut total, mut last) = (0, 0);
+    for file in &args.files {
+        let (entries, time) = import::file(&intake, file, &mut |n| bar.inc(n as u64)).await?;
+        total += entries;
+        last = last.max(time);
+    }
+    if last > 0 {
+        import::close(&intake, "import", last).await?;
+    }
+    bar.finish_and_clear();
+    eprintln!("{total} entries of {} files acknowledged", args.files.len());
+    Ok(true)
+}
+
+fn configure(command: ConfigCommand, load: impl Fn() -> anyhow::Result<Config>) -> anyhow::Result<bool> {
+    match command {
+        ConfigCommand::Check => {
+            let config = load()?;
+            eprintln!("the config is good: {} sources, data in {}", config.sources.len(), config.data_dir.display());
+        }
+        ConfigCommand::Print => print!("{}", toml::to_string_pretty(&load()?)?),
+        ConfigCommand::Schema => println!("{}", serde_json::to_string_pretty(&schemars::schema_for!(Config))?),
+    }
+    Ok(true)
+}
+
+fn journal(command: JournalCommand, load: impl Fn() -> anyhow::Result<Config>) -> anyhow::Result<bool> {
+    let folder = |dir: Option<PathBuf>| dir.map_or_else(|| Ok::<_, anyhow::Error>(load()?.path("journal")), Ok);
+    match command {
+        JournalCommand::Inspect { dir } => crate::journal::inspect(&folder(dir)?),
+        JournalCommand::Verify { dir } => crate::journal::verify(&folder(dir)?),
+    }
+}
+
+/// A progress bar on a terminal; nothing in a pipe.
+fn bar(unit: &str) -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    let template = format!("  {{wide_bar}} {{pos}}/{{len}} {unit} {{per_sec}}");
+    if let Ok(style) = ProgressStyle::with_template(&template) {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "host".into(), |name| name.trim().to_owned())
+}

@@ -1,0 +1,360 @@
+//! The one config struct: TOML, environment overrides, secrets from files. Unknown keys are refused with the nearest
+//! known one. Holds no secret itself: only the paths of the files that do.
+
+use anyhow::{Context, bail};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+/// Environment variables that begin so override the file: `TOKENTRAIL__LISTEN__INTAKE=127.0.0.1:9000`.
+const ENV_PREFIX: &str = "TOKENTRAIL__";
+
+/// Settings of Tokentrail. Every key has a default; an empty file is a working config on one machine.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Name of the organisation in every row. Choose it once.
+    pub tenant: String,
+    /// Folder of the journal, the embedded store, keys and cursors.
+    pub data_dir: PathBuf,
+    /// Where we listen.
+    pub listen: Listen,
+    /// The journal.
+    pub journal: JournalConfig,
+    /// ClickHouse.
+    pub store: StoreConfig,
+    /// Keycloak servers and Backstage installations by their immutable source id.
+    pub sources: BTreeMap<String, SourceConfig>,
+}
+
+/// Addresses. Loopback by default.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listen {
+    /// Webhooks and lines come in here.
+    pub intake: SocketAddr,
+    /// /healthz, /readyz, /metrics and status; keep it private.
+    pub admin: SocketAddr,
+    /// PEM file of the certificate chain; with `tls_key` the intake speaks TLS. Read again when the file changes.
+    pub tls_certificate: Option<PathBuf>,
+    /// PEM file of the private key.
+    pub tls_key: Option<PathBuf>,
+}
+
+/// Settings of the journal.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct JournalConfig {
+    /// Size of one segment file, MiB.
+    pub segment_mib: u64,
+    /// How long segments are kept after ClickHouse acknowledged them, hours.
+    pub keep_hours: u64,
+    /// Most disk the journal may take, MiB; at this size intake answers 503 until ClickHouse has caught up.
+    pub max_mib: u64,
+}
+
+/// Settings of the store.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreConfig {
+    /// HTTP(S) address of a ClickHouse >= 26.3; absent: the embedded engine.
+    pub url: Option<String>,
+    /// Database.
+    pub database: String,
+    /// User, with `url`.
+    pub user: String,
+    /// File with the user's password, with `url`.
+    pub password_file: Option<PathBuf>,
+    /// Path of libchdb.so for the embedded engine; absent: `TOKENTRAIL_ENGINE`.
+    pub engine: Option<PathBuf>,
+}
+
+/// Product of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Keycloak with an event listener, its Admin REST API, or both.
+    Keycloak,
+    /// Backstage lines.
+    Backstage,
+}
+
+/// One source.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SourceConfig {
+    /// Product.
+    pub kind: Kind,
+    /// Files with a webhook's HMAC secret: one, or two while rotating.
+    #[serde(default)]
+    pub webhook_secret_files: Vec<PathBuf>,
+    /// Files with a bearer token for lines, plain events, imports and snapshots.
+    #[serde(default)]
+    pub token_files: Vec<PathBuf>,
+    /// HTTP Basic, for listeners that can do nothing else.
+    #[serde(default)]
+    pub basic: Option<Basic>,
+    /// Signed bearer tokens of newer keycloak-events versions.
+    #[serde(default)]
+    pub jwt: Option<Jwt>,
+    /// Reads the events through the Admin REST API too, and so repairs what the webhook lost.
+    #[serde(default)]
+    pub pull: Option<Pull>,
+    /// IANA zone of times that name none (Backstage's own audit logger).
+    #[serde(default = "utc")]
+    pub zone: String,
+}
+
+/// HTTP Basic.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Basic {
+    /// User.
+    pub user: String,
+    /// File with the password.
+    pub password_file: PathBuf,
+}
+
+/// JWT of a webhook, signed with the realm's key.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Jwt {
+    /// Expected `iss`: the realm's address.
+    pub issuer: String,
+    /// Expected `aud`.
+    pub audience: String,
+    /// JWKS address; absent: `<issuer>/protocol/openid-connect/certs`.
+    pub jwks_url: Option<String>,
+}
+
+/// Admin REST pull of one Keycloak server.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Pull {
+    /// Base address of the server, e.g. `https://sso.example.org`.
+    pub url: String,
+    /// Realms to read.
+    pub realms: Vec<String>,
+    /// Client with a service account that has `view-events` (and `view-realm` for doctor) in each realm.
+    pub client_id: String,
+    /// File with the client's secret.
+    pub client_secret_file: PathBuf,
+    /// Realm of the client; absent: each realm has its own client of that name.
+    #[serde(default)]
+    pub login_realm: Option<String>,
+    /// Seconds between two reads.
+    #[serde(default = "pull_interval")]
+    pub interval_seconds: u64,
+}
+
+fn utc() -> String {
+    "UTC".into()
+}
+
+fn pull_interval() -> u64 {
+    15
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            tenant: "default".into(),
+            data_dir: "tokentrail-data".into(),
+            listen: Listen::default(),
+            journal: JournalConfig::default(),
+            store: StoreConfig::default(),
+            sources: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self {
+            intake: ([127, 0, 0, 1], 8480).into(),
+            admin: ([127, 0, 0, 1], 8481).into(),
+            tls_certificate: None,
+            tls_key: None,
+        }
+    }
+}
+
+impl Default for JournalConfig {
+    fn default() -> Self {
+        Self { segment_mib: 64, keep_hours: 24, max_mib: 20 * 1024 }
+    }
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self { url: None, database: "tokentrail".into(), user: "tokentrail".into(), password_file: None, engine: None }
+    }
+}
+
+impl Config {
+    /// Reads the file (absent: defaults), then the environment (`vars`), then checks what types cannot say.
+    pub fn load(file: Option<&Path>, vars: impl Iterator<Item = (String, String)>) -> anyhow::Result<Self> {
+        let text = match file {
+            Some(path) => {
+                std::fs::read_to_string(path).with_context(|| format!("cannot read config file {}", path.display()))?
+            }
+            None => String::new(),
+        };
+        let name = file.map_or_else(|| "environment".into(), |path| path.display().to_string());
+        let mut table: toml::Table = text.parse().with_context(|| format!("{name} is no valid TOML"))?;
+        for (key, value) in vars {
+            if let Some(path) = key.strip_prefix(ENV_PREFIX) {
+                set(&mut table, &path.to_lowercase().split("__").map(str::to_owned).collect::<Vec<_>>(), &value)
+                    .with_context(|| format!("cannot apply environment variable {key}"))?;
+            }
+        }
+        let mut config: Self = table
+            .try_into()
+            .map_err(|error: toml::de::Error| anyhow::anyhow!("{name}: {}", nearest(error.message())))?;
+        config.check()?;
+        if config.sources.is_empty() {
+            config.sources = default_sources();
+        }
+        Ok(config)
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        if self.tenant.is_empty() || self.tenant.len() > 64 {
+            bail!("tenant must have 1 to 64 characters");
+        }
+        if self.listen.tls_certificate.is_some() != self.listen.tls_key.is_some() {
+            bail!("listen.tls_certificate and listen.tls_key belong together: set both or none");
+        }
+        if self.journal.segment_mib == 0 || self.journal.max_mib < 4 * self.journal.segment_mib {
+            bail!("journal.max_mib must be at least four segments of journal.segment_mib");
+        }
+        for (id, source) in &self.sources {
+            if id.is_empty()
+                || id.len() > 64
+                || !id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            {
+                bail!(
+                    "sources.{id}: a source id has 1 to 64 letters, digits, '-' or '_'; it is a part of the webhook's address"
+                );
+            }
+            if source.webhook_secret_files.len() > 2 {
+                bail!("sources.{id}.webhook_secret_files: at most two secrets at once (the old and the new one)");
+            }
+            let silent =
+                source.webhook_secret_files.is_empty() && source.token_files.is_empty() && source.basic.is_none();
+            if silent && source.jwt.is_none() && source.pull.is_none() {
+                bail!("sources.{id}: nothing can reach it: give webhook_secret_files, token_files, basic, jwt or pull");
+            }
+            if source.kind == Kind::Backstage && source.pull.is_some() {
+                bail!("sources.{id}.pull: only a Keycloak can be pulled");
+            }
+        }
+        Ok(())
+    }
+
+    /// Path below the data folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.data_dir.join(name)
+    }
+}
+
+/// What a fresh folder gets: one Keycloak and one Backstage, with secrets that `up` makes.
+fn default_sources() -> BTreeMap<String, SourceConfig> {
+    let source = |kind, id: &str| SourceConfig {
+        kind,
+        webhook_secret_files: if kind == Kind::Keycloak {
+            vec![format!("secrets/{id}.webhook").into()]
+        } else {
+            Vec::new()
+        },
+        token_files: vec![format!("secrets/{id}.token").into()],
+        basic: None,
+        jwt: None,
+        pull: None,
+        zone: utc(),
+    };
+    BTreeMap::from([
+        ("keycloak".into(), source(Kind::Keycloak, "keycloak")),
+        ("backstage".into(), source(Kind::Backstage, "backstage")),
+    ])
+}
+
+/// Sets a value deep in a table; text that reads as TOML (a number, a list) is taken as such.
+fn set(table: &mut toml::Table, path: &[String], value: &str) -> anyhow::Result<()> {
+    let [head, rest @ ..] = path else { bail!("it names no key") };
+    if rest.is_empty() {
+        let parsed = format!("v = {value}").parse::<toml::Table>().ok().and_then(|mut t| t.remove("v"));
+        table.insert(head.clone(), parsed.unwrap_or_else(|| toml::Value::String(value.into())));
+        return Ok(());
+    }
+    let inner = table.entry(head.clone()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+    let Some(inner) = inner.as_table_mut() else { bail!("{head} is no table") };
+    set(inner, rest, value)
+}
+
+/// Adds the nearest known key to serde's message about an unknown one.
+fn nearest(message: &str) -> String {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let (true, Some(unknown)) = (message.contains("unknown field"), quoted.next()) else { return message.to_owned() };
+    let best = quoted.map(|known| (strsim::damerau_levenshtein(unknown, known), known)).min();
+    match best {
+        Some((distance, known)) if distance <= 1 + unknown.len() / 3 => {
+            format!("unknown key `{unknown}`; did you mean `{known}`?")
+        }
+        _ => message.replace("unknown field", "unknown key"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str, vars: &[(&str, &str)]) -> anyhow::Result<Config> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("t.toml");
+        std::fs::write(&file, text).unwrap();
+        Config::load(Some(&file), vars.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))
+    }
+
+    #[test]
+    fn an_empty_file_works_and_has_both_sources() {
+        let config = load("", &[]).unwrap();
+        assert_eq!(config.sources.keys().collect::<Vec<_>>(), ["backstage", "keycloak"]);
+        assert!(config.listen.intake.ip().is_loopback());
+    }
+
+    #[test]
+    fn unknown_keys_name_the_nearest() {
+        let error = format!("{:#}", load("[listen]\nintak = \"127.0.0.1:1\"", &[]).unwrap_err());
+        assert!(error.contains("unknown key `intak`; did you mean `intake`?"), "{error}");
+        let error =
+            format!("{:#}", load("[sources.kc]\nkind = \"keycloak\"\nwebhook_secret_file = []", &[]).unwrap_err());
+        assert!(error.contains("did you mean `webhook_secret_files`?"), "{error}");
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file() {
+        let config = load(
+            "tenant = \"a\"\n[journal]\nsegment_mib = 8",
+            &[("TOKENTRAIL__TENANT", "b"), ("TOKENTRAIL__JOURNAL__SEGMENT_MIB", "16")],
+        )
+        .unwrap();
+        assert_eq!((config.tenant.as_str(), config.journal.segment_mib), ("b", 16));
+    }
+
+    #[test]
+    fn a_source_that_nothing_can_reach_is_refused() {
+        let error = format!("{:#}", load("[sources.kc]\nkind = \"keycloak\"", &[]).unwrap_err());
+        assert!(error.contains("nothing can reach it"), "{error}");
+    }
+
+    #[test]
+    fn a_source_id_that_breaks_an_address_is_refused() {
+        let error = load("[sources.\"a/b\"]\nkind = \"keycloak\"\ntoken_files = [\"t\"]", &[]).unwrap_err();
+        assert!(format!("{error:#}").contains("source id"));
+    }
+}

@@ -1,0 +1,211 @@
+//! The program: parses the command line, sets up logging, hands over to one file per subcommand.
+
+mod aliases;
+mod app;
+mod commands;
+mod config;
+mod demo;
+mod doctor;
+mod import;
+mod intake;
+mod journal;
+mod lines;
+mod pulling;
+mod running;
+mod secrets;
+mod send;
+mod sources;
+mod spool;
+mod status;
+mod table;
+mod trace;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Who could do what, when, on the strength of which login and which group: evidence from Keycloak and Backstage.
+#[derive(Parser)]
+#[command(name = "tokentrail", version, about, arg_required_else_help = true)]
+struct Cli {
+    /// Config file (TOML); absent: ./tokentrail.toml if it exists, else defaults.
+    #[arg(long, global = true, env = "TOKENTRAIL_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// What is logged to standard error, e.g. `info`, `debug`, `collector=debug`.
+    #[arg(long, global = true, env = "TOKENTRAIL_LOG", default_value = "info", value_name = "FILTER")]
+    log: String,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run everything in one process: intake, journal, pipeline, embedded or external ClickHouse.
+    Up,
+    /// Show what came in, the fate of every receipt, lag and sources.
+    Status {
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
+    /// Show what is known of an event, session, token, user or receipt, in time order, with the receipt of each line.
+    Trace {
+        /// An event id, session id, token id, username, entity reference, Keycloak user id, or STREAM/SEQ.
+        term: String,
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
+    /// Ship a Backstage log file, growing file (--follow) or standard input (-), in order, until acknowledged.
+    Send(SendArgs),
+    /// Backfill from exports: arrays of /events or /admin-events, webhook recordings, Backstage logs, catalog histories.
+    Import(ImportArgs),
+    /// Play a recorded story through the whole pipeline in a temporary folder and show what it finds.
+    Demo {
+        /// Folder of the recorded story.
+        #[arg(long, default_value = "schemas/samples/pair")]
+        samples: PathBuf,
+        /// User of the story whose trail is shown.
+        #[arg(long, default_value = "finn")]
+        user: String,
+    },
+    /// Check each source and the store, and say remedy by remedy what is missing.
+    Doctor,
+    /// Look at the config.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Look at the journal's files; needs no running program.
+    #[command(subcommand)]
+    Journal(JournalCommand),
+    /// Print shell completions.
+    Completions { shell: clap_complete::Shell },
+    /// Print the man page (roff).
+    Man,
+    /// The embedded ClickHouse itself; started by `up`, never by hand.
+    #[command(name = "engine-child", hide = true)]
+    EngineChild,
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Read the config and say whether it is good; starts nothing.
+    Check,
+    /// Print the effective config: file, environment and defaults together. Secrets stay in their files.
+    Print,
+    /// Print the JSON Schema of the config file.
+    Schema,
+}
+
+#[derive(Subcommand)]
+enum JournalCommand {
+    /// List segments, streams and consumers.
+    Inspect { dir: Option<PathBuf> },
+    /// Check every byte and recompute the whole chain; exit code 1 if anything is damaged.
+    Verify { dir: Option<PathBuf> },
+}
+
+/// How something is printed.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+#[derive(Args)]
+struct SendArgs {
+    /// Source id of the Backstage.
+    #[arg(long)]
+    source: String,
+    /// Wait for more, and for the next file of this name after a rotation.
+    #[arg(long)]
+    follow: bool,
+    /// Write standard input on to this file, `-` for standard output (only with `-` as FILE).
+    #[arg(long, value_name = "FILE")]
+    tee: Option<PathBuf>,
+    /// Name of this Backstage instance; default: the host's name.
+    #[arg(long)]
+    instance: Option<String>,
+    /// What happens to a line of standard input while the collector cannot be reached and the spool is full.
+    #[arg(long, value_enum, default_value_t = spool::WhenFull::Drop)]
+    when_full: spool::WhenFull,
+    /// Most disk that standard input may take while the collector cannot be reached, MiB.
+    #[arg(long, default_value_t = 256)]
+    spool_mib: u64,
+    #[command(flatten)]
+    collector: CollectorArgs,
+    /// A file, or `-` for standard input.
+    file: PathBuf,
+}
+
+#[derive(Args)]
+struct ImportArgs {
+    /// Source id.
+    #[arg(long)]
+    source: String,
+    #[command(flatten)]
+    collector: CollectorArgs,
+    /// Files; the format is told by their content; gzip is inflated.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+}
+
+#[derive(Args)]
+struct CollectorArgs {
+    /// Address of the collector; default: the one of the config.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// File with the source's bearer token; default: the one of the config.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+fn main() -> std::process::ExitCode {
+    let cli = Cli::parse();
+    if matches!(cli.command, Command::EngineChild) {
+        store::engine::run_if_asked();
+        eprintln!("tokentrail: engine-child is started by `tokentrail up`, never by hand");
+        return std::process::ExitCode::from(2);
+    }
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("tokentrail: {error:#}");
+            std::process::ExitCode::from(2)
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<std::process::ExitCode> {
+    log_to_stderr(&cli.log)?;
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        tracing::debug!("a crypto provider was installed already");
+    }
+    match cli.command {
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "tokentrail", &mut std::io::stdout());
+            return Ok(std::process::ExitCode::SUCCESS);
+        }
+        Command::Man => {
+            clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?;
+            return Ok(std::process::ExitCode::SUCCESS);
+        }
+        _ => {}
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let code = runtime.block_on(commands::dispatch(cli));
+    // A blocked read of standard input must not hold up the end.
+    runtime.shutdown_background();
+    code
+}
+
+/// JSON lines to standard error; plain text when a person looks.
+fn log_to_stderr(filter: &str) -> anyhow::Result<()> {
+    use std::io::IsTerminal;
+    let filter = tracing_subscriber::EnvFilter::try_new(filter)?;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() {
+        subscriber.with_target(false).init();
+    } else {
+        subscriber.json().flatten_event(true).init();
+    }
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! Runs the Admin REST pull of every Keycloak source that has one, and tells doctor what the realms say.
+
+use crate::{
+    app::now_ms,
+    config::{Config, Pull},
+    doctor::Check,
+    secrets,
+};
+use collector::{
+    pull::{
+        Append, Appending, Limits, NotAppended, Puller, Realm, RealmPull, Received, Secret, Severity, Source,
+        Surroundings,
+    },
+    split::keycloak::split,
+};
+use durable_log::{AppendError, Entry, Journal};
+use events::{
+    person::DeploymentKey,
+    receipt::{HEADER_VERSION, Input, Payload, ReceiptHeader, SourceKind},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::watch;
+
+/// How often a watermark that moved is written into the log.
+const WATERMARK: Duration = Duration::from_secs(30);
+
+struct ToJournal(Journal);
+
+impl Append for ToJournal {
+    fn append(&self, receipts: Vec<Received>) -> Appending<'_> {
+        let entries = receipts.into_iter().map(|r| Entry { header: r.header.to_bytes(), body: r.body }).collect();
+        Box::pin(async move {
+            match self.0.append(entries).await {
+                Ok(_) => Ok(()),
+                Err(AppendError::Full | AppendError::TooLarge) => Err(NotAppended::Later),
+                Err(AppendError::Stopped) => Err(NotAppended::Stopped),
+            }
+        })
+    }
+}
+
+fn surroundings(append: Arc<dyn Append>, key: DeploymentKey) -> Surroundings {
+    let redact = move |payload: Payload, bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes);
+        match split(&text, &key, 1).into_iter().next() {
+            Some(piece) => (piece.payload, piece.body),
+            None => (payload, Vec::new()),
+        }
+    };
+    Surroundings { append, redact: Arc::new(redact), now: Arc::new(now_ms) }
+}
+
+fn source(config: &Config, id: &str, pull: &Pull) -> anyhow::Result<Source> {
+    let secret = secrets::read(&config.data_dir, &pull.client_secret_file)?;
+    let realm = |name: &String| Realm {
+        name: name.clone(),
+        login_realm: pull.login_realm.clone(),
+        client_id: pull.client_id.clone(),
+        client_secret: Secret::new(secret.clone()),
+    };
+    Ok(Source {
+        tenant: config.tenant.clone(),
+        source_id: id.to_owned(),
+        base_url: pull.url.clone(),
+        ca_pem: None,
+        realms: pull.realms.iter().map(realm).collect(),
+        limits: Limits { poll: Duration::from_secs(pull.interval_seconds), ..Limits::default() },
+        cursors: config.path("pull"),
+    })
+}
+
+/// Pulls until `stop` turns true.
+pub async fn run(
+    config: Config,
+    (journal, key): (Journal, DeploymentKey),
+    stop: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let mut pullers = tokio::task::JoinSet::new();
+    for (id, pull) in config.sources.iter().filter_map(|(id, source)| Some((id, source.pull.as_ref()?))) {
+        let around = surroundings(Arc::new(ToJournal(journal.clone())), key.clone());
+        let puller = Puller::open(&source(&config, id, pull)?, &around)?;
+        let mark = Watermark { tenant: config.tenant.clone(), source_id: id.clone(), journal: journal.clone() };
+        tokio::spawn(mark.keep(puller.status(), stop.clone()));
+        pullers.spawn(puller.run(stop.clone()));
+    }
+    while let Some(ended) = pullers.join_next().await {
+        ended??;
+    }
+    let mut stop = stop;
+    let _ = stop.wait_for(|stop| *stop).await;
+    Ok(())
+}
+
+/// Writes a pull's watermark into the log behind the receipts that it covers, so that it is stored after them.
+struct Watermark {
+    tenant: String,
+    source_id: String,
+    journal: Journal,
+}
+
+impl Watermark {
+    async fn keep(self, realms: Vec<watch::Receiver<collector::pull::RealmStatus>>, mut stop: watch::Receiver<bool>) {
+        let mut told = i64::MIN;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(WATERMARK) => {}
+                _ = stop.wait_for(|stop| *stop) => return,
+            }
+            // The input is complete only up to where its slowest realm is.
+            let complete = realms.iter().map(|realm| realm.borrow().watermark()).collect::<Option<Vec<_>>>();
+            let Some(mark) = complete.and_then(|marks| marks.into_iter().min()).filter(|mark| *mark > told) else {
+                continue;
+            };
+            match self.journal.append(vec![self.entry(mark)]).await {
+                Ok(_) => told = mark,
+                Err(error) => tracing::warn!(%error, "A watermark could not be kept; it is tried again."),
+            }
+        }
+    }
+
+    fn entry(&self, watermark: i64) -> Entry {
+        let header = ReceiptHeader {
+            v: HEADER_VERSION,
+            tenant: self.tenant.clone(),
+            source_id: self.source_id.clone(),
+            source_kind: SourceKind::Keycloak,
+            input: Input::Collector,
+            payload: Payload::InputClosed,
+            received_at: now_ms(),
+            native_id: String::new(),
+            delivery_id: String::new(),
+            delivery_keyed: false,
+            delivery_index: 0,
+            line: None,
+        };
+        let body = serde_json::json!({ "input": Input::Pull.as_str(), "watermark": watermark });
+        Entry { header: header.to_bytes(), body: body.to_string().into_bytes() }
+    }
+}
+
+/// Takes nothing: doctor only looks.
+struct Nowhere;
+
+impl Append for Nowhere {
+    fn append(&self, _: Vec<Received>) -> Appending<'_> {
+        Box::pin(async { Err(NotAppended::Later) })
+    }
+}
+
+/// Asks each realm how it is.
+pub async fn check(config: &Config) -> Vec<Check> {
+    let mut checks = Vec::new();
+    for (id, pull) in config.sources.iter().filter_map(|(id, source)| Some((id, source.pull.as_ref()?))) {
+        let what = format!("source {id} can be pulled");
+        let opened = source(config, id, pull).and_then(|source| {
+            let key = DeploymentKey::new(secrets::deployment_key(&config.data_dir)?);
+            Ok(RealmPull::open(&source, &surroundings(Arc::new(Nowhere), key))?)
+        });
+        let mut realms = match opened {
+            Ok(realms) => realms,
+            Err(error) => {
+                checks.push(Check { what, remedy: Some(format!("{error:#}")) });
+                continue;
+            }
+        };
+        for realm in &mut realms {
+            for state in realm.check().await {
+                let what = format!("source {id}, realm {}: {}", realm.name(), state.as_str());
+                let remedy = (state.severity() != Severity::Fine).then(|| state.remedy());
+                checks.push(Check { what, remedy });
+            }
+        }
+    }
+    checks
+}

@@ -1,0 +1,61 @@
+//! The run file: how the other subcommands find the running program and its store. Mode 0600, gone after a clean stop.
+
+use crate::{config::Config, secrets::write_private};
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use std::{net::SocketAddr, path::PathBuf};
+
+/// Where the running program listens and how to reach its store.
+#[derive(Serialize, Deserialize)]
+pub struct RunFile {
+    /// Process id, for people.
+    pub pid: u32,
+    /// Intake.
+    pub intake: SocketAddr,
+    /// Admin listener.
+    pub admin: SocketAddr,
+    /// Address of ClickHouse.
+    pub store_url: String,
+    /// User of ClickHouse.
+    pub store_user: String,
+    /// Password of that user: random for each start of the embedded engine.
+    pub store_password: String,
+}
+
+fn path(config: &Config) -> PathBuf {
+    config.path("run.json")
+}
+
+impl RunFile {
+    /// Writes it, replacing an older one.
+    pub fn write(&self, config: &Config) -> anyhow::Result<()> {
+        write_private(&path(config), &serde_json::to_vec_pretty(self)?)
+    }
+
+    /// Reads the one of the program that runs on this config's data folder.
+    pub fn read(config: &Config) -> anyhow::Result<Self> {
+        let path = path(config);
+        let text = std::fs::read(&path).with_context(|| {
+            format!("no Tokentrail runs on {} (start it with `tokentrail up`)", config.data_dir.display())
+        })?;
+        serde_json::from_slice(&text).with_context(|| format!("{} is damaged", path.display()))
+    }
+
+    /// The store of the running program.
+    pub fn store(&self, config: &Config) -> anyhow::Result<store::Store> {
+        let options = store::ConnectOptions {
+            url: self.store_url.clone(),
+            database: config.store.database.clone(),
+            user: self.store_user.clone(),
+            password: self.store_password.clone(),
+        };
+        Ok(store::Store::connect(options)?)
+    }
+
+    /// Removes it after a clean stop.
+    pub fn remove(config: &Config) {
+        if let Err(error) = std::fs::remove_file(path(config)) {
+            tracing::debug!(%error, "no run file to remove");
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Turns the config's sources into the intake's: reads the secret files, makes the ones of a fresh folder.
+
+use crate::{
+    config::{Config, Kind, SourceConfig},
+    secrets::read_or_make,
+};
+use collector::config::{BackstageAuth, Basic, BodyBinding, Jwt, JwtKeys, KeycloakAuth, Secret, Source, SourceAuth};
+use std::path::PathBuf;
+
+/// Every source, with its secrets read.
+pub fn sources(config: &Config) -> anyhow::Result<Vec<Source>> {
+    config.sources.iter().map(|(id, source)| one(config, id, source)).collect()
+}
+
+fn one(config: &Config, id: &str, source: &SourceConfig) -> anyhow::Result<Source> {
+    let secrets = |files: &[PathBuf]| -> anyhow::Result<Vec<Secret>> {
+        files.iter().map(|file| Ok(Secret::new(read_or_make(&config.data_dir, file)?))).collect()
+    };
+    let bearer = secrets(&source.token_files)?;
+    let basic = source
+        .basic
+        .iter()
+        .map(|basic| {
+            Ok(Basic {
+                user: basic.user.clone(),
+                password: Secret::new(read_or_make(&config.data_dir, &basic.password_file)?),
+            })
+        })
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let kind =
+        match source.kind {
+            Kind::Keycloak => SourceAuth::Keycloak(KeycloakAuth {
+                hmac: secrets(&source.webhook_secret_files)?,
+                bearer,
+                basic,
+                jwt: source.jwt.as_ref().map(|jwt| Jwt {
+                    issuer: jwt.issuer.clone(),
+                    audience: jwt.audience.clone(),
+                    keys: JwtKeys::Url(jwt.jwks_url.clone().unwrap_or_else(|| {
+                        format!("{}/protocol/openid-connect/certs", jwt.issuer.trim_end_matches('/'))
+                    })),
+                    body: BodyBinding::Required,
+                }),
+            }),
+            Kind::Backstage => SourceAuth::Backstage(BackstageAuth { bearer, basic }),
+        };
+    Ok(Source { id: id.to_owned(), kind, zone: source.zone.clone() })
+}

@@ -1,0 +1,294 @@
+//! `tokentrail status`: what came in, the fate of every receipt, lag and state. The sum received = stored + duplicate +
+//! ignored + dead + pending holds at any instant, because pending is read from the journal behind what the store holds.
+
+use crate::{
+    running::RunFile,
+    table::{Align, Table},
+};
+use anyhow::{Context, bail};
+use durable_log::{Journal, ReadLimits};
+use events::{
+    ids::StreamId,
+    receipt::{Input, ReceiptHeader},
+};
+use pipeline::flow::CONSUMER;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use store::Store;
+
+/// Most records of the journal that a status counts by source and input; behind a longer lag only their sum is told.
+const COUNTED_RECORDS: u64 = 500_000;
+/// How often fates are asked for until no block came in between.
+const TRIES: usize = 20;
+/// Source and input under which a lag too long to count is told.
+const UNCOUNTED: &str = "not counted";
+
+/// The whole status, as /v1/status answers it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Report {
+    /// Tenant.
+    pub tenant: String,
+    /// Version of the program.
+    pub version: String,
+    /// Journal.
+    pub journal: JournalReport,
+    /// True if ClickHouse acknowledged the last block.
+    pub store_up: bool,
+    /// By source and input.
+    pub inputs: Vec<InputReport>,
+}
+
+/// The journal in numbers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct JournalReport {
+    /// Records ever taken in.
+    pub end: u64,
+    /// Records that ClickHouse has not acknowledged.
+    pub lag: u64,
+    /// Size of its files.
+    pub bytes: u64,
+    /// Number of its files.
+    pub segments: usize,
+    /// Damaged places met since the start.
+    pub damage: u64,
+    /// False: intake answers 503.
+    pub can_append: bool,
+}
+
+/// Fates of one input of one source.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputReport {
+    /// Source id.
+    pub source: String,
+    /// Way in.
+    pub input: String,
+    /// All receipts.
+    pub received: u64,
+    /// First receipts of an event.
+    pub stored: u64,
+    /// Further receipts of an event that was stored.
+    pub duplicate: u64,
+    /// Understood, and no event.
+    pub ignored: u64,
+    /// Not understood.
+    pub dead: u64,
+    /// On disk, not yet in ClickHouse.
+    pub pending: u64,
+    /// Why receipts were ignored or are dead.
+    pub reasons: BTreeMap<String, u64>,
+    /// Newest receipt, UTC milliseconds.
+    pub last_received_at: Option<i64>,
+    /// Complete up to here, UTC milliseconds.
+    pub watermark: Option<i64>,
+}
+
+impl Report {
+    /// Receipts over all inputs.
+    pub fn received(&self) -> u64 {
+        self.inputs.iter().map(|input| input.received).sum()
+    }
+
+    /// Receipts without a fate in ClickHouse.
+    pub fn pending(&self) -> u64 {
+        self.inputs.iter().map(|input| input.pending).sum()
+    }
+}
+
+/// What a status is made from.
+#[derive(Clone)]
+pub struct Observer {
+    /// Tenant.
+    pub tenant: String,
+    /// The journal.
+    pub journal: Journal,
+    /// The store.
+    pub store: Store,
+    /// The pipeline's numbers.
+    pub metrics: pipeline::metrics::Metrics,
+}
+
+impl Observer {
+    /// Adds everything up.
+    pub async fn report(&self) -> anyhow::Result<Report> {
+        for _ in 0..TRIES {
+            // The position is read before the fates: whatever is stored in between is then counted once, by the fates.
+            let from = self.journal.committed(CONSUMER);
+            let stored = self.last_seqs().await?;
+            let fates = self.fates().await?;
+            let end = self.journal.durable_end();
+            if self.last_seqs().await? != stored {
+                continue; // a block came in between: the numbers would not be of one instant
+            }
+            let journal = self.journal.clone();
+            let pending = tokio::task::spawn_blocking(move || count_pending(&journal, (from, end), &stored)).await??;
+            return Ok(self.add_up(fates, pending));
+        }
+        bail!("the store is written to so fast that no status of one instant can be read; try again")
+    }
+
+    /// Highest seq in the store, by stream.
+    async fn last_seqs(&self) -> anyhow::Result<BTreeMap<StreamId, u64>> {
+        let streams = self.store.streams(&self.tenant).await?;
+        Ok(streams.into_iter().map(|stream| (stream.stream, stream.last_seq)).collect())
+    }
+
+    async fn fates(&self) -> anyhow::Result<BTreeMap<(String, String), InputReport>> {
+        let mut out = BTreeMap::new();
+        for fate in self.store.fates(&self.tenant).await? {
+            let report = InputReport {
+                source: fate.source_id.clone(),
+                input: fate.input.clone(),
+                received: fate.received,
+                stored: fate.stored,
+                duplicate: fate.duplicate,
+                ignored: fate.ignored,
+                dead: fate.dead,
+                pending: 0,
+                reasons: fate.reasons.into_iter().collect(),
+                last_received_at: Some(fate.last_received_at),
+                watermark: None,
+            };
+            out.insert((fate.source_id, fate.input), report);
+        }
+        for source in self.store.sources(&self.tenant).await? {
+            if let Some(report) = out.get_mut(&(source.source_id, source.input.as_str().to_owned())) {
+                report.watermark = source.watermark;
+            }
+        }
+        Ok(out)
+    }
+
+    fn add_up(&self, mut inputs: BTreeMap<(String, String), InputReport>, pending: Pending) -> Report {
+        for ((source, input), (count, last)) in pending.by_input {
+            let report = inputs.entry((source.clone(), input.clone())).or_default();
+            (report.source, report.input) = (source, input);
+            report.received += count;
+            report.pending += count;
+            report.last_received_at = report.last_received_at.max(Some(last));
+        }
+        let status = self.journal.status();
+        let lag = status.end.saturating_sub(self.journal.committed(CONSUMER));
+        Report {
+            tenant: self.tenant.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            journal: JournalReport {
+                end: status.end,
+                lag,
+                bytes: status.bytes,
+                segments: status.segments,
+                damage: status.damage_total,
+                can_append: status.can_append,
+            },
+            store_up: self.metrics.store_up.get() == 1,
+            inputs: inputs.into_values().collect(),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Pending {
+    by_input: BTreeMap<(String, String), (u64, i64)>,
+}
+
+/// Counts the records between two offsets that the store does not hold yet.
+fn count_pending(
+    journal: &Journal,
+    (from, end): (u64, u64),
+    stored: &BTreeMap<StreamId, u64>,
+) -> anyhow::Result<Pending> {
+    let mut pending = Pending::default();
+    if end - from > COUNTED_RECORDS {
+        pending.by_input.insert((UNCOUNTED.into(), Input::Collector.as_str().into()), (end - from, 0));
+        return Ok(pending);
+    }
+    let mut next = from;
+    while next < end {
+        let batch = journal.read(next, ReadLimits::default()).context("cannot read the journal")?;
+        for record in &batch.records {
+            let in_store = stored.get(&StreamId(record.stream)).is_some_and(|last| record.seq <= *last);
+            if record.offset >= end || in_store {
+                continue;
+            }
+            let (key, at) = match ReceiptHeader::from_bytes(&record.header) {
+                Ok(header) => ((header.source_id, header.input.as_str().to_owned()), header.received_at),
+                Err(_) => ((String::new(), Input::Collector.as_str().to_owned()), 0),
+            };
+            let entry = pending.by_input.entry(key).or_insert((0, at));
+            *entry = (entry.0 + 1, entry.1.max(at));
+        }
+        next = batch.next.max(next + 1);
+    }
+    Ok(pending)
+}
+
+/// Asks the running program.
+pub async fn fetch(run: &RunFile) -> anyhow::Result<Report> {
+    let http = reqwest::Client::builder().no_proxy().timeout(std::time::Duration::from_secs(60)).build()?;
+    let answer = http
+        .get(format!("http://{}/v1/status", run.admin))
+        .send()
+        .await
+        .context("the running program does not answer")?;
+    let answer = answer.error_for_status().context("the running program cannot tell its status now")?;
+    answer.json().await.context("the running program is of another version")
+}
+
+/// The table of inputs.
+pub fn render_inputs(report: &Report) -> String {
+    use Align::{Left, Right};
+    let mut table = Table::new(&[
+        ("source", Left),
+        ("input", Left),
+        ("received", Right),
+        ("stored", Right),
+        ("duplicate", Right),
+        ("ignored", Right),
+        ("dead", Right),
+        ("pending", Right),
+        ("complete up to", Left),
+        ("why not stored", Left),
+    ]);
+    for input in &report.inputs {
+        let source = if input.source.is_empty() { "(tokentrail)" } else { &input.source };
+        let reasons: Vec<String> = input.reasons.iter().map(|(reason, n)| format!("{reason} {n}")).collect();
+        table.row(vec![
+            source.to_owned(),
+            input.input.clone(),
+            input.received.to_string(),
+            input.stored.to_string(),
+            input.duplicate.to_string(),
+            input.ignored.to_string(),
+            input.dead.to_string(),
+            input.pending.to_string(),
+            input.watermark.map_or_else(|| "unproven".into(), moment),
+            reasons.join(", "),
+        ]);
+    }
+    table.render()
+}
+
+/// The whole status for people.
+pub fn render(report: &Report) -> String {
+    let journal = &report.journal;
+    let mut out = format!("Tokentrail {} · tenant {}\n\n", report.version, report.tenant);
+    out.push_str(&render_inputs(report));
+    out.push_str(&format!(
+        "\n  journal: {} records, {} not yet in ClickHouse, {} MiB in {} files, {}\n",
+        journal.end,
+        journal.lag,
+        journal.bytes >> 20,
+        journal.segments,
+        if journal.can_append { "takes receipts" } else { "CANNOT take receipts: intake answers 503" },
+    ));
+    if journal.damage > 0 {
+        out.push_str(&format!("  journal: {} DAMAGED places; run `tokentrail journal verify`\n", journal.damage));
+    }
+    let store = if report.store_up { "acknowledges" } else { "has not acknowledged the last block" };
+    out.push_str(&format!("  ClickHouse: {store}\n"));
+    out
+}
+
+/// UTC milliseconds as people read them.
+pub fn moment(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| format!("{time:.3}"))
+}

@@ -1,0 +1,178 @@
+//! Starts the real program on a temporary folder and speaks to it as its users do: HTTP, SQL, command line.
+#![allow(dead_code, clippy::unwrap_used)] // each test binary uses its own part; a test may panic
+
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::Value;
+use sha2::Sha256;
+use std::{
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+/// Longest wait for a start; a loaded machine and a recovering engine are slow.
+const READY: Duration = Duration::from_secs(90);
+/// Between two looks at a condition.
+const LOOK: Duration = Duration::from_millis(25);
+
+pub struct Program {
+    pub child: Child,
+    pub data: PathBuf,
+    pub run: Value,
+}
+
+/// The program's command on a data folder, listening on free ports.
+pub fn command(data: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tokentrail"));
+    command
+        .env("TOKENTRAIL__DATA_DIR", data)
+        .env("TOKENTRAIL__LISTEN__INTAKE", "127.0.0.1:0")
+        .env("TOKENTRAIL__LISTEN__ADMIN", "127.0.0.1:0")
+        .env(
+            "TOKENTRAIL_ENGINE",
+            testbed::engine().expect("the ClickHouse engine is fetched by services/store/engine/fetch.sh"),
+        )
+        .stdin(Stdio::null());
+    command
+}
+
+impl Program {
+    /// Starts it and waits until it is ready; `settings` are further environment variables.
+    pub fn start(data: &Path, settings: &[(&str, &str)]) -> Self {
+        let _ = std::fs::remove_file(data.join("run.json"));
+        std::fs::create_dir_all(data).unwrap();
+        let log = std::fs::File::options().create(true).append(true).open(data.join("log.ndjson")).unwrap();
+        let mut command = command(data);
+        command.envs(settings.iter().copied()).arg("up").stdout(Stdio::null()).stderr(log);
+        let child = command.spawn().unwrap();
+        let mut program = Self { child, data: data.to_owned(), run: Value::Null };
+        let started = Instant::now();
+        while started.elapsed() < READY {
+            if let Some(status) = program.child.try_wait().unwrap() {
+                panic!("the program ended at its start with {status}; log: {}", program.log());
+            }
+            if let Ok(text) = std::fs::read(data.join("run.json"))
+                && !text.is_empty()
+            {
+                program.run = serde_json::from_slice(&text).unwrap();
+                if program.get_admin("/readyz").is_some() {
+                    return program;
+                }
+            }
+            std::thread::sleep(LOOK);
+        }
+        panic!("the program is not ready after {READY:?}; log: {}", program.log());
+    }
+
+    /// The last of its log.
+    pub fn log(&self) -> String {
+        let text = std::fs::read_to_string(self.data.join("log.ndjson")).unwrap_or_default();
+        text.lines().rev().take(20).collect::<Vec<_>>().join("\n")
+    }
+
+    pub fn intake(&self) -> String {
+        format!("http://{}", self.run["intake"].as_str().unwrap())
+    }
+
+    pub fn secret(&self, name: &str) -> String {
+        std::fs::read_to_string(self.data.join("secrets").join(name)).unwrap().trim().to_owned()
+    }
+
+    /// kill -9.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and its exit code.
+    pub fn terminate(mut self) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.child.wait().unwrap().code()
+    }
+
+    /// Body of a GET on the admin listener, if it answers 2xx.
+    pub fn get_admin(&self, path: &str) -> Option<String> {
+        let url = format!("http://{}{path}", self.run["admin"].as_str()?);
+        block_on(async move {
+            let answer = client().get(url).send().await.ok()?;
+            if answer.status().is_success() { answer.text().await.ok() } else { None }
+        })
+    }
+
+    pub fn status(&self) -> Value {
+        serde_json::from_str(&self.get_admin("/v1/status").expect("status answers")).unwrap()
+    }
+
+    /// Rows of a query, one JSON value each.
+    pub fn sql(&self, query: &str) -> Vec<Value> {
+        let url = self.run["store_url"].as_str().unwrap().to_owned();
+        let (user, password) = (self.run["store_user"].as_str().unwrap(), self.run["store_password"].as_str().unwrap());
+        let request = client()
+            .post(url)
+            .query(&[
+                ("database", "tokentrail"),
+                ("default_format", "JSONEachRow"),
+                ("output_format_json_quote_64bit_integers", "0"),
+            ])
+            .header("x-clickhouse-user", user)
+            .header("x-clickhouse-key", password)
+            .body(query.to_owned());
+        block_on(async move {
+            let answer = request.send().await.expect("ClickHouse answers");
+            let good = answer.status().is_success();
+            let text = answer.text().await.unwrap();
+            assert!(good, "{text}");
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        })
+    }
+
+    /// Waits until nothing is pending, and returns the status then.
+    pub fn drained(&self) -> Value {
+        let started = Instant::now();
+        loop {
+            let status = self.status();
+            let pending: u64 =
+                status["inputs"].as_array().unwrap().iter().map(|i| i["pending"].as_u64().unwrap()).sum();
+            if pending == 0 && status["journal"]["lag"].as_u64() == Some(0) {
+                return status;
+            }
+            assert!(started.elapsed() < READY, "still pending after {READY:?}: {status}");
+            std::thread::sleep(LOOK);
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn client() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap()
+}
+
+pub fn block_on<F: Future<Output = T> + Send, T: Send>(future: F) -> T {
+    std::thread::scope(|scope| {
+        scope
+            .spawn(|| tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future))
+            .join()
+            .unwrap()
+    })
+}
+
+pub fn sign(secret: &str, body: &[u8]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    mac.update(body);
+    hex::encode(mac.finalize().into_bytes())
+}
+
+/// A keycloak-events delivery as the plugin writes it, with the given native id.
+pub fn login(id: &str, time: i64) -> String {
+    format!(
+        r#"{{"id":"{id}","time":{time},"realmId":"bd2a3817-883e-4be5-be28-2514d131622e","realmName":"pair","uid":"u-{id}","authDetails":{{"realmId":"pair","clientId":"backstage","userId":"1bc6ec44-547f-4b49-83b0-3ea39f26a233","ipAddress":"127.0.0.1","username":"ann","sessionId":"cx-5n1IvfJg3rx8ScohigMeF"}},"details":{{"auth_method":"openid-connect","auth_type":"code","redirect_uri":"http://127.0.0.1:7707/api/auth/oidc/handler/frame","code_id":"cx-5n1IvfJg3rx8ScohigMeF","username":"ann"}},"type":"access.LOGIN"}}"#
+    )
+}

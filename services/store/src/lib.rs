@@ -18,8 +18,8 @@ pub use error::StoreError;
 pub use insert::{Block, CoverageMinute, Fate, Gap, StoredReceipt, Watermark};
 pub use migrate::{AppliedMigration, latest_version};
 pub use query::{
-    EventPage, FateCounts, Page, PersonQuery, RangeCount, SourceStatus, StoredBody, StoredEvent, StoredHeader,
-    StreamStatus, Term, TraceQuery,
+    EventPage, FateCounts, Page, PathCounts, PersonQuery, RangeCount, SourceStatus, StoredBody, StoredEvent,
+    StoredHeader, StreamStatus, Term, TraceQuery,
 };
 
 use clickhouse::Client;

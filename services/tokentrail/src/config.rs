@@ -21,6 +21,8 @@ pub struct Config {
     pub tenant: String,
     /// Folder of the journal, the embedded store, keys and cursors.
     pub data_dir: PathBuf,
+    /// How late an event may come by another way before it counts as missed there, seconds.
+    pub lateness_seconds: u32,
     /// Where we listen.
     pub listen: Listen,
     /// The journal.
@@ -164,6 +166,7 @@ impl Default for Config {
         Self {
             tenant: "default".into(),
             data_dir: "tokentrail-data".into(),
+            lateness_seconds: 120,
             listen: Listen::default(),
             journal: JournalConfig::default(),
             store: StoreConfig::default(),
@@ -350,6 +353,23 @@ mod tests {
     fn a_source_that_nothing_can_reach_is_refused() {
         let error = format!("{:#}", load("[sources.kc]\nkind = \"keycloak\"", &[]).unwrap_err());
         assert!(error.contains("nothing can reach it"), "{error}");
+    }
+
+    #[test]
+    fn the_documented_example_is_the_default() {
+        let example = include_str!("../../../docs/tokentrail.example.toml");
+        let config = load(example, &[]).unwrap();
+        let plain = load("", &[]).unwrap();
+        assert_eq!(toml::to_string(&config).unwrap(), toml::to_string(&plain).unwrap());
+        let commented: String = example
+            .lines()
+            .map(|line| {
+                line.strip_prefix("# ").filter(|l| l.contains(" = ") || l.starts_with('[')).unwrap_or(line).to_owned()
+                    + "\n"
+            })
+            .collect();
+        let full = load(&commented, &[]).unwrap();
+        assert_eq!(full.sources["keycloak"].pull.as_ref().unwrap().realms, ["acme", "partners"]);
     }
 
     #[test]

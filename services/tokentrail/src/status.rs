@@ -36,6 +36,21 @@ pub struct Report {
     pub store_up: bool,
     /// By source and input.
     pub inputs: Vec<InputReport>,
+    /// By source that has both a webhook and a pull.
+    pub paths: Vec<PathReport>,
+}
+
+/// What webhook and pull of one Keycloak say of each other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathReport {
+    /// Source id.
+    pub source: String,
+    /// Events that both brought.
+    pub both: u64,
+    /// Events that the webhook lost and pull repaired.
+    pub lost_by_webhook: u64,
+    /// Events that only the webhook brought: their types are not saved in Keycloak.
+    pub not_saved: u64,
 }
 
 /// The journal in numbers.
@@ -103,6 +118,8 @@ pub struct Observer {
     pub journal: Journal,
     /// The store.
     pub store: Store,
+    /// What is younger may still come by the other way, milliseconds.
+    pub lateness_ms: i64,
     /// The pipeline's numbers.
     pub metrics: pipeline::metrics::Metrics,
 }
@@ -115,13 +132,14 @@ impl Observer {
             let from = self.journal.committed(CONSUMER);
             let stored = self.last_seqs().await?;
             let fates = self.fates().await?;
+            let paths = self.paths().await?;
             let end = self.journal.durable_end();
             if self.last_seqs().await? != stored {
                 continue; // a block came in between: the numbers would not be of one instant
             }
             let journal = self.journal.clone();
             let pending = tokio::task::spawn_blocking(move || count_pending(&journal, (from, end), &stored)).await??;
-            return Ok(self.add_up(fates, pending));
+            return Ok(Report { paths, ..self.add_up(fates, pending) });
         }
         bail!("the store is written to so fast that no status of one instant can be read; try again")
     }
@@ -158,6 +176,17 @@ impl Observer {
         Ok(out)
     }
 
+    async fn paths(&self) -> anyhow::Result<Vec<PathReport>> {
+        let counted = self.store.paths(&self.tenant, crate::app::now_ms() - self.lateness_ms).await?;
+        let report = |c: store::PathCounts| PathReport {
+            source: c.source_id,
+            both: c.both,
+            lost_by_webhook: c.pull_only,
+            not_saved: c.webhook_only,
+        };
+        Ok(counted.into_iter().map(report).collect())
+    }
+
     fn add_up(&self, mut inputs: BTreeMap<(String, String), InputReport>, pending: Pending) -> Report {
         for ((source, input), (count, last)) in pending.by_input {
             let report = inputs.entry((source.clone(), input.clone())).or_default();
@@ -181,6 +210,7 @@ impl Observer {
             },
             store_up: self.metrics.store_up.get() == 1,
             inputs: inputs.into_values().collect(),
+            paths: Vec::new(),
         }
     }
 }
@@ -280,6 +310,12 @@ pub fn render(report: &Report) -> String {
         journal.segments,
         if journal.can_append { "takes receipts" } else { "CANNOT take receipts: intake answers 503" },
     ));
+    for path in &report.paths {
+        out.push_str(&format!(
+            "  {}: {} events by webhook and pull, {} lost by the webhook and repaired by pull, {} by webhook only (types not saved in Keycloak)\n",
+            path.source, path.both, path.lost_by_webhook, path.not_saved
+        ));
+    }
     if journal.damage > 0 {
         out.push_str(&format!("  journal: {} DAMAGED places; run `tokentrail journal verify`\n", journal.damage));
     }

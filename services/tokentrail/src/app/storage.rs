@@ -62,6 +62,7 @@ impl Storage {
             tenant: self.config.tenant.clone(),
             journal: self.journal.clone(),
             store: store.clone(),
+            lateness_ms: i64::from(self.config.lateness_seconds) * 1000,
             metrics: self.metrics.clone(),
         };
         self.found.send_replace(Some(observer));

@@ -1,0 +1,103 @@
+//! A real Keycloak with its webhook and its Admin REST API, and the real program: both ways agree event by event; the
+//! program is killed in the middle of a working day, pull repairs it, and status says what the webhook lost.
+#![allow(clippy::unwrap_used)] // a test may panic
+
+mod support;
+
+use serde_json::Value;
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+use support::Program;
+use testbed::{Keycloak, KeycloakOptions, Webhook, keycloak::story};
+
+/// Longest wait until both ways have brought everything.
+const MEET: Duration = Duration::from_secs(60);
+
+/// Ids of everything that Keycloak's store holds.
+async fn at_source(keycloak: &Keycloak) -> BTreeSet<String> {
+    let admin = keycloak.admin();
+    let events = admin.events("acme").await.unwrap().into_iter().chain(admin.admin_events("acme").await.unwrap());
+    events.map(|event| event["id"].as_str().unwrap().to_owned()).collect()
+}
+
+fn ids(program: &Program, condition: &str) -> BTreeSet<String> {
+    let sql = format!(
+        "SELECT DISTINCT native_id FROM events WHERE source_id = 'keycloak' AND native_id != '' AND ({condition})"
+    );
+    program.sql(&sql).iter().map(|row| row["native_id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Waits until the store holds, by the ways of `condition`, everything that `wanted` says.
+fn meet(program: &Program, wanted: &BTreeSet<String>, condition: &str) {
+    let started = Instant::now();
+    loop {
+        let found = ids(program, condition);
+        let missing = wanted.difference(&found).count();
+        if missing == 0 {
+            return;
+        }
+        assert!(started.elapsed() < MEET, "{missing} of {} events did not come ({condition})", wanted.len());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn webhook_and_pull_agree_and_pull_repairs_what_the_webhook_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    std::fs::create_dir_all(data.join("secrets")).unwrap();
+    std::fs::write(data.join("secrets/keycloak.webhook"), "whsec-of-this-test-0001").unwrap();
+    std::fs::write(data.join("secrets/keycloak.client"), "tokentrail-secret").unwrap();
+    let intake = format!("127.0.0.1:{}", testbed::free_port().unwrap());
+    let webhook =
+        Webhook { url: format!("http://{intake}/v1/keycloak/keycloak"), secret: "whsec-of-this-test-0001".into() };
+    // The program is there first: a refused connection is a lost delivery.
+    let config = dir.path().join("tokentrail.toml");
+    let settings = [
+        ("TOKENTRAIL_CONFIG", config.to_str().unwrap().to_owned()),
+        ("TOKENTRAIL__LISTEN__INTAKE", intake.clone()),
+        ("TOKENTRAIL__LATENESS_SECONDS", "0".to_owned()),
+    ];
+    let settings: Vec<(&str, &str)> = settings.iter().map(|(k, v)| (*k, v.as_str())).collect();
+    let keycloak = Keycloak::start(KeycloakOptions::default()).await.unwrap();
+    let text = format!(
+        "[sources.keycloak]\nkind = \"keycloak\"\nwebhook_secret_files = [\"secrets/keycloak.webhook\"]\n\
+         [sources.keycloak.pull]\nurl = \"{}\"\nrealms = [\"acme\"]\nclient_id = \"tokentrail\"\n\
+         client_secret_file = \"secrets/keycloak.client\"\ninterval_seconds = 1\n",
+        keycloak.url()
+    );
+    std::fs::write(&config, text).unwrap();
+    let program = Program::start(&data, &settings);
+    keycloak.admin().add_webhook("acme", &webhook).await.unwrap();
+
+    let ledger = story::play(&keycloak, "acme").await.unwrap();
+    let stored = at_source(&keycloak).await;
+    let done: usize = ledger.expected().values().sum();
+    assert!(done > 20, "the story did {done} things");
+    meet(&program, &stored, "has(inputs, 'pull')");
+    // What happened before the webhook was there, and the pull's own logins in between, is pull's alone.
+    let conflicts = program.sql("SELECT native_type, conflicts FROM events WHERE notEmpty(conflicts)");
+    assert!(conflicts.is_empty(), "webhook and pull contradict each other: {conflicts:?}");
+    let both = ids(&program, "has(inputs, 'pull') AND has(inputs, 'webhook')").len();
+    assert!(both >= done, "both ways brought {both} events of a story of {done}");
+
+    // Nobody listens while the day goes on: the plugin loses what it cannot deliver.
+    program.kill();
+    story::play(&keycloak, "acme").await.unwrap();
+    let lost = at_source(&keycloak).await.difference(&stored).cloned().collect::<BTreeSet<_>>();
+    assert!(lost.len() >= done, "{} events happened unseen", lost.len());
+    let program = Program::start(&data, &settings);
+    meet(&program, &at_source(&keycloak).await, "has(inputs, 'pull')");
+    let status = program.drained();
+    let path: &Value = &status["paths"][0];
+    let repaired = path["lost_by_webhook"].as_u64().unwrap();
+    assert!(repaired >= lost.len() as u64 / 2, "status names what the webhook lost: {path}");
+    assert_eq!(
+        status["inputs"].as_array().unwrap().iter().map(|i| i["dead"].as_u64().unwrap()).sum::<u64>(),
+        0,
+        "{status}"
+    );
+    println!("{done} acts, {both} events by both ways, {repaired} repaired by pull");
+    assert_eq!(program.terminate(), Some(0));
+}

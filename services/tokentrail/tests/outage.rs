@@ -1,0 +1,63 @@
+//! ClickHouse dies under load: intake goes on, the journal grows, and all is caught up without a hand.
+#![allow(clippy::unwrap_used)] // a test may panic
+
+mod support;
+
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
+use support::{Program, block_on, client, login, sign};
+
+/// The engine's process id, once there is one: between two lives there is none.
+fn engine_pid(program: &Program) -> String {
+    let started = Instant::now();
+    loop {
+        let output = Command::new("pgrep").args(["-P", &program.child.id().to_string()]).output().unwrap();
+        let pids = String::from_utf8(output.stdout).unwrap();
+        match *pids.lines().collect::<Vec<_>>() {
+            [pid] => return pid.to_owned(),
+            [] => assert!(started.elapsed() < COMES_BACK, "the engine came not back; log: {}", program.log()),
+            ref several => panic!("one child, not {several:?}"),
+        }
+    }
+}
+
+/// Longest wait for an engine that was killed.
+const COMES_BACK: Duration = Duration::from_secs(60);
+
+fn post(program: &Program, numbers: std::ops::Range<u32>) {
+    let (url, secret) = (format!("{}/v1/keycloak/keycloak", program.intake()), program.secret("keycloak.webhook"));
+    block_on(async move {
+        let http = client();
+        for number in numbers {
+            let body = login(&format!("22222222-0000-4000-8000-{number:012}"), 1_795_469_103_342);
+            let request = http.post(&url).header("x-keycloak-signature", sign(&secret, body.as_bytes()));
+            let answer = request.header("content-type", "application/json").body(body).send().await.unwrap();
+            assert!(answer.status().is_success(), "intake does not depend on ClickHouse");
+        }
+    });
+}
+
+#[test]
+fn intake_goes_on_while_clickhouse_is_dead_and_all_is_caught_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = Program::start(&dir.path().join("data"), &[]);
+    post(&program, 0..200);
+    for round in 0..3 {
+        let pid = engine_pid(&program);
+        assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+        post(&program, 200 * (round + 1)..200 * (round + 2));
+        program.get_admin("/readyz").expect("ready means: the journal takes receipts");
+    }
+    let started = Instant::now();
+    while program.get_admin("/v1/status").is_none() {
+        assert!(started.elapsed() < COMES_BACK, "the engine came not back; log: {}", program.log());
+        std::thread::yield_now();
+    }
+    program.drained();
+    let counted =
+        &program.sql("SELECT count() AS n, uniqExact(native_id) AS ids FROM events WHERE source_id = 'keycloak'")[0];
+    assert_eq!((&counted["n"], &counted["ids"]), (&800.into(), &800.into()), "nothing lost, nothing twice");
+    assert_eq!(program.terminate(), Some(0));
+}

@@ -19,7 +19,8 @@ pub struct Options {
     /// Most bytes of all segments. Committed segments are freed before their keep time to stay below; uncommitted ones
     /// never: appends then answer `Full`.
     pub max_bytes: u64,
-    /// Bytes held back on the disk, so that the journal can be opened, and so drained, when the disk is full.
+    /// Bytes held back on the disk, so that the journal can be opened, and so drained, when the disk is full: at least
+    /// twice what the opening entry takes, plus a torn tail to set aside (a group of appends, mostly below 4 MiB).
     pub reserve_bytes: u64,
     /// Most bytes of appends waiting for the writer; beyond, appends answer `Full`.
     pub queue_bytes: u64,

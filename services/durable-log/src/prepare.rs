@@ -4,7 +4,6 @@
 //! `spare.new` is being filled with zeros; `spare` is complete and synced; the writer renames it to a segment.
 
 use crate::disk::{Disk, DiskFile, is_full, remove_if_there};
-use crate::format::{FOOTER_LEN, SEGMENT_HEADER_LEN};
 use crate::options::Options;
 use crate::segment::locked;
 use std::io;
@@ -19,8 +18,6 @@ pub(crate) const RESERVE: &str = "reserve";
 const RESERVE_NEW: &str = "reserve.new";
 /// A full disk is tried again at most this often.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
-/// Least length of the segment made on a full disk.
-const SMALL_SEGMENT: u64 = 64 * 1024;
 
 /// A file of zeros, ready to become a segment.
 #[derive(Clone)]
@@ -187,7 +184,8 @@ impl Maker {
     }
 
     fn make_small(&self, need: u64) -> io::Result<Spare> {
-        self.spare(need.max(SMALL_SEGMENT.min(self.segment_bytes)) + SEGMENT_HEADER_LEN + FOOTER_LEN)
+        // Half of the reserve: the other half is for the folder's own blocks and for what readers set aside.
+        self.spare(need.max(self.segment_bytes.min(self.reserve_bytes / 2)))
     }
 
     fn spare(&self, len: u64) -> io::Result<Spare> {

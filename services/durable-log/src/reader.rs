@@ -19,13 +19,8 @@ pub(crate) fn read(shared: &Shared, from: u64, limits: ReadLimits) -> Result<Bat
     if from > end {
         return Err(ReadError::Beyond { end });
     }
-    let mut reading = Reading {
-        shared,
-        batch: Batch { records: Vec::new(), next: from, damage: Vec::new() },
-        limits,
-        bytes: 0,
-        end,
-    };
+    let mut reading =
+        Reading { shared, batch: Batch { records: Vec::new(), next: from, damage: Vec::new() }, limits, bytes: 0, end };
     while reading.batch.next < end && !reading.is_full() {
         match shared.find(reading.batch.next) {
             Place::In(segment) => reading.segment(&segment)?,

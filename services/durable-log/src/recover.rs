@@ -111,8 +111,7 @@ pub(crate) fn report_gaps(segments: &[Arc<Segment>], trimmed: u64, end: u64, dam
 }
 
 fn slot(disk: &dyn Disk, dir: &Path, name: &str) -> Result<(SlotFile, Vec<Damage>), OpenError> {
-    let (file, bad) =
-        SlotFile::open(disk, &dir.join(name), name, Value::default()).map_err(failed("open", name))?;
+    let (file, bad) = SlotFile::open(disk, &dir.join(name), name, Value::default()).map_err(failed("open", name))?;
     Ok((file, bad.into_iter().map(|bytes| side_file(name.into(), bytes)).collect()))
 }
 

@@ -123,7 +123,11 @@ pub(crate) fn scrub_open(shared: &Shared) -> io::Result<ScrubReport> {
             (Some(identity), Some(_)) => read_footer(&*file, identity)?.map(|(_, footer)| footer),
             _ => None,
         };
-        scrub.segment((&segment.name, &*file), (head, segment.first_offset), Ends { limit: segment.limit(), footer })?;
+        scrub.segment(
+            (&segment.name, &*file),
+            (head, segment.first_offset),
+            Ends { limit: segment.limit(), footer },
+        )?;
     }
     scrub.finish(Some(end));
     Ok(scrub.report)

@@ -256,12 +256,8 @@ impl Writer {
     fn begin(&mut self, spare: Spare) -> Result<(), Fault> {
         let mut mark = [0; 8];
         getrandom::fill(&mut mark).map_err(|_| Fault::Dead("random mark", io::ErrorKind::Other.into()))?;
-        let identity = Identity {
-            mark,
-            first_offset: self.next_offset,
-            first_seq: self.next_seq,
-            stream: self.shared.stream,
-        };
+        let identity =
+            Identity { mark, first_offset: self.next_offset, first_seq: self.next_seq, stream: self.shared.stream };
         let header = SegmentHeader {
             mark,
             first_offset: identity.first_offset,
@@ -283,12 +279,8 @@ impl Writer {
         // From here on the segment has its name. A crash before leaves the spare, after it a segment without records:
         // the next start uses the one again and removes the other.
         disk.sync_dir(dir).map_err(|error| Fault::Dead("sync of the folder", error))?;
-        let extent = Extent {
-            end: SEGMENT_HEADER_LEN,
-            next_offset: self.next_offset,
-            sealed_ms: None,
-            file_len: spare.len,
-        };
+        let extent =
+            Extent { end: SEGMENT_HEADER_LEN, next_offset: self.next_offset, sealed_ms: None, file_len: spare.len };
         let segment = Arc::new(Segment::new(self.next_offset, Some(identity), extent));
         self.shared.edit_segments(|segments| segments.push(segment.clone()));
         let (file, capacity, pos) = (spare.file, spare.len, SEGMENT_HEADER_LEN);

@@ -126,7 +126,8 @@ impl Found<'_> {
             }
             kept.push(run);
         }
-        let mut end = Mark { pos: SEGMENT_HEADER_LEN, next_offset: self.first_offset, last_seq: 0, last_chain: [0; 32] };
+        let mut end =
+            Mark { pos: SEGMENT_HEADER_LEN, next_offset: self.first_offset, last_seq: 0, last_chain: [0; 32] };
         if let Some(run) = kept.last() {
             // An append of which a part is missing was not acknowledged: it goes as a whole.
             end = if run.whole.next_offset >= proven { run.whole } else { run.end };
@@ -173,8 +174,7 @@ impl Found<'_> {
         self.file.truncate(file_len)?;
         // From here on the footer stands at the end. A crash before leaves bytes behind it: it is found by the scan.
         self.file.sync_data()?;
-        let extent =
-            Extent { end: end.pos, next_offset: end.next_offset, sealed_ms: Some(footer.sealed_ms), file_len };
+        let extent = Extent { end: end.pos, next_offset: end.next_offset, sealed_ms: Some(footer.sealed_ms), file_len };
         let sealed = Sealed { stream: identity.stream, last_seq: end.last_seq, last_chain: end.last_chain };
         let last = LastRecord { next_offset: end.next_offset, sealed };
         Ok((Segment::new(self.first_offset, Some(identity), extent), Some(last)))

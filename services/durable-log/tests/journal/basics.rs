@@ -60,7 +60,9 @@ fn only_what_every_consumer_committed_is_freed() {
     assert!(journal.trim().unwrap().segments > 0);
     let status = journal.status();
     assert!(status.first > 0 && status.first <= 20, "{}", status.first);
-    assert!(matches!(journal.read(0, ReadLimits::default()), Err(ReadError::Trimmed { first }) if first == status.first));
+    assert!(
+        matches!(journal.read(0, ReadLimits::default()), Err(ReadError::Trimmed { first }) if first == status.first)
+    );
     ledger.check(&journal, "after trim");
     journal.commit("slow", journal.durable_end()).unwrap();
     journal.trim().unwrap();
@@ -115,7 +117,8 @@ fn a_missing_segment_is_named_and_read_past() {
     journal.close();
     for gone in [0, 2] {
         let disk = disk.copy();
-        let segments: Vec<_> = disk.files().into_iter().filter(|path| path.to_string_lossy().ends_with(".seg")).collect();
+        let segments: Vec<_> =
+            disk.files().into_iter().filter(|path| path.to_string_lossy().ends_with(".seg")).collect();
         durable_log::disk::Disk::remove(&disk, &segments[gone]).unwrap();
         let journal = open(&disk, options(4096)).unwrap();
         let (records, damage) = read_all(&journal, 0);

@@ -14,7 +14,8 @@ fn run(seed: u64) -> usize {
     let mut ledger = Ledger::default();
     for life in 0..4 {
         // Short lives end in recovery.
-        let operations = if random.random_bool(0.4) { random.random_range(0..60) } else { random.random_range(60..900) };
+        let operations =
+            if random.random_bool(0.4) { random.random_range(0..60) } else { random.random_range(60..900) };
         disk.dies_after(operations);
         if let Ok(journal) = open(&disk, options(4096)) {
             loop {

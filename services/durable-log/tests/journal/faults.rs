@@ -68,8 +68,20 @@ fn every_operation_fails_twice_and_nothing_acknowledged_is_lost() {
     told.run(&disk).unwrap();
     let ops = disk.ops();
     assert!(ops.len() > 200, "{}", ops.len());
-    for site in ["write segment", "sync segment", "truncate segment", "rename spare", "sync_dir folder", "remove segment",
-        "allocate spare", "write cursor", "sync cursor", "write trimmed", "write mark", "rename cursor"] {
+    for site in [
+        "write segment",
+        "sync segment",
+        "truncate segment",
+        "rename spare",
+        "sync_dir folder",
+        "remove segment",
+        "allocate spare",
+        "write cursor",
+        "sync cursor",
+        "write trimmed",
+        "write mark",
+        "rename cursor",
+    ] {
         assert!(ops.iter().any(|op| op.what == site), "the script never does {site}");
     }
     let mut fired = 0;

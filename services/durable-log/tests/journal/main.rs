@@ -1,4 +1,5 @@
 //! Tests of the embedded journal, one binary: the contract, every fault twice, crashes, flipped bits, full disks, kills.
+#![allow(clippy::unwrap_used)]
 
 mod basics;
 mod contract;

@@ -269,7 +269,8 @@ impl SimFile {
     }
 
     fn world_op<T>(&self, what: &str, work: impl FnOnce(&mut World) -> io::Result<T>) -> io::Result<T> {
-        let named = self.disk.0.lock().unwrap().names.iter().find(|(_, inode)| **inode == self.inode).map(|(p, _)| p.clone());
+        let named =
+            self.disk.0.lock().unwrap().names.iter().find(|(_, inode)| **inode == self.inode).map(|(p, _)| p.clone());
         let mut path = self.path.lock().unwrap();
         if let Some(named) = named {
             *path = named;

@@ -50,9 +50,11 @@ mod tests {
         let counter = prometheus::IntCounter::new("tokentrail_test_total", "test").unwrap();
         registry.register(Box::new(counter)).unwrap();
         let app = router(registry, Arc::new(|| Err("the journal is full".into())));
-        for (path, status, text) in
-            [("/healthz", 200, "ok"), ("/readyz", 503, "the journal is full"), ("/metrics", 200, "tokentrail_test_total 0")]
-        {
+        for (path, status, text) in [
+            ("/healthz", 200, "ok"),
+            ("/readyz", 503, "the journal is full"),
+            ("/metrics", 200, "tokentrail_test_total 0"),
+        ] {
             let answer = app.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
             assert_eq!(answer.status(), status, "{path}");
             let body = answer.into_body().collect().await.unwrap().to_bytes();

@@ -219,8 +219,7 @@ pub enum BadSource {
 }
 
 pub(crate) fn check_id(id: &str) -> Result<(), BadSource> {
-    let good =
-        |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.');
+    let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.');
     if id.is_empty() || id.len() > SOURCE_ID_BYTES || !id.bytes().all(good) {
         return Err(BadSource::Id);
     }

@@ -36,6 +36,9 @@ pub const DELIVERY_HEADER: &str = "idempotency-key";
 /// Largest body that is split on the thread of its connection; larger ones go to a blocking thread.
 const INLINE_BYTES: usize = 64 * 1024;
 
+/// Most bytes of a refused body that are read to its end, so that the sender hears why.
+const DISCARD_BYTES: usize = 32 << 20;
+
 /// Largest body of a closing record.
 const CLOSE_BYTES: usize = 4 * 1024;
 
@@ -117,6 +120,16 @@ async fn close_input(
     answer.unwrap_or_else(|problem| shared.refuse(problem))
 }
 
+/// Reads on, and keeps nothing: a sender that is still writing when the connection closes never sees the answer.
+async fn discard(body: &mut Body) {
+    let mut left = DISCARD_BYTES;
+    while left > 0
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        left = left.saturating_sub(frame.data_ref().map_or(1, Bytes::len).max(1));
+    }
+}
+
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Close {
@@ -174,17 +187,25 @@ impl Shared {
 
     /// Reads a body within its bounds of size and time.
     async fn read(&self, headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, Problem> {
-        let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-        if announced.is_some_and(|length| length > most as u64) {
-            return Err(problem::TOO_LARGE);
-        }
-        let reading = Limited::new(body, most).collect();
+        let announced =
+            headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        let mut body = body;
+        let reading = async {
+            if announced.is_some_and(|length| length > most as u64) {
+                discard(&mut body).await;
+                return Err(problem::TOO_LARGE);
+            }
+            match Limited::new(&mut body, most).collect().await {
+                Ok(read) => Ok(read.to_bytes()),
+                Err(error) if error.is::<LengthLimitError>() => {
+                    discard(&mut body).await;
+                    Err(problem::TOO_LARGE)
+                }
+                Err(_) => Err(problem::BROKEN_CODING),
+            }
+        };
         let read = tokio::time::timeout(self.intake.receiver.limits().body_time(), reading).await;
-        match read.map_err(|_| problem::TIMEOUT)? {
-            Ok(body) => Ok(body.to_bytes()),
-            Err(error) if error.is::<LengthLimitError>() => Err(problem::TOO_LARGE),
-            Err(_) => Err(problem::BROKEN_CODING),
-        }
+        read.map_err(|_| problem::TIMEOUT)?
     }
 
     /// Takes a proven delivery.
@@ -315,7 +336,11 @@ fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
     let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let text = kind.starts_with("text/") && kind != "text/html";
     let json = kind.ends_with("json") || kind.ends_with("jsonl") || kind.ends_with("json-lines");
-    if text || json || kind.is_empty() || kind == "application/octet-stream" { Ok(()) } else { Err(problem::MEDIA_TYPE) }
+    if text || json || kind.is_empty() || kind == "application/octet-stream" {
+        Ok(())
+    } else {
+        Err(problem::MEDIA_TYPE)
+    }
 }
 
 #[cfg(test)]

@@ -81,7 +81,8 @@ impl Metrics {
         registry: &Registry,
         sources: impl Iterator<Item = &'a std::sync::Arc<KnownSource>>,
     ) -> Result<Self, prometheus::Error> {
-        let receipts = Opts::new("tokentrail_intake_receipts_total", "Receipts taken in, by what was understood of them.");
+        let receipts =
+            Opts::new("tokentrail_intake_receipts_total", "Receipts taken in, by what was understood of them.");
         let receipts = register_int_counter_vec_with_registry!(receipts, &["source", "input", "result"], registry)?;
         let bytes = Opts::new("tokentrail_intake_bytes_total", "Bytes of proven requests as they came.");
         let bytes = register_int_counter_vec_with_registry!(bytes, &["source", "input"], registry)?;

@@ -10,14 +10,16 @@ mod json;
 pub mod keycloak;
 mod representation;
 mod scalar;
+mod seen;
 pub mod url;
 mod walk;
 
 use events::person::DeploymentKey;
 pub(crate) use json::Cursor;
 pub(crate) use scalar::is_id;
-pub use walk::{Seen, Slot};
-pub(crate) use walk::{Span, Walk};
+pub(crate) use seen::Span;
+pub use seen::{Seen, Slot};
+pub(crate) use walk::Walk;
 
 /// Deepest nesting of JSON that is read.
 pub const MAX_DEPTH: u32 = 32;
@@ -37,8 +39,10 @@ pub enum Rule {
     Text,
     /// A URL: secret parameters, user info and random path segments are replaced.
     Url,
-    /// An id of a session, token, event or person: kept if it has the form of one.
+    /// An id of a session or an event: kept if it has the form of one.
     Id,
+    /// An id of a token (`onrtac:UUID`, `UUID`): kept if it has the form of one.
+    TokenId,
     /// Not on the list, but with a harmless name: text is searched, nested objects are denied.
     Unlisted,
     /// Always replaced, except null, booleans, empty and already masked values.
@@ -116,8 +120,7 @@ impl Broken {
 
 /// Names that tell of a secret: `/secret|password|credential|private|token|key|otp|value$/i`.
 pub fn telling(name: &str) -> bool {
-    const PARTS: [&[u8]; 7] =
-        [b"secret", b"password", b"credential", b"private", b"token", b"key", b"otp"];
+    const PARTS: [&[u8]; 7] = [b"secret", b"password", b"credential", b"private", b"token", b"key", b"otp"];
     let name = name.as_bytes();
     if name.len() >= 5 && name[name.len() - 5..].eq_ignore_ascii_case(b"value") {
         return true;
@@ -141,8 +144,7 @@ pub fn unparsable(key: &DeploymentKey, bytes: &[u8], reason: Broken) -> Vec<u8> 
         Ok(text) => key.mark("unparsable", &[text]),
         Err(_) => key.mark("unparsable_hex", &[&hex::encode(bytes)]),
     };
-    format!(r#"{{"length":{},"mark":"{mark}","reason":"{}"}}"#, bytes.len(), reason.as_str())
-        .into_bytes()
+    format!(r#"{{"length":{},"mark":"{mark}","reason":"{}"}}"#, bytes.len(), reason.as_str()).into_bytes()
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The real journal behind the intake: what was answered 2xx is there, byte for byte, when it is opened again.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
 mod support;
 
 use collector::config::Limits;

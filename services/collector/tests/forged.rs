@@ -1,5 +1,7 @@
 //! Forged, truncated and mutated requests: none is accepted, nothing crashes. `TOKENTRAIL_FORGED` sets how many.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
 mod support;
 
 use axum::{body::Body, http::Request};

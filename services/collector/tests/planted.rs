@@ -1,5 +1,7 @@
 //! Planted secrets: in every place where one can hide, none reaches an entry. `TOKENTRAIL_PLANTED` sets how many.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
 mod support;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -21,7 +23,8 @@ fn looks_like_one(random: &mut StdRng) -> (String, String) {
         }
         1 => (format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n"), body),
         2 => {
-            let id: String = (0..16).map(|_| char::from(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"[random.random_range(0..32)])).collect();
+            let id: String =
+                (0..16).map(|_| char::from(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"[random.random_range(0..32)])).collect();
             (format!("AKIA{id}"), id)
         }
         3 => {
@@ -60,7 +63,10 @@ fn keycloak_by_looks(n: usize, secret: &str) -> Value {
         3 => event("access.LOGIN", json!({ "details": { "reason": format!("because ({secret})") } })),
         4 => event("access.LOGIN", json!({ "newField": secret })),
         5 => representation("USER-UPDATE", json!({ "username": "ann", "attributes": { "note": [secret] } })),
-        6 => representation("CLIENT-UPDATE", json!({ "clientId": "web", "attributes": { "x": secret }, "description": secret })),
+        6 => representation(
+            "CLIENT-UPDATE",
+            json!({ "clientId": "web", "attributes": { "x": secret }, "description": secret }),
+        ),
         7 => representation("WHATEVER-UPDATE", json!({ "name": "x", "other": secret })),
         _ => event("access.LOGIN", json!({ "details": { secret: "x" } })),
     }
@@ -73,18 +79,35 @@ fn keycloak_by_place(n: usize, secret: &str) -> Value {
         1 => event("access.LOGIN", json!({ "details": { "nested": { "deep": [secret] } } })),
         2 => event("access.LOGIN", json!({ "unknown": { "x": secret } })),
         3 => event("access.LOGIN", json!({ "details": { "redirect_uri": format!("https://a/cb?code={secret}&x=1") } })),
-        4 => json!({ "id": "1", "time": 1, "realmId": "r", "type": "LOGIN_ERROR", "error": "user_not_found", "details": { "username": secret } }),
-        5 => representation("USER-CREATE", json!({ "username": "ann", "credentials": [{ "type": "password", "value": secret }] })),
+        4 => {
+            json!({ "id": "1", "time": 1, "realmId": "r", "type": "LOGIN_ERROR", "error": "user_not_found", "details": { "username": secret } })
+        }
+        5 => representation(
+            "USER-CREATE",
+            json!({ "username": "ann", "credentials": [{ "type": "password", "value": secret }] }),
+        ),
         6 => representation("CLIENT-UPDATE", json!({ "secret": secret })),
         7 => representation("CLIENT-ACTION", json!({ "type": "secret", "value": secret })),
         8 => representation("REALM-UPDATE", json!({ "smtpServer": { "user": "x", "pass": secret } })),
-        9 => representation("IDENTITY_PROVIDER-UPDATE", json!({ "alias": "g", "config": { "clientSecret": secret, "odd": secret } })),
-        10 => representation("COMPONENT-UPDATE", json!({ "name": "ldap", "config": { "bindCredential": [secret], "odd": [secret] } })),
+        9 => representation(
+            "IDENTITY_PROVIDER-UPDATE",
+            json!({ "alias": "g", "config": { "clientSecret": secret, "odd": secret } }),
+        ),
+        10 => representation(
+            "COMPONENT-UPDATE",
+            json!({ "name": "ldap", "config": { "bindCredential": [secret], "odd": [secret] } }),
+        ),
         11 => representation("AUTHENTICATOR_CONFIG-UPDATE", json!({ "alias": "x", "config": { "odd": secret } })),
         12 => representation("PROTOCOL_MAPPER-UPDATE", json!({ "name": "x", "config": { "odd": secret } })),
-        13 => event("admin.USER-UPDATE", json!({ "resourceType": "USER", "representation": format!("{{\"broken\": \"{secret}\"") })),
+        13 => event(
+            "admin.USER-UPDATE",
+            json!({ "resourceType": "USER", "representation": format!("{{\"broken\": \"{secret}\"") }),
+        ),
         14 => event("admin.USER-UPDATE", json!({ "resourceType": "USER", "representation": { "attributes": secret } })),
-        _ => representation("CLIENT-UPDATE", json!({ "rootUrl": format!("https://user:{secret}@host/"), "registrationAccessToken": secret })),
+        _ => representation(
+            "CLIENT-UPDATE",
+            json!({ "rootUrl": format!("https://user:{secret}@host/"), "registrationAccessToken": secret }),
+        ),
     }
 }
 
@@ -120,7 +143,9 @@ fn backstage_by_place(n: usize, secret: &str) -> Value {
         5 => line(json!({ "meta": { "dbPassword": secret } })),
         6 => line(json!({ "message": format!("password={secret} rejected") })),
         _ => {
-            let url = format!("/api/auth/oidc/handler/frame?state={secret}&session_state=6zchQ9tsE3mTyIhqbJ58YeRB&code={secret}");
+            let url = format!(
+                "/api/auth/oidc/handler/frame?state={secret}&session_state=6zchQ9tsE3mTyIhqbJ58YeRB&code={secret}"
+            );
             let message = format!("[2026-11-23T21:25:02.842Z] \"GET {url} HTTP/1.1\" 302 0 \"-\" \"x\"");
             json!({ "type": "incomingRequest", "level": "info", "status": 302, "url": url, "message": message })
         }
@@ -151,7 +176,8 @@ async fn no_planted_secret_reaches_an_entry() {
         let kept = journal.take();
         assert!(!kept.is_empty());
         for (header, bytes) in kept {
-            let all = format!("{}{}{answer}", String::from_utf8(header.to_bytes()).unwrap(), String::from_utf8_lossy(&bytes));
+            let all =
+                format!("{}{}{answer}", String::from_utf8(header.to_bytes()).unwrap(), String::from_utf8_lossy(&bytes));
             assert!(!all.contains(&piece), "{n}/{place}: {body}\nkept as {all}");
         }
     }

@@ -1,5 +1,7 @@
 //! Recorded input through the whole intake: signatures check, bytes stay, lines are told apart and dated.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
 mod support;
 
 use events::receipt::{Input, Payload, TimeBasis};
@@ -98,14 +100,14 @@ async fn a_whole_standard_output_is_told_apart() {
 async fn the_same_lines_in_every_form_are_the_same_receipts() {
     let (app, journal) = app();
     let framed = sample("pair/backstage-stdout.cri.log.gz");
-    let plain: Vec<(&str, &str)> = framed
-        .lines()
-        .map(|line| (line.split(' ').next().unwrap(), line.splitn(4, ' ').nth(3).unwrap()))
-        .collect();
+    let plain: Vec<(&str, &str)> =
+        framed.lines().map(|line| (line.split(' ').next().unwrap(), line.splitn(4, ' ').nth(3).unwrap())).collect();
     let nanoseconds = |time: &str| time.parse::<jiff::Timestamp>().unwrap().as_nanosecond().to_string();
     let json = |value: serde_json::Value| value.to_string();
     let vector = |(time, line): &(&str, &str)| {
-        json(serde_json::json!({ "message": line, "timestamp": time, "host": "h", "kubernetes": { "pod_name": "p-1" } }))
+        json(
+            serde_json::json!({ "message": line, "timestamp": time, "host": "h", "kubernetes": { "pod_name": "p-1" } }),
+        )
     };
     let fluent = |(time, line): &(&str, &str)| json(serde_json::json!({ "date": time, "log": format!("{line}\n") }));
     let docker = |(time, line): &(&str, &str)| {
@@ -126,7 +128,9 @@ async fn the_same_lines_in_every_form_are_the_same_receipts() {
         let kept: Vec<_> = journal
             .take()
             .into_iter()
-            .map(|(header, body)| (header.line.map(|line| (line.number, line.time_ns, line.mark)), header.payload, body))
+            .map(|(header, body)| {
+                (header.line.map(|line| (line.number, line.time_ns, line.mark)), header.payload, body)
+            })
             .collect();
         match &first {
             None => first = Some(kept),
@@ -160,6 +164,19 @@ async fn decisions_without_shipper_time_take_that_of_their_access_line() {
         assert!(off < 2_000_000_000, "line {} is {off} ns off", place.number);
     }
     assert!(dated * 10 > all * 8, "{dated} of {all}");
+}
+
+#[tokio::test]
+async fn equal_decisions_of_one_millisecond_are_not_taken_for_one() {
+    let (app, journal) = app();
+    let line = r#"{"timestamp":"2026-11-23T21:24:51.255Z","isAuditEvent":true,"eventId":"permission-evaluation","plugin":"permission","status":"succeeded","actor":{"actorId":"plugin:permission"},"meta":{"result":"ALLOW","permissionName":"p","action":"read","userEntityRef":"user:default/ann"}}"#;
+    let mut marks = Vec::new();
+    for _ in 0..2 {
+        assert_eq!(send(&app, lines(format!("{line}\n{line}\n"))).await.0, 200);
+        marks.push(journal.take().into_iter().map(|(header, _)| header.line.unwrap().mark).collect::<Vec<_>>());
+    }
+    assert_ne!(marks[0][0], marks[0][1], "two decisions");
+    assert_eq!(marks[0], marks[1], "and the same two when the delivery is repeated");
 }
 
 #[tokio::test]

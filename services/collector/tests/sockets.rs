@@ -1,5 +1,7 @@
 //! Real sockets: slow heads and bodies, too many connections, chunked and compressed bodies, TLS reload, graceful stop.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
 mod support;
 
 use collector::{
@@ -101,13 +103,18 @@ async fn slow_heads_and_idle_connections_are_ended_and_slow_bodies_are_answered(
     let started = Instant::now();
     assert_eq!(answer(&mut stream).await, "");
     let took = started.elapsed();
-    assert!(took > Duration::from_millis(2500) && took < Duration::from_secs(6), "an idle connection is kept: {took:?}");
+    assert!(
+        took > Duration::from_millis(2500) && took < Duration::from_secs(6),
+        "an idle connection is kept: {took:?}"
+    );
     assert_eq!(running.journal.take().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_over_the_bounds_are_closed_and_places_come_back() {
-    for limits in [Limits { connections: 2, ..Limits::default() }, Limits { connections_per_ip: 2, ..Limits::default() }] {
+    for limits in
+        [Limits { connections: 2, ..Limits::default() }, Limits { connections_per_ip: 2, ..Limits::default() }]
+    {
         let running = start(limits, None).await;
         let mut kept = Vec::new();
         for _ in 0..2 {
@@ -137,7 +144,11 @@ async fn chunked_compressed_and_broken_bodies() {
     let mut stream = TcpStream::connect(running.address).await.unwrap();
     let (a, b) = BODY.split_at(20);
     let chunks = format!("{:x}\r\n{a}\r\n{:x}\r\n{b}\r\n0\r\n\r\n", a.len(), b.len());
-    assert!(ask(&mut stream, request("transfer-encoding: chunked\r\n", &chunks).as_bytes()).await.starts_with("HTTP/1.1 200"));
+    assert!(
+        ask(&mut stream, request("transfer-encoding: chunked\r\n", &chunks).as_bytes())
+            .await
+            .starts_with("HTTP/1.1 200")
+    );
     assert_eq!(running.journal.take()[0].1, BODY.as_bytes());
 
     let mut stream = TcpStream::connect(running.address).await.unwrap();

@@ -84,8 +84,7 @@ fn webhook(body: &str) -> Request {
     request.body(Body::from(body.to_owned())).unwrap()
 }
 
-fn lines(body: impl Into<Body>) -> axum::http::request::Builder {
-    let _ = body.into();
+fn lines() -> axum::http::request::Builder {
     Request::post("/v1/backstage/portal").header("authorization", format!("Bearer {TOKEN}"))
 }
 
@@ -106,7 +105,10 @@ async fn a_signed_event_is_appended_as_it_came() {
     assert_eq!(journal.entries.lock().unwrap()[0].body, body.as_bytes());
     let header = &journal.headers()[0];
     assert_eq!((header.payload, header.input), (Payload::KeycloakWebhook, Input::Webhook));
-    assert_eq!((header.native_id.as_str(), header.delivery_id.as_str(), header.delivery_keyed), ("b2c0fa55", "a705f966", true));
+    assert_eq!(
+        (header.native_id.as_str(), header.delivery_id.as_str(), header.delivery_keyed),
+        ("b2c0fa55", "a705f966", true)
+    );
 }
 
 #[tokio::test]
@@ -118,7 +120,10 @@ async fn refusals_are_problems_and_echo_nothing() {
     let (status, _, unsigned) = send(&app, bad("/v1/keycloak/kc")).await;
     let (unknown_status, headers, unknown) = send(&app, bad("/v1/keycloak/nobody")).await;
     assert_eq!((status, &unsigned), (unknown_status, &unknown), "unknown source and bad signature look alike");
-    assert_eq!((status.as_u16(), &headers["content-type"]), (401, &HeaderValue::from_static("application/problem+json")));
+    assert_eq!(
+        (status.as_u16(), &headers["content-type"]),
+        (401, &HeaderValue::from_static("application/problem+json"))
+    );
     let bearer = || Request::post("/v1/backstage/portal").header("authorization", format!("Bearer {TOKEN}"));
     for (request, status) in [
         (bad("/v1/keycloak/portal"), 401),
@@ -162,7 +167,9 @@ async fn what_is_proven_but_not_understood_is_a_dead_letter_and_2xx() {
         assert!(answer.contains(r#""dead":1"#));
         assert_eq!(journal.headers().last().unwrap().payload, payload);
     }
-    assert!(journal.entries.lock().unwrap().iter().all(|entry| !String::from_utf8_lossy(&entry.body).contains("hunter2")));
+    assert!(
+        journal.entries.lock().unwrap().iter().all(|entry| !String::from_utf8_lossy(&entry.body).contains("hunter2"))
+    );
 }
 
 #[tokio::test]
@@ -172,12 +179,12 @@ async fn bodies_over_a_limit_are_413_before_and_after_inflating() {
     let (status, _, _) = send(&app, webhook(&"x".repeat(101))).await;
     assert_eq!(status, 413);
     let bomb = zstd::encode_all(vec![b' '; 100_000].as_slice(), 3).unwrap();
-    let (status, _, _) = send(&app, lines("").header("content-encoding", "zstd").body(Body::from(bomb)).unwrap()).await;
+    let (status, _, _) = send(&app, lines().header("content-encoding", "zstd").body(Body::from(bomb)).unwrap()).await;
     assert_eq!(status, 413);
-    let (status, _, _) = send(&app, lines("").body(Body::from("a\nb\nc\nd\n")).unwrap()).await;
+    let (status, _, _) = send(&app, lines().body(Body::from("a\nb\nc\nd\n")).unwrap()).await;
     assert_eq!(status, 413);
     assert!(journal.headers().is_empty());
-    let (status, _, _) = send(&app, lines("").body(Body::from("a\nb\nc\n")).unwrap()).await;
+    let (status, _, _) = send(&app, lines().body(Body::from("a\nb\nc\n")).unwrap()).await;
     assert_eq!(status, 200);
 }
 
@@ -186,7 +193,11 @@ async fn import_snapshot_and_close_need_a_token_of_the_source() {
     let (app, journal) = app();
     let event = r#"{"id":"1","time":1,"type":"LOGIN","realmId":"r"}"#;
     let import = |request: axum::http::request::Builder| {
-        request.header("x-tokentrail-input", "import").header("idempotency-key", "file-7").body(Body::from(event)).unwrap()
+        request
+            .header("x-tokentrail-input", "import")
+            .header("idempotency-key", "file-7")
+            .body(Body::from(event))
+            .unwrap()
     };
     let bearer = |path: &str| Request::post(path).header("authorization", format!("Bearer {TOKEN}"));
     let (status, _, _) = send(&app, import(bearer("/v1/keycloak/kc"))).await;
@@ -194,7 +205,8 @@ async fn import_snapshot_and_close_need_a_token_of_the_source() {
     let signed = Request::post("/v1/keycloak/kc").header("x-keycloak-signature", sign(event.as_bytes()));
     assert_eq!(send(&app, import(signed)).await.0, 401);
 
-    let state = r#"{"read_at": 1.5, "entities": [{"kind":"User","ref":"default/ann","keycloak_id":"1","relations":[]}]}"#;
+    let state =
+        r#"{"read_at": 1.5, "entities": [{"kind":"User","ref":"default/ann","keycloak_id":"1","relations":[]}]}"#;
     let (status, _, _) =
         send(&app, bearer("/v1/snapshot/backstage-catalog/portal").body(Body::from(state)).unwrap()).await;
     assert_eq!(status, 200);

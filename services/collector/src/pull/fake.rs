@@ -37,7 +37,7 @@ pub(super) struct World {
     pub login_status: u16,
     pub events_status: u16,
     pub faults: VecDeque<Fault>,
-    pub date: Option<&'static str>,
+    pub date: &'static str,
     pub pages: Vec<BTreeMap<String, String>>,
     pub logins: u32,
     good_token: u32,
@@ -66,7 +66,8 @@ impl Fake {
             login_status: 200,
             events_status: 200,
             faults: VecDeque::new(),
-            date: None,
+            // hyper adds the true time where none is given.
+            date: "Thu, 01 Jan 1970 02:46:40 GMT",
             pages: Vec::new(),
             logins: 0,
             good_token: 0,
@@ -115,11 +116,7 @@ impl Fake {
 }
 
 fn answer(world: &World, status: u16, body: String) -> Response<Body> {
-    let mut answer = Response::builder().status(status);
-    if let Some(date) = world.date {
-        answer = answer.header(header::DATE, date);
-    }
-    answer.body(Body::from(body)).unwrap()
+    Response::builder().status(status).header(header::DATE, world.date).body(Body::from(body)).unwrap()
 }
 
 async fn login(State(world): Shared, body: String) -> Response<Body> {

@@ -113,7 +113,8 @@ impl FeedReader {
             if items.len() < place.max {
                 break;
             }
-            if place.from.is_none_or(|from| last.time > from) && items.first().is_some_and(|item| item.time < last.time) {
+            if place.from.is_none_or(|from| last.time > from) && items.first().is_some_and(|item| item.time < last.time)
+            {
                 place = Place { from: Some(last.time), first: 0, max: usual, most: MAX_PAGE };
             } else if place.max * 2 <= place.most {
                 place.max *= 2;

@@ -119,7 +119,11 @@ async fn keep_reading(
             Err(error) => {
                 let states = vec![state_of(&error)];
                 if status.borrow().states != states {
-                    tracing::warn!(realm = realm.name(), state = states[0].as_str(), "Keycloak events cannot be read; trying again.");
+                    tracing::warn!(
+                        realm = realm.name(),
+                        state = states[0].as_str(),
+                        "Keycloak events cannot be read; trying again."
+                    );
                 }
                 status.send_modify(|status| status.states = states);
                 (pause * 2).min(MAX_PAUSE).max(poll)

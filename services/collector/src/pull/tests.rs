@@ -17,6 +17,7 @@ use std::{
 use tempfile::TempDir;
 use tokio::sync::watch;
 
+/// The fake's `Date`.
 const NOW: i64 = 10_000_000;
 
 struct Bench {
@@ -182,8 +183,9 @@ impl KeepCursor for Faulty {
 
 #[tokio::test]
 async fn a_cursor_that_is_not_saved_loses_nothing_and_doubles_one_page_at_most() {
-    for (fate, doubled) in [(Fate::NotLanded, 10), (Fate::LandsButReportedLost, 0)] {
-        for page in 0..5 {
+    // A page begins with the last event of the page before: that one is known already.
+    for (fate, doubled) in [(Fate::NotLanded, [10, 9, 9, 9, 8]), (Fate::LandsButReportedLost, [0; 5])] {
+        for (page, doubled) in doubled.into_iter().enumerate() {
             let bench = Bench::new().await;
             bench.store((0..45).map(|n| event(n, 1_000 + n as i64)));
             let (source, around) = (bench.source(), around(&bench.journal, NOW));
@@ -199,7 +201,7 @@ async fn a_cursor_that_is_not_saved_loses_nothing_and_doubles_one_page_at_most()
             user(&mut bench.realm()).await;
             let kept = bench.journal.bodies();
             assert_eq!(kept.iter().cloned().collect::<BTreeSet<_>>(), bench.stored().into_iter().collect());
-            assert_eq!(kept.len(), 45 + doubled.min(45 - page * 9), "{fate:?} at page {page}");
+            assert_eq!(kept.len(), 45 + doubled, "{fate:?} at page {page}");
         }
     }
 }
@@ -309,7 +311,7 @@ async fn every_state_is_told_by_what_shows_it() {
         world.config["enabledEventTypes"].as_array_mut().unwrap().retain(|name| name != "REFRESH_TOKEN");
     };
     assert_eq!(check(&few).await, [State::TypesNotSaved(vec!["REFRESH_TOKEN".into()]), State::Reachable]);
-    let late = |world: &mut super::fake::World| world.date = Some("Thu, 01 Jan 1970 02:46:00 GMT");
+    let late = |world: &mut super::fake::World| world.date = "Thu, 01 Jan 1970 02:46:00 GMT";
     assert_eq!(check(&late).await, [State::ClockOffset { ms: 9_960_500 - NOW }, State::Reachable]);
     let mut nowhere = bench.source();
     nowhere.base_url = "http://127.0.0.1:1".into();
@@ -343,7 +345,7 @@ async fn a_heartbeat_is_a_new_login_with_the_id_of_its_event() {
 #[tokio::test]
 async fn the_watermark_is_the_start_of_a_complete_pass_less_the_overlap() {
     let bench = Bench::new().await;
-    bench.fake.world().date = Some("Thu, 01 Jan 1970 02:46:39 GMT");
+    bench.fake.world().date = "Thu, 01 Jan 1970 02:46:39 GMT";
     let report = user(&mut bench.realm()).await;
     assert_eq!(report.clock_offset_ms, Some(-500));
     assert_eq!(report.watermark, 9_999_000 - 1_000);
@@ -382,8 +384,9 @@ async fn a_feed_that_is_off_has_no_watermark() {
     let (_stop, stopped) = watch::channel(false);
     let running = tokio::spawn(puller.run(stopped));
     until(&mut status, |status| status.passes > 1).await;
-    assert_eq!((status.borrow().user_watermark, status.borrow().watermark()), (None, None));
-    assert!(status.borrow().admin_watermark.is_some());
+    let seen = status.borrow().clone();
+    assert_eq!((seen.user_watermark, seen.watermark()), (None, None));
+    assert!(seen.admin_watermark.is_some());
     running.abort();
 }
 
@@ -403,6 +406,7 @@ async fn a_rate_is_kept() {
     bench.store((0..45).map(|n| event(n, 1_000 + n as i64)));
     let began = std::time::Instant::now();
     user(&mut bench.realm_with(|limits| limits.requests_per_second = 20)).await;
-    let requests = bench.fake.world().pages.len() as u32 + bench.fake.world().logins;
+    let world = bench.fake.world();
+    let requests = world.pages.len() as u32 + world.logins;
     assert!(began.elapsed() >= Duration::from_millis(50) * (requests - 1));
 }

@@ -11,8 +11,30 @@ const RUN_BYTES: usize = 20;
 
 /// Prefixes of well-known keys; the word must have at least [`RUN_BYTES`] bytes.
 const PREFIXES: [&str; 24] = [
-    "AKIA", "ASIA", "ghp_", "gho_", "ghs_", "ghu_", "ghr_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "xoxa-",
-    "xoxs-", "sk_live_", "rk_live_", "sk-", "AIza", "ya29.", "npm_", "hvs.", "pypi-", "whsec", "SG.", "dop_v1_",
+    "AKIA",
+    "ASIA",
+    "ghp_",
+    "gho_",
+    "ghs_",
+    "ghu_",
+    "ghr_",
+    "github_pat_",
+    "glpat-",
+    "xoxb-",
+    "xoxp-",
+    "xoxa-",
+    "xoxs-",
+    "sk_live_",
+    "rk_live_",
+    "sk-",
+    "AIza",
+    "ya29.",
+    "npm_",
+    "hvs.",
+    "pypi-",
+    "whsec",
+    "SG.",
+    "dop_v1_",
 ];
 
 /// What holds a private key or another armoured secret.
@@ -97,7 +119,10 @@ fn announces(word: &str, rest: &str) -> bool {
 
 fn is_delimiter(b: u8) -> bool {
     b.is_ascii_whitespace()
-        || matches!(b, b'"' | b'\'' | b'`' | b'<' | b'>' | b'(' | b')' | b'[' | b']' | b'{' | b'}' | b',' | b';' | b'|' | b'\\')
+        || matches!(
+            b,
+            b'"' | b'\'' | b'`' | b'<' | b'>' | b'(' | b')' | b'[' | b']' | b'{' | b'}' | b',' | b';' | b'|' | b'\\'
+        )
 }
 
 fn words_of(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
@@ -130,7 +155,8 @@ fn has_prefix(word: &str) -> bool {
         && PREFIXES.iter().any(|prefix| {
             word.match_indices(prefix).any(|(at, _)| {
                 let fresh = at == 0 || !word.as_bytes()[at - 1].is_ascii_alphanumeric();
-                fresh && word[at..].bytes().take(RUN_BYTES).filter(|b| b.is_ascii_graphic()).count() >= RUN_BYTES - 4
+                fresh
+                    && word[at..].bytes().take(RUN_BYTES).filter(|b| b.is_ascii_graphic()).count() >= RUN_BYTES - 4
                     && (word[at..].bytes().any(|b| b.is_ascii_digit()) || prefix.starts_with("A"))
             })
         })
@@ -146,7 +172,7 @@ fn has_jwt(text: &str) -> bool {
 }
 
 /// A UUID stands at `at`.
-fn is_uuid(bytes: &[u8], at: usize) -> bool {
+pub(super) fn is_uuid(bytes: &[u8], at: usize) -> bool {
     let Some(piece) = bytes.get(at..at + 36) else { return false };
     piece.iter().enumerate().all(|(place, b)| match place {
         8 | 13 | 18 | 23 => *b == b'-',
@@ -239,7 +265,9 @@ mod tests {
         let key = DeploymentKey::new([3; 32]);
         let out = words(&key, &format!("bad token {JWT} (from 10.0.0.1)")).unwrap();
         assert!(out.starts_with("bad token redacted:") && out.ends_with(" (from 10.0.0.1)"), "{out}");
-        for text in ["password=hunter2x", "Authorization: Bearer abcd", "db password: hunter2x", "\"secret\":\"hunter2x\""] {
+        for text in
+            ["password=hunter2x", "Authorization: Bearer abcd", "db password: hunter2x", "\"secret\":\"hunter2x\""]
+        {
             let out = words(&key, text).unwrap_or_default();
             assert!(out.contains("redacted:") && !out.contains("hunter2x") && !out.contains("abcd"), "{text} {out}");
         }

@@ -21,7 +21,7 @@ static EVENT_CLASS: Class = Class {
         ("resourceType", Rule::Note(Slot::ResourceType, &Rule::Name)),
         ("resourceTypeAsString", Rule::Note(Slot::ResourceTypeText, &Rule::Name)),
         ("operationType", Rule::Note(Slot::OperationType, &Rule::Name)),
-        ("resourcePath", Rule::Note(Slot::ResourcePath, &Rule::Url)),
+        ("resourcePath", Rule::Note(Slot::ResourcePath, &Rule::Name)),
         ("resourceId", Rule::Name),
         ("representation", Rule::Note(Slot::Representation, &Rule::Later)),
         ("error", Rule::Note(Slot::Error, &Rule::Text)),
@@ -55,14 +55,14 @@ static DETAILS: Class = Class {
         ("response_type", Rule::Name),
         ("redirect_uri", Rule::Url),
         ("consent", Rule::Name),
-        ("token_id", Rule::Id),
+        ("token_id", Rule::TokenId),
         ("grant_type", Rule::Name),
         ("refresh_token_type", Rule::Name),
         ("access_token_expiration_time", Rule::Name),
-        ("updated_refresh_token_id", Rule::Id),
+        ("updated_refresh_token_id", Rule::TokenId),
         ("scope", Rule::Name),
         ("age_of_refresh_token", Rule::Name),
-        ("refresh_token_id", Rule::Id),
+        ("refresh_token_id", Rule::TokenId),
         ("refresh_token_sub", Rule::Name),
         ("code_id", Rule::Id),
         ("username", Rule::Note(Slot::Username, &Rule::Name)),
@@ -93,9 +93,9 @@ static DETAILS: Class = Class {
         ("num_failures", Rule::Name),
         ("not_before", Rule::Name),
         ("credential_type", Rule::Name),
-        ("credential_id", Rule::Id),
+        ("credential_id", Rule::TokenId),
         ("credential_user_label", Rule::Text),
-        ("selected_credential_id", Rule::Id),
+        ("selected_credential_id", Rule::TokenId),
         ("custom_required_action", Rule::Name),
         ("register_method", Rule::Name),
         ("node_host", Rule::Name),
@@ -149,7 +149,8 @@ mod tests {
         let out = run(typed);
         assert!(!out.contains("hunter2"), "{out}");
         assert_eq!(out.matches(":8\"").count(), 2, "{out}");
-        let known = r#"{"type":"LOGIN_ERROR","userId":"u1","error":"invalid_user_credentials","details":{"username":"ann"}}"#;
+        let known =
+            r#"{"type":"LOGIN_ERROR","userId":"u1","error":"invalid_user_credentials","details":{"username":"ann"}}"#;
         assert_eq!(run(known), known);
         let nulls = r#"{"type":"LOGIN_ERROR","userId":null,"details":{"username":"Sommer2026"}}"#;
         assert!(!run(nulls).contains("Sommer2026"));

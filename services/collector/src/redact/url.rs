@@ -6,8 +6,21 @@ use std::borrow::Cow;
 
 /// Parameters that are secret without a telling name.
 const SECRET: [&str; 15] = [
-    "code", "state", "nonce", "assertion", "client_assertion", "ticket", "sig", "signature", "session_code", "jwt",
-    "auth", "hash", "code_verifier", "device_code", "user_code",
+    "code",
+    "state",
+    "nonce",
+    "assertion",
+    "client_assertion",
+    "ticket",
+    "sig",
+    "signature",
+    "session_code",
+    "jwt",
+    "auth",
+    "hash",
+    "code_verifier",
+    "device_code",
+    "user_code",
 ];
 
 /// Parameters that are kept as they are unless they hold a JWT or a known key.
@@ -61,11 +74,7 @@ fn redact_parameter(key: &DeploymentKey, parameter: &str, level: u32) -> Option<
     let denied = SECRET.iter().any(|known| name.eq_ignore_ascii_case(known)) || telling(&name);
     let value_text = unescape(value);
     let secret = denied
-        || if KEPT.contains(&name.as_ref()) {
-            detect::is_marked(&value_text)
-        } else {
-            hides(key, &value_text, level)
-        };
+        || if KEPT.contains(&name.as_ref()) { detect::is_marked(&value_text) } else { hides(key, &value_text, level) };
     secret.then(|| format!("{raw_name}={}", mark_text(key, value)))
 }
 
@@ -88,7 +97,10 @@ fn redact_path(key: &DeploymentKey, path: &str) -> Option<String> {
         if place > 0 {
             out.push('/');
         }
-        if place == 0 && !scheme.is_empty() && let Some((user_info, host)) = segment.rsplit_once('@') {
+        if place == 0
+            && !scheme.is_empty()
+            && let Some((user_info, host)) = segment.rsplit_once('@')
+        {
             out.push_str(&mark_text(key, user_info));
             out.push('@');
             out.push_str(host);
@@ -129,7 +141,10 @@ mod tests {
         let key = DeploymentKey::new([3; 32]);
         let url = "/api/auth/oidc/handler/frame?state=6e6f&session_state=6zchQ9tsE3mTyIhqbJ58YeRB&iss=http%3A%2F%2Fh%2Frealms%2Fpair&code=a.b.c";
         let out = redact(&key, url).unwrap();
-        assert!(out.contains("session_state=6zchQ9tsE3mTyIhqbJ58YeRB&iss=http%3A%2F%2Fh%2Frealms%2Fpair&code=redacted:"), "{out}");
+        assert!(
+            out.contains("session_state=6zchQ9tsE3mTyIhqbJ58YeRB&iss=http%3A%2F%2Fh%2Frealms%2Fpair&code=redacted:"),
+            "{out}"
+        );
         assert!(!out.contains("a.b.c") && !out.contains("6e6f&"), "{out}");
     }
 
@@ -147,7 +162,12 @@ mod tests {
             let out = redact(&key, url).unwrap_or_else(|| url.into());
             assert!(!out.contains("hunter2"), "{out}");
         }
-        for url in ["/api/catalog/entities?filter=kind=user&fields=metadata.name", "http://127.0.0.1:17007/api/auth/oidc/handler/frame", "/x?", ""] {
+        for url in [
+            "/api/catalog/entities?filter=kind=user&fields=metadata.name",
+            "http://127.0.0.1:17007/api/auth/oidc/handler/frame",
+            "/x?",
+            "",
+        ] {
             assert_eq!(redact(&key, url), None, "{url}");
         }
     }

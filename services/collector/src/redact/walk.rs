@@ -5,98 +5,11 @@
 use super::{
     Broken, Class, MAX_DEPTH, Others, Rule, detect,
     json::{Cursor, Quoted},
-    mark_nested, mark_text, scalar, telling,
+    mark_nested, mark_text, scalar,
+    seen::{Seen, Slot, Span},
+    telling,
 };
 use events::person::DeploymentKey;
-use std::borrow::Cow;
-
-/// What the splitter wants to know of a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-#[allow(missing_docs, reason = "each is the field of its name")]
-pub enum Slot {
-    Id,
-    Uid,
-    Time,
-    Type,
-    Error,
-    UserId,
-    Username,
-    ActorName,
-    AuthDetails,
-    Details,
-    ResourceType,
-    ResourceTypeText,
-    ResourcePath,
-    OperationType,
-    Representation,
-    RealmId,
-    IsAuditEvent,
-    IsAuditLog,
-    Level,
-    Message,
-    Log,
-    Timestamp,
-    Date,
-    ShipperTime,
-    EventId,
-    Plugin,
-    Status,
-    Url,
-    Method,
-    Result,
-    Pod,
-    Host,
-    File,
-    Stream,
-    Last,
-}
-
-/// A piece of the text, `start..end`; empty if absent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Span {
-    pub start: usize,
-    pub end: usize,
-}
-
-/// The noted values of one event.
-#[derive(Clone, Debug)]
-pub struct Seen([Span; Slot::Last as usize]);
-
-impl Default for Seen {
-    fn default() -> Self {
-        Self([Span::default(); Slot::Last as usize])
-    }
-}
-
-impl Seen {
-    pub(crate) fn span(&self, slot: Slot) -> Option<Span> {
-        let span = self.0[slot as usize];
-        (span.end > 0).then_some(span)
-    }
-
-    /// The raw JSON of a noted value, unless it is absent or null.
-    pub(crate) fn raw<'a>(&self, slot: Slot, text: &'a str) -> Option<&'a str> {
-        let span = self.span(slot)?;
-        let raw = &text[span.start..span.end];
-        (raw != "null").then_some(raw)
-    }
-
-    /// A noted string, decoded; none if it is absent or no string.
-    pub(crate) fn text<'a>(&self, slot: Slot, text: &'a str) -> Option<Cow<'a, str>> {
-        let raw = self.raw(slot, text)?;
-        let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
-        if !inner.contains('\\') {
-            return Some(Cow::Borrowed(inner));
-        }
-        serde_json::from_str(raw).ok().map(Cow::Owned)
-    }
-
-    /// Whether the noted value is exactly this literal.
-    pub(crate) fn is(&self, slot: Slot, text: &str, literal: &str) -> bool {
-        self.raw(slot, text) == Some(literal)
-    }
-}
 
 struct Edit {
     start: usize,
@@ -178,8 +91,7 @@ impl<'a> Walk<'a> {
 
     /// Replaces a noted string by its mark.
     pub fn deny(&mut self, slot: Slot) {
-        let (Some(span), Some(value)) = (self.seen.span(slot), self.seen.text(slot, self.cursor.text))
-        else {
+        let (Some(span), Some(value)) = (self.seen.span(slot), self.seen.text(slot, self.cursor.text)) else {
             return;
         };
         if !scalar::is_harmless(&value) {
@@ -216,7 +128,7 @@ impl<'a> Walk<'a> {
             (Rule::Note(slot, inner), _) => {
                 let start = self.cursor.at;
                 self.value(inner)?;
-                self.seen.0[*slot as usize] = Span { start, end: self.cursor.at };
+                self.seen.note(*slot, Span { start, end: self.cursor.at });
                 Ok(())
             }
             (_, b'"') => {
@@ -394,9 +306,7 @@ fn find(class: &Class, name: &str, hint: usize) -> Option<usize> {
 
 /// FNV-1a, 64 bits: two names of one object that collide by chance are read as a double, which is a dead letter.
 fn hash(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]
@@ -404,8 +314,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    static PAIR: Class =
-        Class { fields: &[("a", Rule::Name), ("b", Rule::One(&PAIR))], others: Others::Search };
+    static PAIR: Class = Class { fields: &[("a", Rule::Name), ("b", Rule::One(&PAIR))], others: Others::Search };
     static ONE: Rule = Rule::One(&PAIR);
 
     fn run(text: &str) -> Result<String, Broken> {

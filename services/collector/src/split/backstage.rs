@@ -99,6 +99,8 @@ struct Lines<'a> {
     counts: Counts,
     neighbours: Neighbours,
     partials: HashMap<(String, String), String>,
+    /// Lines that date themselves, seen in this delivery: how often.
+    twins: HashMap<(i64, String), u32>,
     number: u32,
 }
 
@@ -124,6 +126,7 @@ impl<'a> Lines<'a> {
             counts: Counts::default(),
             neighbours: Neighbours::default(),
             partials: HashMap::new(),
+            twins: HashMap::new(),
             number: 0,
         }
     }
@@ -185,7 +188,8 @@ impl<'a> Lines<'a> {
         if around.depth <= FRAMES
             && let Some(frame) = frame::cri(line)
         {
-            let inner = Around { time_ns: Some(frame.time_ns), instance: around.instance.clone(), depth: around.depth + 1 };
+            let inner =
+                Around { time_ns: Some(frame.time_ns), instance: around.instance.clone(), depth: around.depth + 1 };
             let (stream, partial) = (frame.stream.to_owned(), frame.partial);
             return self.join(frame.line, inner, (stream, partial));
         }
@@ -278,12 +282,23 @@ impl<'a> Lines<'a> {
             (None, Some(shipped)) => (Some(shipped), TimeBasis::Shipper),
             (None, None) => (None, TimeBasis::Receipt),
         };
-        let mark = self.reading.key.mark("line", &[line]);
+        let mark = self.mark(line, own);
         let start = line.len() - line.trim_start().len();
         let body = walk.body(crate::redact::Span { start, end: line.trim_end().len() });
         let mut piece = Piece::of(Payload::BackstageLine, body);
         piece.line = Some(LinePlace { instance, number, time_ns, basis, mark, backlog: self.reading.backlog });
         self.pieces.push(piece);
+    }
+
+    /// The keyed mark of a line. A line that dates itself does so to the millisecond, so two equal decisions can share
+    /// their time and every byte: the second gets another mark, or it would be taken for a repeat and be lost.
+    fn mark(&mut self, line: &str, own: Option<i64>) -> String {
+        let key = self.reading.key;
+        let mark = key.mark("line", &[line]);
+        let Some(own) = own else { return mark };
+        let seen = self.twins.entry((own, mark.clone())).or_insert(0);
+        *seen += 1;
+        if *seen == 1 { mark } else { key.mark("line", &[line, &seen.to_string()]) }
     }
 
     fn own_time(&self, walk: &Walk<'_>, line: &str) -> Option<i64> {
@@ -351,7 +366,8 @@ impl Kind {
         }
         if seen.is(Slot::Type, line, "\"incomingRequest\"") {
             let url = seen.text(Slot::Url, line).unwrap_or_default();
-            let refused = seen.raw(Slot::Status, line).is_some_and(|status| matches!(status.trim_matches('"'), "401" | "403"));
+            let refused =
+                seen.raw(Slot::Status, line).is_some_and(|status| matches!(status.trim_matches('"'), "401" | "403"));
             let authorize = url.starts_with("/api/permission/authorize");
             return Self::Access { kept: refused || authorize || url.starts_with("/api/auth/"), authorize };
         }

@@ -178,7 +178,8 @@ mod tests {
 
     #[test]
     fn ids_that_are_secrets_do_not_reach_the_header() {
-        let text = r#"{"type":"access.LOGIN","id":"eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln","uid":"AKIAIOSFODNN7EXAMPLE"}"#;
+        let text =
+            r#"{"type":"access.LOGIN","id":"eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln","uid":"AKIAIOSFODNN7EXAMPLE"}"#;
         let piece = &split(text, &key(), 1)[0];
         assert_eq!((piece.native_id.as_str(), &piece.delivery_key), ("", &None));
     }

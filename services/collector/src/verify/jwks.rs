@@ -105,7 +105,9 @@ impl Keys {
                     state.set = Some(set);
                     state.fetched = Some(Instant::now());
                 }),
-                None => tracing::warn!(url, "The keys of a realm could not be fetched; those known serve on for a while."),
+                None => {
+                    tracing::warn!(url, "The keys of a realm could not be fetched; those known serve on for a while.")
+                }
             }
         }
         self.read(|state| state.within(KEYS_STALE, kid))

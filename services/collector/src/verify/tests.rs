@@ -67,9 +67,13 @@ async fn bearer_and_basic() {
     };
     let verifier = verifier(auth);
     let basic = format!("Basic {}", STANDARD.encode("hook:a-long-password"));
-    assert_eq!(proof(&verifier, &headers("authorization", "Bearer a-long-bearer-token"), BODY).await, Ok(Proof::Bearer));
+    assert_eq!(
+        proof(&verifier, &headers("authorization", "Bearer a-long-bearer-token"), BODY).await,
+        Ok(Proof::Bearer)
+    );
     assert_eq!(proof(&verifier, &headers("authorization", &basic), BODY).await, Ok(Proof::Basic));
-    for bad in ["Bearer a-long-bearer-toke", "Bearer ", "Basic a-long-bearer-token", "Bearer a-long-password", "bearer"] {
+    for bad in ["Bearer a-long-bearer-toke", "Bearer ", "Basic a-long-bearer-token", "Bearer a-long-password", "bearer"]
+    {
         assert_eq!(proof(&verifier, &headers("authorization", bad), BODY).await, Err(Refused), "{bad}");
     }
     let mut twice = headers("authorization", "Bearer a-long-bearer-token");

@@ -74,7 +74,7 @@ pub enum Overrides {
 impl Overrides {
     fn files(self) -> &'static str {
         match self {
-            Self::All => "overrides/auditor.js",
+            Self::All => "overrides/auditor.js,overrides/permissions.js",
             Self::Auditor => "overrides/auditor.js",
             Self::None => "",
         }

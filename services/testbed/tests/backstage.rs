@@ -1,11 +1,12 @@
 //! A real Backstage with the overrides that users get, against a real Keycloak: what standard output says afterwards is
 //! what the collector lives on.
 
-use serde_json::Value;
+use reqwest::Method;
+use serde_json::{Value, json};
 use std::{collections::BTreeMap, ffi::OsString, net::TcpStream};
 use testbed::{
     Keycloak, KeycloakOptions,
-    backstage::{Act, Backstage, BackstageOptions, Outcome, Shipper, backstage_story, realm},
+    backstage::{Act, Backstage, BackstageOptions, Outcome, Overrides, Shipper, SignIn, backstage_story, realm},
 };
 
 #[tokio::test]
@@ -22,6 +23,9 @@ async fn standard_output_says_what_was_done() {
     });
     let backstage = Backstage::start(options).await.unwrap();
     let acts = backstage_story(&backstage).await.unwrap();
+    keycloak.admin().call(Method::POST, "testbed/users", Some(&unverified())).await.unwrap();
+    let refused = backstage.sign_in("tilda", "tilda-pw").await.unwrap();
+    assert!(matches!(refused, SignIn::RefusedByBackstage), "an address that nobody verified was enough");
 
     let secret = backstage.secrets().reader.clone();
     backstage.calls(&secret).entity(&format!("component:default/{secret}")).await.unwrap();
@@ -40,6 +44,25 @@ async fn standard_output_says_what_was_done() {
     let copied_lines: Vec<Value> = copied.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     assert_eq!(copied_lines, lines, "the shipper did not get every line");
     assert!(copied.ends_with("the input ended\n"), "the shipper was ended before its input was");
+
+    // Backstage as it comes, with nobody else reading: works, and says less.
+    let mut options = BackstageOptions::with_keycloak(&keycloak.url());
+    options.overrides = Overrides::None;
+    let plain = Backstage::start(options).await.unwrap();
+    let nora = plain.sign_in("nora", "nora-pw").await.unwrap().done().unwrap();
+    assert!(plain.calls(&nora.token).refresh_entity("component:default/website").await.unwrap().status.is_success());
+    let lines = plain.stop().await.unwrap();
+    let audit: Vec<_> = lines.iter().filter(|line| line["isAuditEvent"] == true).collect();
+    assert!(audit.iter().any(|line| line["eventId"] == "entity-mutate"));
+    assert!(audit.iter().all(|line| line.get("timestamp").is_none() && line["eventId"] != "permission-decision"));
+}
+
+/// A person whom Keycloak lets in and Backstage does not: it takes verified addresses only.
+fn unverified() -> Value {
+    json!({
+        "username": "tilda", "enabled": true, "email": "tilda@testbed.example", "emailVerified": false,
+        "firstName": "Tilda", "lastName": "Thorne", "credentials": [{"type": "password", "value": "tilda-pw"}],
+    })
 }
 
 fn audit_lines_have_a_time_and_an_id(lines: &[Value]) {
@@ -49,7 +72,7 @@ fn audit_lines_have_a_time_and_an_id(lines: &[Value]) {
         let time = line["timestamp"].as_str().expect("an audit line without a timestamp");
         assert!(time.len() == 24 && time.ends_with('Z'), "no ISO 8601 time in UTC: {time}");
         let id = line["auditId"].as_str().expect("an audit line without an auditId");
-        match line["status"].as_str().unwrap() {
+        match line["status"].as_str().expect("an audit line without a status") {
             "initiated" => {
                 open += 1;
                 assert!(ends.insert(id, Vec::new()).is_none(), "two events with one auditId");
@@ -118,17 +141,27 @@ fn callbacks_and_issued_tokens_follow_the_sign_ins(lines: &[Value], acts: &[Act]
     for line in lines {
         let message = line["message"].as_str().unwrap_or_default();
         if let Some(rest) = message.strip_prefix("Issuing token for ") {
-            issued = rest.split(',').next().unwrap();
+            issued = rest.split(',').next().unwrap_or_default();
             issues += 1;
         }
         let url = line["url"].as_str().unwrap_or_default();
-        if line["type"] == "incomingRequest" && url.starts_with("/api/auth/oidc/handler/frame") {
-            let session = url.split("session_state=").nth(1).and_then(|rest| rest.split('&').next()).unwrap();
-            bound.push((std::mem::take(&mut issued).to_owned(), session.to_owned()));
+        if line["type"] != "incomingRequest" || !url.starts_with("/api/auth/oidc/") {
+            continue;
+        }
+        // Taken by whichever call it was issued in: a refresh leaves no token for a later callback.
+        let person = std::mem::take(&mut issued);
+        if url.starts_with("/api/auth/oidc/handler/frame") {
+            let session = url.split("session_state=").nth(1).and_then(|rest| rest.split('&').next());
+            let session = session.expect("a callback without session_state");
+            bound.push((person.to_owned(), session.to_owned()));
         }
     }
     let signed_in = allowed(acts, "sign-in");
-    let expected: Vec<_> = signed_in.iter().map(|act| (act.who.clone(), act.session.clone().unwrap())).collect();
+    let expected: Vec<_> =
+        signed_in.iter().map(|act| (act.who.clone(), act.session.clone().unwrap_or_default())).collect();
+    // The refused one came last: the same line, with a session, and no token before it.
+    let (nobody, session) = bound.pop().expect("no callback at all");
+    assert!(nobody.is_empty() && !session.is_empty());
     assert_eq!(bound, expected);
     assert_eq!(issues, expected.len() + allowed(acts, "refresh").len());
 }

@@ -32,6 +32,7 @@ check: $(DENY) ## formatting, lints, documentation, dependencies
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
 	$(DENY) --locked check --hide-inclusion-graph licenses bans sources
+	bash .ci/tidy
 	@echo "advisories not checked (make advisories checks them where their database can be reached)"
 
 advisories: $(DENY) ## known vulnerabilities of dependencies (needs the advisory database)
@@ -41,6 +42,7 @@ $(DENY):
 	@echo "installing cargo-deny $(DENY_VERSION) into the cache (once, some minutes) ..." >&2
 	@cargo install cargo-deny --version $(DENY_VERSION) --locked --quiet --root $(CACHE)/tools/cargo-deny-$(DENY_VERSION)
 
-bench: engine ## ratios against a baseline of the same run
-	@cargo build --locked --release -p tokentrail
-	@TOKENTRAIL_ENGINE="$$(services/store/engine/fetch.sh)" cargo run --locked --release -p tokentrail --example bench
+bench: ## what each room costs: intake beside a bare axum handler, normalising, the journal
+	@cargo bench --locked -p collector --bench speed
+	@cargo bench --locked -p events --bench speed
+	@cargo run --locked --release -q -p durable-log --example append_rate

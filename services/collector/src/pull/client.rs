@@ -67,7 +67,8 @@ pub struct Heartbeat {
 #[derive(Debug)]
 pub(super) struct Answer {
     pub body: Vec<u8>,
-    /// The `Date` header, UTC milliseconds.
+    /// Keycloak's time, UTC milliseconds: the `Date` header that a proxy adds, else the token's time of issue and what
+    /// passed since, because Keycloak itself sends no `Date`. Resolution one second, rounded down.
     pub date: Option<i64>,
 }
 
@@ -96,6 +97,16 @@ pub(super) struct RealmClient {
 struct Token {
     value: Arc<str>,
     until: Instant,
+    /// `iat` in UTC milliseconds, and when it was that time.
+    issued: Option<(i64, Instant)>,
+}
+
+impl Token {
+    /// Keycloak's time now, told by the token.
+    fn clock(&self) -> Option<i64> {
+        let (issued, since) = self.issued?;
+        issued.checked_add(i64::try_from(since.elapsed().as_millis()).ok()?)
+    }
 }
 
 #[derive(Deserialize)]
@@ -141,21 +152,30 @@ impl RealmClient {
         let mut held = self.token.lock().await;
         let (token, date) = self.login().await?;
         let claims = claims(&token.value).ok_or(State::NotSupported)?;
+        let at = date.or_else(|| token.clock()).unwrap_or(now);
         *held = Some(token);
-        let at = date.or(claims.iat.map(|seconds| seconds.saturating_mul(1_000))).unwrap_or(now);
         Ok(Heartbeat { at, token_id: claims.jti })
     }
 
     async fn get(&self, url: Url, most: usize) -> Result<Answer, State> {
         let token = self.token().await?;
         let answer = self.send(self.http.get(url.clone()).bearer_auth(&token.value)).await?;
-        if answer.status() != StatusCode::UNAUTHORIZED {
-            return read(answer, most).await;
-        }
-        // Revoked or expired before its time, for instance by a restart of Keycloak: one new login, no more.
-        self.drop_token(&token).await;
+        let (token, answer) = if answer.status() != StatusCode::UNAUTHORIZED {
+            (token, answer)
+        } else {
+            self.log_in_again(&token, url).await?
+        };
+        let mut answer = read(answer, most).await?;
+        answer.date = answer.date.or_else(|| token.clock());
+        Ok(answer)
+    }
+
+    /// Revoked or expired before its time, for instance by a restart of Keycloak: one new login, no more.
+    async fn log_in_again(&self, refused: &Token, url: Url) -> Result<(Token, Response), State> {
+        self.drop_token(refused).await;
         let token = self.token().await?;
-        read(self.send(self.http.get(url).bearer_auth(&token.value)).await?, most).await
+        let answer = self.send(self.http.get(url).bearer_auth(&token.value)).await?;
+        Ok((token, answer))
     }
 
     async fn token(&self) -> Result<Token, State> {
@@ -191,8 +211,11 @@ impl RealmClient {
         let answer = read(answer, SMALL_ANSWER_BYTES).await?;
         let token: TokenAnswer = serde_json::from_slice(&answer.body).map_err(|_| State::NotSupported)?;
         let lives = Duration::from_secs(token.expires_in).saturating_sub(TOKEN_RESERVE);
-        let until = Instant::now().checked_add(lives).unwrap_or_else(Instant::now);
-        Ok((Token { value: token.access_token.into(), until }, answer.date))
+        let now = Instant::now();
+        let until = now.checked_add(lives).unwrap_or(now);
+        let issued = claims(&token.access_token).and_then(|claims| claims.iat).and_then(|iat| iat.checked_mul(1_000));
+        let value = token.access_token.into();
+        Ok((Token { value, until, issued: issued.map(|at| (at, now)) }, answer.date))
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, State> {

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-/// A greater difference between Keycloak's clock and ours is told. Its `Date` has a resolution of one second.
+/// A greater difference between Keycloak's clock and ours is told. What it tells has a resolution of one second.
 pub const CLOCK_TOLERANCE_MS: i64 = 3_000;
 
 /// User event types without which sessions, token chains or failures cannot be reconstructed from what is stored. Several

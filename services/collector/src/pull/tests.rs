@@ -313,6 +313,9 @@ async fn every_state_is_told_by_what_shows_it() {
     assert_eq!(check(&few).await, [State::TypesNotSaved(vec!["REFRESH_TOKEN".into()]), State::Reachable]);
     let late = |world: &mut super::fake::World| world.date = "Thu, 01 Jan 1970 02:46:00 GMT";
     assert_eq!(check(&late).await, [State::ClockOffset { ms: 9_960_500 - NOW }, State::Reachable]);
+    // No date that can be read: the token's time of issue stands in.
+    let told = check(&|world| world.date = "-").await;
+    assert!(matches!(told[0], State::ClockOffset { ms } if ms >= 1_700_000_000_500 - NOW), "{told:?}");
     let mut nowhere = bench.source();
     nowhere.base_url = "http://127.0.0.1:1".into();
     assert_eq!(bench.realm_of(&nowhere).check().await, [State::Unreachable { why: "no connection" }]);

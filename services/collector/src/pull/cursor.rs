@@ -1,6 +1,6 @@
 //! How far a feed was read, on disk: the newest time appended and the events appended inside the overlap.
 //!
-//! File: one line of JSON ([`Head`]), then 24 bytes per remembered event (time as big-endian i64, 16 bytes of SHA-256 of
+//! File: one line of JSON (`Head`), then 24 bytes per remembered event (time as big-endian i64, 16 bytes of SHA-256 of
 //! its id), then SHA-256 of all before. Written beside, synced, renamed, folder synced: it is the old one or the new one.
 
 use serde::{Deserialize, Serialize};

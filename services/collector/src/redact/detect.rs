@@ -9,41 +9,82 @@ use std::ops::Range;
 /// Shortest random-looking run that counts as a key, bytes.
 const RUN_BYTES: usize = 20;
 
-/// Prefixes of well-known keys; the word must have at least [`RUN_BYTES`] bytes.
-const PREFIXES: [&str; 24] = [
-    "AKIA",
-    "ASIA",
-    "ghp_",
-    "gho_",
-    "ghs_",
-    "ghu_",
-    "ghr_",
-    "github_pat_",
-    "glpat-",
-    "xoxb-",
-    "xoxp-",
-    "xoxa-",
-    "xoxs-",
-    "sk_live_",
-    "rk_live_",
-    "sk-",
-    "AIza",
-    "ya29.",
-    "npm_",
-    "hvs.",
-    "pypi-",
-    "whsec",
-    "SG.",
-    "dop_v1_",
-];
+/// Prefixes of well-known keys, by their first byte; the word must have about [`RUN_BYTES`] bytes.
+fn prefixes(first: u8) -> &'static [&'static [u8]] {
+    match first {
+        b'A' => &[b"AKIA", b"ASIA", b"AIza"],
+        b'g' => &[b"ghp_", b"gho_", b"ghs_", b"ghu_", b"ghr_", b"github_pat_", b"glpat-"],
+        b'x' => &[b"xoxb-", b"xoxp-", b"xoxa-", b"xoxs-"],
+        b's' => &[b"sk_live_", b"sk-"],
+        b'r' => &[b"rk_live_"],
+        b'y' => &[b"ya29."],
+        b'n' => &[b"npm_"],
+        b'h' => &[b"hvs."],
+        b'p' => &[b"pypi-"],
+        b'w' => &[b"whsec"],
+        b'S' => &[b"SG."],
+        b'd' => &[b"dop_v1_"],
+        _ => &[],
+    }
+}
 
 /// What holds a private key or another armoured secret.
-const ARMOUR: &str = "-----BEGIN";
+const ARMOUR: &[u8] = b"-----BEGIN";
 
 /// A JWT, an armoured block or a key with a known prefix: never a name or an id.
 pub fn is_marked(text: &str) -> bool {
-    text.len() >= RUN_BYTES
-        && (text.contains(ARMOUR) || has_jwt(text) || words_of(text).any(|word| has_prefix(&text[word])))
+    let bytes = text.as_bytes();
+    if bytes.len() < RUN_BYTES {
+        return has_armour(bytes);
+    }
+    // One pass, mostly over bytes that begin nothing: this runs over every name of every event.
+    let starts = |(at, byte): (usize, &u8)| {
+        if !BEGINS[usize::from(*byte)] {
+            return false;
+        }
+        let rest = &bytes[at..];
+        match byte {
+            b'-' => rest.starts_with(ARMOUR),
+            b'e' => rest.starts_with(b"eyJ") && starts_jwt(rest),
+            first => {
+                let fresh = at == 0 || !bytes[at - 1].is_ascii_alphanumeric();
+                fresh && starts_key(prefixes(*first), rest)
+            }
+        }
+    };
+    bytes.iter().enumerate().any(starts)
+}
+
+/// Bytes that begin a marked secret.
+const BEGINS: [bool; 256] = {
+    let mut table = [false; 256];
+    let (firsts, mut at) = (b"-eAgxsrynhpwSd", 0);
+    while at < firsts.len() {
+        table[firsts[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
+
+fn has_armour(bytes: &[u8]) -> bool {
+    bytes.windows(ARMOUR.len()).any(|window| window == ARMOUR)
+}
+
+/// A known prefix and enough after it: a name such as `sk-team` is none.
+fn starts_key(prefixes: &[&[u8]], rest: &[u8]) -> bool {
+    prefixes.iter().any(|prefix| {
+        if !rest.starts_with(prefix) {
+            return false;
+        }
+        let word = &rest[..rest.iter().take_while(|b| !is_delimiter(**b)).count()];
+        word.len() >= RUN_BYTES - 4 && (word.iter().any(u8::is_ascii_digit) || prefix[0] == b'A')
+    })
+}
+
+/// `eyJ…` followed by a dot: the header of a JWS or JWE.
+fn starts_jwt(rest: &[u8]) -> bool {
+    let header = rest.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')).count();
+    header >= 12 && rest.get(header) == Some(&b'.')
 }
 
 /// The text with each secret word replaced; none if there is none. An armoured block takes the whole text with it.
@@ -51,7 +92,7 @@ pub fn words(key: &DeploymentKey, text: &str) -> Option<String> {
     if text.len() < 8 {
         return None;
     }
-    if text.contains(ARMOUR) {
+    if has_armour(text.as_bytes()) {
         return Some(mark_text(key, text));
     }
     let (mut out, mut done, mut expect) = (String::new(), 0, false);
@@ -93,16 +134,19 @@ fn replace(key: &DeploymentKey, word: &str) -> Option<String> {
 
 /// Whether one word is a secret by its looks.
 pub fn is_secret(word: &str) -> bool {
-    word.len() >= RUN_BYTES
-        && (has_jwt(word) || has_prefix(word) || runs_of(word).any(|run| is_random(&word.as_bytes()[run])))
+    word.len() >= RUN_BYTES && (is_marked(word) || runs_of(word).any(|run| is_random(&word.as_bytes()[run])))
 }
 
 /// Names that announce a secret in free text (narrower than [`super::telling`]: `key=` and `value=` are prose).
 fn assigns(name: &str) -> bool {
     const NAMES: [&str; 9] =
         ["password", "passwd", "pwd", "secret", "token", "apikey", "api_key", "credential", "privatekey"];
-    let name = name.to_ascii_lowercase();
-    NAMES.iter().any(|known| name.ends_with(known) || name.ends_with(&format!("{known}s")))
+    let name = name.as_bytes();
+    let ends = |name: &[u8], known: &str| {
+        name.len() >= known.len() && name[name.len() - known.len()..].eq_ignore_ascii_case(known.as_bytes())
+    };
+    let singular = name.strip_suffix(b"s").unwrap_or(name);
+    NAMES.iter().any(|known| ends(name, known) || ends(singular, known))
 }
 
 /// Whether the word before `rest` announces that the next word is a secret (`password: x`, `Bearer x`).
@@ -149,28 +193,6 @@ fn pieces(text: &str, keep: impl Fn(u8) -> bool + Copy) -> impl Iterator<Item = 
     })
 }
 
-fn has_prefix(word: &str) -> bool {
-    word.len() >= RUN_BYTES
-        && !word.contains("://")
-        && PREFIXES.iter().any(|prefix| {
-            word.match_indices(prefix).any(|(at, _)| {
-                let fresh = at == 0 || !word.as_bytes()[at - 1].is_ascii_alphanumeric();
-                fresh
-                    && word[at..].bytes().take(RUN_BYTES).filter(|b| b.is_ascii_graphic()).count() >= RUN_BYTES - 4
-                    && (word[at..].bytes().any(|b| b.is_ascii_digit()) || prefix.starts_with("A"))
-            })
-        })
-}
-
-/// `eyJ…` followed by a dot: the header of a JWS or JWE.
-fn has_jwt(text: &str) -> bool {
-    text.match_indices("eyJ").any(|(at, _)| {
-        let rest = &text.as_bytes()[at..];
-        let header = rest.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')).count();
-        header >= 12 && rest.get(header) == Some(&b'.')
-    })
-}
-
 /// A UUID stands at `at`.
 pub(super) fn is_uuid(bytes: &[u8], at: usize) -> bool {
     let Some(piece) = bytes.get(at..at + 36) else { return false };
@@ -208,7 +230,7 @@ fn is_random_piece(piece: &[u8]) -> bool {
         _ => 0,
     };
     let (mut classes, mut pairs, mut changes, mut before) = (0u8, 0u32, 0u32, 0u8);
-    let (mut hex, mut longest_hex) = (0u32, 0u32);
+    let (mut hex, mut longest_hex, mut numbers) = (0u32, 0u32, 0u32);
     for byte in piece {
         let now = class(*byte);
         classes |= now;
@@ -218,6 +240,7 @@ fn is_random_piece(piece: &[u8]) -> bool {
             pairs += 1;
             changes += u32::from(now != before);
         }
+        numbers += u32::from(now == 4 && before != 4);
         before = now;
     }
     if longest_hex >= 32 && classes.count_ones() > 1 {
@@ -225,7 +248,8 @@ fn is_random_piece(piece: &[u8]) -> bool {
     }
     let many = |percent: u32| pairs >= 14 && changes * 100 >= pairs * percent;
     match classes {
-        7 => many(28),
+        // Names in paths change case too, but seldom hold two numbers.
+        7 => many(28) || (piece.len() >= 32 && numbers >= 2 && many(15)),
         3 => piece.len() >= 32 && many(35),
         5 | 6 => piece.len() >= 24 && many(35),
         _ => false,
@@ -246,6 +270,7 @@ mod tests {
             "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
             "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
             "0123456789abcdef0123456789abcdef",
+            "EHLWVQQQPPXUBRC9iOGBaoU3957prSw+VKLZTLG4",
         ] {
             assert!(is_secret(secret), "{secret}");
         }
@@ -257,6 +282,25 @@ mod tests {
             "relations.hasMember=user:default/ann",
         ] {
             assert!(!is_secret(prose), "{prose}");
+        }
+    }
+
+    /// Names and ids are not searched for random runs: there the form of a JWT alone must do.
+    #[test]
+    fn a_jwt_is_no_name_however_plain_its_letters() {
+        assert!(is_marked(JWT));
+        assert!(is_marked("client-eyJhbGciOiJub25lIn0.aaaaaaaaaaaa.bbbbbbbbbbbb"));
+        assert!(!is_marked("eyJust-a-name-without-a-dot"));
+    }
+
+    #[test]
+    fn every_prefix_is_looked_for() {
+        for first in 0..=255u8 {
+            assert!(prefixes(first).is_empty() || BEGINS[usize::from(first)], "{first}");
+            for prefix in prefixes(first) {
+                let word = format!("x {}0123456789abcdefghij", String::from_utf8_lossy(prefix));
+                assert!(is_marked(&word), "{word}");
+            }
         }
     }
 

@@ -173,6 +173,8 @@ mod tests {
         }
         let broken = run(r#"{"resourceType":"CLIENT","representation":"{\"secret\":\"hunter2"}"#);
         assert!(broken.contains(r#""representation":"redacted:"#) && !broken.contains("hunter2"), "{broken}");
+        let surrogate = run(r#"{"resourceType":"CLIENT","representation":"\ud800hunter2"}"#);
+        assert!(serde_json::from_str::<serde_json::Value>(&surrogate).is_ok() && !surrogate.contains("hunter2"));
         let object = run(r#"{"resourceType":"CLIENT","representation":{"secret":"hunter2"}}"#);
         assert!(object.contains(r#""redacted":true"#) && !object.contains("hunter2"), "{object}");
     }

@@ -379,7 +379,14 @@ fn resource_type<'a>(seen: &Seen, text: &'a str) -> Cow<'a, str> {
 pub(super) fn finish(walk: &mut Walk<'_>, key: &DeploymentKey) {
     let text = walk.text();
     let Some(span) = walk.seen.span(Slot::Representation) else { return };
-    let Some(inner) = walk.seen.text(Slot::Representation, text) else { return };
+    let raw = &text[span.start..span.end];
+    if !raw.starts_with('"') {
+        return;
+    }
+    let Some(inner) = walk.seen.text(Slot::Representation, text) else {
+        walk.replace(span, format!("\"{}\"", mark_text(key, raw)));
+        return;
+    };
     if scalar::is_harmless(&inner) {
         return;
     }

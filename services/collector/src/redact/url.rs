@@ -44,8 +44,8 @@ fn redact_nested(key: &DeploymentKey, url: &str, level: u32) -> Option<String> {
     if new_path.is_none() && rest.len() < 2 {
         return None;
     }
-    let mut out = new_path.clone().unwrap_or_else(|| path.to_owned());
     let mut changed = new_path.is_some();
+    let mut out = new_path.unwrap_or_else(|| path.to_owned());
     let mut at = 0;
     while at < rest.len() {
         let end = rest[at + 1..].find(['?', '#', '&', ';']).map_or(rest.len(), |next| at + 1 + next);
@@ -87,6 +87,10 @@ fn hides(key: &DeploymentKey, value: &str, level: u32) -> bool {
 }
 
 fn redact_path(key: &DeploymentKey, path: &str) -> Option<String> {
+    let plain = |segment: &str| segment.len() < 8 || !detect::is_secret(&unescape(segment));
+    if !path.contains('@') && path.split('/').all(plain) {
+        return None;
+    }
     let (mut out, mut changed) = (String::with_capacity(path.len()), false);
     let (scheme, rest) = match path.find("://") {
         Some(at) => path.split_at(at + 3),

@@ -19,7 +19,7 @@ build-demo: engine
 	@cargo build --locked --profile demo -p tokentrail
 
 demo: build-demo ## play a recorded story through the whole pipeline and show what it finds
-	@TOKENTRAIL_ENGINE="$$(services/store/engine/fetch.sh)" $(BIN) demo --samples schemas/samples/pair
+	@TOKENTRAIL_ENGINE="$$(services/store/engine/fetch.sh)" $(BIN) --log warn demo --samples schemas/samples/pair
 
 up: build-demo ## start Tokentrail here to stay (data in ./tokentrail-data, Ctrl-C stops it)
 	@TOKENTRAIL_ENGINE="$$(services/store/engine/fetch.sh)" $(BIN) up

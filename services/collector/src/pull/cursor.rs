@@ -15,7 +15,7 @@ use std::{
 /// Version of the file's format.
 const VERSION: u32 = 1;
 
-/// Most events remembered per feed (6 MB). Beyond, the overlap is shortened, which a pass reports.
+/// Most events remembered per feed (6 MB). Beyond, the overlap is shortened: a repeat from before it is a duplicate, no loss.
 pub const MAX_REMEMBERED: usize = 250_000;
 
 const KEY_BYTES: usize = 24;

@@ -11,15 +11,13 @@ ENGINE = {replicated}ReplacingMergeTree(watermark)
 ORDER BY (tenant, source_id, input)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
--- Per source and minute: what the source says it has, what is stored.
+-- Per source and minute: what the source says it has, what is stored. Heartbeats are beside it; the view joins them.
 CREATE TABLE IF NOT EXISTS {database}.coverage_rows {on_cluster}
 (
     tenant LowCardinality(String),
     source_id LowCardinality(String),
     minute DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
     recorded_at DateTime64(3, 'UTC') CODEC(Delta(8), ZSTD(1)),
-    heartbeat UInt8 CODEC(ZSTD(1)),
-    lag_ms Nullable(Int64) CODEC(ZSTD(1)),
     at_source Nullable(UInt64) CODEC(ZSTD(1)),
     stored UInt64 CODEC(ZSTD(1))
 )
@@ -28,16 +26,57 @@ PARTITION BY toYYYYMM(minute)
 ORDER BY (tenant, source_id, minute)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
--- Times for which a source's events are not known to be complete, with the cause. `until` empty = still open.
+-- Heartbeats as the collector sent them; `state` says why one was not taken by the source.
+CREATE TABLE IF NOT EXISTS {database}.heartbeat_rows {on_cluster}
+(
+    tenant LowCardinality(String),
+    source_id LowCardinality(String),
+    sent_at DateTime64(3, 'UTC') CODEC(Delta(8), ZSTD(1)),
+    -- realm of a Keycloak, empty for a Backstage
+    scope LowCardinality(String),
+    -- id of the token, or nonce; empty if it was not sent
+    id String CODEC(ZSTD(1)),
+    state LowCardinality(String)
+)
+ENGINE = {replicated}ReplacingMergeTree
+PARTITION BY toYYYYMM(sent_at)
+ORDER BY (tenant, source_id, sent_at, scope, id)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
+-- Heartbeats as they came back, once per input; the first arrival counts. An id that was never sent is of no use here.
+CREATE TABLE IF NOT EXISTS {database}.heartbeat_seen_rows {on_cluster}
+(
+    tenant LowCardinality(String),
+    source_id LowCardinality(String),
+    -- by the source's clock
+    time DateTime64(3, 'UTC') CODEC(Delta(8), ZSTD(1)),
+    id String CODEC(ZSTD(1)),
+    input LowCardinality(String),
+    received_at SimpleAggregateFunction(min, DateTime64(3, 'UTC')) CODEC(Delta(8), ZSTD(1))
+)
+ENGINE = {replicated}AggregatingMergeTree
+PARTITION BY toYYYYMM(time)
+ORDER BY (tenant, source_id, time, id, input)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
+-- Times for which an input of a source is not known to be complete, with the cause. `until` empty = still open,
+-- `repaired_by` names the input that brought everything after all.
 CREATE TABLE IF NOT EXISTS {database}.gap_rows {on_cluster}
 (
     tenant LowCardinality(String),
     source_id LowCardinality(String),
+    -- realm, instance or stream; empty = all of the source
+    scope LowCardinality(String),
+    input LowCardinality(String),
     since DateTime64(3, 'UTC'),
     cause LowCardinality(String),
     until Nullable(DateTime64(3, 'UTC')),
+    -- how much is known to be missing: lines or records; empty = not known
+    missing Nullable(UInt64),
+    repaired_at Nullable(DateTime64(3, 'UTC')),
+    repaired_by LowCardinality(String),
     recorded_at DateTime64(3, 'UTC')
 )
 ENGINE = {replicated}ReplacingMergeTree(recorded_at)
-ORDER BY (tenant, source_id, since, cause)
+ORDER BY (tenant, source_id, since, scope, input, cause)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;

@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod config;
+pub mod heartbeat;
 pub mod http;
 pub mod inflate;
 pub mod journal;

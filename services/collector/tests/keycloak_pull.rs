@@ -1,8 +1,11 @@
 //! Pull against a real Keycloak: every stored event once, a restart repeats nothing, and each state is told by what shows it.
 #![allow(clippy::unwrap_used)] // a test may panic
 
-use collector::pull::{
-    Append, Appending, Feed, Limits, PassReport, Realm, RealmPull, Received, Secret, Source, State, Surroundings,
+use collector::{
+    heartbeat::Heart,
+    pull::{
+        Append, Appending, Feed, Limits, PassReport, Realm, RealmPull, Received, Secret, Source, State, Surroundings,
+    },
 };
 use events::receipt::Payload;
 use serde_json::{Value, json};
@@ -46,6 +49,11 @@ impl Bench {
         let around =
             Surroundings { append, redact: Arc::new(|payload, body| (payload, body.to_vec())), now: Arc::new(now) };
         RealmPull::open(&source, &around).unwrap()
+    }
+
+    /// The heartbeat of realm acme.
+    fn heart(&self, url: &str) -> Heart {
+        Heart::keycloak(&source(url, self.cursors.path())).unwrap().remove(0)
     }
 
     /// What was pulled of one realm and feed: id to event. Fails if anything came twice.
@@ -133,10 +141,11 @@ async fn pull_holds_what_keycloak_holds_and_tells_what_is_wrong() {
     assert_agrees(&keycloak, &bench).await;
 
     story::play(&keycloak, "acme").await.unwrap();
-    let heartbeat = restarted[0].heartbeat().await.unwrap();
+    let heartbeat = bench.heart(&keycloak.url()).beat().await;
+    assert_eq!(heartbeat.state, "sent");
     read_all(&mut restarted).await;
     assert_agrees(&keycloak, &bench).await;
-    let beats = bench.journal.0.lock().unwrap().iter().filter(|one| contains(&one.body, &heartbeat.token_id)).count();
+    let beats = bench.journal.0.lock().unwrap().iter().filter(|one| contains(&one.body, &heartbeat.id)).count();
     assert_eq!(beats, 1, "the heartbeat's login was not seen again by its token id");
 
     states(&keycloak, &bench).await;

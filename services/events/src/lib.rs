@@ -8,3 +8,4 @@ pub mod ids;
 pub mod normalise;
 pub mod person;
 pub mod receipt;
+pub mod record;

@@ -6,13 +6,12 @@ use crate::{
     rows::{BadPersonKey, BodyRow, EventRow, ReceiptRow, month},
     settings::{self, INSERT_WAIT, SEND_WAIT},
 };
-use clickhouse::{Row, RowWrite};
+use clickhouse::RowWrite;
 use events::{
     event::Event,
     normalise::{Dead, Ignored},
-    receipt::{Input, Receipt},
+    receipt::Receipt,
 };
-use serde::Serialize;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
@@ -59,68 +58,6 @@ pub struct Block {
     pub events: Vec<Event>,
 }
 
-/// How far an input is complete. The greatest watermark wins, whatever the order of writing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Watermark {
-    /// Tenant.
-    pub tenant: String,
-    /// Source.
-    pub source_id: String,
-    /// Way in.
-    pub input: Input,
-    /// UTC milliseconds.
-    pub watermark: i64,
-    /// When it was found, UTC milliseconds.
-    pub recorded_at: i64,
-}
-
-/// What is known of one minute of a source. The row recorded last wins.
-#[derive(Clone, Debug, PartialEq, Eq, Row, Serialize)]
-pub struct CoverageMinute {
-    /// Tenant.
-    pub tenant: String,
-    /// Source.
-    pub source_id: String,
-    /// Start of the minute, UTC seconds.
-    pub minute: u32,
-    /// When this was found, UTC milliseconds.
-    pub recorded_at: i64,
-    /// 1 if a heartbeat of this minute came through.
-    pub heartbeat: u8,
-    /// Its lag, milliseconds.
-    pub lag_ms: Option<i64>,
-    /// Events that the source counts, where it can be asked.
-    pub at_source: Option<u64>,
-    /// Events that are stored.
-    pub stored: u64,
-}
-
-/// A time for which a source is not known to be complete. The row recorded last wins.
-#[derive(Clone, Debug, PartialEq, Eq, Row, Serialize)]
-pub struct Gap {
-    /// Tenant.
-    pub tenant: String,
-    /// Source.
-    pub source_id: String,
-    /// Start, UTC milliseconds.
-    pub since: i64,
-    /// Why, in a word.
-    pub cause: String,
-    /// End, UTC milliseconds; none while open.
-    pub until: Option<i64>,
-    /// When this was found, UTC milliseconds.
-    pub recorded_at: i64,
-}
-
-#[derive(Row, Serialize)]
-struct WatermarkRow<'a> {
-    tenant: &'a str,
-    source_id: &'a str,
-    input: &'a str,
-    watermark: i64,
-    recorded_at: i64,
-}
-
 impl Store {
     /// Writes a block. After `Ok` all of it is on disk. After an error any part may be; writing the block again, alone
     /// or as part of others, completes it.
@@ -153,36 +90,11 @@ impl Store {
         }
         Ok(())
     }
-
-    /// Moves watermarks forward; one that would move back changes nothing.
-    pub async fn put_watermarks(&self, watermarks: &[Watermark]) -> Result<(), StoreError> {
-        let rows: Vec<_> = watermarks
-            .iter()
-            .map(|one| WatermarkRow {
-                tenant: &one.tenant,
-                source_id: &one.source_id,
-                input: one.input.as_str(),
-                watermark: one.watermark,
-                recorded_at: one.recorded_at,
-            })
-            .collect();
-        self.write::<WatermarkRow<'static>>("watermark_rows", &rows).await
-    }
-
-    /// Writes what is known of minutes.
-    pub async fn put_coverage(&self, minutes: &[CoverageMinute]) -> Result<(), StoreError> {
-        self.write::<CoverageMinute>("coverage_rows", minutes).await
-    }
-
-    /// Opens, closes or corrects gaps.
-    pub async fn put_gaps(&self, gaps: &[Gap]) -> Result<(), StoreError> {
-        self.write::<Gap>("gap_rows", gaps).await
-    }
 }
 
 impl Store {
     /// One insert per chunk; each chunk is whole or not at all.
-    async fn write<R: RowWrite>(&self, table: &str, rows: &[R::Value<'_>]) -> Result<(), StoreError> {
+    pub(crate) async fn write<R: RowWrite>(&self, table: &str, rows: &[R::Value<'_>]) -> Result<(), StoreError> {
         let client = settings::pin(self.on_database(), settings::INSERT);
         for chunk in rows.chunks(ROWS_PER_INSERT) {
             // The first call asks the server for the columns, which has no bound of its own.

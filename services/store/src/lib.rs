@@ -5,6 +5,7 @@
 //! another order, changes nothing that a reader sees: rows have deterministic keys and every read goes through views that
 //! see one row per key. Nothing here reads a body, decides a fate or knows where ClickHouse runs.
 
+mod coverage;
 pub mod engine;
 mod error;
 mod insert;
@@ -14,8 +15,9 @@ mod query;
 mod rows;
 mod settings;
 
+pub use coverage::{Gap, GapKey, HeartbeatStatus, Records, Seen, SeenHeartbeat, SentHeartbeat, Watermark};
 pub use error::StoreError;
-pub use insert::{Block, CoverageMinute, Fate, Gap, StoredReceipt, Watermark};
+pub use insert::{Block, Fate, StoredReceipt};
 pub use migrate::{AppliedMigration, latest_version};
 pub use query::{
     EventPage, FateCounts, Page, PathCounts, PersonQuery, RangeCount, SourceStatus, StoredBody, StoredEvent,
@@ -39,6 +41,7 @@ pub const VIEWS: &[&str] = &[
     "events_in",
     "fates",
     "gaps",
+    "heartbeats",
     "receipts",
     "streams",
     "watermarks",

@@ -9,10 +9,7 @@ use events::{
     person::PersonKey,
     receipt::{Input, LinePlace, ReceiptHeader, TimeBasis},
 };
-use store::{
-    Block, CoverageMinute, Fate, FateCounts, Gap, Page, PersonQuery, StoreError, Term, TraceQuery, Watermark,
-    latest_version,
-};
+use store::{Block, Fate, FateCounts, Page, PersonQuery, StoreError, Term, TraceQuery, latest_version};
 use support::{Database, NOON, TENANT, event, position, receipt};
 
 /// Not a test: where the shared engine's child process begins.
@@ -478,48 +475,6 @@ async fn dead_letters_are_listed_until_a_newer_verdict() {
     database.store.insert(&block).await.unwrap();
     let left = database.store.dead_letters(TENANT, &Page { after: None, limit: 9 }).await.unwrap();
     assert_eq!(left.iter().map(|one| one.position.seq).collect::<Vec<_>>(), [0, 2, 3, 4]);
-}
-
-#[tokio::test]
-async fn watermarks_move_forward_only_and_coverage_keeps_the_last_word() {
-    let database = Database::new().await;
-    database.store.insert(&block(&[(1, 0, Input::Pull, "a")])).await.unwrap();
-    for watermark in [500, 900, 700] {
-        let one = Watermark {
-            tenant: TENANT.into(),
-            source_id: "kc".into(),
-            input: Input::Pull,
-            watermark,
-            recorded_at: NOON,
-        };
-        database.store.put_watermarks(&[one]).await.unwrap();
-    }
-    let sources = database.store.sources(TENANT).await.unwrap();
-    assert_eq!(sources.len(), 1);
-    assert_eq!(
-        (sources[0].last_time, sources[0].last_received_at, sources[0].watermark),
-        (Some(NOON), Some(NOON), Some(900))
-    );
-    for (recorded_at, stored) in [(2, 20), (1, 10)] {
-        let minute = CoverageMinute {
-            tenant: TENANT.into(),
-            source_id: "kc".into(),
-            minute: 60,
-            recorded_at,
-            heartbeat: 1,
-            lag_ms: Some(-3),
-            at_source: None,
-            stored,
-        };
-        database.store.put_coverage(&[minute]).await.unwrap();
-        let until = (recorded_at == 2).then_some(9);
-        let gap =
-            Gap { tenant: TENANT.into(), source_id: "kc".into(), since: 5, cause: "silent".into(), until, recorded_at };
-        database.store.put_gaps(&[gap]).await.unwrap();
-    }
-    let stored: Vec<u64> = database.sql().query("SELECT stored FROM coverage").fetch_all().await.unwrap();
-    let until: Vec<u8> = database.sql().query("SELECT isNotNull(until) FROM gaps").fetch_all().await.unwrap();
-    assert_eq!((stored, until), (vec![20], vec![1]));
 }
 
 #[tokio::test]

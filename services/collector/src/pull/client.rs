@@ -19,7 +19,7 @@ const TOKEN_RESERVE: Duration = Duration::from_secs(10);
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// An HTTP client that trusts the system's and the source's own certificates.
-pub(super) fn http(source: &Source) -> Result<Client, reqwest::Error> {
+pub(crate) fn http(source: &Source) -> Result<Client, reqwest::Error> {
     // The first call of the process wins; any installed provider serves.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = Client::builder().timeout(source.limits.timeout).connect_timeout(CONNECT);
@@ -35,13 +35,13 @@ pub(super) fn http(source: &Source) -> Result<Client, reqwest::Error> {
 
 /// Spaces requests evenly; shared by all realms of a source.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     next: Mutex<Instant>,
     gap: Duration,
 }
 
 impl Pace {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &Limits) -> Self {
         Self { next: Mutex::new(Instant::now()), gap: Duration::from_secs(1) / limits.requests_per_second.max(1) }
     }
 
@@ -52,15 +52,6 @@ impl Pace {
         drop(next);
         tokio::time::sleep_until(at).await;
     }
-}
-
-/// A successful login of the service account, which Keycloak reports as `CLIENT_LOGIN`: the heartbeat of the realm.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Heartbeat {
-    /// Keycloak's time, UTC milliseconds (resolution one second); ours if it says none.
-    pub at: i64,
-    /// Id of the token (`details.token_id` of the event), by which the event is known again.
-    pub token_id: String,
 }
 
 /// An answer in time and size.
@@ -84,7 +75,7 @@ pub(super) struct PageRequest {
 
 /// Speaks to one realm.
 #[derive(Debug)]
-pub(super) struct RealmClient {
+pub(crate) struct RealmClient {
     http: Client,
     base: Url,
     realm: Realm,
@@ -124,7 +115,7 @@ struct Claims {
 }
 
 impl RealmClient {
-    pub(super) fn new(http: Client, base: Url, realm: Realm, shared: (Limits, Arc<Pace>)) -> Self {
+    pub(crate) fn new(http: Client, base: Url, realm: Realm, shared: (Limits, Arc<Pace>)) -> Self {
         Self { http, base, realm, limits: shared.0, pace: shared.1, token: Mutex::new(None) }
     }
 
@@ -147,14 +138,13 @@ impl RealmClient {
         self.get(url, SMALL_ANSWER_BYTES).await
     }
 
-    /// Logs in anew, whatever token is held.
-    pub(super) async fn heartbeat(&self, now: i64) -> Result<Heartbeat, State> {
+    /// Logs in anew, whatever token is held; the new token's id, which Keycloak's event names as `details.token_id`.
+    pub(crate) async fn heartbeat(&self) -> Result<String, State> {
         let mut held = self.token.lock().await;
-        let (token, date) = self.login().await?;
-        let claims = claims(&token.value).ok_or(State::NotSupported)?;
-        let at = date.or_else(|| token.clock()).unwrap_or(now);
+        let token = self.login().await?;
+        let claims = claims(&token.value).filter(|claims| !claims.jti.is_empty()).ok_or(State::NotSupported)?;
         *held = Some(token);
-        Ok(Heartbeat { at, token_id: claims.jti })
+        Ok(claims.jti)
     }
 
     async fn get(&self, url: Url, most: usize) -> Result<Answer, State> {
@@ -183,7 +173,7 @@ impl RealmClient {
         if let Some(token) = held.as_ref().filter(|token| token.until > Instant::now()) {
             return Ok(token.clone());
         }
-        let (token, _) = self.login().await?;
+        let token = self.login().await?;
         *held = Some(token.clone());
         Ok(token)
     }
@@ -196,7 +186,7 @@ impl RealmClient {
         }
     }
 
-    async fn login(&self) -> Result<(Token, Option<i64>), State> {
+    async fn login(&self) -> Result<Token, State> {
         let realm = self.realm.login_realm.as_ref().unwrap_or(&self.realm.name);
         let url = self.url(&["realms", realm, "protocol", "openid-connect", "token"])?;
         let form = [
@@ -215,7 +205,7 @@ impl RealmClient {
         let until = now.checked_add(lives).unwrap_or(now);
         let issued = claims(&token.access_token).and_then(|claims| claims.iat).and_then(|iat| iat.checked_mul(1_000));
         let value = token.access_token.into();
-        Ok((Token { value, until, issued: issued.map(|at| (at, now)) }, answer.date))
+        Ok(Token { value, until, issued: issued.map(|at| (at, now)) })
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, State> {

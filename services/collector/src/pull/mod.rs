@@ -18,7 +18,6 @@ mod fake;
 #[cfg(test)]
 mod tests;
 
-pub use client::Heartbeat;
 pub use pass::{PassError, PassReport};
 pub use realm::{Failed, RealmPull};
 pub use run::{Puller, RealmStatus, Stopped};

@@ -1,8 +1,8 @@
-//! One realm: its health, its two feeds, its heartbeat.
+//! One realm: its health, its two feeds.
 
 use super::{
     Feed, PassError, PassReport, Source, State, Surroundings,
-    client::{self, Heartbeat, Pace, PageRequest, RealmClient},
+    client::{self, Pace, PageRequest, RealmClient},
     cursor::{Cursor, CursorFile, CursorName, KeepCursor, Loaded},
     pass::{FeedReader, Shared},
     state::{self, EventsConfig},
@@ -128,10 +128,5 @@ impl RealmPull {
             Feed::Admin => admin,
         };
         reader.pass(&self.client, &self.shared).await
-    }
-
-    /// Logs the service account in, which Keycloak reports as an event of type `CLIENT_LOGIN`.
-    pub async fn heartbeat(&self) -> Result<Heartbeat, State> {
-        self.client.heartbeat((self.shared.around.now)()).await
     }
 }

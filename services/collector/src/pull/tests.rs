@@ -6,6 +6,7 @@ use super::{
     fake::{Fake, Fate, Fault, Memory, around, event},
     pass::{MAX_EVENT_BYTES, MAX_PAGE},
 };
+use crate::heartbeat::{Beat, Heart};
 use events::receipt::{Input, Payload};
 use serde_json::json;
 use std::{
@@ -338,11 +339,14 @@ async fn no_state_is_without_remedy_and_none_shows_what_came() {
 #[tokio::test]
 async fn a_heartbeat_is_a_new_login_with_the_id_of_its_event() {
     let bench = Bench::new().await;
-    let realm = bench.realm();
-    let first = realm.heartbeat().await.unwrap();
-    let second = realm.heartbeat().await.unwrap();
-    assert_eq!((first.token_id.as_str(), second.token_id.as_str()), ("trrtcc:1", "trrtcc:2"));
-    assert!(first.at > 0);
+    let mut source = bench.source();
+    let heart = Heart::keycloak(&source).unwrap().remove(0);
+    let (first, second) = (heart.beat().await, heart.beat().await);
+    assert_eq!((first.id.as_str(), second.id.as_str()), ("trrtcc:1", "trrtcc:2"));
+    bench.fake.world().login_status = 401;
+    assert_eq!(heart.beat().await, Beat { id: String::new(), state: "unauthorized" });
+    source.realms[0].login_realm = Some("another".into());
+    assert!(Heart::keycloak(&source).unwrap().is_empty(), "a login elsewhere is no event of this realm");
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use crate::redact::{Broken, Cursor, MAX_NODES, MAX_SNAPSHOT_NODES, Slot, Walk, b
 use events::{
     person::DeploymentKey,
     receipt::{LinePlace, Payload, TimeBasis},
+    record::heartbeat_id,
 };
 use jiff::tz::TimeZone;
 use serde::Deserialize;
@@ -286,6 +287,10 @@ impl<'a> Lines<'a> {
         let start = line.len() - line.trim_start().len();
         let body = walk.body(crate::redact::Span { start, end: line.trim_end().len() });
         let mut piece = Piece::of(Payload::BackstageLine, body);
+        if matches!(kind, Kind::Access { .. }) {
+            let url = walk.seen.text(Slot::Url, line).unwrap_or_default();
+            piece.native_id = heartbeat_id(&url).unwrap_or_default().to_owned();
+        }
         piece.line = Some(LinePlace { instance, number, time_ns, basis, mark, backlog: self.reading.backlog });
         self.pieces.push(piece);
     }
@@ -369,7 +374,8 @@ impl Kind {
             let refused =
                 seen.raw(Slot::Status, line).is_some_and(|status| matches!(status.trim_matches('"'), "401" | "403"));
             let authorize = url.starts_with("/api/permission/authorize");
-            return Self::Access { kept: refused || authorize || url.starts_with("/api/auth/"), authorize };
+            let kept = refused || authorize || url.starts_with("/api/auth/") || heartbeat_id(&url).is_some();
+            return Self::Access { kept, authorize };
         }
         let message = seen.text(Slot::Message, line).unwrap_or_default();
         if message.starts_with("Issuing token for") { Self::Issuing } else { Self::Other }

@@ -13,7 +13,7 @@ pub use catalogue::{Entry, catalogue};
 use crate::{
     event::Event,
     person::DeploymentKey,
-    receipt::{HEADER_VERSION, Input, Payload, Receipt, names},
+    receipt::{HEADER_VERSION, Payload, Receipt, names},
 };
 use scope::Scope;
 use serde::Serialize;
@@ -80,15 +80,13 @@ pub fn normalise(receipt: &Receipt, context: &Context) -> Normalised {
     if receipt.header.v != HEADER_VERSION {
         return Normalised::Dead(Dead::BadHeader);
     }
-    if receipt.header.input == Input::Heartbeat {
-        return Normalised::Ignored(Ignored::Heartbeat);
-    }
     match receipt.header.payload {
         Payload::KeycloakWebhook | Payload::KeycloakEvent | Payload::KeycloakAdminEvent => {
             keycloak::normalise(scope, &receipt.body)
         }
         Payload::BackstageLine => backstage::normalise(scope, &receipt.body),
         Payload::BackstageCatalogSnapshot => Normalised::Ignored(Ignored::State),
+        Payload::Heartbeat => Normalised::Ignored(Ignored::Heartbeat),
         Payload::StreamOpening | Payload::InputClosed | Payload::LineCounts => {
             Normalised::Ignored(Ignored::Bookkeeping)
         }

@@ -21,12 +21,12 @@ const ROWS_MAX: u32 = 50_000;
 
 impl Store {
     /// A read on this database with the pinned settings.
-    fn ask(&self, sql: &str) -> Query {
+    pub(crate) fn ask(&self, sql: &str) -> Query {
         settings::pin(self.on_database(), settings::READ).query(sql)
     }
 }
 
-async fn rows<R: RowOwned + RowRead>(query: Query) -> Result<Vec<R>, StoreError> {
+pub(crate) async fn rows<R: RowOwned + RowRead>(query: Query) -> Result<Vec<R>, StoreError> {
     within(settings::QUERY_WAIT, query.fetch_all::<R>()).await
 }
 

@@ -11,6 +11,7 @@ use crate::{
         json::{self, host_and_path},
         scope::note,
     },
+    record::heartbeat_id,
 };
 
 /// Statuses that say that the caller may not.
@@ -28,6 +29,9 @@ pub(super) enum Access {
 pub(super) fn event(mut event: Event, line: &Line<'_>) -> Result<Access, Dead> {
     let (url, status) = (line.url.text(), line.status.integer().ok_or(Dead::MissingField)?);
     let (path, query) = url.split_once('?').unwrap_or((&url, ""));
+    if heartbeat_id(path).is_some() {
+        return Ok(Access::Ignored(Ignored::Heartbeat));
+    }
     let refused = REFUSED.contains(&status);
     if path == AUTHORIZE && !refused {
         return Ok(Access::Ignored(Ignored::DatesDecision));

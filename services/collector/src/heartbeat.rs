@@ -1,0 +1,254 @@
+//! Heartbeats: acts of our own at a source whose traces must come back by the way that everything else takes.
+//!
+//! At a Keycloak realm it is a login by client credentials, which Keycloak reports as an event of type `CLIENT_LOGIN` with
+//! the id of the token that we got. At a Backstage it is a request for a page that no plugin has, with a nonce in its path,
+//! which comes back as an access line. Each heartbeat, also one that the source did not take, is a receipt: so what was sent
+//! is as durable as what came back, and a heartbeat is known by its id alone, never by the name of a client.
+
+use crate::pull::{
+    Append, Failed, NotAppended, Received, Source, Stopped,
+    client::{self, Pace, RealmClient},
+};
+use events::{
+    receipt::{HEADER_VERSION, Input, Payload, ReceiptHeader, SourceKind},
+    record::{self, HEARTBEAT_PATH, SENT},
+};
+use prometheus::{IntCounterVec, Opts, Registry};
+use reqwest::Url;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::watch;
+
+/// For one request to a Backstage.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a heartbeat was not sent, beside what [`crate::pull::State`] names.
+const UNREACHABLE: &str = "unreachable";
+
+/// Sends the heartbeats of one realm or one Backstage.
+pub struct Heart {
+    tenant: String,
+    source_id: String,
+    scope: String,
+    to: To,
+}
+
+enum To {
+    Realm(Box<RealmClient>),
+    Backstage { http: reqwest::Client, base: Url },
+}
+
+/// One heartbeat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beat {
+    /// By what it is known again: the token's id or the nonce; empty if it was not sent.
+    pub id: String,
+    /// `sent`, or in a word why not.
+    pub state: &'static str,
+}
+
+/// What sending needs.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The journal.
+    pub append: Arc<dyn Append>,
+    /// The time now, UTC milliseconds.
+    pub now: Arc<dyn Fn() -> i64 + Send + Sync>,
+    /// Between two heartbeats.
+    pub interval: Duration,
+    /// Heartbeats by source and state.
+    pub sent: IntCounterVec,
+}
+
+/// The counter of heartbeats, by source and state.
+pub fn counter(registry: &Registry) -> Result<IntCounterVec, prometheus::Error> {
+    let options = Opts::new("tokentrail_heartbeats_total", "Heartbeats by source and by how sending them ended");
+    let counter = IntCounterVec::new(options, &["source", "state"])?;
+    registry.register(Box::new(counter.clone()))?;
+    Ok(counter)
+}
+
+impl Heart {
+    /// One for each realm of a source that has a service account of its own there. A login in another realm would be an
+    /// event of that other realm, and prove nothing.
+    pub fn keycloak(source: &Source) -> Result<Vec<Self>, Failed> {
+        let base = base(&source.base_url, &source.source_id)?;
+        let http = client::http(source).map_err(Failed::Http)?;
+        let pace = Arc::new(Pace::new(&source.limits));
+        let own = source.realms.iter().filter(|realm| realm.login_realm.as_ref().is_none_or(|r| *r == realm.name));
+        let heart = |realm: &crate::pull::Realm| {
+            let shared = (source.limits, Arc::clone(&pace));
+            Self {
+                tenant: source.tenant.clone(),
+                source_id: source.source_id.clone(),
+                scope: realm.name.clone(),
+                to: To::Realm(Box::new(RealmClient::new(http.clone(), base.clone(), realm.clone(), shared))),
+            }
+        };
+        Ok(own.map(heart).collect())
+    }
+
+    /// The one of a Backstage that answers below `base_url`.
+    pub fn backstage(tenant: &str, source_id: &str, base_url: &str) -> Result<Self, Failed> {
+        let base = base(base_url, source_id)?;
+        // The first call of the process wins; any installed provider serves.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none());
+        let http = http.build().map_err(Failed::Http)?;
+        let (tenant, source_id) = (tenant.to_owned(), source_id.to_owned());
+        Ok(Self { tenant, source_id, scope: String::new(), to: To::Backstage { http, base } })
+    }
+
+    /// The realm, or empty for a Backstage.
+    pub fn scope(&self) -> &str {
+        &self.scope
+    }
+
+    /// Sends one.
+    pub async fn beat(&self) -> Beat {
+        match &self.to {
+            To::Realm(client) => match client.heartbeat().await {
+                Ok(id) => Beat { id, state: SENT },
+                Err(state) => Beat { id: String::new(), state: state.as_str() },
+            },
+            To::Backstage { http, base } => {
+                let mut nonce = [0; 16];
+                let mut url = base.clone();
+                if getrandom::fill(&mut nonce).is_err() {
+                    return Beat { id: String::new(), state: "no_random_bytes" };
+                }
+                let id = hex::encode(nonce);
+                url.set_path(&format!("{}{HEARTBEAT_PATH}{id}", base.path().trim_end_matches('/')));
+                // Whatever it answers, it has logged the request; usually that there is no such page.
+                match http.get(url).send().await {
+                    Ok(_) => Beat { id, state: SENT },
+                    Err(_) => Beat { id: String::new(), state: UNREACHABLE },
+                }
+            }
+        }
+    }
+
+    /// Sends one in every interval until `stop` turns true. What cannot be appended counts as not sent.
+    pub async fn run(self, around: Surroundings, mut stop: watch::Receiver<bool>) -> Result<(), Stopped> {
+        let mut pace = tokio::time::interval(around.interval);
+        pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut last = SENT;
+        loop {
+            tokio::select! {
+                _ = pace.tick() => {}
+                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+            }
+            let sent_at = (around.now)();
+            let beat = self.beat().await;
+            around.sent.with_label_values(&[self.source_id.as_str(), beat.state]).inc();
+            if beat.state != last {
+                tracing::warn!(
+                    source = self.source_id,
+                    realm = self.scope,
+                    state = beat.state,
+                    "The heartbeat's state changed; while it is not `sent`, completeness cannot be proven."
+                );
+                last = beat.state;
+            }
+            match around.append.append(vec![self.receipt(beat, sent_at)]).await {
+                Ok(()) | Err(NotAppended::Later) => {}
+                Err(NotAppended::Stopped) => return Err(Stopped),
+            }
+        }
+    }
+
+    fn receipt(&self, beat: Beat, sent_at: i64) -> Received {
+        let kind = match self.to {
+            To::Realm(_) => SourceKind::Keycloak,
+            To::Backstage { .. } => SourceKind::Backstage,
+        };
+        let header = ReceiptHeader {
+            v: HEADER_VERSION,
+            tenant: self.tenant.clone(),
+            source_id: self.source_id.clone(),
+            source_kind: kind,
+            input: Input::Heartbeat,
+            payload: Payload::Heartbeat,
+            received_at: sent_at,
+            native_id: beat.id,
+            delivery_id: String::new(),
+            delivery_keyed: false,
+            delivery_index: 0,
+            line: None,
+        };
+        let body = record::Heartbeat { scope: self.scope.clone(), state: beat.state.to_owned() };
+        Received { header, body: serde_json::to_vec(&body).unwrap_or_default() }
+    }
+}
+
+fn base(url: &str, source_id: &str) -> Result<Url, Failed> {
+    let url = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    url.ok_or_else(|| Failed::BaseUrl(source_id.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pull::Appending;
+    use axum::{Router, extract::Path, http::StatusCode, routing::get};
+    use std::sync::Mutex;
+
+    #[derive(Default)]
+    struct Kept(Mutex<Vec<Received>>);
+
+    impl Append for Kept {
+        fn append(&self, receipts: Vec<Received>) -> Appending<'_> {
+            self.0.lock().unwrap().extend(receipts);
+            Box::pin(async { Ok(()) })
+        }
+    }
+
+    /// A backend that logs what it is asked for, as a root router does, and knows no page.
+    async fn backend() -> (String, Arc<Mutex<Vec<String>>>) {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&asked);
+        let route = get(async move |Path(path): Path<String>| {
+            log.lock().unwrap().push(format!("/{path}"));
+            StatusCode::NOT_FOUND
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, Router::new().route("/{*path}", route)).await });
+        (url, asked)
+    }
+
+    #[tokio::test]
+    async fn what_a_backstage_is_asked_for_is_known_again_by_its_receipt() {
+        let (url, asked) = backend().await;
+        let kept = Arc::new(Kept::default());
+        let registry = Registry::new();
+        let around = Surroundings {
+            append: Arc::clone(&kept) as Arc<dyn Append>,
+            now: Arc::new(|| 5),
+            interval: Duration::from_millis(1),
+            sent: counter(&registry).unwrap(),
+        };
+        let (stop, stopped) = watch::channel(false);
+        let heart = Heart::backstage("default", "portal", &url).unwrap();
+        let running = tokio::spawn(heart.run(around, stopped));
+        while kept.0.lock().unwrap().len() < 3 {
+            tokio::task::yield_now().await;
+        }
+        stop.send(true).unwrap();
+        running.await.unwrap().unwrap();
+        let kept = kept.0.lock().unwrap();
+        let ids: Vec<&str> = kept.iter().map(|one| one.header.native_id.as_str()).collect();
+        let asked: Vec<String> = asked.lock().unwrap().clone();
+        let seen: Vec<&str> = asked.iter().filter_map(|path| record::heartbeat_id(path)).collect();
+        assert_eq!(seen[..ids.len()], ids);
+        assert_eq!(kept[0].header.input, Input::Heartbeat);
+        assert_eq!(String::from_utf8_lossy(&kept[0].body), r#"{"state":"sent"}"#);
+    }
+
+    #[tokio::test]
+    async fn a_backstage_that_is_not_there_is_said_so() {
+        let port = testbed::free_port().unwrap();
+        let heart = Heart::backstage("default", "portal", &format!("http://127.0.0.1:{port}")).unwrap();
+        assert_eq!(heart.beat().await, Beat { id: String::new(), state: "unreachable" });
+        assert!(Heart::backstage("default", "portal", "not an address").is_err());
+    }
+}

@@ -1,0 +1,48 @@
+//! What the collector says of itself: bodies of its own receipts, and what a heartbeat is known by.
+
+use serde::{Deserialize, Serialize};
+
+/// Path below which a heartbeat asks a Backstage for a page that no plugin has; the rest is its nonce. The request needs no
+/// credentials and is seen again as an access line.
+pub const HEARTBEAT_PATH: &str = "/api/tokentrail/heartbeat/";
+
+/// Length of a nonce: 16 random bytes in hex.
+const NONCE_CHARS: usize = 32;
+
+/// State of a heartbeat that the source took.
+pub const SENT: &str = "sent";
+
+/// Body of a receipt of class `heartbeat`, as JSON. The receipt's `native_id` is the id of the token that Keycloak gave, or
+/// the nonce; its `received_at` is when the heartbeat was sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// The realm, or empty for a Backstage.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub scope: String,
+    /// [`SENT`], or in a word why it could not be sent.
+    pub state: String,
+}
+
+/// The nonce of a heartbeat's path, if it is one; a query is not looked at.
+pub fn heartbeat_id(url: &str) -> Option<&str> {
+    let rest = url.strip_prefix(HEARTBEAT_PATH)?;
+    let nonce = rest.split('?').next().unwrap_or_default();
+    let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    (nonce.len() == NONCE_CHARS && nonce.bytes().all(hex)).then_some(nonce)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_nonces_are_heartbeats() {
+        let nonce = "0123456789abcdef0123456789abcdef";
+        assert_eq!(heartbeat_id(&format!("{HEARTBEAT_PATH}{nonce}")), Some(nonce));
+        assert_eq!(heartbeat_id(&format!("{HEARTBEAT_PATH}{nonce}?x=1")), Some(nonce));
+        for other in ["", "x", "0123456789abcdef0123456789abcdeg", "0123456789abcdef0123456789abcdef/x"] {
+            assert_eq!(heartbeat_id(&format!("{HEARTBEAT_PATH}{other}")), None, "{other}");
+        }
+        assert_eq!(heartbeat_id(&format!("/x{HEARTBEAT_PATH}{nonce}")), None);
+    }
+}

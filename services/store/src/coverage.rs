@@ -1,0 +1,251 @@
+//! How complete each source is: heartbeats sent and come back, watermarks, gaps, counts per minute.
+
+use crate::{
+    Store, StoreError,
+    error::within,
+    query::rows,
+    settings::{self, MIGRATION_WAIT},
+};
+use clickhouse::Row;
+use events::receipt::Input;
+use serde::{Deserialize, Serialize};
+
+/// How far an input is complete. The greatest watermark wins, whatever the order of writing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watermark {
+    /// Tenant.
+    pub tenant: String,
+    /// Source.
+    pub source_id: String,
+    /// Way in.
+    pub input: Input,
+    /// UTC milliseconds.
+    pub watermark: i64,
+    /// When it was found, UTC milliseconds.
+    pub recorded_at: i64,
+}
+
+/// A heartbeat as it was sent.
+#[derive(Clone, Debug, PartialEq, Eq, Row, Serialize)]
+pub struct SentHeartbeat {
+    /// Tenant.
+    pub tenant: String,
+    /// Source.
+    pub source_id: String,
+    /// When, UTC milliseconds of our clock.
+    pub sent_at: i64,
+    /// Realm of a Keycloak; empty for a Backstage.
+    pub scope: String,
+    /// By what it is known again; empty if it was not sent.
+    pub id: String,
+    /// `sent`, or in a word why not.
+    pub state: String,
+}
+
+/// A heartbeat that came back by one input. The first arrival counts.
+#[derive(Clone, Debug, PartialEq, Eq, Row, Serialize)]
+pub struct SeenHeartbeat {
+    /// Tenant.
+    pub tenant: String,
+    /// Source.
+    pub source_id: String,
+    /// When it happened by the source's clock, UTC milliseconds.
+    pub time: i64,
+    /// By what it is known.
+    pub id: String,
+    /// Way in, by its name.
+    pub input: String,
+    /// When it arrived, UTC milliseconds of our clock.
+    pub received_at: i64,
+}
+
+/// A heartbeat with all the ways by which it came back.
+#[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
+pub struct HeartbeatStatus {
+    /// Realm of a Keycloak; empty for a Backstage.
+    pub scope: String,
+    /// When it was sent, UTC milliseconds of our clock.
+    pub sent_at: i64,
+    /// `sent`, or in a word why not.
+    pub state: String,
+    /// The ways.
+    pub seen: Vec<Seen>,
+}
+
+/// One way by which a heartbeat came back: input, time by the source's clock and arrival by ours (UTC milliseconds).
+pub type Seen = (String, i64, i64);
+
+/// What tells gaps apart.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GapKey {
+    /// Source; empty = any source.
+    pub source_id: String,
+    /// Realm, instance or stream; empty = all of the source.
+    pub scope: String,
+    /// Way in, by its name; empty = any.
+    pub input: String,
+    /// Start, UTC milliseconds.
+    pub since: i64,
+    /// Why, in a word.
+    pub cause: String,
+}
+
+/// A time for which an input of a source is not known to be complete. The row recorded last wins.
+#[derive(Clone, Debug, PartialEq, Eq, Row, Serialize, Deserialize)]
+pub struct Gap {
+    /// Tenant.
+    pub tenant: String,
+    /// Source; empty = any source.
+    pub source_id: String,
+    /// Realm, instance or stream; empty = all of the source.
+    pub scope: String,
+    /// Way in, by its name; empty = any.
+    pub input: String,
+    /// Start, UTC milliseconds.
+    pub since: i64,
+    /// Why, in a word.
+    pub cause: String,
+    /// End, UTC milliseconds; none while open.
+    pub until: Option<i64>,
+    /// How much is known to be missing: lines or records; none = not known.
+    pub missing: Option<u64>,
+    /// When it was found that nothing is missing after all, UTC milliseconds.
+    pub repaired_at: Option<i64>,
+    /// The input that brought what was missing; empty while not repaired.
+    pub repaired_by: String,
+    /// When this was found, UTC milliseconds.
+    pub recorded_at: i64,
+}
+
+impl Gap {
+    /// What tells it from others.
+    pub fn key(&self) -> GapKey {
+        GapKey {
+            source_id: self.source_id.clone(),
+            scope: self.scope.clone(),
+            input: self.input.clone(),
+            since: self.since,
+            cause: self.cause.clone(),
+        }
+    }
+}
+
+/// What receipts say of completeness, to be written after the receipts themselves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Records {
+    /// Inputs that are complete up to somewhere.
+    pub watermarks: Vec<Watermark>,
+    /// Heartbeats sent.
+    pub sent: Vec<SentHeartbeat>,
+    /// Heartbeats that came back.
+    pub seen: Vec<SeenHeartbeat>,
+    /// Gaps that senders admit.
+    pub gaps: Vec<Gap>,
+}
+
+#[derive(Row, Serialize)]
+struct WatermarkRow<'a> {
+    tenant: &'a str,
+    source_id: &'a str,
+    input: &'a str,
+    watermark: i64,
+    recorded_at: i64,
+}
+
+impl Store {
+    /// Writes all of them. Every row is idempotent: writing them again, in any order, changes nothing.
+    pub async fn put_records(&self, records: &Records) -> Result<(), StoreError> {
+        self.write::<SentHeartbeat>("heartbeat_rows", &records.sent).await?;
+        self.write::<SeenHeartbeat>("heartbeat_seen_rows", &records.seen).await?;
+        self.put_watermarks(&records.watermarks).await?;
+        self.put_gaps(&records.gaps).await
+    }
+
+    /// Moves watermarks forward; one that would move back changes nothing.
+    pub async fn put_watermarks(&self, watermarks: &[Watermark]) -> Result<(), StoreError> {
+        let rows: Vec<_> = watermarks
+            .iter()
+            .map(|one| WatermarkRow {
+                tenant: &one.tenant,
+                source_id: &one.source_id,
+                input: one.input.as_str(),
+                watermark: one.watermark,
+                recorded_at: one.recorded_at,
+            })
+            .collect();
+        self.write::<WatermarkRow<'static>>("watermark_rows", &rows).await
+    }
+
+    /// Opens, closes, repairs or corrects gaps.
+    pub async fn put_gaps(&self, gaps: &[Gap]) -> Result<(), StoreError> {
+        self.write::<Gap>("gap_rows", gaps).await
+    }
+
+    /// Gaps that are not repaired and those that began at or after `since` (UTC milliseconds), oldest first.
+    pub async fn gaps(&self, tenant: &str, since: i64) -> Result<Vec<Gap>, StoreError> {
+        let sql = "SELECT ?fields FROM gaps WHERE tenant = {tenant:String} \
+            AND (repaired_at IS NULL OR since >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')) \
+            ORDER BY since, source_id, scope, input, cause";
+        rows(self.ask(sql).param("tenant", tenant).param("since", since)).await
+    }
+
+    /// Heartbeats sent from `since` on (UTC milliseconds) with the ways by which they came back, oldest first.
+    pub async fn heartbeats(
+        &self,
+        tenant: &str,
+        source_id: &str,
+        since: i64,
+    ) -> Result<Vec<HeartbeatStatus>, StoreError> {
+        let sql = "SELECT ?fields FROM heartbeats WHERE tenant = {tenant:String} AND source_id = {source:String} \
+            AND sent_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') ORDER BY scope, sent_at";
+        rows(self.ask(sql).param("tenant", tenant).param("source", source_id).param("since", since)).await
+    }
+
+    /// Looks among a Keycloak's stored events for heartbeats sent from `since` on (UTC milliseconds) that have not yet come
+    /// back by `input`, and notes those that have. Clocks may differ by `clock` milliseconds.
+    pub async fn find_heartbeats(
+        &self,
+        (tenant, source_id): (&str, &str),
+        input: Input,
+        (since, clock): (i64, i64),
+    ) -> Result<(), StoreError> {
+        let sql = "INSERT INTO heartbeat_seen_rows (tenant, source_id, time, id, input, received_at) \
+            WITH (SELECT min(sent_at) FROM heartbeat_rows WHERE tenant = {tenant:String} AND source_id = {source:String} \
+                AND sent_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') AND id != '' \
+                AND id NOT IN (SELECT id FROM heartbeat_seen_rows WHERE tenant = {tenant:String} AND source_id = {source:String} \
+                    AND input = {input:String} AND time >= fromUnixTimestamp64Milli({since:Int64} - {clock:Int64}, 'UTC'))) AS oldest \
+            SELECT tenant, source_id, time, token_id, toString(input), \
+                fromUnixTimestamp64Milli(toInt64(281474976710655 - bitAnd(max(version), 281474976710655)), 'UTC') \
+            FROM event_rows WHERE tenant = {tenant:String} AND source_id = {source:String} AND input = {input:String} \
+            AND time >= oldest - toIntervalMillisecond({clock:Int64}) AND native_type = 'CLIENT_LOGIN' AND is_deleted = 0 \
+            AND token_id IN (SELECT id FROM heartbeat_rows WHERE tenant = {tenant:String} AND source_id = {source:String} \
+                AND sent_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') AND id != '' \
+                AND id NOT IN (SELECT id FROM heartbeat_seen_rows WHERE tenant = {tenant:String} AND source_id = {source:String} \
+                    AND input = {input:String} AND time >= fromUnixTimestamp64Milli({since:Int64} - {clock:Int64}, 'UTC'))) \
+            GROUP BY tenant, source_id, time, token_id, input";
+        let client = settings::pin(self.on_database(), settings::INSERT);
+        let asked = client
+            .query(sql)
+            .param("tenant", tenant)
+            .param("source", source_id)
+            .param("input", input.as_str())
+            .param("since", since)
+            .param("clock", clock);
+        within(MIGRATION_WAIT, asked.execute()).await
+    }
+
+    /// Counts again what is stored of each minute from `from` up to `to` (UTC milliseconds; whole minutes are counted), per
+    /// source, and what its own store had then, as far as it was read.
+    pub async fn count_minutes(&self, tenant: &str, from: i64, to: i64) -> Result<(), StoreError> {
+        let sql = "INSERT INTO coverage_rows (tenant, source_id, minute, recorded_at, at_source, stored) \
+            SELECT tenant, source_id, toStartOfMinute(toDateTime(time, 'UTC')) AS minute, now64(3, 'UTC'), \
+                if(countIf(input = 'pull') > 0, uniqExactIf(event_id, input = 'pull'), NULL), uniqExact(event_id) \
+            FROM event_rows FINAL WHERE tenant = {tenant:String} \
+            AND time >= toStartOfMinute(fromUnixTimestamp64Milli({from:Int64}, 'UTC')) \
+            AND time < toStartOfMinute(fromUnixTimestamp64Milli({to:Int64}, 'UTC')) + toIntervalMinute(1) \
+            GROUP BY tenant, source_id, minute";
+        let client = settings::pin(self.on_database(), settings::INSERT);
+        let asked = client.query(sql).param("tenant", tenant).param("from", from).param("to", to);
+        within(MIGRATION_WAIT, asked.execute()).await
+    }
+}

@@ -116,7 +116,7 @@ impl Heart {
                 if getrandom::fill(&mut nonce).is_err() {
                     return Beat { id: String::new(), state: "no_random_bytes" };
                 }
-                let id = hex::encode(nonce);
+                let id = uuid::Builder::from_random_bytes(nonce).into_uuid().to_string();
                 url.set_path(&format!("{}{HEARTBEAT_PATH}{id}", base.path().trim_end_matches('/')));
                 // Whatever it answers, it has logged the request; usually that there is no such page.
                 match http.get(url).send().await {

@@ -200,3 +200,23 @@ async fn development_text_is_counted_and_other_samples_are_read() {
         println!("{name}: {same} of {} lines kept as they came", kept.len());
     }
 }
+
+#[tokio::test]
+async fn a_heartbeats_line_keeps_its_path_and_is_known_by_its_nonce() {
+    let (app, journal) = app();
+    let line = |url: &str| {
+        serde_json::json!({"date": "2026-11-23T18:15:55.665Z", "method": "GET", "service": "rootHttpRouter", "status": 404,
+            "type": "incomingRequest", "url": url, "message": format!("\"GET {url} HTTP/1.1\" 404")})
+        .to_string()
+    };
+    let nonce = "01234567-89ab-4def-8123-456789abcdef";
+    let url = format!("{}{nonce}", events::record::HEARTBEAT_PATH);
+    let body = [line(&url), line("/api/tokentrail/heartbeat/another-page")].join("\n");
+    let (status, answer) = send(&app, lines(body)).await;
+    assert_eq!(status, 200, "{answer}");
+    let kept = journal.take();
+    let [(header, bytes), (counts, _)] = kept.as_slice() else { panic!("{kept:?}") };
+    assert_eq!((header.native_id.as_str(), counts.payload), (nonce, Payload::LineCounts));
+    let kept: serde_json::Value = serde_json::from_slice(bytes).unwrap();
+    assert_eq!(kept["url"], url.as_str());
+}

@@ -2,12 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Path below which a heartbeat asks a Backstage for a page that no plugin has; the rest is its nonce. The request needs no
+/// Path below which a heartbeat asks a Backstage for a page that no plugin has; the rest is its nonce, a UUID. The request needs no
 /// credentials and is seen again as an access line.
 pub const HEARTBEAT_PATH: &str = "/api/tokentrail/heartbeat/";
-
-/// Length of a nonce: 16 random bytes in hex.
-const NONCE_CHARS: usize = 32;
 
 /// State of a heartbeat that the source took.
 pub const SENT: &str = "sent";
@@ -27,8 +24,8 @@ pub struct Heartbeat {
 pub fn heartbeat_id(url: &str) -> Option<&str> {
     let rest = url.strip_prefix(HEARTBEAT_PATH)?;
     let nonce = rest.split('?').next().unwrap_or_default();
-    let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    (nonce.len() == NONCE_CHARS && nonce.bytes().all(hex)).then_some(nonce)
+    // In this form redaction knows it for an id and keeps it.
+    uuid::Uuid::try_parse(nonce).ok().filter(|id| id.hyphenated().to_string() == nonce).map(|_| nonce)
 }
 
 #[cfg(test)]
@@ -37,10 +34,16 @@ mod tests {
 
     #[test]
     fn only_our_own_nonces_are_heartbeats() {
-        let nonce = "0123456789abcdef0123456789abcdef";
+        let nonce = "01234567-89ab-4def-8123-456789abcdef";
         assert_eq!(heartbeat_id(&format!("{HEARTBEAT_PATH}{nonce}")), Some(nonce));
         assert_eq!(heartbeat_id(&format!("{HEARTBEAT_PATH}{nonce}?x=1")), Some(nonce));
-        for other in ["", "x", "0123456789abcdef0123456789abcdeg", "0123456789abcdef0123456789abcdef/x"] {
+        for other in [
+            "",
+            "x",
+            "0123456789ab4def8123456789abcdef",
+            "01234567-89AB-4def-8123-456789abcdef",
+            "01234567-89ab-4def-8123-456789abcdef/x",
+        ] {
             assert_eq!(heartbeat_id(&format!("{HEARTBEAT_PATH}{other}")), None, "{other}");
         }
         assert_eq!(heartbeat_id(&format!("/x{HEARTBEAT_PATH}{nonce}")), None);

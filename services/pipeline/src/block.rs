@@ -6,8 +6,7 @@ use events::{
     normalise::{Context, Dead, Normalised, normalise},
     receipt::{HEADER_VERSION, Input, Payload, Receipt, ReceiptHeader, SourceKind},
 };
-use serde::Deserialize;
-use store::{Block, Fate, StoredReceipt, Watermark};
+use store::{Block, Fate, Records, StoredReceipt};
 
 /// The chain value is stored with every receipt whose seq is a multiple of this; between, it is recomputed.
 pub const CHAIN_EVERY: u64 = 4096;
@@ -16,20 +15,20 @@ pub const CHAIN_EVERY: u64 = 4096;
 pub struct Work {
     /// Receipts and events.
     pub block: Block,
-    /// How far inputs are complete, as records among the receipts say. To be written after them.
-    pub watermarks: Vec<Watermark>,
+    /// What receipts among them say of completeness. To be written after them.
+    pub records: Records,
 }
 
 /// Normalises every record: each receives exactly one fate, also one whose header cannot be read.
 pub fn work(records: Vec<Record>, context: &Context) -> Work {
-    let mut watermarks = Vec::new();
+    let mut told = Records::default();
     let mut block = Block { receipts: Vec::with_capacity(records.len()), events: Vec::with_capacity(records.len()) };
     for record in records {
         let position = Position { stream: StreamId(record.stream), seq: record.seq };
         let (receipt, fate) = match ReceiptHeader::from_bytes(&record.header) {
             Ok(header) => {
                 let receipt = Receipt { position, header, body: record.body.to_vec() };
-                watermarks.extend(watermark(&receipt));
+                crate::coverage::note(&mut told, &receipt);
                 let fate = match normalise(&receipt, context) {
                     Normalised::Events(events) => match events.first() {
                         Some(first) => {
@@ -56,27 +55,7 @@ pub fn work(records: Vec<Record>, context: &Context) -> Work {
             enc: record.enc.key,
         });
     }
-    Work { block, watermarks }
-}
-
-/// The watermark that a closing record tells.
-fn watermark(receipt: &Receipt) -> Option<Watermark> {
-    #[derive(Deserialize)]
-    struct Closed {
-        input: Input,
-        watermark: i64,
-    }
-    if receipt.header.payload != Payload::InputClosed {
-        return None;
-    }
-    let closed: Closed = serde_json::from_slice(&receipt.body).ok()?;
-    Some(Watermark {
-        tenant: receipt.header.tenant.clone(),
-        source_id: receipt.header.source_id.clone(),
-        input: closed.input,
-        watermark: closed.watermark,
-        recorded_at: receipt.header.received_at,
-    })
+    Work { block, records: told }
 }
 
 /// Stands in for a header that cannot be read, so that the receipt is still counted and can be looked at.

@@ -85,9 +85,8 @@ impl Flow {
         let mut wait = RETRY.0;
         loop {
             let stored = match self.store.insert(&work.block).await {
-                Ok(()) if work.watermarks.is_empty() => Ok(()),
                 // A watermark is claimed only after everything below it is stored.
-                Ok(()) => self.store.put_watermarks(&work.watermarks).await,
+                Ok(()) => self.store.put_records(&work.records).await,
                 Err(error) => Err(error),
             };
             let error = match stored {

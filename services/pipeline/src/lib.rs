@@ -1,5 +1,6 @@
 //! Log in, ClickHouse out. [`flow`] shows the whole chain on one screen; nothing here knows HTTP or a file format.
 
 pub mod block;
+pub mod coverage;
 pub mod flow;
 pub mod metrics;

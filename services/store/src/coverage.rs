@@ -3,11 +3,11 @@
 use crate::{
     Store, StoreError,
     error::within,
-    query::rows,
+    query::{rows, unknown},
     settings::{self, MIGRATION_WAIT},
 };
 use clickhouse::Row;
-use events::receipt::Input;
+use events::{ids::StreamId, receipt::Input};
 use serde::{Deserialize, Serialize};
 
 /// How far an input is complete. The greatest watermark wins, whatever the order of writing.
@@ -143,6 +143,17 @@ pub struct Records {
     pub gaps: Vec<Gap>,
 }
 
+/// What the first receipt of a stream says of the one before it in the same journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seal {
+    /// The stream before.
+    pub previous: StreamId,
+    /// Its last seq.
+    pub previous_seq: u64,
+    /// When the opening was taken in, UTC milliseconds.
+    pub received_at: i64,
+}
+
 #[derive(Row, Serialize)]
 struct WatermarkRow<'a> {
     tenant: &'a str,
@@ -174,6 +185,55 @@ impl Store {
             })
             .collect();
         self.write::<WatermarkRow<'static>>("watermark_rows", &rows).await
+    }
+
+    /// The watermark of every input.
+    pub async fn watermarks(&self, tenant: &str) -> Result<Vec<Watermark>, StoreError> {
+        let sql = "SELECT source_id, toString(input), watermark, recorded_at FROM watermarks \
+            WHERE tenant = {tenant:String} ORDER BY source_id, input";
+        let mut marks = Vec::new();
+        for (source_id, input, watermark, recorded_at) in
+            rows::<(String, String, i64, i64)>(self.ask(sql).param("tenant", tenant)).await?
+        {
+            let input = input.parse().map_err(|()| unknown("input"))?;
+            marks.push(Watermark { tenant: tenant.to_owned(), source_id, input, watermark, recorded_at });
+        }
+        Ok(marks)
+    }
+
+    /// When the receipts before and behind a range of seqs of a stream were taken in, UTC milliseconds.
+    pub async fn around(
+        &self,
+        tenant: &str,
+        stream: StreamId,
+        (first, last): (u64, u64),
+    ) -> Result<(Option<i64>, Option<i64>), StoreError> {
+        let sql = "SELECT maxOrNull(if(seq < {first:UInt64}, received_at, NULL)), minOrNull(if(seq > {last:UInt64}, received_at, NULL)) \
+            FROM receipt_rows WHERE tenant = {tenant:String} AND stream = unhex({stream:String}) \
+            AND (seq + 1 = {first:UInt64} OR seq = {last:UInt64} + 1)";
+        let asked = self
+            .ask(sql)
+            .param("tenant", tenant)
+            .param("stream", stream.to_string())
+            .param("first", first)
+            .param("last", last);
+        Ok(rows(asked).await?.pop().unwrap_or_default())
+    }
+
+    /// What the openings of streams say of the streams before them, as far as their bodies are kept.
+    pub async fn seals(&self, tenant: &str) -> Result<Vec<Seal>, StoreError> {
+        let sql = "SELECT JSONExtractString(body, 'previous_stream') AS previous, JSONExtractUInt(body, 'previous_seq'), received_at \
+            FROM raw_bodies FINAL WHERE tenant = {tenant:String} AND (stream, seq) IN (\
+              SELECT stream, seq FROM receipt_rows WHERE tenant = {tenant:String} AND seq = 0 AND payload = 'stream_opening'\
+            ) AND previous != '' ORDER BY received_at";
+        let mut seals = Vec::new();
+        for (previous, previous_seq, received_at) in
+            rows::<(String, u64, i64)>(self.ask(sql).param("tenant", tenant)).await?
+        {
+            let previous = previous.parse().map_err(|_| unknown("stream"))?;
+            seals.push(Seal { previous, previous_seq, received_at });
+        }
+        Ok(seals)
     }
 
     /// Opens, closes, repairs or corrects gaps.

@@ -15,7 +15,7 @@ mod query;
 mod rows;
 mod settings;
 
-pub use coverage::{Gap, GapKey, HeartbeatStatus, Records, Seen, SeenHeartbeat, SentHeartbeat, Watermark};
+pub use coverage::{Gap, GapKey, HeartbeatStatus, Records, Seal, Seen, SeenHeartbeat, SentHeartbeat, Watermark};
 pub use error::StoreError;
 pub use insert::{Block, Fate, StoredReceipt};
 pub use migrate::{AppliedMigration, latest_version};

@@ -9,6 +9,7 @@ mod storage;
 pub use listeners::Listeners;
 
 use crate::{
+    beating,
     config::Config,
     pulling, secrets, sources,
     status::{Observer, Report},
@@ -103,7 +104,9 @@ impl App {
                 if journal.status().can_append { Ok(()) } else { Err("the journal cannot take receipts".to_owned()) }
             })
         };
-        let admin_routes = collector::admin::router(registry, ready).merge(announce::status_route(observer.clone()));
+        let beats = collector::heartbeat::counter(&registry)?;
+        let admin_routes =
+            collector::admin::router(registry.clone(), ready).merge(announce::status_route(observer.clone()));
         let tls = listeners::tls(config, intake_stopped.clone())?;
         let (intake_listener, admin_listener) = listeners.adopt()?;
         let serve = |server: Server| {
@@ -125,12 +128,15 @@ impl App {
             }),
             serve(Server { listener: admin_listener, routes: admin_routes, tls: None, limits, metrics: None }),
         ];
-        let pulls = tokio::spawn(pulling::run(config.clone(), (journal.clone(), key.clone()), intake_stopped));
+        let beating = beating::run(config.clone(), journal.clone(), (beats, intake_stopped.clone()));
+        let pulling = pulling::run(config.clone(), (journal.clone(), key.clone()), intake_stopped);
+        let pulls = tokio::spawn(async move { tokio::try_join!(beating, pulling).map(drop) });
         let storage = storage::Storage {
             config: config.clone(),
             journal: journal.clone(),
             context: NormaliseContext { key },
             metrics,
+            registry,
             addresses: (intake, admin),
             found,
         };

@@ -1,6 +1,10 @@
 //! The one config struct: TOML, environment overrides, secrets from files. Unknown keys are refused with the nearest
 //! known one. Holds no secret itself: only the paths of the files that do.
 
+mod heartbeat;
+
+pub use heartbeat::Heartbeat;
+
 use anyhow::{Context, bail};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -106,6 +110,9 @@ pub struct SourceConfig {
     /// Reads the events through the Admin REST API too, and so repairs what the webhook lost.
     #[serde(default)]
     pub pull: Option<Pull>,
+    /// Acts of our own at the source whose traces must come back: tells "nothing happened" from "nothing arrives".
+    #[serde(default)]
+    pub heartbeat: Option<Heartbeat>,
     /// IANA zone of times that name none (Backstage's own audit logger).
     #[serde(default = "utc")]
     pub zone: String,
@@ -252,6 +259,9 @@ impl Config {
             if silent && source.jwt.is_none() && source.pull.is_none() {
                 bail!("sources.{id}: nothing can reach it: give webhook_secret_files, token_files, basic, jwt or pull");
             }
+            if let Some(heartbeat) = &source.heartbeat {
+                heartbeat.check(source).with_context(|| format!("sources.{id}.heartbeat"))?;
+            }
             if source.kind == Kind::Backstage && source.pull.is_some() {
                 bail!("sources.{id}.pull: only a Keycloak can be pulled");
             }
@@ -278,6 +288,7 @@ fn default_sources() -> BTreeMap<String, SourceConfig> {
         basic: None,
         jwt: None,
         pull: None,
+        heartbeat: None,
         zone: utc(),
     };
     BTreeMap::from([
@@ -313,68 +324,4 @@ fn nearest(message: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn load(text: &str, vars: &[(&str, &str)]) -> anyhow::Result<Config> {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("t.toml");
-        std::fs::write(&file, text).unwrap();
-        Config::load(Some(&file), vars.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))
-    }
-
-    #[test]
-    fn an_empty_file_works_and_has_both_sources() {
-        let config = load("", &[]).unwrap();
-        assert_eq!(config.sources.keys().collect::<Vec<_>>(), ["backstage", "keycloak"]);
-        assert!(config.listen.intake.ip().is_loopback());
-    }
-
-    #[test]
-    fn unknown_keys_name_the_nearest() {
-        let error = format!("{:#}", load("[listen]\nintak = \"127.0.0.1:1\"", &[]).unwrap_err());
-        assert!(error.contains("unknown key `intak`; did you mean `intake`?"), "{error}");
-        let error =
-            format!("{:#}", load("[sources.kc]\nkind = \"keycloak\"\nwebhook_secret_file = []", &[]).unwrap_err());
-        assert!(error.contains("did you mean `webhook_secret_files`?"), "{error}");
-    }
-
-    #[test]
-    fn the_environment_wins_over_the_file() {
-        let config = load(
-            "tenant = \"a\"\n[journal]\nsegment_mib = 8",
-            &[("TOKENTRAIL__TENANT", "b"), ("TOKENTRAIL__JOURNAL__SEGMENT_MIB", "16")],
-        )
-        .unwrap();
-        assert_eq!((config.tenant.as_str(), config.journal.segment_mib), ("b", 16));
-    }
-
-    #[test]
-    fn a_source_that_nothing_can_reach_is_refused() {
-        let error = format!("{:#}", load("[sources.kc]\nkind = \"keycloak\"", &[]).unwrap_err());
-        assert!(error.contains("nothing can reach it"), "{error}");
-    }
-
-    #[test]
-    fn the_documented_example_is_the_default() {
-        let example = include_str!("../../../docs/tokentrail.example.toml");
-        let config = load(example, &[]).unwrap();
-        let plain = load("", &[]).unwrap();
-        assert_eq!(toml::to_string(&config).unwrap(), toml::to_string(&plain).unwrap());
-        let commented: String = example
-            .lines()
-            .map(|line| {
-                line.strip_prefix("# ").filter(|l| l.contains(" = ") || l.starts_with('[')).unwrap_or(line).to_owned()
-                    + "\n"
-            })
-            .collect();
-        let full = load(&commented, &[]).unwrap();
-        assert_eq!(full.sources["keycloak"].pull.as_ref().unwrap().realms, ["acme", "partners"]);
-    }
-
-    #[test]
-    fn a_source_id_that_breaks_an_address_is_refused() {
-        let error = load("[sources.\"a/b\"]\nkind = \"keycloak\"\ntoken_files = [\"t\"]", &[]).unwrap_err();
-        assert!(format!("{error:#}").contains("source id"));
-    }
-}
+mod tests;

@@ -34,7 +34,13 @@ pub fn from_report(config: &Config, report: &Report, now: i64) -> Vec<Check> {
             "look at the log; intake goes on, and what is pending is stored when ClickHouse answers again".into()
         }),
     );
-    for id in config.sources.keys() {
+    for gap in &report.gaps {
+        add("nothing is missing", Some(format!("{}; {}", gap.line(), gap_remedy(&gap.cause))));
+    }
+    for (id, source) in &config.sources {
+        let beats = source.login().is_some_and(|login| login.login_realm.is_none()) || source.heartbeat.is_some();
+        let remedy = "its silence cannot be told from a quiet day: set sources.ID.heartbeat (docs/config.md)";
+        add(&format!("source {id} has heartbeats"), (!beats).then(|| remedy.replace("ID", id)));
         let last =
             report.inputs.iter().filter(|input| input.source == *id).filter_map(|input| input.last_received_at).max();
         let remedy = match last {
@@ -53,6 +59,25 @@ pub fn from_report(config: &Config, report: &Report, now: i64) -> Vec<Check> {
         );
     }
     checks
+}
+
+/// What to do about a gap.
+fn gap_remedy(cause: &str) -> &'static str {
+    match cause {
+        "silent" => "what happened there did not arrive: look at the webhook or the shipper; pull or import repairs it",
+        "source_unreachable" => "the source took no heartbeat: look whether it ran, and at its address in the config",
+        "no_heartbeat" => "Tokentrail did not run then: pull or import repairs it",
+        "records_missing" => {
+            "records were lost behind intake: run `tokentrail journal verify`, and import that time again"
+        }
+        "log_rolled_back" => {
+            "an older state of the journal was put back: what the store has beyond it has no log any more"
+        }
+        "sender_dropped" => {
+            "the sender's spool was full: raise --spool-mib, or import that time from Backstage's own log"
+        }
+        _ => "import that time again",
+    }
 }
 
 /// Asks the running program; prints; true if nothing is wrong.

@@ -2,6 +2,7 @@
 
 mod aliases;
 mod app;
+mod beating;
 mod commands;
 mod config;
 mod demo;

@@ -24,7 +24,8 @@ use tokio::sync::watch;
 /// How often a watermark that moved is written into the log.
 const WATERMARK: Duration = Duration::from_secs(30);
 
-struct ToJournal(Journal);
+/// Appends what is pulled, and heartbeats.
+pub(crate) struct ToJournal(pub(crate) Journal);
 
 impl Append for ToJournal {
     fn append(&self, receipts: Vec<Received>) -> Appending<'_> {
@@ -50,7 +51,7 @@ fn surroundings(append: Arc<dyn Append>, key: DeploymentKey) -> Surroundings {
     Surroundings { append, redact: Arc::new(redact), now: Arc::new(now_ms) }
 }
 
-fn source(config: &Config, id: &str, pull: &Pull) -> anyhow::Result<Source> {
+pub(crate) fn source(config: &Config, id: &str, pull: &Pull) -> anyhow::Result<Source> {
     let secret = secrets::read(&config.data_dir, &pull.client_secret_file)?;
     let realm = |name: &String| Realm {
         name: name.clone(),

@@ -38,6 +38,45 @@ pub struct Report {
     pub inputs: Vec<InputReport>,
     /// By source that has both a webhook and a pull.
     pub paths: Vec<PathReport>,
+    /// Times for which something may be missing: open gaps, and closed ones that nothing has repaired.
+    #[serde(default)]
+    pub gaps: Vec<GapReport>,
+}
+
+/// A time for which an input of a source is not known to be complete.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GapReport {
+    /// Source id; empty: any source.
+    pub source: String,
+    /// Realm, instance, or stream with its seqs; empty: all of the source.
+    pub scope: String,
+    /// Way in; empty: any.
+    pub input: String,
+    /// Why, in a word.
+    pub cause: String,
+    /// Start, UTC milliseconds.
+    pub since: i64,
+    /// End, UTC milliseconds; none while open.
+    pub until: Option<i64>,
+    /// Lines or records known to be missing, where that is known.
+    pub missing: Option<u64>,
+}
+
+impl GapReport {
+    /// One line for people.
+    pub fn line(&self) -> String {
+        let name = |text: &str, none: &str| if text.is_empty() { none.to_owned() } else { text.to_owned() };
+        let scope = if self.scope.is_empty() { String::new() } else { format!(" ({})", self.scope) };
+        let until = self.until.map_or_else(|| "now, and it is still open".to_owned(), moment);
+        let missing = self.missing.map(|n| format!(", {n} missing")).unwrap_or_default();
+        format!(
+            "{}{scope} {}: {} from {} to {until}{missing}",
+            name(&self.source, "all sources"),
+            name(&self.input, "all inputs"),
+            self.cause.replace('_', " "),
+            moment(self.since),
+        )
+    }
 }
 
 /// What webhook and pull of one Keycloak say of each other.
@@ -139,7 +178,8 @@ impl Observer {
             }
             let journal = self.journal.clone();
             let pending = tokio::task::spawn_blocking(move || count_pending(&journal, (from, end), &stored)).await??;
-            return Ok(Report { paths, ..self.add_up(fates, pending) });
+            let gaps = self.gaps().await?;
+            return Ok(Report { paths, gaps, ..self.add_up(fates, pending) });
         }
         bail!("the store is written to so fast that no status of one instant can be read; try again")
     }
@@ -174,6 +214,20 @@ impl Observer {
             }
         }
         Ok(out)
+    }
+
+    async fn gaps(&self) -> anyhow::Result<Vec<GapReport>> {
+        let gaps = self.store.gaps(&self.tenant, i64::MAX).await?;
+        let report = |gap: store::Gap| GapReport {
+            source: gap.source_id,
+            scope: gap.scope,
+            input: gap.input,
+            cause: gap.cause,
+            since: gap.since,
+            until: gap.until,
+            missing: gap.missing,
+        };
+        Ok(gaps.into_iter().map(report).collect())
     }
 
     async fn paths(&self) -> anyhow::Result<Vec<PathReport>> {
@@ -211,6 +265,7 @@ impl Observer {
             store_up: self.metrics.store_up.get() == 1,
             inputs: inputs.into_values().collect(),
             paths: Vec::new(),
+            gaps: Vec::new(),
         }
     }
 }
@@ -315,6 +370,9 @@ pub fn render(report: &Report) -> String {
             "  {}: {} events by webhook and pull, {} lost by the webhook and repaired by pull, {} by webhook only (types not saved in Keycloak)\n",
             path.source, path.both, path.lost_by_webhook, path.not_saved
         ));
+    }
+    for gap in &report.gaps {
+        out.push_str(&format!("  GAP  {}\n", gap.line()));
     }
     if journal.damage > 0 {
         out.push_str(&format!("  journal: {} DAMAGED places; run `tokentrail journal verify`\n", journal.damage));

@@ -31,6 +31,6 @@ pub(crate) async fn rows<R: RowOwned + RowRead>(query: Query) -> Result<Vec<R>, 
 }
 
 /// A name that the store holds and this program does not know: the store is newer, or damaged.
-fn unknown(column: &str) -> StoreError {
+pub(crate) fn unknown(column: &str) -> StoreError {
     StoreError::incompatible(format!("a stored {column} is not known to this program"))
 }

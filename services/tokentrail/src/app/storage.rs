@@ -5,7 +5,8 @@ use crate::{config::Config, running::RunFile, secrets, status::Observer};
 use anyhow::Context;
 use durable_log::Journal;
 use events::normalise::Context as NormaliseContext;
-use pipeline::{flow::Flow, metrics::Metrics};
+use pipeline::{coverage::Keeper, flow::Flow, metrics::Metrics};
+use prometheus::Registry;
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 use store::{
     ConnectOptions, Store,
@@ -26,6 +27,8 @@ pub struct Storage {
     pub context: NormaliseContext,
     /// Counters.
     pub metrics: Metrics,
+    /// Where further counters go.
+    pub registry: Registry,
     /// Intake and admin, for the run file.
     pub addresses: (SocketAddr, SocketAddr),
     /// Told once ClickHouse is ready to be asked.
@@ -66,8 +69,15 @@ impl Storage {
             metrics: self.metrics.clone(),
         };
         self.found.send_replace(Some(observer));
+        let lateness = i64::from(self.config.lateness_seconds) * 1000;
+        let expected = crate::beating::expected(&self.config);
+        let place = (store.clone(), self.config.tenant.clone());
+        let keeper = Keeper::new(place, lateness, expected, (crate::app::now_ms, &self.registry))?;
+        let keeping = tokio::spawn(keeper.run(stop.clone()));
         let flow = Flow { journal: self.journal, store, context: self.context, metrics: self.metrics };
-        Ok(flow.run(stop).await?)
+        let flowed = flow.run(stop).await;
+        keeping.abort();
+        Ok(flowed?)
     }
 
     /// An embedded engine that answers, or the address of an external one.

@@ -1,0 +1,79 @@
+//! Is anything missing? Reads from the store what heartbeats came back and which seqs are there, and writes watermarks and
+//! gaps. Derives everything anew in each round from what is stored, so that a restart, a second process or late arrivals
+//! end in the same rows.
+
+pub mod assess;
+mod keeper;
+mod reconcile;
+
+pub use keeper::{Expected, Keeper};
+
+use events::{
+    receipt::{Input, Payload, Receipt},
+    record::{self, heartbeat_id},
+};
+use serde::Deserialize;
+use store::{Records, SeenHeartbeat, SentHeartbeat, Watermark};
+
+/// Adds what one receipt says of completeness.
+pub(crate) fn note(records: &mut Records, receipt: &Receipt) {
+    match receipt.header.payload {
+        Payload::InputClosed => records.watermarks.extend(watermark(receipt)),
+        Payload::Heartbeat => records.sent.extend(sent(receipt)),
+        Payload::BackstageLine => records.seen.extend(seen(receipt)),
+        _ => {}
+    }
+}
+
+/// The watermark that a closing record tells.
+fn watermark(receipt: &Receipt) -> Option<Watermark> {
+    #[derive(Deserialize)]
+    struct Closed {
+        input: Input,
+        watermark: i64,
+    }
+    let closed: Closed = serde_json::from_slice(&receipt.body).ok()?;
+    Some(Watermark {
+        tenant: receipt.header.tenant.clone(),
+        source_id: receipt.header.source_id.clone(),
+        input: closed.input,
+        watermark: closed.watermark,
+        recorded_at: receipt.header.received_at,
+    })
+}
+
+fn sent(receipt: &Receipt) -> Option<SentHeartbeat> {
+    let body: record::Heartbeat = serde_json::from_slice(&receipt.body).ok()?;
+    Some(SentHeartbeat {
+        tenant: receipt.header.tenant.clone(),
+        source_id: receipt.header.source_id.clone(),
+        sent_at: receipt.header.received_at,
+        scope: body.scope,
+        id: receipt.header.native_id.clone(),
+        state: body.state,
+    })
+}
+
+/// A heartbeat that came back as an access line of a Backstage; its id was read at the split.
+fn seen(receipt: &Receipt) -> Option<SeenHeartbeat> {
+    let header = &receipt.header;
+    if header.native_id.is_empty() {
+        return None;
+    }
+    #[derive(Deserialize)]
+    struct Line<'a> {
+        #[serde(borrow)]
+        url: std::borrow::Cow<'a, str>,
+    }
+    let line: Line<'_> = serde_json::from_slice(&receipt.body).ok()?;
+    let id = heartbeat_id(&line.url).filter(|id| *id == header.native_id)?;
+    let time = header.line.as_ref().and_then(|place| place.time_ns).map(|ns| ns.div_euclid(1_000_000));
+    Some(SeenHeartbeat {
+        tenant: header.tenant.clone(),
+        source_id: header.source_id.clone(),
+        time: time.unwrap_or(header.received_at),
+        id: id.to_owned(),
+        input: header.input.as_str().to_owned(),
+        received_at: header.received_at,
+    })
+}

@@ -1,0 +1,85 @@
+//! Heartbeats of every source that can have them, and what the keeper of completeness may therefore expect.
+
+use crate::{
+    app::now_ms,
+    config::{Config, Kind, SourceConfig},
+    pulling::{self, ToJournal},
+};
+use collector::heartbeat::{Heart, Surroundings};
+use durable_log::Journal;
+use events::receipt::{Input, SourceKind};
+use pipeline::coverage::Expected;
+use prometheus::IntCounterVec;
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::watch, task::JoinSet};
+
+/// How far behind a pull stands when all is well, beside its interval: its overlap and the pace of its watermarks, seconds.
+const PULL_BEHIND: u64 = 120 + 30;
+
+/// Sends heartbeats until `stop` turns true.
+pub async fn run(
+    config: Config,
+    journal: Journal,
+    (sent, stop): (IntCounterVec, watch::Receiver<bool>),
+) -> anyhow::Result<()> {
+    let mut beating = JoinSet::new();
+    for (id, source) in &config.sources {
+        let around = Surroundings {
+            append: Arc::new(ToJournal(journal.clone())),
+            now: Arc::new(now_ms),
+            interval: Duration::from_secs(source.heartbeat_seconds()),
+            sent: sent.clone(),
+        };
+        for heart in hearts(&config, id, source)? {
+            beating.spawn(heart.run(around.clone(), stop.clone()));
+        }
+    }
+    while let Some(ended) = beating.join_next().await {
+        ended??;
+    }
+    let mut stop = stop;
+    let _ = stop.wait_for(|stop| *stop).await;
+    Ok(())
+}
+
+fn hearts(config: &Config, id: &str, source: &SourceConfig) -> anyhow::Result<Vec<Heart>> {
+    if let Some(login) = source.login() {
+        return Ok(Heart::keycloak(&pulling::source(config, id, &login)?)?);
+    }
+    let url = source.heartbeat.as_ref().and_then(|heartbeat| heartbeat.url.as_ref());
+    url.map(|url| Ok(Heart::backstage(&config.tenant, id, url)?)).into_iter().collect()
+}
+
+/// What must come back, by source.
+pub fn expected(config: &Config) -> Vec<Expected> {
+    let one = |(id, source): (&String, &SourceConfig)| {
+        let interval = i64::try_from(source.heartbeat_seconds().saturating_mul(1000)).unwrap_or(i64::MAX);
+        let (kind, input, scopes) = match source.kind {
+            Kind::Keycloak => {
+                let login = source.login();
+                let own = login.filter(|login| login.login_realm.is_none());
+                (SourceKind::Keycloak, Input::Webhook, own.map(|login| login.realms).unwrap_or_default())
+            }
+            Kind::Backstage => {
+                let scopes = source.heartbeat.iter().map(|_| String::new()).collect();
+                (SourceKind::Backstage, Input::Lines, scopes)
+            }
+        };
+        let pushes = match source.kind {
+            // A bearer token alone may be there for imports only.
+            Kind::Keycloak => !source.webhook_secret_files.is_empty() || source.jwt.is_some() || source.basic.is_some(),
+            Kind::Backstage => true,
+        };
+        let stale = source.pull.as_ref().map(|pull| {
+            let late = u64::from(config.lateness_seconds) + PULL_BEHIND + 2 * pull.interval_seconds;
+            i64::try_from(late.saturating_mul(1000)).unwrap_or(i64::MAX)
+        });
+        Expected {
+            source_id: id.clone(),
+            kind,
+            push: (pushes && !scopes.is_empty()).then_some((input, scopes, interval)),
+            pull: stale,
+        }
+    };
+    config.sources.iter().map(one).collect()
+}

@@ -1,0 +1,85 @@
+//! Settings of heartbeats, and what they need.
+
+use super::{Kind, Pull, SourceConfig, pull_interval};
+use anyhow::bail;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Heartbeats of one source. A Keycloak that is pulled needs no settings: each realm's own pull client logs in.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Heartbeat {
+    /// Base address: of the Backstage backend, or of the Keycloak if there is no pull.
+    #[serde(default)]
+    pub url: Option<String>,
+    /// Keycloak without pull: realms.
+    #[serde(default)]
+    pub realms: Vec<String>,
+    /// Keycloak without pull: a client with a service account in each realm; it needs no role.
+    #[serde(default)]
+    pub client_id: Option<String>,
+    /// Keycloak without pull: file with the client's secret.
+    #[serde(default)]
+    pub client_secret_file: Option<PathBuf>,
+    /// Seconds between two of them.
+    #[serde(default = "heartbeat_interval")]
+    pub interval_seconds: u64,
+}
+
+fn heartbeat_interval() -> u64 {
+    60
+}
+
+impl Heartbeat {
+    /// Refuses settings by which nothing could be sent.
+    pub(super) fn check(&self, source: &SourceConfig) -> anyhow::Result<()> {
+        let account = !self.realms.is_empty() || self.client_id.is_some() || self.client_secret_file.is_some();
+        if self.interval_seconds == 0 {
+            bail!("interval_seconds must be at least 1");
+        }
+        match source.kind {
+            Kind::Backstage if account => bail!("a Backstage needs only url; realms and clients are Keycloak's"),
+            Kind::Backstage if self.url.is_none() => bail!("url is missing: the address of the Backstage backend"),
+            Kind::Keycloak if source.pull.is_some() && (account || self.url.is_some()) => {
+                bail!("with pull, heartbeats use its address, realms and client: leave only interval_seconds here")
+            }
+            Kind::Keycloak if source.pull.is_none() => {
+                let complete = self.url.is_some()
+                    && !self.realms.is_empty()
+                    && self.client_id.is_some()
+                    && self.client_secret_file.is_some();
+                if !complete {
+                    bail!("without pull it needs url, realms, client_id and client_secret_file");
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl SourceConfig {
+    /// How the heartbeats of a Keycloak log in: as its pull does, or as `heartbeat` says.
+    pub fn login(&self) -> Option<Pull> {
+        if self.kind != Kind::Keycloak {
+            return None;
+        }
+        let own = |heartbeat: &Heartbeat| {
+            Some(Pull {
+                url: heartbeat.url.clone()?,
+                realms: heartbeat.realms.clone(),
+                client_id: heartbeat.client_id.clone()?,
+                client_secret_file: heartbeat.client_secret_file.clone()?,
+                login_realm: None,
+                interval_seconds: pull_interval(),
+            })
+        };
+        self.pull.clone().or_else(|| self.heartbeat.as_ref().and_then(own))
+    }
+
+    /// Seconds between two heartbeats.
+    pub fn heartbeat_seconds(&self) -> u64 {
+        self.heartbeat.as_ref().map_or_else(heartbeat_interval, |heartbeat| heartbeat.interval_seconds)
+    }
+}

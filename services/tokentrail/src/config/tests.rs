@@ -1,0 +1,77 @@
+use super::*;
+
+fn load(text: &str, vars: &[(&str, &str)]) -> anyhow::Result<Config> {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("t.toml");
+    std::fs::write(&file, text).unwrap();
+    Config::load(Some(&file), vars.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))
+}
+
+#[test]
+fn an_empty_file_works_and_has_both_sources() {
+    let config = load("", &[]).unwrap();
+    assert_eq!(config.sources.keys().collect::<Vec<_>>(), ["backstage", "keycloak"]);
+    assert!(config.listen.intake.ip().is_loopback());
+}
+
+#[test]
+fn unknown_keys_name_the_nearest() {
+    let error = format!("{:#}", load("[listen]\nintak = \"127.0.0.1:1\"", &[]).unwrap_err());
+    assert!(error.contains("unknown key `intak`; did you mean `intake`?"), "{error}");
+    let error = format!("{:#}", load("[sources.kc]\nkind = \"keycloak\"\nwebhook_secret_file = []", &[]).unwrap_err());
+    assert!(error.contains("did you mean `webhook_secret_files`?"), "{error}");
+}
+
+#[test]
+fn the_environment_wins_over_the_file() {
+    let config = load(
+        "tenant = \"a\"\n[journal]\nsegment_mib = 8",
+        &[("TOKENTRAIL__TENANT", "b"), ("TOKENTRAIL__JOURNAL__SEGMENT_MIB", "16")],
+    )
+    .unwrap();
+    assert_eq!((config.tenant.as_str(), config.journal.segment_mib), ("b", 16));
+}
+
+#[test]
+fn a_source_that_nothing_can_reach_is_refused() {
+    let error = format!("{:#}", load("[sources.kc]\nkind = \"keycloak\"", &[]).unwrap_err());
+    assert!(error.contains("nothing can reach it"), "{error}");
+}
+
+#[test]
+fn the_documented_example_is_the_default() {
+    let example = include_str!("../../../../docs/tokentrail.example.toml");
+    let config = load(example, &[]).unwrap();
+    let plain = load("", &[]).unwrap();
+    assert_eq!(toml::to_string(&config).unwrap(), toml::to_string(&plain).unwrap());
+    let commented: String = example
+        .lines()
+        .map(|line| {
+            line.strip_prefix("# ").filter(|l| l.contains(" = ") || l.starts_with('[')).unwrap_or(line).to_owned()
+                + "\n"
+        })
+        .collect();
+    let full = load(&commented, &[]).unwrap();
+    assert_eq!(full.sources["keycloak"].pull.as_ref().unwrap().realms, ["acme", "partners"]);
+}
+
+#[test]
+fn heartbeats_that_cannot_be_sent_are_refused() {
+    let keycloak = "[sources.kc]\nkind = \"keycloak\"\nwebhook_secret_files = [\"s\"]\n[sources.kc.heartbeat]\n";
+    let backstage = "[sources.bs]\nkind = \"backstage\"\ntoken_files = [\"s\"]\n[sources.bs.heartbeat]\n";
+    let error = |text: String| format!("{:#}", load(&text, &[]).unwrap_err());
+    assert!(error(format!("{keycloak}interval_seconds = 5")).contains("needs url, realms, client_id"));
+    assert!(error(backstage.into()).contains("url is missing"));
+    assert!(error(format!("{backstage}url = \"http://b\"\nrealms = [\"x\"]")).contains("needs only url"));
+    assert!(error(format!("{backstage}url = \"http://b\"\ninterval_seconds = 0")).contains("at least 1"));
+    let account = "url = \"http://k\"\nrealms = [\"acme\"]\nclient_id = \"t\"\nclient_secret_file = \"c\"";
+    let config = load(&format!("{keycloak}{account}"), &[]).unwrap();
+    let login = config.sources["kc"].login().unwrap();
+    assert_eq!((login.realms, config.sources["kc"].heartbeat_seconds()), (vec!["acme".to_owned()], 60));
+}
+
+#[test]
+fn a_source_id_that_breaks_an_address_is_refused() {
+    let error = load("[sources.\"a/b\"]\nkind = \"keycloak\"\ntoken_files = [\"t\"]", &[]).unwrap_err();
+    assert!(format!("{error:#}").contains("source id"));
+}

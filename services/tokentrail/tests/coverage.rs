@@ -1,0 +1,166 @@
+//! Is anything missing? Heartbeats of a Backstage through the real program: what does not come back opens a gap with its
+//! cause; what comes late repairs it; what is lost stays on record.
+#![allow(clippy::unwrap_used)] // a test may panic
+
+mod support;
+
+use serde_json::{Value, json};
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::{SocketAddr, TcpListener},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use support::{Program, block_on, client};
+
+/// Longest wait for a condition, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A backend that writes an access line for every request, as a root router does, and knows no page. It injects faults and
+/// proves nothing about Backstage: the real one is in tests/backstage.rs.
+struct Backend {
+    address: SocketAddr,
+    lines: Arc<Mutex<Vec<String>>>,
+    refuses: Arc<AtomicBool>,
+}
+
+impl Backend {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (lines, refuses) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<AtomicBool>::default());
+        let (log, refusing) = (Arc::clone(&lines), Arc::clone(&refuses));
+        std::thread::spawn(move || {
+            for connection in listener.incoming() {
+                let Ok(mut connection) = connection else { return };
+                let mut request = String::new();
+                if refusing.load(Ordering::SeqCst)
+                    || BufReader::new(&connection).read_line(&mut request).is_err()
+                    || request.is_empty()
+                {
+                    continue;
+                }
+                let url = request.split(' ').nth(1).unwrap_or_default();
+                let date = jiff::Timestamp::now();
+                let line = json!({"date": format!("{date:.3}"), "level": "info", "method": "GET", "service": "rootHttpRouter",
+                    "status": 404, "type": "incomingRequest", "url": url, "message": "", "userAgent": ""});
+                log.lock().unwrap().push(line.to_string());
+                let _ =
+                    connection.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            }
+        });
+        Self { address, lines, refuses }
+    }
+
+    /// Takes the lines that were written since the last call.
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.lines.lock().unwrap())
+    }
+}
+
+fn ship(program: &Program, lines: &[String]) {
+    if lines.is_empty() {
+        return;
+    }
+    let url = format!("{}/v1/backstage/backstage", program.intake());
+    let (token, body) = (program.secret("backstage.token"), lines.join("\n"));
+    let answer =
+        block_on(async move { client().post(url).bearer_auth(token).body(body).send().await.unwrap().status() });
+    assert!(answer.is_success(), "{answer}");
+}
+
+/// Looks until `found` gives something; `between` is done before each look.
+fn until<T>(what: &str, mut between: impl FnMut(), mut found: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        between();
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(started.elapsed() < PATIENCE, "{what} did not come");
+    }
+}
+
+fn gaps(program: &Program) -> Vec<Value> {
+    program.status()["gaps"].as_array().unwrap().clone()
+}
+
+fn watermark(program: &Program) -> i64 {
+    let status = program.status();
+    let inputs = status["inputs"].as_array().unwrap();
+    let lines = inputs.iter().find(|input| input["source"] == "backstage" && input["input"] == "lines");
+    lines.and_then(|input| input["watermark"].as_i64()).unwrap_or(0)
+}
+
+#[test]
+fn what_does_not_come_back_is_a_gap_until_it_does() {
+    let backend = Backend::start();
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("tokentrail.toml");
+    let text = format!(
+        "lateness_seconds = 1\n[sources.backstage]\nkind = \"backstage\"\ntoken_files = [\"secrets/backstage.token\"]\n\
+         [sources.backstage.heartbeat]\nurl = \"http://{}\"\ninterval_seconds = 1\n",
+        backend.address
+    );
+    std::fs::write(&config, text).unwrap();
+    let (data, settings) = (dir.path().join("data"), [("TOKENTRAIL_CONFIG", config.to_str().unwrap())]);
+    let program = Program::start(&data, &settings);
+    let everything = || ship(&program, &backend.take());
+
+    let first = until("a watermark", everything, || Some(watermark(&program)).filter(|mark| *mark > 0));
+    let later = until("a later watermark", everything, || Some(watermark(&program)).filter(|mark| *mark > first));
+
+    // The shipper stands still: an open gap from the last heartbeat that came back on.
+    let gap = until("an open gap", || (), || gaps(&program).into_iter().find(|gap| gap["until"].is_null()));
+    assert_eq!(
+        (&gap["source"], &gap["input"], &gap["cause"]),
+        (&json!("backstage"), &json!("lines"), &json!("silent"))
+    );
+    assert!(gap["since"].as_i64().unwrap() >= later, "{gap}");
+    let metrics = program.get_admin("/metrics").unwrap();
+    assert!(
+        metrics.contains(r#"tokentrail_gaps_unrepaired{cause="silent",source="backstage",state="open"} 1"#),
+        "{metrics}"
+    );
+
+    // Everything that it held back comes in the end: nothing is missing, and the history says what happened.
+    until("the repair", everything, || gaps(&program).is_empty().then_some(()));
+    let history = program.sql("SELECT repaired_by, until IS NOT NULL AS ended FROM gaps");
+    assert!(
+        !history.is_empty() && history.iter().all(|gap| gap["repaired_by"] == "lines" && gap["ended"] == 1),
+        "{history:?}"
+    );
+
+    // Lines that are lost stay missing after the gap has ended.
+    until("a second gap", || drop(backend.take()), || (!gaps(&program).is_empty()).then_some(()));
+    let lost = until("its end", everything, || gaps(&program).into_iter().find(|gap| gap["until"].is_i64()));
+    assert_eq!(lost["cause"], "silent");
+
+    // The backend is gone, then we are: other causes.
+    backend.refuses.store(true, Ordering::SeqCst);
+    let unreachable = |gap: &Value| gap["cause"] == "source_unreachable";
+    until("the third gap", everything, || gaps(&program).into_iter().find(unreachable));
+    backend.refuses.store(false, Ordering::SeqCst);
+    until("its end", everything, || gaps(&program).into_iter().find(|gap| unreachable(gap) && gap["until"].is_i64()));
+    everything();
+    program.kill();
+    std::thread::sleep(Duration::from_secs(4)); // nobody is there to meet a condition
+    let program = Program::start(&data, &settings);
+    let everything = || ship(&program, &backend.take());
+    let absent = |gap: &Value| gap["cause"] == "no_heartbeat" && gap["until"].is_i64();
+    until("the gap of our own absence", everything, || gaps(&program).into_iter().find(absent));
+    // What was found missing before is still on record, under the same start.
+    assert!(gaps(&program).iter().any(|gap| gap["since"] == lost["since"] && gap["until"] == lost["until"]));
+    let covered = program.sql("SELECT sum(heartbeats) AS sent, sum(heartbeats_seen) AS seen FROM coverage");
+    assert!(
+        covered[0]["sent"].as_u64() > covered[0]["seen"].as_u64() && covered[0]["seen"].as_u64() > Some(3),
+        "{covered:?}"
+    );
+    let status = program.drained();
+    let beats = status["inputs"].as_array().unwrap().iter().find(|input| input["input"] == "heartbeat").unwrap();
+    assert_eq!(beats["received"], beats["ignored"], "heartbeats are counted, and are no events: {beats}");
+    assert_eq!(program.terminate(), Some(0));
+}

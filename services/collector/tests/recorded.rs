@@ -205,7 +205,7 @@ async fn development_text_is_counted_and_other_samples_are_read() {
 async fn a_heartbeats_line_keeps_its_path_and_is_known_by_its_nonce() {
     let (app, journal) = app();
     let line = |url: &str| {
-        serde_json::json!({"date": "2026-11-23T18:15:55.665Z", "method": "GET", "service": "rootHttpRouter", "status": 404,
+        serde_json::json!({"date": "2026-11-23T18:15:55.665Z", "level": "info", "method": "GET", "service": "rootHttpRouter", "status": 404,
             "type": "incomingRequest", "url": url, "message": format!("\"GET {url} HTTP/1.1\" 404")})
         .to_string()
     };

@@ -21,7 +21,13 @@ const ARRIVE: Duration = Duration::from_secs(60);
 async fn decisions_and_sign_ins_arrive_with_their_sessions() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
-    let program = Program::start(&data, &[]);
+    let config = dir.path().join("tokentrail.toml");
+    let source = "[sources.backstage]\nkind = \"backstage\"\ntoken_files = [\"secrets/backstage.token\"]\n";
+    std::fs::write(&config, source).unwrap();
+    // The same address after a restart, so that the shipper finds it again.
+    let intake = format!("127.0.0.1:{}", testbed::free_port().unwrap());
+    let settings = [("TOKENTRAIL_CONFIG", config.to_str().unwrap()), ("TOKENTRAIL__LISTEN__INTAKE", &intake)];
+    let program = Program::start(&data, &settings);
     let keycloak = Keycloak::start(KeycloakOptions { realms: vec![backstage::realm()], ..KeycloakOptions::default() })
         .await
         .unwrap();
@@ -62,5 +68,23 @@ async fn decisions_and_sign_ins_arrive_with_their_sessions() {
     assert!(sessions.iter().any(|row| row["session_id"] == session.keycloak_session.as_str()), "{sessions:?}");
     let issued = program.sql("SELECT person_name FROM events WHERE kind = 'backstage_token_issued'");
     assert!(issued.iter().any(|row| row["person_name"] == session.entity_ref.as_str()), "{issued:?}");
+
+    // Heartbeats of the same Backstage come back as its access lines: complete up to now, and nothing is missing. The
+    // shipper has met a collector that was not there.
+    assert_eq!(program.terminate(), Some(0));
+    let heartbeat =
+        format!("{source}[sources.backstage.heartbeat]\nurl = \"{}\"\ninterval_seconds = 1\n", backstage.url());
+    std::fs::write(&config, heartbeat).unwrap();
+    let restarted = jiff::Timestamp::now().as_millisecond();
+    let program = Program::start(&data, &settings);
+    let watermark = || {
+        let inputs = program.status()["inputs"].as_array().unwrap().clone();
+        inputs.iter().find(|input| input["input"] == "lines").and_then(|input| input["watermark"].as_i64())
+    };
+    let started = Instant::now();
+    while watermark().is_none_or(|mark| mark < restarted + 2_000) {
+        assert!(started.elapsed() < ARRIVE, "no heartbeat came back: {}", backstage.shipper_log());
+    }
+    assert_eq!(program.status()["gaps"], serde_json::json!([]));
     assert_eq!(program.terminate(), Some(0));
 }

@@ -64,7 +64,8 @@ async fn webhook_and_pull_agree_and_pull_repairs_what_the_webhook_lost() {
     let text = format!(
         "[sources.keycloak]\nkind = \"keycloak\"\nwebhook_secret_files = [\"secrets/keycloak.webhook\"]\n\
          [sources.keycloak.pull]\nurl = \"{}\"\nrealms = [\"acme\"]\nclient_id = \"tokentrail\"\n\
-         client_secret_file = \"secrets/keycloak.client\"\ninterval_seconds = 1\n",
+         client_secret_file = \"secrets/keycloak.client\"\ninterval_seconds = 1\n\
+         [sources.keycloak.heartbeat]\ninterval_seconds = 1\n",
         keycloak.url()
     );
     std::fs::write(&config, text).unwrap();
@@ -82,6 +83,16 @@ async fn webhook_and_pull_agree_and_pull_repairs_what_the_webhook_lost() {
     let both = ids(&program, "has(inputs, 'pull') AND has(inputs, 'webhook')").len();
     assert!(both >= done, "both ways brought {both} events of a story of {done}");
 
+    // A heartbeat came back by the webhook, known by its token: the webhook is complete up to then.
+    let by_webhook = || -> Option<i64> {
+        let rows = program.sql("SELECT toInt64(max(watermark)) AS mark FROM watermarks WHERE input = 'webhook'");
+        rows[0]["mark"].as_i64().filter(|mark| *mark > 0)
+    };
+    let started = Instant::now();
+    while by_webhook().is_none() {
+        assert!(started.elapsed() < MEET, "no heartbeat came back by the webhook");
+    }
+
     // Nobody listens while the day goes on: the plugin loses what it cannot deliver.
     program.kill();
     story::play(&keycloak, "acme").await.unwrap();
@@ -89,6 +100,11 @@ async fn webhook_and_pull_agree_and_pull_repairs_what_the_webhook_lost() {
     assert!(lost.len() >= done, "{} events happened unseen", lost.len());
     let program = Program::start(&data, &settings);
     meet(&program, &at_source(&keycloak).await, "has(inputs, 'pull')");
+    // Our own absence is on record until pull is proven to be complete beyond it.
+    let started = Instant::now();
+    while program.sql("SELECT 1 FROM gaps WHERE input = 'webhook' AND cause = 'no_heartbeat'").is_empty() {
+        assert!(started.elapsed() < MEET, "no gap for the time without us: {:?}", program.sql("SELECT * FROM gaps"));
+    }
     let status = program.drained();
     let path: &Value = &status["paths"][0];
     let repaired = path["lost_by_webhook"].as_u64().unwrap();

@@ -1,0 +1,110 @@
+//! Loss behind intake, on a real engine: holes in streams, ends before their seal, and a journal that was put back.
+#![allow(clippy::unwrap_used)] // a test may panic
+
+use events::{
+    ids::{Position, StreamId},
+    normalise::Ignored,
+    receipt::{HEADER_VERSION, Input, Payload, Receipt, ReceiptHeader, SourceKind},
+};
+use pipeline::coverage::Keeper;
+use prometheus::Registry;
+use store::{
+    Block, Fate, Gap, Store, StoredReceipt,
+    engine::{self, Engine, EngineOptions},
+};
+
+const NOON: i64 = 1_795_521_600_000;
+const LATENESS: i64 = 1_000;
+
+/// Not a test: where the engine's child process begins.
+#[test]
+fn engine_child() {
+    engine::run_if_asked();
+}
+
+/// A record of stream `stream` that says nothing but what `body` says.
+fn receipt(stream: u8, seq: u64, body: &str) -> StoredReceipt {
+    let header = ReceiptHeader {
+        v: HEADER_VERSION,
+        tenant: "default".into(),
+        source_id: String::new(),
+        source_kind: SourceKind::Tokentrail,
+        input: Input::Collector,
+        payload: if seq == 0 { Payload::StreamOpening } else { Payload::LineCounts },
+        received_at: NOON + i64::from(stream) * 100_000 + i64::try_from(seq).unwrap(),
+        native_id: String::new(),
+        delivery_id: String::new(),
+        delivery_keyed: false,
+        delivery_index: 0,
+        line: None,
+    };
+    let position = Position { stream: StreamId([stream; 16]), seq };
+    let mut commitment = [stream; 32];
+    commitment[..8].copy_from_slice(&seq.to_be_bytes());
+    StoredReceipt {
+        receipt: Receipt { position, header, body: body.as_bytes().to_vec() },
+        fate: Fate::Ignored(Ignored::Bookkeeping),
+        salt: [3; 16],
+        commitment,
+        chain: None,
+        enc: 0,
+    }
+}
+
+fn opening(stream: u8, (previous, seq): (u8, u64)) -> StoredReceipt {
+    let previous = StreamId([previous; 16]);
+    receipt(stream, 0, &format!(r#"{{"previous_stream":"{previous}","previous_seq":{seq},"previous_chain":""}}"#))
+}
+
+/// Cause, end of the scope, number missing.
+type Told = (String, String, Option<u64>);
+
+async fn gaps(store: &Store) -> Vec<Told> {
+    let gaps = store.gaps("default", i64::MAX).await.unwrap();
+    let told = |gap: Gap| (gap.cause, gap.scope.get(30..).unwrap_or_default().to_owned(), gap.missing);
+    gaps.into_iter().map(told).collect()
+}
+
+fn row(cause: &str, scope: &str, missing: Option<u64>) -> Told {
+    (cause.into(), scope.into(), missing)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_missing_behind_intake_is_a_gap_with_its_numbers() {
+    let dir = tempfile::tempdir().unwrap();
+    let library = testbed::engine().unwrap();
+    let command = engine::test_command("engine_child").unwrap();
+    let engine = Engine::start(EngineOptions { library, dir: dir.path().join("engine"), command }).await.unwrap();
+    let store = Store::connect(engine.connect_options("tokentrail")).unwrap();
+    store.migrate().await.unwrap();
+    let place = (store.clone(), "default".to_owned());
+    let keeper = Keeper::new(place, LATENESS, Vec::new(), (|| NOON, &Registry::new())).unwrap();
+
+    // Stream 1 lacks 2 and 3, and ends before the seal that stream 2 tells; stream 3 goes on from before the end of 2.
+    let whole = [receipt(1, 0, "{}"), receipt(1, 1, "{}"), receipt(1, 4, "{}")];
+    let sealed = [opening(2, (1, 6)), receipt(2, 1, "{}"), receipt(2, 2, "{}"), opening(3, (2, 1))];
+    let receipts = whole.into_iter().chain(sealed).collect();
+    store.insert(&Block { receipts, events: Vec::new() }).await.unwrap();
+
+    // While a block may still be on its way, a hole is none yet.
+    keeper.round(NOON + 100_004 + LATENESS, true).await.unwrap();
+    assert!(!gaps(&store).await.iter().any(|gap| gap.1.ends_with(":2-3")));
+
+    let now = NOON + 3_600_000;
+    keeper.round(now, true).await.unwrap();
+    let hole = row("records_missing", "01:2-3", Some(2));
+    let tail = row("records_missing", "01:5-6", Some(2));
+    let rolled = row("log_rolled_back", "02:1", None);
+    assert_eq!(gaps(&store).await, [hole, tail.clone(), rolled.clone()]);
+
+    // A round more changes nothing. The records come after all (a broker that was repaired): the hole is closed.
+    keeper.round(now + 1, true).await.unwrap();
+    let late = vec![receipt(1, 2, "{}"), receipt(1, 3, "{}")];
+    store.insert(&Block { receipts: late, events: Vec::new() }).await.unwrap();
+    keeper.round(now + 2, true).await.unwrap();
+    assert_eq!(gaps(&store).await, [tail, rolled]);
+    let written: Vec<Gap> = store.gaps("default", 0).await.unwrap();
+    assert_eq!(written.len(), 3, "history is kept: {written:?}");
+    assert!(written.iter().any(|gap| gap.repaired_at == Some(now + 2)), "{written:?}");
+    engine.close().await;
+}

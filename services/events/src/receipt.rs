@@ -119,7 +119,7 @@ pub enum TimeBasis {
 names!(TimeBasis: Event = "event", Line = "line", Shipper = "shipper", NeighbourLine = "neighbour_line", Receipt = "receipt");
 
 /// What only the splitter can see of a line: where it stood and when it was read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct LinePlace {
     /// Pod, file or host label of the shipper; empty when it names none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -139,7 +139,7 @@ pub struct LinePlace {
 }
 
 /// Header of a receipt: all that is known of it beside its body.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ReceiptHeader {
     /// [`HEADER_VERSION`].
     pub v: u8,

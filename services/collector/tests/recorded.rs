@@ -4,7 +4,11 @@
 
 mod support;
 
-use events::receipt::{Input, Payload, TimeBasis};
+use events::{
+    ids::{Position, StreamId},
+    normalise::{Context, Normalised, normalise},
+    receipt::{Input, Payload, Receipt, TimeBasis},
+};
 use support::{app, lines, recorded, sample, send, webhook};
 
 /// Recorded webhooks that carry something to redact: made-up names of failed logins.
@@ -15,7 +19,8 @@ const AUDIT_LINES: usize = 1136;
 const ISSUING_LINES: usize = 16;
 const KEPT_ACCESS_LINES: usize = 154 + 74 + 14;
 const ACCESS_LINES: usize = 432;
-const JSON_LINES: usize = 283;
+const COMMITTED_LINES: usize = 62;
+const JSON_LINES: usize = 221;
 const TEXT_LINES: usize = 1;
 
 #[tokio::test]
@@ -85,7 +90,8 @@ async fn a_whole_standard_output_is_told_apart() {
     assert_eq!(counts, serde_json::json!({ "json": JSON_LINES, "text": TEXT_LINES, "access": ACCESS_LINES }));
     assert_eq!(of("\"isAuditEvent\":true"), AUDIT_LINES);
     assert_eq!(of("\"Issuing token for"), ISSUING_LINES);
-    assert_eq!(receipts.len(), AUDIT_LINES + ISSUING_LINES + KEPT_ACCESS_LINES);
+    assert_eq!(of("\"Committed "), COMMITTED_LINES);
+    assert_eq!(receipts.len(), AUDIT_LINES + ISSUING_LINES + COMMITTED_LINES + KEPT_ACCESS_LINES);
     for (header, body) in receipts {
         let place = header.line.as_ref().unwrap();
         assert!(place.time_ns.is_some() && matches!(place.basis, TimeBasis::Shipper | TimeBasis::Line));
@@ -94,6 +100,40 @@ async fn a_whole_standard_output_is_told_apart() {
     }
     assert_eq!(of("session_state="), of("session_state=redacted") + of("/api/auth/oidc/handler/frame"));
     assert_eq!(of("session_state=redacted"), 0);
+}
+
+/// The clock that Backstage roles follow: from the recorded standard output to events, byte for byte and dated.
+#[tokio::test]
+async fn syncs_of_the_catalog_are_kept_and_become_events() {
+    let (app, journal) = app();
+    let framed = sample("pair/backstage-stdout.cri.log.gz");
+    assert_eq!(send(&app, lines(framed.clone())).await.0, 200);
+    let committed: Vec<&str> = framed.lines().filter(|line| line.contains("\"message\":\"Committed ")).collect();
+    let context = Context { key: support::key() };
+    let mut synced = Vec::new();
+    for (header, body) in journal.take() {
+        let position = Position { stream: StreamId([1; 16]), seq: synced.len() as u64 };
+        let text = String::from_utf8(body.clone()).unwrap();
+        let Normalised::Events(events) = normalise(&Receipt { position, header, body }, &context) else { continue };
+        synced.extend(
+            events.into_iter().filter(|event| event.kind == "catalog_synced").map(|event| (event, text.clone())),
+        );
+    }
+    assert_eq!((synced.len(), committed.len()), (COMMITTED_LINES, COMMITTED_LINES));
+    for ((event, kept), line) in synced.iter().zip(committed) {
+        let (time, recorded) = line.split_once(" stdout F ").unwrap();
+        assert_eq!(kept, recorded);
+        assert_eq!(event.time, time.parse::<jiff::Timestamp>().unwrap().as_millisecond());
+        assert!(recorded.contains(&format!(
+            "Committed {} Keycloak users and {} ",
+            event.details["users"], event.details["groups"]
+        )));
+    }
+
+    // The same words of anybody else are no sync.
+    let other = r#"{"class":"Other","level":"info","message":"Committed 6 Keycloak users and 6 Keycloak groups in 0.0 seconds."}"#;
+    assert_eq!(send(&app, lines(other)).await.0, 200);
+    assert_eq!(journal.take()[0].0.payload, Payload::LineCounts);
 }
 
 #[tokio::test]

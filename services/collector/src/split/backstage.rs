@@ -1,7 +1,7 @@
 //! Backstage output: whole standard output in any form that shippers post, down to the lines that are receipts.
 //!
-//! Receipts are audit lines, access lines with 401 or 403 or of the auth and authorize routes, and "Issuing token" lines;
-//! all others are counted by kind. Order per instance is kept. A broken audit line is a dead letter.
+//! Receipts are audit lines, access lines with 401 or 403 or of the auth and authorize routes, "Issuing token" lines and
+//! the importer's "Committed" lines; all others are counted by kind. Order per instance is kept. A broken audit line is a dead letter.
 
 use super::{
     Piece, frame,
@@ -352,6 +352,8 @@ enum Kind {
         authorize: bool,
     },
     Issuing,
+    /// The importer of people and groups has written what it read: Backstage roles follow it from here on.
+    Synced,
     Other,
 }
 
@@ -372,12 +374,16 @@ impl Kind {
             return Self::Access { kept: refused || authorize || url.starts_with("/api/auth/"), authorize };
         }
         let message = seen.text(Slot::Message, line).unwrap_or_default();
-        if message.starts_with("Issuing token for") { Self::Issuing } else { Self::Other }
+        if message.starts_with("Issuing token for") {
+            return Self::Issuing;
+        }
+        let importer = seen.is(Slot::Class, line, "\"KeycloakOrgEntityProvider\"");
+        if importer && message.starts_with("Committed ") { Self::Synced } else { Self::Other }
     }
 
     fn is_receipt(self) -> bool {
         match self {
-            Self::Evaluation | Self::Audit | Self::Issuing => true,
+            Self::Evaluation | Self::Audit | Self::Issuing | Self::Synced => true,
             Self::Access { kept, .. } => kept,
             Self::Other => false,
         }

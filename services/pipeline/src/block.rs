@@ -3,11 +3,12 @@
 use durable_log::Record;
 use events::{
     ids::{Position, StreamId},
+    lines::{LineCounts, LineKind},
     normalise::{Context, Dead, Normalised, normalise},
     receipt::{HEADER_VERSION, Input, Payload, Receipt, ReceiptHeader, SourceKind},
 };
 use serde::Deserialize;
-use store::{Block, Fate, StoredReceipt, Watermark};
+use store::{Block, Fate, LineCount, StoredReceipt, Watermark};
 
 /// The chain value is stored with every receipt whose seq is a multiple of this; between, it is recomputed.
 pub const CHAIN_EVERY: u64 = 4096;
@@ -23,13 +24,18 @@ pub struct Work {
 /// Normalises every record: each receives exactly one fate, also one whose header cannot be read.
 pub fn work(records: Vec<Record>, context: &Context) -> Work {
     let mut watermarks = Vec::new();
-    let mut block = Block { receipts: Vec::with_capacity(records.len()), events: Vec::with_capacity(records.len()) };
+    let mut block = Block {
+        receipts: Vec::with_capacity(records.len()),
+        events: Vec::with_capacity(records.len()),
+        line_counts: Vec::new(),
+    };
     for record in records {
         let position = Position { stream: StreamId(record.stream), seq: record.seq };
         let (receipt, fate) = match ReceiptHeader::from_bytes(&record.header) {
             Ok(header) => {
                 let receipt = Receipt { position, header, body: record.body.to_vec() };
                 watermarks.extend(watermark(&receipt));
+                block.line_counts.extend(line_counts(&receipt));
                 let fate = match normalise(&receipt, context) {
                     Normalised::Events(events) => match events.first() {
                         Some(first) => {
@@ -77,6 +83,25 @@ fn watermark(receipt: &Receipt) -> Option<Watermark> {
         watermark: closed.watermark,
         recorded_at: receipt.header.received_at,
     })
+}
+
+/// The lines of a delivery that are no receipts; none of a body that a newer program wrote.
+fn line_counts(receipt: &Receipt) -> Vec<LineCount> {
+    if receipt.header.payload != Payload::LineCounts {
+        return Vec::new();
+    }
+    let header = &receipt.header;
+    let delivery = LineCounts::delivery(header);
+    let counts = LineCounts::from_bytes(&receipt.body).unwrap_or_default();
+    let row = |(kind, lines): (LineKind, u64)| LineCount {
+        tenant: header.tenant.clone(),
+        source_id: header.source_id.clone(),
+        kind: kind.as_str().to_owned(),
+        delivery: delivery.clone(),
+        lines,
+        received_at: header.received_at,
+    };
+    counts.0.into_iter().map(row).collect()
 }
 
 /// Stands in for a header that cannot be read, so that the receipt is still counted and can be looked at.

@@ -284,7 +284,7 @@ impl World {
 
     fn block(&mut self, first: u64, count: u64) -> Block {
         let (receipts, events) = (first..first + count).map(|seq| self.one(seq)).unzip();
-        Block { receipts, events }
+        Block { receipts, events, ..Block::default() }
     }
 }
 

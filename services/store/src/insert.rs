@@ -57,6 +57,25 @@ pub struct Block {
     pub receipts: Vec<StoredReceipt>,
     /// The events of those receipts.
     pub events: Vec<Event>,
+    /// Lines that are no receipts, as receipts among them say.
+    pub line_counts: Vec<LineCount>,
+}
+
+/// Lines of one kind in one delivery that are no receipts.
+#[derive(Clone, Debug, PartialEq, Eq, Row, Serialize)]
+pub struct LineCount {
+    /// Tenant.
+    pub tenant: String,
+    /// Source.
+    pub source_id: String,
+    /// Kind, a name of `events::lines::LineKind`.
+    pub kind: String,
+    /// Equal for repeats of one delivery (`events::lines::LineCounts::delivery`).
+    pub delivery: String,
+    /// How many.
+    pub lines: u64,
+    /// When the delivery was taken in, UTC milliseconds.
+    pub received_at: i64,
 }
 
 /// How far an input is complete. The greatest watermark wins, whatever the order of writing.
@@ -146,6 +165,7 @@ impl Store {
             let rows: Vec<_> = stored.iter().map(|stored| BodyRow::new(stored)).collect();
             self.write::<BodyRow<'static>>("raw_bodies", &rows).await?;
         }
+        self.write::<LineCount>("line_count_rows", &block.line_counts).await?;
         // All that the receipts vouch for is acknowledged and on disk from here on.
         for stored in receipts.values() {
             let rows: Vec<_> = stored.iter().map(|stored| ReceiptRow::new(stored)).collect();

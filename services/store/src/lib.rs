@@ -15,11 +15,11 @@ mod rows;
 mod settings;
 
 pub use error::StoreError;
-pub use insert::{Block, CoverageMinute, Fate, Gap, StoredReceipt, Watermark};
+pub use insert::{Block, CoverageMinute, Fate, Gap, LineCount, StoredReceipt, Watermark};
 pub use migrate::{AppliedMigration, latest_version};
 pub use query::{
-    EventPage, FateCounts, Page, PathCounts, PersonQuery, RangeCount, SourceStatus, StoredBody, StoredEvent,
-    StoredHeader, StreamStatus, Term, TraceQuery,
+    EventPage, FateCounts, OtherLines, Page, PathCounts, PersonQuery, RangeCount, SourceStatus, StoredBody,
+    StoredEvent, StoredHeader, StreamStatus, Term, TraceQuery,
 };
 
 use clickhouse::Client;
@@ -39,6 +39,7 @@ pub const VIEWS: &[&str] = &[
     "events_in",
     "fates",
     "gaps",
+    "line_counts",
     "receipts",
     "streams",
     "watermarks",

@@ -259,7 +259,7 @@ async fn an_event_comes_back_as_it_went_in() {
     full.owner_refs = vec!["group:default/ops".into(), "user:default/alice".into()];
     full.personal = [("note", "è")].map(|(k, v)| (k.into(), v.into())).into();
     full.ordinal = 3;
-    let block = Block { receipts: vec![stored], events: vec![full.clone()] };
+    let block = Block { receipts: vec![stored], events: vec![full.clone()], ..Block::default() };
     database.store.insert(&block).await.unwrap();
     let events = all(&database.store).await;
     assert_eq!(events.len(), 1);

@@ -10,6 +10,7 @@ mod import;
 mod intake;
 mod journal;
 mod lines;
+mod other_lines;
 mod pulling;
 mod running;
 mod secrets;

@@ -2,6 +2,7 @@
 //! ignored + dead + pending holds at any instant, because pending is read from the journal behind what the store holds.
 
 use crate::{
+    other_lines::{self, OtherLines},
     running::RunFile,
     table::{Align, Table},
 };
@@ -38,6 +39,9 @@ pub struct Report {
     pub inputs: Vec<InputReport>,
     /// By source that has both a webhook and a pull.
     pub paths: Vec<PathReport>,
+    /// Lines that are no receipts, by source.
+    #[serde(default)]
+    pub other_lines: Vec<OtherLines>,
 }
 
 /// What webhook and pull of one Keycloak say of each other.
@@ -133,13 +137,14 @@ impl Observer {
             let stored = self.last_seqs().await?;
             let fates = self.fates().await?;
             let paths = self.paths().await?;
+            let other_lines = other_lines::read(&self.store, &self.tenant).await?;
             let end = self.journal.durable_end();
             if self.last_seqs().await? != stored {
                 continue; // a block came in between: the numbers would not be of one instant
             }
             let journal = self.journal.clone();
             let pending = tokio::task::spawn_blocking(move || count_pending(&journal, (from, end), &stored)).await??;
-            return Ok(Report { paths, ..self.add_up(fates, pending) });
+            return Ok(Report { paths, other_lines, ..self.add_up(fates, pending) });
         }
         bail!("the store is written to so fast that no status of one instant can be read; try again")
     }
@@ -211,6 +216,7 @@ impl Observer {
             store_up: self.metrics.store_up.get() == 1,
             inputs: inputs.into_values().collect(),
             paths: Vec::new(),
+            other_lines: Vec::new(),
         }
     }
 }
@@ -316,6 +322,7 @@ pub fn render(report: &Report) -> String {
             path.source, path.both, path.lost_by_webhook, path.not_saved
         ));
     }
+    out.push_str(&other_lines::render(&report.other_lines));
     if journal.damage > 0 {
         out.push_str(&format!("  journal: {} DAMAGED places; run `tokentrail journal verify`\n", journal.damage));
     }

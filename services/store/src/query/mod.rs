@@ -3,12 +3,14 @@
 mod bodies;
 mod counts;
 mod event;
+mod lines;
 mod paths;
 mod receipt;
 mod trace;
 
 pub use counts::{FateCounts, RangeCount, SourceStatus, StreamStatus};
 pub use event::StoredEvent;
+pub use lines::OtherLines;
 pub use paths::PathCounts;
 pub use receipt::{Page, StoredBody, StoredHeader};
 pub use trace::{EventPage, PersonQuery, Term, TraceQuery};

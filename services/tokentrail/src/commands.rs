@@ -139,7 +139,7 @@ async fn send_stdin(args: &SendArgs, (intake, instance): (Intake, String), state
         Err(_) => bail!("the reader of standard input died"),
     }
     let dropped = spool.dropped();
-    eprintln!("{bytes} bytes acknowledged, {dropped} lines dropped at the end");
+    eprintln!("{bytes} bytes acknowledged, {dropped} lines dropped; the collector knows when");
     Ok(dropped == 0)
 }
 

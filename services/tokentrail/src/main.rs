@@ -4,6 +4,7 @@ mod aliases;
 mod app;
 mod commands;
 mod config;
+mod delivery_key;
 mod demo;
 mod doctor;
 mod import;

@@ -18,8 +18,8 @@ pub use error::StoreError;
 pub use insert::{Block, CoverageMinute, Fate, Gap, LineCount, StoredReceipt, Watermark};
 pub use migrate::{AppliedMigration, latest_version};
 pub use query::{
-    EventPage, FateCounts, OtherLines, Page, PathCounts, PersonQuery, RangeCount, SourceStatus, StoredBody,
-    StoredEvent, StoredHeader, StreamStatus, Term, TraceQuery,
+    EventPage, FateCounts, LineSurvey, OtherLines, Page, PathCounts, PersonQuery, RangeCount, SourceStatus, StoredBody,
+    StoredEvent, StoredHeader, StreamStatus, SurveyedEvents, SurveyedReceipts, Term, TraceQuery,
 };
 
 use clickhouse::Client;

@@ -69,7 +69,13 @@ enum Command {
         user: String,
     },
     /// Check each source and the store, and say remedy by remedy what is missing.
-    Doctor,
+    ///
+    /// Exit code: 0 if all is well, 1 if something is to be looked at, 2 if it cannot be told (nothing runs, or it does
+    /// not answer).
+    Doctor {
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
     /// Look at the config.
     #[command(subcommand)]
     Config(ConfigCommand),

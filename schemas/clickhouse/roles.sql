@@ -14,6 +14,7 @@ GRANT SELECT ON tokentrail.receipts TO tokentrail_read;
 GRANT SELECT ON tokentrail.contested_receipts TO tokentrail_read;
 GRANT SELECT ON tokentrail.fates TO tokentrail_read;
 GRANT SELECT ON tokentrail.dead_letters TO tokentrail_read;
+GRANT SELECT ON tokentrail.line_counts TO tokentrail_read;
 GRANT SELECT ON tokentrail.streams TO tokentrail_read;
 GRANT SELECT ON tokentrail.watermarks TO tokentrail_read;
 GRANT SELECT ON tokentrail.coverage TO tokentrail_read;

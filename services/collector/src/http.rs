@@ -227,6 +227,7 @@ impl Shared {
         let (dead, count) = (received.dead, received.entries.len() as u64);
         let answer = self.append(received.entries, dead).await?;
         self.intake.metrics.taken(&source, input, (count - dead, dead, length));
+        self.intake.metrics.other_lines(&source, &received.counts);
         Ok(answer)
     }
 

@@ -1,7 +1,10 @@
 //! Counters of the intake. Labels come from config and enums only, never from input.
 
 use crate::verify::KnownSource;
-use events::receipt::Input;
+use events::{
+    lines::{LineCounts, LineKind},
+    receipt::Input,
+};
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, register_histogram_with_registry,
     register_int_counter_vec_with_registry, register_int_counter_with_registry, register_int_gauge_with_registry,
@@ -63,6 +66,7 @@ impl Reason {
 /// All counters, ready made, so that a request only adds.
 pub struct Metrics {
     sources: Vec<Vec<PerInput>>,
+    other_lines: Vec<Vec<IntCounter>>,
     rejected: Vec<IntCounter>,
     append_seconds: Histogram,
     pub(crate) connections: IntGauge,
@@ -86,14 +90,19 @@ impl Metrics {
         let receipts = register_int_counter_vec_with_registry!(receipts, &["source", "input", "result"], registry)?;
         let bytes = Opts::new("tokentrail_intake_bytes_total", "Bytes of proven requests as they came.");
         let bytes = register_int_counter_vec_with_registry!(bytes, &["source", "input"], registry)?;
+        let other = "Lines taken in since the start that are no receipts, by what they were; repeats count again.";
+        let other = Opts::new("tokentrail_intake_other_lines_total", other);
+        let other = register_int_counter_vec_with_registry!(other, &["source", "kind"], registry)?;
         let rejected = Opts::new("tokentrail_intake_rejected_total", "Requests that were not answered 2xx.");
         let rejected = register_int_counter_vec_with_registry!(rejected, &["reason"], registry)?;
         let append = HistogramOpts::new("tokentrail_intake_append_seconds", "Time until an append was durable.");
         let append = append.buckets(APPEND_BUCKETS.to_vec());
         let mut places: Vec<(usize, &str)> = sources.map(|source| (source.place, source.id.as_str())).collect();
         places.sort_unstable();
+        let kinds = |id: &str| LineKind::ALL.iter().map(|kind| other.with_label_values(&[id, kind.as_str()])).collect();
         let made = Self {
             sources: places.iter().map(|(_, id)| per_source(id, &receipts, &bytes)).collect(),
+            other_lines: places.iter().map(|(_, id)| kinds(id)).collect(),
             rejected: Reason::ALL.iter().map(|reason| rejected.with_label_values(&[reason.as_str()])).collect(),
             append_seconds: register_histogram_with_registry!(append, registry)?,
             connections: register_int_gauge_with_registry!(
@@ -118,6 +127,13 @@ impl Metrics {
         per.understood.inc_by(counts.0);
         per.dead.inc_by(counts.1);
         per.bytes.inc_by(counts.2);
+    }
+
+    pub(crate) fn other_lines(&self, source: &KnownSource, counts: &LineCounts) {
+        let Some(counters) = self.other_lines.get(source.place) else { return };
+        for (counter, kind) in counters.iter().zip(LineKind::ALL) {
+            counter.inc_by(counts.0.get(kind).copied().unwrap_or_default());
+        }
     }
 
     pub(crate) fn rejected(&self, reason: Reason) {

@@ -10,6 +10,7 @@ use crate::{
     verify::KnownSource,
 };
 use events::{
+    lines::LineCounts,
     person::DeploymentKey,
     receipt::{HEADER_VERSION, Input, Payload, ReceiptHeader, SourceKind},
 };
@@ -42,12 +43,14 @@ pub struct Delivery<'a> {
 }
 
 /// Entries of one delivery.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Received {
     /// In order.
     pub entries: Vec<Entry>,
     /// How many of them are dead letters.
     pub dead: u64,
+    /// Lines that are no receipts.
+    pub counts: LineCounts,
 }
 
 /// Turns deliveries into entries.
@@ -94,6 +97,7 @@ impl Receiver {
             (Input::Snapshot, _) => Ok(split::backstage::split_snapshot(text, &self.key)),
             (_, SourceKind::Backstage) => {
                 let reading = split::backstage::Reading {
+                    source: &delivery.source.id,
                     key: &self.key,
                     zone: &delivery.source.zone,
                     instance: &delivery.labels.instance,
@@ -111,11 +115,18 @@ impl Receiver {
         let mut header = self.header(delivery.source, delivery.received_at);
         let own_key = delivery.labels.delivery_key.clone();
         let fallback = own_key.clone().unwrap_or_else(|| self.delivery_id());
-        let mut received = Received { entries: Vec::with_capacity(pieces.len()), dead: 0 };
+        let mut received = Received { entries: Vec::with_capacity(pieces.len()), ..Received::default() };
         for (index, piece) in pieces.into_iter().enumerate() {
             let dead = matches!(piece.payload, Payload::Unknown | Payload::Unparsable);
             received.dead += u64::from(dead);
-            header.input = if piece.payload == Payload::LineCounts { Input::Collector } else { delivery.input };
+            header.input = match piece.payload {
+                Payload::LineCounts => {
+                    received.counts = LineCounts::from_bytes(&piece.body).unwrap_or_default();
+                    Input::Collector
+                }
+                Payload::SenderGap => Input::Collector,
+                _ => delivery.input,
+            };
             header.payload = piece.payload;
             header.native_id = piece.native_id;
             header.delivery_keyed = own_key.is_some() || piece.delivery_key.is_some();

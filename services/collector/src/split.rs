@@ -3,6 +3,7 @@
 //! Pure: the key and the zone are arguments; nothing is read from a clock.
 
 pub mod backstage;
+mod counts;
 mod frame;
 pub mod keycloak;
 pub mod place;

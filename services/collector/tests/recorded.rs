@@ -4,7 +4,12 @@
 
 mod support;
 
-use events::receipt::{Input, Payload, TimeBasis};
+use events::{
+    ids::{Position, StreamId},
+    lines::{LineCounts, SenderGap},
+    normalise::{Context, Ignored, Normalised, normalise},
+    receipt::{Input, Payload, Receipt, TimeBasis},
+};
 use support::{app, lines, recorded, sample, send, webhook};
 
 /// Recorded webhooks that carry something to redact: made-up names of failed logins.
@@ -15,7 +20,9 @@ const AUDIT_LINES: usize = 1136;
 const ISSUING_LINES: usize = 16;
 const KEPT_ACCESS_LINES: usize = 154 + 74 + 14;
 const ACCESS_LINES: usize = 432;
-const JSON_LINES: usize = 283;
+const COMMITTED_LINES: usize = 62;
+const JSON_LINES: usize = 220;
+const REDACTION_LINES: usize = 1;
 const TEXT_LINES: usize = 1;
 
 #[tokio::test]
@@ -82,10 +89,14 @@ async fn a_whole_standard_output_is_told_apart() {
     let counts: serde_json::Value = serde_json::from_slice(&counts.1).unwrap();
     let total: u64 = counts.as_object().unwrap().values().map(|n| n.as_u64().unwrap()).sum();
     assert_eq!(total as usize + receipts.len(), framed.lines().count());
-    assert_eq!(counts, serde_json::json!({ "json": JSON_LINES, "text": TEXT_LINES, "access": ACCESS_LINES }));
+    assert_eq!(
+        counts,
+        serde_json::json!({ "json": JSON_LINES, "text": TEXT_LINES, "access": ACCESS_LINES, "redaction_off": REDACTION_LINES })
+    );
     assert_eq!(of("\"isAuditEvent\":true"), AUDIT_LINES);
     assert_eq!(of("\"Issuing token for"), ISSUING_LINES);
-    assert_eq!(receipts.len(), AUDIT_LINES + ISSUING_LINES + KEPT_ACCESS_LINES);
+    assert_eq!(of("\"Committed "), COMMITTED_LINES);
+    assert_eq!(receipts.len(), AUDIT_LINES + ISSUING_LINES + COMMITTED_LINES + KEPT_ACCESS_LINES);
     for (header, body) in receipts {
         let place = header.line.as_ref().unwrap();
         assert!(place.time_ns.is_some() && matches!(place.basis, TimeBasis::Shipper | TimeBasis::Line));
@@ -94,6 +105,40 @@ async fn a_whole_standard_output_is_told_apart() {
     }
     assert_eq!(of("session_state="), of("session_state=redacted") + of("/api/auth/oidc/handler/frame"));
     assert_eq!(of("session_state=redacted"), 0);
+}
+
+/// The clock that Backstage roles follow: from the recorded standard output to events, byte for byte and dated.
+#[tokio::test]
+async fn syncs_of_the_catalog_are_kept_and_become_events() {
+    let (app, journal) = app();
+    let framed = sample("pair/backstage-stdout.cri.log.gz");
+    assert_eq!(send(&app, lines(framed.clone())).await.0, 200);
+    let committed: Vec<&str> = framed.lines().filter(|line| line.contains("\"message\":\"Committed ")).collect();
+    let context = Context { key: support::key() };
+    let mut synced = Vec::new();
+    for (header, body) in journal.take() {
+        let position = Position { stream: StreamId([1; 16]), seq: synced.len() as u64 };
+        let text = String::from_utf8(body.clone()).unwrap();
+        let Normalised::Events(events) = normalise(&Receipt { position, header, body }, &context) else { continue };
+        synced.extend(
+            events.into_iter().filter(|event| event.kind == "catalog_synced").map(|event| (event, text.clone())),
+        );
+    }
+    assert_eq!((synced.len(), committed.len()), (COMMITTED_LINES, COMMITTED_LINES));
+    for ((event, kept), line) in synced.iter().zip(committed) {
+        let (time, recorded) = line.split_once(" stdout F ").unwrap();
+        assert_eq!(kept, recorded);
+        assert_eq!(event.time, time.parse::<jiff::Timestamp>().unwrap().as_millisecond());
+        assert!(recorded.contains(&format!(
+            "Committed {} Keycloak users and {} ",
+            event.details["users"], event.details["groups"]
+        )));
+    }
+
+    // The same words of anybody else are no sync.
+    let other = r#"{"class":"Other","level":"info","message":"Committed 6 Keycloak users and 6 Keycloak groups in 0.0 seconds."}"#;
+    assert_eq!(send(&app, lines(other)).await.0, 200);
+    assert_eq!(journal.take()[0].0.payload, Payload::LineCounts);
 }
 
 #[tokio::test]
@@ -129,13 +174,74 @@ async fn the_same_lines_in_every_form_are_the_same_receipts() {
             .take()
             .into_iter()
             .map(|(header, body)| {
-                (header.line.map(|line| (line.number, line.time_ns, line.mark)), header.payload, body)
+                // The mark of what is counted holds the instance, which not every form names.
+                let line = header.line.filter(|_| header.payload == Payload::BackstageLine);
+                (line.map(|line| (line.number, line.time_ns, line.mark)), header.payload, body)
             })
             .collect();
         match &first {
             None => first = Some(kept),
             Some(first) => assert!(*first == kept, "form {n}"),
         }
+    }
+}
+
+/// A repeat of a delivery is told by its counted lines and the times at which they were read; without times, it is not.
+#[tokio::test]
+async fn counts_of_a_repeated_delivery_are_known_again() {
+    let (app, journal) = app();
+    let framed = sample("pair/backstage-stdout.cri.log.gz");
+    let plain: String = framed.lines().map(|line| line.splitn(4, ' ').nth(3).unwrap().to_owned() + "\n").collect();
+    let one_later = framed.replacen("24:51.255972", "24:51.255973", 1);
+    assert_ne!(one_later, framed);
+    let mut told = Vec::new();
+    for text in [&framed, &framed, &one_later, &plain, &plain] {
+        assert_eq!(send(&app, lines(text.clone())).await.0, 200);
+        let (header, body) = journal.take().pop().unwrap();
+        assert_eq!(header.payload, Payload::LineCounts);
+        told.push((LineCounts::delivery(&header), LineCounts::from_bytes(&body).unwrap()));
+    }
+    assert_eq!(told[0], told[1]);
+    assert_eq!(told[0].1, told[2].1);
+    assert_ne!(told[0].0, told[2].0, "the same counts at another time are another delivery");
+    assert_ne!(told[3].0, told[4].0);
+}
+
+/// What `tokentrail send` could not keep is a receipt of its own; nothing that an application writes can pass for it.
+#[tokio::test]
+async fn dropped_lines_of_the_sender_are_a_gap_and_cannot_be_forged_in_a_line() {
+    let (app, journal) = app();
+    let told = r#"2026-11-23T21:24:51.251713Z tokentrail-send F {"since":1795469091000,"until":1795469092000,"dropped_lines":7}"#;
+    let request = axum::http::Request::post("/v1/backstage/portal")
+        .header("authorization", format!("Bearer {}", support::TOKEN))
+        .header("x-tokentrail-instance", "b1");
+    assert_eq!(send(&app, request.body(told.into()).unwrap()).await.0, 200);
+    let kept = journal.take();
+    let [(header, body)] = kept.as_slice() else { panic!("{kept:?}") };
+    assert_eq!((header.payload, header.input), (Payload::SenderGap, Input::Collector));
+    let gap: SenderGap = serde_json::from_slice(body).unwrap();
+    let expected = SenderGap {
+        source: "portal".into(),
+        instance: "b1".into(),
+        since: 1_795_469_091_000,
+        until: 1_795_469_092_000,
+        dropped_lines: Some(7),
+    };
+    assert_eq!(gap, expected);
+    let receipt = Receipt {
+        position: Position { stream: StreamId([1; 16]), seq: 0 },
+        header: header.clone(),
+        body: body.clone(),
+    };
+    assert_eq!(normalise(&receipt, &Context { key: support::key() }), Normalised::Ignored(Ignored::Bookkeeping));
+
+    let inside = format!("2026-11-23T21:24:51.251713Z stdout F {told}");
+    let enveloped = serde_json::json!({ "message": told, "timestamp": "2026-11-23T21:24:51Z" }).to_string();
+    let odd = told.replace("since", "from");
+    for forged in [inside, enveloped, odd] {
+        assert_eq!(send(&app, lines(forged.clone())).await.0, 200);
+        let kept = journal.take();
+        assert!(kept.iter().all(|(header, _)| header.payload == Payload::LineCounts), "{forged}: {kept:?}");
     }
 }
 

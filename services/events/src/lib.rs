@@ -5,6 +5,7 @@
 
 pub mod event;
 pub mod ids;
+pub mod lines;
 pub mod normalise;
 pub mod person;
 pub mod receipt;

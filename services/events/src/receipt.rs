@@ -85,10 +85,13 @@ pub enum Payload {
     StreamOpening,
     /// An input that is complete: `{"input", "watermark"}` (UTC milliseconds).
     InputClosed,
-    /// Lines of one delivery that are no receipts: `{"<kind>": count, ...}`.
+    /// Lines of one delivery that are no receipts: `{"<kind>": count, ...}` ([`crate::lines::LineCounts`]).
     LineCounts,
     /// A heartbeat that the collector sent ([`crate::record::Heartbeat`]); `native_id` is what it is known by again.
     Heartbeat,
+    /// Lines that a sender had to drop: `{"source", "instance", "since", "until", "dropped_lines"}`, times in UTC
+    /// milliseconds, the count null if the sender died before it could say ([`crate::lines::SenderGap`]).
+    SenderGap,
     /// Authentic and JSON, but of no known class: the redacted body is kept and can be retried.
     Unknown,
     /// Authentic but not parsable: `{"length", "mark", "reason"}`; the bytes are not kept.
@@ -98,7 +101,8 @@ pub enum Payload {
 names!(Payload: KeycloakWebhook = "keycloak_webhook", KeycloakEvent = "keycloak_event",
     KeycloakAdminEvent = "keycloak_admin_event", BackstageLine = "backstage_line",
     BackstageCatalogSnapshot = "backstage_catalog_snapshot", StreamOpening = "stream_opening",
-    InputClosed = "input_closed", LineCounts = "line_counts", Heartbeat = "heartbeat", Unknown = "unknown", Unparsable = "unparsable");
+    InputClosed = "input_closed", LineCounts = "line_counts", Heartbeat = "heartbeat", SenderGap = "sender_gap",
+    Unknown = "unknown", Unparsable = "unparsable");
 
 /// Where a time was read, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]

@@ -9,17 +9,20 @@ mod reconcile;
 pub use keeper::{Expected, Keeper};
 
 use events::{
+    lines::{LineCounts, LineKind, SenderGap},
     receipt::{Input, Payload, Receipt},
     record::{self, heartbeat_id},
 };
 use serde::Deserialize;
-use store::{Records, SeenHeartbeat, SentHeartbeat, Watermark};
+use store::{Gap, LineCount, Records, SeenHeartbeat, SentHeartbeat, Watermark};
 
 /// Adds what one receipt says of completeness.
 pub(crate) fn note(records: &mut Records, receipt: &Receipt) {
     match receipt.header.payload {
         Payload::InputClosed => records.watermarks.extend(watermark(receipt)),
         Payload::Heartbeat => records.sent.extend(sent(receipt)),
+        Payload::LineCounts => records.line_counts.extend(line_counts(receipt)),
+        Payload::SenderGap => records.gaps.extend(dropped(receipt)),
         Payload::BackstageLine => records.seen.extend(seen(receipt)),
         _ => {}
     }
@@ -52,6 +55,40 @@ fn sent(receipt: &Receipt) -> Option<SentHeartbeat> {
         id: receipt.header.native_id.clone(),
         state: body.state,
     })
+}
+
+/// Lines that a sender admits to have dropped.
+fn dropped(receipt: &Receipt) -> Option<Gap> {
+    let body: SenderGap = serde_json::from_slice(&receipt.body).ok()?;
+    Some(Gap {
+        tenant: receipt.header.tenant.clone(),
+        source_id: receipt.header.source_id.clone(),
+        scope: body.instance,
+        input: receipt.header.input.as_str().to_owned(),
+        since: body.since,
+        cause: "sender_dropped".to_owned(),
+        until: Some(body.until),
+        missing: body.dropped_lines,
+        repaired_at: None,
+        repaired_by: String::new(),
+        recorded_at: receipt.header.received_at,
+    })
+}
+
+/// The lines of a delivery that are no receipts; none of a body that a newer program wrote.
+fn line_counts(receipt: &Receipt) -> Vec<LineCount> {
+    let header = &receipt.header;
+    let delivery = LineCounts::delivery(header);
+    let counts = LineCounts::from_bytes(&receipt.body).unwrap_or_default();
+    let row = |(kind, lines): (LineKind, u64)| LineCount {
+        tenant: header.tenant.clone(),
+        source_id: header.source_id.clone(),
+        kind: kind.as_str().to_owned(),
+        delivery: delivery.clone(),
+        lines,
+        received_at: header.received_at,
+    };
+    counts.0.into_iter().map(row).collect()
 }
 
 /// A heartbeat that came back as an access line of a Backstage; its id was read at the split.

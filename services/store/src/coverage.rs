@@ -130,6 +130,23 @@ impl Gap {
     }
 }
 
+/// Lines of one kind in one delivery that are no receipts.
+#[derive(Clone, Debug, PartialEq, Eq, Row, Serialize)]
+pub struct LineCount {
+    /// Tenant.
+    pub tenant: String,
+    /// Source.
+    pub source_id: String,
+    /// Kind, a name of `events::lines::LineKind`.
+    pub kind: String,
+    /// Equal for repeats of one delivery (`events::lines::LineCounts::delivery`).
+    pub delivery: String,
+    /// How many.
+    pub lines: u64,
+    /// When the delivery was taken in, UTC milliseconds.
+    pub received_at: i64,
+}
+
 /// What receipts say of completeness, to be written after the receipts themselves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Records {
@@ -141,6 +158,8 @@ pub struct Records {
     pub seen: Vec<SeenHeartbeat>,
     /// Gaps that senders admit.
     pub gaps: Vec<Gap>,
+    /// Lines that are no receipts.
+    pub line_counts: Vec<LineCount>,
 }
 
 /// What the first receipt of a stream says of the one before it in the same journal.
@@ -168,6 +187,7 @@ impl Store {
     pub async fn put_records(&self, records: &Records) -> Result<(), StoreError> {
         self.write::<SentHeartbeat>("heartbeat_rows", &records.sent).await?;
         self.write::<SeenHeartbeat>("heartbeat_seen_rows", &records.seen).await?;
+        self.write::<LineCount>("line_count_rows", &records.line_counts).await?;
         self.put_watermarks(&records.watermarks).await?;
         self.put_gaps(&records.gaps).await
     }

@@ -15,13 +15,15 @@ mod query;
 mod rows;
 mod settings;
 
-pub use coverage::{Gap, GapKey, HeartbeatStatus, Records, Seal, Seen, SeenHeartbeat, SentHeartbeat, Watermark};
+pub use coverage::{
+    Gap, GapKey, HeartbeatStatus, LineCount, Records, Seal, Seen, SeenHeartbeat, SentHeartbeat, Watermark,
+};
 pub use error::StoreError;
 pub use insert::{Block, Fate, StoredReceipt};
 pub use migrate::{AppliedMigration, latest_version};
 pub use query::{
-    EventPage, FateCounts, Page, PathCounts, PersonQuery, RangeCount, SourceStatus, StoredBody, StoredEvent,
-    StoredHeader, StreamStatus, Term, TraceQuery,
+    EventPage, FateCounts, LineSurvey, OtherLines, Page, PathCounts, PersonQuery, RangeCount, SourceStatus, StoredBody,
+    StoredEvent, StoredHeader, StreamStatus, SurveyedEvents, SurveyedReceipts, Term, TraceQuery,
 };
 
 use clickhouse::Client;
@@ -42,6 +44,7 @@ pub const VIEWS: &[&str] = &[
     "fates",
     "gaps",
     "heartbeats",
+    "line_counts",
     "receipts",
     "streams",
     "watermarks",

@@ -40,7 +40,10 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Send(args) => send(&load()?, args).await?,
         Command::Import(args) => import_files(&load()?, args).await?,
-        Command::Doctor => doctor::run(&load()?).await?,
+        Command::Doctor { format } => {
+            let findings = doctor::run(&load()?).await?;
+            print(format, &findings, doctor::render)? && findings.good
+        }
         Command::Config(command) => configure(command, load)?,
         Command::Journal(command) => journal(command, load)?,
         Command::Completions { .. } | Command::Man | Command::EngineChild => true, // handled before the runtime starts
@@ -139,7 +142,7 @@ async fn send_stdin(args: &SendArgs, (intake, instance): (Intake, String), state
         Err(_) => bail!("the reader of standard input died"),
     }
     let dropped = spool.dropped();
-    eprintln!("{bytes} bytes acknowledged, {dropped} lines dropped at the end");
+    eprintln!("{bytes} bytes acknowledged, {dropped} lines dropped; the collector knows when");
     Ok(dropped == 0)
 }
 

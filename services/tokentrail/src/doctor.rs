@@ -1,14 +1,68 @@
 //! `tokentrail doctor`: checks the store and each source and says, remedy by remedy, what is missing.
 
-use crate::{config::Config, running::RunFile, status::Report};
+mod backstage;
+
+use crate::{
+    config::{Config, Kind, SourceConfig},
+    gaps::GapReport,
+    running::RunFile,
+    status::Report,
+    table::visible,
+};
 use anyhow::Context;
+use serde::Serialize;
 
 /// One thing that was checked.
+#[derive(Clone, Debug, Serialize)]
 pub struct Check {
+    /// Name for programs.
+    pub id: String,
+    /// Source id, if it is about one.
+    pub source: Option<String>,
     /// What was looked at.
     pub what: String,
     /// `None`: good. Else what is wrong and what to do.
     pub remedy: Option<String>,
+    /// What is lost until that is done.
+    pub lost: Option<String>,
+}
+
+impl Check {
+    /// A thing that is good unless [`Check::look`] says otherwise.
+    pub fn new(id: &str, what: impl Into<String>) -> Self {
+        Self { id: id.to_owned(), source: None, what: what.into(), remedy: None, lost: None }
+    }
+
+    /// It is about one source.
+    pub fn of_source(mut self, source: &str) -> Self {
+        self.source = Some(source.to_owned());
+        self
+    }
+
+    /// Something is wrong: what to do.
+    pub fn look(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
+
+    /// What is lost meanwhile.
+    pub fn losing(mut self, lost: impl Into<String>) -> Self {
+        self.lost = Some(lost.into());
+        self
+    }
+
+    fn good(&self) -> bool {
+        self.remedy.is_none()
+    }
+}
+
+/// What doctor found, as `--format json` prints it.
+#[derive(Serialize)]
+pub struct Findings {
+    /// Nothing is to be looked at.
+    pub good: bool,
+    /// Everything that was checked.
+    pub checks: Vec<Check>,
 }
 
 /// A source that said nothing for this long is worth a look, milliseconds.
@@ -17,81 +71,90 @@ const SILENT_MS: i64 = 10 * 60 * 1000;
 /// What the status of the running program tells, without asking a source.
 pub fn from_report(config: &Config, report: &Report, now: i64) -> Vec<Check> {
     let mut checks = Vec::new();
-    let mut add = |what: &str, remedy: Option<String>| checks.push(Check { what: what.to_owned(), remedy });
+    let mut add = |id: &str, what: &str, remedy: Option<String>| checks.push(Check { remedy, ..Check::new(id, what) });
     add(
+        "journal",
         "the journal can take receipts",
         (!report.journal.can_append)
             .then(|| "free disk space below data_dir, or raise journal.max_mib; intake answers 503 until then".into()),
     );
     add(
+        "journal_damage",
         "no damaged bytes in the journal",
         (report.journal.damage > 0)
             .then(|| "run `tokentrail journal verify`; what is damaged is in quarantine beside the journal".into()),
     );
     add(
+        "clickhouse",
         "ClickHouse acknowledges",
         (!report.store_up).then(|| {
             "look at the log; intake goes on, and what is pending is stored when ClickHouse answers again".into()
         }),
     );
-    for gap in &report.gaps {
-        add("nothing is missing", Some(format!("{}; {}", gap.line(), gap_remedy(&gap.cause))));
-    }
+    checks.extend(report.gaps.iter().map(GapReport::check));
     for (id, source) in &config.sources {
-        let beats = source.login().is_some_and(|login| login.login_realm.is_none()) || source.heartbeat.is_some();
-        let remedy = "its silence cannot be told from a quiet day: set sources.ID.heartbeat (docs/config.md)";
-        add(&format!("source {id} has heartbeats"), (!beats).then(|| remedy.replace("ID", id)));
-        let last =
-            report.inputs.iter().filter(|input| input.source == *id).filter_map(|input| input.last_received_at).max();
-        let remedy = match last {
-            None => Some(
-                "nothing has come in yet: check the address and the secret on its side (`tokentrail up` prints both)"
-                    .into(),
-            ),
-            Some(last) if now - last > SILENT_MS => Some(format!("silent for {} minutes", (now - last) / 60_000)),
-            Some(_) => None,
-        };
-        add(&format!("source {id} speaks"), remedy);
-        let dead: u64 = report.inputs.iter().filter(|input| input.source == *id).map(|input| input.dead).sum();
-        add(
-            &format!("source {id} is understood"),
-            (dead > 0).then(|| format!("{dead} dead letters: look at them with SELECT * FROM dead_letters")),
-        );
+        checks.push(heartbeats(id, source));
+        checks.extend(of_source(id, report, now));
     }
     checks
 }
 
-/// What to do about a gap.
-fn gap_remedy(cause: &str) -> &'static str {
-    match cause {
-        "silent" => "what happened there did not arrive: look at the webhook or the shipper; pull or import repairs it",
-        "source_unreachable" => "the source took no heartbeat: look whether it ran, and at its address in the config",
-        "no_heartbeat" => "Tokentrail did not run then: pull or import repairs it",
-        "records_missing" => {
-            "records were lost behind intake: run `tokentrail journal verify`, and import that time again"
-        }
-        "log_rolled_back" => {
-            "an older state of the journal was put back: what the store has beyond it has no log any more"
-        }
-        "sender_dropped" => {
-            "the sender's spool was full: raise --spool-mib, or import that time from Backstage's own log"
-        }
-        _ => "import that time again",
+fn heartbeats(id: &str, source: &SourceConfig) -> Check {
+    let check = Check::new("heartbeat", format!("source {id} has heartbeats")).of_source(id);
+    if source.login().is_some_and(|login| login.login_realm.is_none()) || source.heartbeat.is_some() {
+        return check;
     }
+    let remedy = format!("set sources.{id}.heartbeat (docs/config.md)");
+    check.look(remedy).losing("its silence cannot be told from a quiet day: nothing proves that it is complete")
 }
 
-/// Asks the running program; prints; true if nothing is wrong.
-pub async fn run(config: &Config) -> anyhow::Result<bool> {
+fn of_source(id: &str, report: &Report, now: i64) -> [Check; 2] {
+    let inputs = || report.inputs.iter().filter(|input| input.source == *id);
+    let speaks = Check::new("speaks", format!("source {id} speaks")).of_source(id);
+    let speaks = match inputs().filter_map(|input| input.last_received_at).max() {
+        None => speaks.look(
+            "nothing has come in yet: check the address and the secret on its side (`tokentrail up` prints both)",
+        ),
+        Some(last) if now - last > SILENT_MS => speaks.look(format!("silent for {} minutes", (now - last) / 60_000)),
+        Some(_) => speaks,
+    };
+    let dead: u64 = inputs().map(|input| input.dead).sum();
+    let understood = Check::new("understood", format!("source {id} is understood")).of_source(id);
+    let understood = match dead {
+        0 => understood,
+        dead => understood.look(format!("{dead} dead letters: look at them with SELECT * FROM dead_letters")),
+    };
+    [speaks, understood]
+}
+
+/// Asks the running program, its store and the sources.
+pub async fn run(config: &Config) -> anyhow::Result<Findings> {
     let run = RunFile::read(config)?;
     let report =
         crate::status::fetch(&run).await.context("the running program does not answer on its admin listener")?;
-    let mut checks = from_report(config, &report, jiff::Timestamp::now().as_millisecond());
+    let now = crate::app::now_ms();
+    let mut checks = from_report(config, &report, now);
     checks.extend(crate::pulling::check(config).await);
-    for check in &checks {
-        match &check.remedy {
-            None => println!("  ok    {}", check.what),
-            Some(remedy) => println!("  look  {}: {}", check.what, crate::table::visible(remedy)),
+    let store = run.store(config)?;
+    for (id, _) in config.sources.iter().filter(|(_, source)| source.kind == Kind::Backstage) {
+        let found = backstage::check(&store, (&config.tenant, id), now).await;
+        checks.extend(found.context("the store does not say what came in")?);
+    }
+    Ok(Findings { good: checks.iter().all(Check::good), checks })
+}
+
+/// For people.
+pub fn render(findings: &Findings) -> String {
+    let mut out = String::new();
+    for check in &findings.checks {
+        let Some(remedy) = &check.remedy else {
+            out.push_str(&format!("  ok    {}\n", check.what));
+            continue;
+        };
+        out.push_str(&format!("  look  {}: {}\n", check.what, visible(remedy)));
+        if let Some(lost) = &check.lost {
+            out.push_str(&format!("        until then: {}\n", visible(lost)));
         }
     }
-    Ok(checks.iter().all(|check| check.remedy.is_none()))
+    out
 }

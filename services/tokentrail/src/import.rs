@@ -1,7 +1,10 @@
 //! `tokentrail import`: backfill from exports, through the same door as everything else. Ends by closing its input,
 //! so that what it brought counts as complete up to its last time.
 
-use crate::intake::{Delivery, Intake};
+use crate::{
+    delivery_key,
+    intake::{Delivery, Intake},
+};
 use anyhow::{Context, bail};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -135,11 +138,15 @@ pub async fn file(intake: &Intake, path: &Path, progress: &mut dyn FnMut(usize))
         bail!("{} is empty: nothing to import", path.display());
     }
     let (mut entries, mut last) = (0, 0);
-    for batch in batches(&content, path)? {
+    let name = std::path::absolute(path).with_context(|| format!("cannot name {}", path.display()))?;
+    for (number, batch) in (0u64..).zip(batches(&content, path)?) {
+        // Equal when the import is repeated: a second one of the same file brings nothing new.
+        let at = [name.as_os_str().as_encoded_bytes(), &number.to_be_bytes()];
+        let key = delivery_key::header("import", &at, &batch.body);
         let delivery = Delivery {
             route: batch.route,
             content_type: "application/x-ndjson",
-            headers: vec![("x-tokentrail-input", "import".into())],
+            headers: vec![("x-tokentrail-input", "import".into()), key],
             body: batch.body,
         };
         intake.deliver(&delivery).await?;

@@ -2,20 +2,94 @@
 
 use jiff::Timestamp;
 
+/// Docker cuts longer lines into parts of this many bytes; only the last part ends with a line feed.
+const DOCKER_PART_BYTES: usize = 16 * 1024;
+
+/// Most bytes that a batch grows beyond its size so as not to end inside a line that was cut into parts: above the
+/// longest line that the collector takes.
+pub const PARTS_BYTES: usize = 2 << 20;
+
 /// Appends one framed line. `read_at_ns` is UTC nanoseconds since the epoch.
 pub fn frame(out: &mut Vec<u8>, read_at_ns: i64, line: &[u8]) {
-    let time = Timestamp::from_nanosecond(i128::from(read_at_ns)).unwrap_or(Timestamp::UNIX_EPOCH);
-    out.extend_from_slice(format!("{time:.9} stdout F ").as_bytes());
+    framed(out, read_at_ns, "stdout", line);
+}
+
+/// Appends what the sender says itself, in a frame that no line it reads can get.
+pub fn frame_own(out: &mut Vec<u8>, said_at_ns: i64, line: &[u8]) {
+    framed(out, said_at_ns, "tokentrail-send", line);
+}
+
+fn framed(out: &mut Vec<u8>, at_ns: i64, stream: &str, line: &[u8]) {
+    let time = Timestamp::from_nanosecond(i128::from(at_ns)).unwrap_or(Timestamp::UNIX_EPOCH);
+    out.extend_from_slice(format!("{time:.9} {stream} F ").as_bytes());
     out.extend_from_slice(line);
     out.push(b'\n');
 }
 
 /// True if the line is framed already, so that its own time is kept.
 pub fn is_framed(line: &[u8]) -> bool {
+    cri(line).is_some()
+}
+
+/// Stream of a framed line, and whether it is a part that is not the last of its line.
+fn cri(line: &[u8]) -> Option<(Stream, bool)> {
     let mut parts = line.splitn(4, |b| *b == b' ');
-    let time = parts.next().and_then(|t| std::str::from_utf8(t).ok()).is_some_and(|t| t.parse::<Timestamp>().is_ok());
-    let stream = parts.next().is_some_and(|s| s == b"stdout" || s == b"stderr");
-    time && stream && parts.next().is_some_and(|f| f == b"F" || f == b"P")
+    std::str::from_utf8(parts.next()?).ok()?.parse::<Timestamp>().ok()?;
+    let stream = Stream::named(parts.next()?)?;
+    match parts.next()? {
+        b"F" => Some((stream, false)),
+        b"P" => Some((stream, true)),
+        _ => None,
+    }
+}
+
+/// The same of a line of docker's json-file driver.
+fn docker(line: &[u8]) -> Option<(Stream, bool)> {
+    if !line.starts_with(b"{\"log\":\"") {
+        return None;
+    }
+    let tail = &line[line.len().saturating_sub(128)..];
+    let at = tail.windows(12).rposition(|window| window == b"\",\"stream\":\"")?;
+    let stream = Stream::named(tail[at + 12..].split(|b| *b == b'"').next()?)?;
+    let whole = tail[..at].ends_with(b"\\n");
+    Some((stream, !whole && line.len() >= DOCKER_PART_BYTES))
+}
+
+#[derive(Clone, Copy)]
+enum Stream {
+    Out,
+    Err,
+}
+
+impl Stream {
+    fn named(name: &[u8]) -> Option<Self> {
+        match name {
+            b"stdout" => Some(Self::Out),
+            b"stderr" => Some(Self::Err),
+            _ => None,
+        }
+    }
+}
+
+/// Which streams are inside a line that their runtime has cut into parts. The collector joins the parts of one delivery
+/// only, so a batch that ended there would lose the line.
+#[derive(Clone, Copy, Default)]
+pub struct Parts {
+    open: [bool; 2],
+}
+
+impl Parts {
+    /// Goes past a line as it was read.
+    pub fn line(&mut self, line: &[u8]) {
+        if let Some((stream, partial)) = cri(line).or_else(|| docker(line)) {
+            self.open[stream as usize] = partial;
+        }
+    }
+
+    /// Whether a batch may end here.
+    pub fn whole(self) -> bool {
+        self.open == [false; 2]
+    }
 }
 
 #[cfg(test)]
@@ -30,5 +104,29 @@ mod tests {
         assert!(is_framed(&framed));
         assert!(!is_framed(b"{\"a\":1}"));
         assert!(!is_framed(b"2026-11-23T21:24:51Z something else"));
+        let mut own = Vec::new();
+        frame_own(&mut own, 1_795_469_091_255_972_001, b"{}");
+        assert!(!is_framed(&own), "an application that writes this is framed and so told from us");
+    }
+
+    #[test]
+    fn lines_cut_into_parts_are_open_until_their_stream_ends_them() {
+        let long = "x".repeat(DOCKER_PART_BYTES);
+        let docker = |end: &str, stream: &str| {
+            format!("{{\"log\":\"{long}{end}\",\"stream\":\"{stream}\",\"time\":\"2026-11-23T21:24:51Z\"}}")
+        };
+        let cri = |stream: &str, tag: &str| format!("2026-11-23T21:24:51Z {stream} {tag} x");
+        let forms = [
+            [cri("stdout", "P"), cri("stderr", "F"), cri("stdout", "F")],
+            [docker("", "stdout"), docker("\\n", "stderr"), docker("\\n", "stdout")],
+        ];
+        for [begin, other, end] in forms {
+            let mut parts = Parts::default();
+            let mut whole = |line: &str| {
+                parts.line(line.as_bytes());
+                parts.whole()
+            };
+            assert!(whole("plain") && !whole(&begin) && !whole(&other) && !whole("plain") && whole(&end));
+        }
     }
 }

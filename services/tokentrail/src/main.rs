@@ -5,12 +5,15 @@ mod app;
 mod beating;
 mod commands;
 mod config;
+mod delivery_key;
 mod demo;
 mod doctor;
+mod gaps;
 mod import;
 mod intake;
 mod journal;
 mod lines;
+mod other_lines;
 mod pulling;
 mod running;
 mod secrets;
@@ -68,7 +71,13 @@ enum Command {
         user: String,
     },
     /// Check each source and the store, and say remedy by remedy what is missing.
-    Doctor,
+    ///
+    /// Exit code: 0 if all is well, 1 if something is to be looked at, 2 if it cannot be told (nothing runs, or it does
+    /// not answer).
+    Doctor {
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
     /// Look at the config.
     #[command(subcommand)]
     Config(ConfigCommand),

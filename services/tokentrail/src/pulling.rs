@@ -152,7 +152,7 @@ impl Append for Nowhere {
 pub async fn check(config: &Config) -> Vec<Check> {
     let mut checks = Vec::new();
     for (id, pull) in config.sources.iter().filter_map(|(id, source)| Some((id, source.pull.as_ref()?))) {
-        let what = format!("source {id} can be pulled");
+        let can = Check::new("pull", format!("source {id} can be pulled")).of_source(id);
         let opened = source(config, id, pull).and_then(|source| {
             let key = DeploymentKey::new(secrets::deployment_key(&config.data_dir)?);
             Ok(RealmPull::open(&source, &surroundings(Arc::new(Nowhere), key))?)
@@ -160,7 +160,7 @@ pub async fn check(config: &Config) -> Vec<Check> {
         let mut realms = match opened {
             Ok(realms) => realms,
             Err(error) => {
-                checks.push(Check { what, remedy: Some(format!("{error:#}")) });
+                checks.push(can.look(format!("{error:#}")));
                 continue;
             }
         };
@@ -168,7 +168,7 @@ pub async fn check(config: &Config) -> Vec<Check> {
             for state in realm.check().await {
                 let what = format!("source {id}, realm {}: {}", realm.name(), state.as_str());
                 let remedy = (state.severity() != Severity::Fine).then(|| state.remedy());
-                checks.push(Check { what, remedy });
+                checks.push(Check { remedy, ..Check::new("pull", what).of_source(id) });
             }
         }
     }

@@ -4,8 +4,9 @@
 //! stamps and is recognised as a repetition. Never moves its position before the collector has acknowledged.
 
 use crate::{
+    delivery_key,
     intake::{Delivery, Intake},
-    lines::{frame, is_framed},
+    lines::{PARTS_BYTES, Parts, frame, is_framed},
     secrets::write_private,
 };
 use anyhow::{Context, bail};
@@ -70,6 +71,34 @@ struct Batch {
     stamp_ns: i64,
 }
 
+impl Batch {
+    /// Whether another line may follow; the parts of one line stay together as far as that is bounded.
+    fn has_room(&self, parts: Parts) -> bool {
+        let (lines, bytes) = (self.lines, self.body.len());
+        (lines < BATCH_LINES && bytes < BATCH_BYTES) || (!parts.whole() && bytes < BATCH_BYTES + PARTS_BYTES)
+    }
+
+    fn add(&mut self, text: &[u8]) -> anyhow::Result<()> {
+        if text.len() > LINE_BYTES {
+            tracing::warn!(bytes = text.len(), "a line is longer than a line may be and is cut");
+        }
+        let text = &text[..text.len().min(LINE_BYTES)];
+        if is_framed(text) {
+            self.body.extend_from_slice(text);
+            self.body.push(b'\n');
+        } else {
+            frame(&mut self.body, self.stamp_ns + i64::try_from(self.lines)?, text);
+        }
+        self.lines += 1;
+        Ok(())
+    }
+
+    fn cut(&mut self, (end, bytes, lines): (u64, usize, usize)) {
+        (self.end, self.lines) = (end, lines);
+        self.body.truncate(bytes);
+    }
+}
+
 impl Sender {
     /// Ships `path`. `progress` hears (bytes acknowledged, size of the file) after each batch.
     pub async fn file(
@@ -118,9 +147,11 @@ impl Sender {
 
     async fn ship(&self, place: &mut Place, batch: Batch, age: Age) -> anyhow::Result<()> {
         place.pending = Some(Pending { end: batch.end, stamp_ns: batch.stamp_ns });
-        // Commit point: from here a crash repeats exactly this batch with exactly these stamps.
+        // Commit point: from here a crash repeats exactly this batch with exactly these stamps, under the same key.
         self.keep(place)?;
-        let mut headers = vec![("x-tokentrail-instance", self.instance.clone())];
+        let at = [self.instance.as_bytes(), &place.inode.to_be_bytes(), &place.offset.to_be_bytes()];
+        let key = delivery_key::header("send", &at, &batch.body);
+        let mut headers = vec![("x-tokentrail-instance", self.instance.clone()), key];
         if age == Age::Backlog {
             headers.push(("x-tokentrail-backlog", "true".into()));
         }
@@ -166,30 +197,32 @@ fn read_batch(file: &mut File, place: &Place, now_ns: i64, until: Until) -> anyh
     let stamp_ns = place.pending.as_ref().map_or(now_ns, |pending| pending.stamp_ns);
     let stop_at = place.pending.as_ref().map(|pending| pending.end);
     let mut batch = Batch { body: Vec::new(), lines: 0, end: place.offset, stamp_ns };
-    let mut line = Vec::new();
-    while batch.lines < BATCH_LINES && batch.body.len() < BATCH_BYTES && stop_at.is_none_or(|end| batch.end < end) {
+    let (mut line, mut parts, mut whole, mut caught_up) = (Vec::new(), Parts::default(), None, false);
+    while match stop_at {
+        Some(end) => batch.end < end,
+        None => batch.has_room(parts),
+    } {
         line.clear();
         let read = reader.read_until(b'\n', &mut line)?;
-        let whole = line.last() == Some(&b'\n');
-        if read == 0 || (!whole && until == Until::Stopped) {
+        caught_up = read == 0 || (line.last() != Some(&b'\n') && until == Until::Stopped);
+        if caught_up {
             break;
         }
         batch.end += read as u64;
         let text = line.trim_ascii_end();
-        if text.is_empty() {
-            continue;
+        if !text.is_empty() {
+            batch.add(text)?;
+            parts.line(text);
         }
-        if text.len() > LINE_BYTES {
-            tracing::warn!(bytes = text.len(), "a line is longer than a line may be and is cut");
+        if parts.whole() {
+            whole = Some((batch.end, batch.body.len(), batch.lines));
         }
-        let text = &text[..text.len().min(LINE_BYTES)];
-        if is_framed(text) {
-            batch.body.extend_from_slice(text);
-            batch.body.push(b'\n');
-        } else {
-            frame(&mut batch.body, stamp_ns + i64::try_from(batch.lines)?, text);
-        }
-        batch.lines += 1;
+    }
+    match whole {
+        // The rest is the beginning of a line whose other parts belong to it: for the next batch.
+        Some(whole) if stop_at.is_none() => batch.cut(whole),
+        None if stop_at.is_none() && caught_up && until == Until::Stopped => return Ok(None),
+        _ => {}
     }
     if let Some(end) = stop_at
         && batch.end != end
@@ -232,6 +265,26 @@ mod tests {
         assert_eq!(batch_of(b"a\nhal", &Place::default(), Until::Stopped).unwrap().end, 2);
         assert_eq!(batch_of(b"a\nhal", &Place::default(), Until::End).unwrap().end, 5);
         assert!(batch_of(b"hal", &Place::default(), Until::Stopped).is_none());
+    }
+
+    #[test]
+    fn a_batch_never_ends_inside_a_line_that_its_runtime_has_cut() {
+        let cri = |tag: &str, text: &str| format!("2026-11-23T21:24:51.255972001Z stdout {tag} {text}\n");
+        let (begin, end) = (cri("P", "{\"a\":"), cri("F", "1}"));
+        let text = format!("{begin}{end}{begin}");
+        let whole = (begin.len() + end.len()) as u64;
+        assert_eq!(batch_of(text.as_bytes(), &Place::default(), Until::Stopped).unwrap().end, whole);
+        let behind = Place { offset: whole, ..Place::default() };
+        assert!(batch_of(text.as_bytes(), &behind, Until::Stopped).is_none(), "the rest of the line will come");
+        let last = batch_of(text.as_bytes(), &behind, Until::End).unwrap();
+        assert_eq!((last.end, last.lines), (text.len() as u64, 1), "nothing more will come");
+
+        let full = "x\n".repeat(BATCH_LINES - 1) + &text;
+        let batch = batch_of(full.as_bytes(), &Place::default(), Until::End).unwrap();
+        assert_eq!(batch.lines, BATCH_LINES + 1, "one more than fits, so that the line is whole");
+        let endless = begin.repeat((BATCH_BYTES + PARTS_BYTES) / begin.len() + 9);
+        let batch = batch_of(endless.as_bytes(), &Place::default(), Until::Stopped).unwrap();
+        assert!(batch.body.len() < BATCH_BYTES + PARTS_BYTES + begin.len(), "a line without end holds up nobody");
     }
 
     #[test]

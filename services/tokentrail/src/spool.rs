@@ -1,14 +1,18 @@
 //! Standard input on its way to the collector: written to bounded files first, so that an unreachable collector never
-//! blocks the writer. Lines are framed with their time of reading in the spool, so a repeated file is recognised as a
+//! blocks the writer. Lines are framed with their time of reading in the spool, so a repeated batch is recognised as a
 //! repetition. When the spool is full, lines are dropped and counted, or the writer waits: as told.
 
+mod place;
+
 use crate::{
+    delivery_key,
     intake::{Delivery, Intake},
-    lines::{frame, is_framed},
+    lines::{PARTS_BYTES, Parts, frame, frame_own, is_framed},
     send::now_ns,
 };
 use anyhow::Context;
 use clap::ValueEnum;
+use place::{Dropping, Place};
 use std::{
     collections::VecDeque,
     fs::File,
@@ -29,7 +33,7 @@ const LINGER: Duration = Duration::from_millis(100);
 /// What happens to a line for which the spool has no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum WhenFull {
-    /// It is dropped and counted; a line that says how many is sent in their place.
+    /// It is dropped; a record that says how many were, and when, is sent in their place.
     Drop,
     /// The writer waits.
     Block,
@@ -54,6 +58,7 @@ struct State {
     /// Files in order: number and bytes written.
     files: VecDeque<(u64, u64)>,
     ended: bool,
+    /// Lines dropped in this run.
     dropped: u64,
 }
 
@@ -88,20 +93,34 @@ impl Spool {
     pub fn fill(
         &self,
         input: impl Read,
+        tee: Option<Box<dyn Write + Send>>,
+        when_full: WhenFull,
+    ) -> anyhow::Result<()> {
+        let filled = self.read_lines(input, tee, when_full);
+        self.lock().ended = true;
+        self.shared.news.notify_one();
+        filled
+    }
+
+    fn read_lines(
+        &self,
+        input: impl Read,
         mut tee: Option<Box<dyn Write + Send>>,
         when_full: WhenFull,
     ) -> anyhow::Result<()> {
         let mut reader = BufReader::new(input);
-        let mut line = Vec::new();
-        let mut framed = Vec::new();
-        let mut number = self.lock().files.back().map_or(0, |(number, _)| number + 1);
-        let mut file = self.next_file(number)?;
+        let (mut line, mut framed) = (Vec::new(), Vec::new());
+        let mut files = Writer::new(self)?;
+        let mut dropping = Dropping::left_in(&self.dir)?;
         let mut last_stamp = 0;
         loop {
             line.clear();
             let read = reader.read_until(b'\n', &mut line);
             if !matches!(read, Ok(1..)) {
-                self.end();
+                if let Some(dropping) = dropping.take() {
+                    // The one record for which there is always room.
+                    self.tell(dropping, &mut files, &mut last_stamp)?;
+                }
                 return read.map(|_| ()).context("cannot read standard input");
             }
             if let Some(tee) = &mut tee {
@@ -114,82 +133,54 @@ impl Spool {
             if text.is_empty() {
                 continue;
             }
-            framed.clear();
-            // Two lines of one instant keep their order and their own stamps.
-            last_stamp = now_ns().max(last_stamp + 1);
-            let dropped = self.room_for(text.len() as u64, when_full);
-            match dropped {
-                Room::None => continue,
-                Room::Yes { dropped: 0 } => {}
-                Room::Yes { dropped } => {
-                    let note =
-                        format!("{{\"service\":\"tokentrail-send\",\"type\":\"gap\",\"dropped_lines\":{dropped}}}");
-                    frame(&mut framed, last_stamp, note.as_bytes());
-                    last_stamp += 1;
-                }
+            if !self.has_room_for(text.len() as u64, when_full) {
+                self.lock().dropped += 1;
+                dropping.get_or_insert_with(|| Dropping::begin(&self.dir, now_ns())).line(now_ns());
+                continue;
             }
+            if let Some(dropping) = dropping.take() {
+                self.tell(dropping, &mut files, &mut last_stamp)?;
+            }
+            framed.clear();
             if is_framed(text) {
                 framed.extend_from_slice(text);
                 framed.push(b'\n');
             } else {
-                frame(&mut framed, last_stamp, text);
+                frame(&mut framed, stamp(&mut last_stamp), text);
             }
-            file.write_all(&framed).context("cannot write the spool")?;
-            let size = self.grew(number, framed.len() as u64);
-            if size >= FILE_BYTES {
-                number += 1;
-                file = self.next_file(number)?;
-            }
+            files.write(&framed, text)?;
         }
     }
 
-    fn next_file(&self, number: u64) -> anyhow::Result<File> {
-        let path = self.path(number);
-        let file = File::options().create_new(true).append(true).open(&path);
-        let file = file.with_context(|| format!("cannot create the spool file {}", path.display()))?;
-        self.lock().files.push_back((number, 0));
-        Ok(file)
+    /// Writes the record of dropped lines in their place.
+    fn tell(&self, dropping: Dropping, files: &mut Writer<'_>, last_stamp: &mut i64) -> anyhow::Result<()> {
+        let mut framed = Vec::new();
+        frame_own(&mut framed, stamp(last_stamp), dropping.record().as_bytes());
+        files.write(&framed, b"")?;
+        // Commit point: the record is in the spool. A crash before the mark is removed tells the gap twice, as one that
+        // began at the same time.
+        dropping.told()
     }
 
-    fn room_for(&self, bytes: u64, when_full: WhenFull) -> Room {
+    fn has_room_for(&self, bytes: u64, when_full: WhenFull) -> bool {
         let full = |state: &State| state.files.iter().map(|(_, size)| size).sum::<u64>() + bytes > self.max_bytes;
-        let mut state = self.lock();
+        let state = self.lock();
         if when_full == WhenFull::Block {
-            state = self.shared.room.wait_while(state, |state| full(state)).unwrap_or_else(PoisonError::into_inner);
-        } else if full(&state) {
-            if state.dropped == 0 {
-                tracing::error!("the spool is full: lines are dropped and counted until the collector takes some");
-            }
-            state.dropped += 1;
-            return Room::None;
+            drop(self.shared.room.wait_while(state, |state| full(state)).unwrap_or_else(PoisonError::into_inner));
+            return true;
         }
-        Room::Yes { dropped: std::mem::take(&mut state.dropped) }
+        !full(&state)
     }
 
-    fn grew(&self, number: u64, bytes: u64) -> u64 {
-        let mut state = self.lock();
-        let size = state.files.iter_mut().find(|(n, _)| *n == number).map_or(0, |(_, size)| {
-            *size += bytes;
-            *size
-        });
-        drop(state);
-        self.shared.news.notify_one();
-        size
-    }
-
-    /// Lines dropped since the last one that found room.
+    /// Lines dropped in this run.
     pub fn dropped(&self) -> u64 {
         self.lock().dropped
     }
 
-    fn end(&self) {
-        self.lock().ended = true;
-        self.shared.news.notify_one();
-    }
-
     /// Ships the files in order until the input has ended and all is acknowledged. Returns bytes acknowledged.
     pub async fn ship(&self, intake: &Intake, instance: &str) -> anyhow::Result<u64> {
-        let (mut offset, mut shipped) = (0, 0);
+        let mut place = Place::kept_in(&self.dir)?.unwrap_or_default();
+        let mut shipped = 0;
         loop {
             let (first, more, ended) = {
                 let state = self.lock();
@@ -202,20 +193,26 @@ impl Spool {
                 self.shared.news.notified().await;
                 continue;
             };
-            if offset < size {
-                let body = self.batch(number, offset, size)?;
-                let length = body.len() as u64;
-                let headers = vec![("x-tokentrail-instance", instance.to_owned())];
+            place = place.in_file(number, size);
+            let complete = more || ended;
+            let next = if place.offset < size { self.batch(&place, size, complete)? } else { None };
+            if let Some(body) = next {
+                let end = place.offset + body.len() as u64;
+                // Commit point: from here a crash repeats exactly this batch, under the same key.
+                place.pending = Some(end);
+                place.keep(&self.dir)?;
+                let at = [instance.as_bytes(), &number.to_be_bytes(), &place.offset.to_be_bytes()];
+                let headers =
+                    vec![("x-tokentrail-instance", instance.to_owned()), delivery_key::header("spool", &at, &body)];
                 intake.deliver(&Delivery { route: "backstage", content_type: "text/plain", headers, body }).await?;
-                offset += length;
-                shipped += length;
-            } else if more || ended {
-                // Commit point: all of the file is acknowledged. A crash before the removal sends it again, with the
-                // same stamps.
+                // Commit point: acknowledged, so on the collector's disk. A crash before the next line repeats the batch.
+                shipped += end - place.offset;
+                (place.offset, place.pending) = (end, None);
+                place.keep(&self.dir)?;
+            } else if complete && place.offset >= size {
                 std::fs::remove_file(self.path(number)).context("cannot remove a shipped spool file")?;
                 self.lock().files.pop_front();
                 self.shared.room.notify_all();
-                offset = 0;
             } else {
                 self.shared.news.notified().await;
                 tokio::time::sleep(LINGER).await;
@@ -223,65 +220,83 @@ impl Spool {
         }
     }
 
-    /// Whole lines from `offset` on.
-    fn batch(&self, number: u64, offset: u64, size: u64) -> anyhow::Result<Vec<u8>> {
-        let mut file = File::open(self.path(number)).context("cannot read the spool")?;
-        file.seek(SeekFrom::Start(offset))?;
-        let mut reader = BufReader::new(file.take(size - offset));
-        let mut body = Vec::new();
-        while body.len() < BATCH_BYTES && reader.read_until(b'\n', &mut body)? > 0 {}
-        Ok(body)
+    /// Whole lines behind the place: the batch that was tried before, or the next; none while there is no whole one.
+    fn batch(&self, place: &Place, size: u64, complete: bool) -> anyhow::Result<Option<Vec<u8>>> {
+        let mut file = File::open(self.path(place.file)).context("cannot read the spool")?;
+        file.seek(SeekFrom::Start(place.offset))?;
+        let mut reader = BufReader::new(file.take(place.pending.unwrap_or(size).saturating_sub(place.offset)));
+        let (mut body, mut parts, mut whole) = (Vec::new(), Parts::default(), 0);
+        let room = |length: usize, parts: Parts| {
+            length < BATCH_BYTES || (!parts.whole() && length < BATCH_BYTES + PARTS_BYTES)
+        };
+        while place.pending.is_some() || room(body.len(), parts) {
+            let start = body.len();
+            if reader.read_until(b'\n', &mut body)? == 0 {
+                break;
+            }
+            parts.line(body[start..].trim_ascii_end());
+            if parts.whole() {
+                whole = body.len();
+            }
+        }
+        let waits_for_more = body.len() < BATCH_BYTES && !complete;
+        if place.pending.is_none() && (whole > 0 || waits_for_more) {
+            body.truncate(whole);
+        }
+        Ok((!body.is_empty()).then_some(body))
     }
 }
 
-enum Room {
-    None,
-    Yes { dropped: u64 },
+/// The next stamp: two lines of one instant keep their order and their own stamps.
+fn stamp(last: &mut i64) -> i64 {
+    *last = now_ns().max(*last + 1);
+    *last
+}
+
+/// Writes the newest file of a spool and begins the next one.
+struct Writer<'a> {
+    spool: &'a Spool,
+    number: u64,
+    file: File,
+    parts: Parts,
+}
+
+impl<'a> Writer<'a> {
+    fn new(spool: &'a Spool) -> anyhow::Result<Self> {
+        // A number is never used twice, also when the folder is empty: what is kept of the place is about one file.
+        let last = spool.lock().files.back().map(|(number, _)| *number);
+        let number = last.max(Place::kept_in(&spool.dir)?.map(|place| place.file)).map_or(0, |last| last + 1);
+        Ok(Self { spool, number, file: Self::create(spool, number)?, parts: Parts::default() })
+    }
+
+    fn create(spool: &Spool, number: u64) -> anyhow::Result<File> {
+        let path = spool.path(number);
+        let file = File::options().create_new(true).append(true).open(&path);
+        let file = file.with_context(|| format!("cannot create the spool file {}", path.display()))?;
+        spool.lock().files.push_back((number, 0));
+        Ok(file)
+    }
+
+    /// Appends a line (`text` is how it was read), and goes on to a new file at a place where no line is open.
+    fn write(&mut self, framed: &[u8], text: &[u8]) -> anyhow::Result<()> {
+        self.file.write_all(framed).context("cannot write the spool")?;
+        self.parts.line(text);
+        let size = {
+            let mut state = self.spool.lock();
+            let size = state.files.iter_mut().find(|(number, _)| *number == self.number).map(|(_, size)| size);
+            size.map_or(0, |size| {
+                *size += framed.len() as u64;
+                *size
+            })
+        };
+        self.spool.shared.news.notify_one();
+        if (size >= FILE_BYTES && self.parts.whole()) || size >= FILE_BYTES + PARTS_BYTES as u64 {
+            self.number += 1;
+            self.file = Self::create(self.spool, self.number)?;
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn lines_of(spool: &Spool) -> Vec<String> {
-        let numbers: Vec<_> = spool.lock().files.iter().copied().collect();
-        let texts = numbers.iter().map(|(n, _)| std::fs::read_to_string(spool.path(*n)).unwrap());
-        texts.flat_map(|t| t.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
-    }
-
-    #[test]
-    fn lines_are_framed_teed_and_kept_in_order() {
-        let dir = tempfile::tempdir().unwrap();
-        let spool = Spool::open(dir.path(), 1 << 20).unwrap();
-        let tee_path = dir.path().join("tee");
-        spool.fill(&b"a\n\nb\nhalf"[..], Some(Box::new(File::create(&tee_path).unwrap())), WhenFull::Drop).unwrap();
-        let lines = lines_of(&spool);
-        let texts: Vec<_> = lines.iter().map(|l| l.rsplit(' ').next().unwrap()).collect();
-        assert_eq!(texts, ["a", "b", "half"]);
-        assert!(lines.windows(2).all(|w| w[0][..30] < w[1][..30]), "stamps rise: {lines:?}");
-        assert_eq!(std::fs::read(tee_path).unwrap(), b"a\n\nb\nhalf");
-        assert!(spool.lock().ended);
-    }
-
-    #[test]
-    fn a_full_spool_drops_and_counts() {
-        let dir = tempfile::tempdir().unwrap();
-        let spool = Spool::open(dir.path(), 120).unwrap();
-        spool
-            .fill(&b"first line of the input\nsecond line of the input\nthird\nfourth\n"[..], None, WhenFull::Drop)
-            .unwrap();
-        let kept = lines_of(&spool).len() as u64;
-        assert!((1..4).contains(&kept));
-        assert_eq!(kept + spool.lock().dropped, 4);
-    }
-
-    #[test]
-    fn what_an_earlier_run_left_comes_first() {
-        let dir = tempfile::tempdir().unwrap();
-        Spool::open(dir.path(), 1 << 20).unwrap().fill(&b"old\n"[..], None, WhenFull::Drop).unwrap();
-        let spool = Spool::open(dir.path(), 1 << 20).unwrap();
-        spool.fill(&b"new\n"[..], None, WhenFull::Drop).unwrap();
-        let texts: Vec<_> = lines_of(&spool).iter().map(|l| l.rsplit(' ').next().unwrap().to_owned()).collect();
-        assert_eq!(texts, ["old", "new"]);
-    }
-}
+mod tests;

@@ -2,6 +2,8 @@
 //! ignored + dead + pending holds at any instant, because pending is read from the journal behind what the store holds.
 
 use crate::{
+    gaps::GapReport,
+    other_lines::{self, OtherLines},
     running::RunFile,
     table::{Align, Table},
 };
@@ -41,42 +43,9 @@ pub struct Report {
     /// Times for which something may be missing: open gaps, and closed ones that nothing has repaired.
     #[serde(default)]
     pub gaps: Vec<GapReport>,
-}
-
-/// A time for which an input of a source is not known to be complete.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GapReport {
-    /// Source id; empty: any source.
-    pub source: String,
-    /// Realm, instance, or stream with its seqs; empty: all of the source.
-    pub scope: String,
-    /// Way in; empty: any.
-    pub input: String,
-    /// Why, in a word.
-    pub cause: String,
-    /// Start, UTC milliseconds.
-    pub since: i64,
-    /// End, UTC milliseconds; none while open.
-    pub until: Option<i64>,
-    /// Lines or records known to be missing, where that is known.
-    pub missing: Option<u64>,
-}
-
-impl GapReport {
-    /// One line for people.
-    pub fn line(&self) -> String {
-        let name = |text: &str, none: &str| if text.is_empty() { none.to_owned() } else { text.to_owned() };
-        let scope = if self.scope.is_empty() { String::new() } else { format!(" ({})", self.scope) };
-        let until = self.until.map_or_else(|| "now, and it is still open".to_owned(), moment);
-        let missing = self.missing.map(|n| format!(", {n} missing")).unwrap_or_default();
-        format!(
-            "{}{scope} {}: {} from {} to {until}{missing}",
-            name(&self.source, "all sources"),
-            name(&self.input, "all inputs"),
-            self.cause.replace('_', " "),
-            moment(self.since),
-        )
-    }
+    /// Lines that are no receipts, by source.
+    #[serde(default)]
+    pub other_lines: Vec<OtherLines>,
 }
 
 /// What webhook and pull of one Keycloak say of each other.
@@ -172,14 +141,15 @@ impl Observer {
             let stored = self.last_seqs().await?;
             let fates = self.fates().await?;
             let paths = self.paths().await?;
+            let other_lines = other_lines::read(&self.store, &self.tenant).await?;
             let end = self.journal.durable_end();
             if self.last_seqs().await? != stored {
                 continue; // a block came in between: the numbers would not be of one instant
             }
             let journal = self.journal.clone();
             let pending = tokio::task::spawn_blocking(move || count_pending(&journal, (from, end), &stored)).await??;
-            let gaps = self.gaps().await?;
-            return Ok(Report { paths, gaps, ..self.add_up(fates, pending) });
+            let gaps = self.store.gaps(&self.tenant, i64::MAX).await?.into_iter().map(GapReport::from).collect();
+            return Ok(Report { paths, other_lines, gaps, ..self.add_up(fates, pending) });
         }
         bail!("the store is written to so fast that no status of one instant can be read; try again")
     }
@@ -214,20 +184,6 @@ impl Observer {
             }
         }
         Ok(out)
-    }
-
-    async fn gaps(&self) -> anyhow::Result<Vec<GapReport>> {
-        let gaps = self.store.gaps(&self.tenant, i64::MAX).await?;
-        let report = |gap: store::Gap| GapReport {
-            source: gap.source_id,
-            scope: gap.scope,
-            input: gap.input,
-            cause: gap.cause,
-            since: gap.since,
-            until: gap.until,
-            missing: gap.missing,
-        };
-        Ok(gaps.into_iter().map(report).collect())
     }
 
     async fn paths(&self) -> anyhow::Result<Vec<PathReport>> {
@@ -266,6 +222,7 @@ impl Observer {
             inputs: inputs.into_values().collect(),
             paths: Vec::new(),
             gaps: Vec::new(),
+            other_lines: Vec::new(),
         }
     }
 }
@@ -371,6 +328,7 @@ pub fn render(report: &Report) -> String {
             path.source, path.both, path.lost_by_webhook, path.not_saved
         ));
     }
+    out.push_str(&other_lines::render(&report.other_lines));
     for gap in &report.gaps {
         out.push_str(&format!("  GAP  {}\n", gap.line()));
     }

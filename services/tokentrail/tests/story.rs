@@ -64,6 +64,18 @@ fn the_recorded_story_is_counted_traced_and_repeatable() {
     assert_eq!(first["journal"]["end"], sum, "journal and fates count the same");
     assert_eq!(program.sql("SELECT count() AS n FROM receipts")[0]["n"], sum, "ClickHouse counts the same");
 
+    // Every line of the file is a receipt or counted as what else it is; ours and the program's own counters agree.
+    let others = |status: &Value| status["other_lines"][0]["lines"].clone();
+    let expected = serde_json::json!({"access": 432, "json": 220, "redaction_off": 1, "text": 1});
+    assert_eq!((&first["other_lines"][0]["source"], others(&first)), (&"backstage".into(), expected.clone()));
+    let all = std::fs::read_to_string(log).unwrap().lines().count() as u64;
+    assert_eq!(lines["received"].as_u64().unwrap() + 432 + 220 + 1 + 1, all);
+    let metrics = program.get_admin("/metrics").unwrap();
+    assert!(
+        metrics.contains(r#"tokentrail_intake_other_lines_total{kind="access",source="backstage"} 432"#),
+        "{metrics}"
+    );
+
     // The truth of the story: 283 decisions were evaluated to an end.
     let decisions = program.sql("SELECT outcome, count() AS n FROM events WHERE kind = 'decision' GROUP BY outcome");
     let decided: u64 = decisions.iter().map(|row| row["n"].as_u64().unwrap()).sum();
@@ -97,6 +109,7 @@ fn the_recorded_story_is_counted_traced_and_repeatable() {
     cli(&program, &["import", "--source", "keycloak", webhooks.to_str().unwrap(), exported.to_str().unwrap()]);
     let second = program.drained();
     assert_eq!(input(&second, "backstage", "lines")["stored"], lines["stored"], "a line sent twice is one event");
+    assert_eq!(others(&second), expected, "lines of a repeated delivery are counted once");
     assert_eq!(input(&second, "keycloak", "import")["stored"], deliveries);
     assert!(input(&second, "keycloak", "import")["duplicate"].as_u64().unwrap() >= deliveries);
     assert_eq!(current_events(&program).len(), before.len());

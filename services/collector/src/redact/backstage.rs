@@ -13,6 +13,7 @@ pub static SNAPSHOT: Rule = Rule::One(&SNAPSHOT_CLASS);
 static LINE_CLASS: Class = Class {
     fields: &[
         ("actor", Rule::One(&ACTOR)),
+        ("class", Rule::Note(Slot::Class, &Rule::Name)),
         ("component", Rule::Name),
         ("contentLength", Rule::Name),
         ("date", Rule::Note(Slot::Date, &Rule::Name)),

@@ -33,6 +33,7 @@ pub enum Slot {
     ShipperTime,
     EventId,
     Plugin,
+    Class,
     Status,
     Url,
     Method,

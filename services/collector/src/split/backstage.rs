@@ -1,14 +1,17 @@
 //! Backstage output: whole standard output in any form that shippers post, down to the lines that are receipts.
 //!
-//! Receipts are audit lines, access lines with 401 or 403 or of the auth and authorize routes, and "Issuing token" lines;
-//! all others are counted by kind. Order per instance is kept. A broken audit line is a dead letter.
+//! Receipts are audit lines, access lines with 401 or 403 or of the auth and authorize routes, "Issuing token" lines and
+//! the importer's "Committed" lines; all others are counted by kind. Order per instance is kept. A broken audit line is a dead letter.
 
 use super::{
-    Piece, frame,
+    Piece,
+    counts::Counts,
+    frame,
     place::{Neighbours, Role},
 };
 use crate::redact::{Broken, Cursor, MAX_NODES, MAX_SNAPSHOT_NODES, Slot, Walk, backstage, detect};
 use events::{
+    lines::{LineKind, SenderGap},
     person::DeploymentKey,
     receipt::{LinePlace, Payload, TimeBasis},
     record::heartbeat_id,
@@ -26,9 +29,14 @@ const INSTANCE_BYTES: usize = 253;
 /// Unfinished partial lines (one per instance and stream) that are kept while a delivery is read.
 const PARTIALS: usize = 64;
 
+/// What a backend says at its start: `Found N new secrets in config that will be redacted`; N counts all, not new ones.
+const REDACTION: &str = " new secrets in config that will be redacted";
+
 /// What the splitter must know beside the body.
 #[derive(Clone, Debug)]
 pub struct Reading<'a> {
+    /// Id of the source.
+    pub source: &'a str,
     /// Key of marks.
     pub key: &'a DeploymentKey,
     /// Zone of times that name none.
@@ -86,14 +94,6 @@ struct Around {
     depth: u32,
 }
 
-#[derive(Default)]
-struct Counts {
-    json: u64,
-    text: u64,
-    dev_text: u64,
-    access: u64,
-}
-
 struct Lines<'a> {
     reading: &'a Reading<'a>,
     pieces: Vec<Piece>,
@@ -103,6 +103,15 @@ struct Lines<'a> {
     /// Lines that date themselves, seen in this delivery: how often.
     twins: HashMap<(i64, String), u32>,
     number: u32,
+}
+
+/// The sender's record of dropped lines, in the frame `TIME tokentrail-send F {...}`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Dropped {
+    since: i64,
+    until: i64,
+    dropped_lines: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -189,6 +198,9 @@ impl<'a> Lines<'a> {
         if around.depth <= FRAMES
             && let Some(frame) = frame::cri(line)
         {
+            if frame.stream == frame::SENDER {
+                return self.told(frame.line, around);
+            }
             let inner =
                 Around { time_ns: Some(frame.time_ns), instance: around.instance.clone(), depth: around.depth + 1 };
             let (stream, partial) = (frame.stream.to_owned(), frame.partial);
@@ -216,6 +228,24 @@ impl<'a> Lines<'a> {
         self.count()?;
         let reason = if line.len() > self.reading.line_bytes { Broken::LineTooLong } else { Broken::Syntax };
         self.unreadable(line, reason, around);
+        Ok(())
+    }
+
+    /// What `tokentrail send` says itself: lines that it dropped. Only outside of all envelopes: there, no application's
+    /// output can stand.
+    fn told(&mut self, line: &str, around: &Around) -> Result<(), TooManyLines> {
+        self.count()?;
+        let instance = self.instance(&around.instance);
+        self.neighbours.line(&instance, None);
+        match serde_json::from_str::<Dropped>(line) {
+            Ok(Dropped { since, until, dropped_lines }) if around.depth == 0 => {
+                let source = self.reading.source.to_owned();
+                let gap = SenderGap { source, instance, since, until, dropped_lines };
+                let body = serde_json::to_vec(&gap).unwrap_or_default();
+                self.pieces.push(Piece::of(Payload::SenderGap, body));
+            }
+            _ => self.counts.add(LineKind::Text, (&instance, around.time_ns), line),
+        }
         Ok(())
     }
 
@@ -247,11 +277,11 @@ impl<'a> Lines<'a> {
         let instance = self.instance(&around.instance);
         self.neighbours.line(&instance, None);
         if line.contains("\u{1b}[") {
-            self.counts.dev_text += 1;
+            self.counts.add(LineKind::DevText, (&instance, around.time_ns), line);
         } else if line.contains("\"isAudit") {
             self.pieces.push(Piece::unparsable(self.reading.key, line.as_bytes(), reason));
         } else {
-            self.counts.text += 1;
+            self.counts.add(LineKind::Text, (&instance, around.time_ns), line);
         }
     }
 
@@ -261,15 +291,12 @@ impl<'a> Lines<'a> {
         let instance = self.instance(if labelled.is_empty() { &around.instance } else { &labelled });
         let kind = Kind::of(walk, line);
         let own = self.own_time(walk, line);
-        if !kind.is_receipt() {
-            match kind {
-                Kind::Access { .. } => self.counts.access += 1,
-                _ => self.counts.json += 1,
-            }
+        let shipped = frame::shipper_time(&walk.seen, line).or(around.time_ns);
+        if let Some(counted) = kind.counted() {
+            self.counts.add(counted, (&instance, shipped), line);
             self.neighbours.line(&instance, None);
             return;
         }
-        let shipped = frame::shipper_time(&walk.seen, line).or(around.time_ns);
         let role = match kind {
             Kind::Access { authorize: true, .. } => own.map(Role::Authorize),
             Kind::Evaluation if own.is_none() && (shipped.is_none() || self.reading.backlog) => {
@@ -331,17 +358,7 @@ impl<'a> Lines<'a> {
             }
         }
         self.neighbours.date(&mut self.pieces);
-        let counts = [
-            ("json", self.counts.json),
-            ("text", self.counts.text),
-            ("dev_text", self.counts.dev_text),
-            ("access", self.counts.access),
-        ];
-        let body: serde_json::Map<String, serde_json::Value> =
-            counts.into_iter().filter(|(_, n)| *n > 0).map(|(kind, n)| (kind.to_owned(), n.into())).collect();
-        if !body.is_empty() {
-            self.pieces.push(Piece::of(Payload::LineCounts, serde_json::Value::Object(body).to_string().into_bytes()));
-        }
+        self.pieces.extend(self.counts.piece(self.reading));
         self.pieces
     }
 }
@@ -357,6 +374,10 @@ enum Kind {
         authorize: bool,
     },
     Issuing,
+    /// The importer of people and groups has written what it read: Backstage roles follow it from here on.
+    Synced,
+    /// What Backstage says at its start about the secrets of its config.
+    Redaction(LineKind),
     Other,
 }
 
@@ -378,14 +399,23 @@ impl Kind {
             return Self::Access { kept, authorize };
         }
         let message = seen.text(Slot::Message, line).unwrap_or_default();
-        if message.starts_with("Issuing token for") { Self::Issuing } else { Self::Other }
+        if message.starts_with("Issuing token for") {
+            return Self::Issuing;
+        }
+        if let Some(found) = message.strip_prefix("Found ").and_then(|rest| rest.strip_suffix(REDACTION)) {
+            return Self::Redaction(if found == "0" { LineKind::RedactionOff } else { LineKind::RedactionOn });
+        }
+        let importer = seen.is(Slot::Class, line, "\"KeycloakOrgEntityProvider\"");
+        if importer && message.starts_with("Committed ") { Self::Synced } else { Self::Other }
     }
 
-    fn is_receipt(self) -> bool {
+    /// As what it is counted; none if it is a receipt.
+    fn counted(self) -> Option<LineKind> {
         match self {
-            Self::Evaluation | Self::Audit | Self::Issuing => true,
-            Self::Access { kept, .. } => kept,
-            Self::Other => false,
+            Self::Evaluation | Self::Audit | Self::Issuing | Self::Synced => None,
+            Self::Access { kept, .. } => (!kept).then_some(LineKind::Access),
+            Self::Redaction(kind) => Some(kind),
+            Self::Other => Some(LineKind::Json),
         }
     }
 }

@@ -11,13 +11,17 @@ pub(super) struct Cri<'a> {
     pub line: &'a str,
 }
 
+/// Stream of the frame in which `tokentrail send` speaks for itself. It frames what it reads with `stdout`, so no line of
+/// an application can come to stand in this one.
+pub(super) const SENDER: &str = "tokentrail-send";
+
 pub(super) fn cri(text: &str) -> Option<Cri<'_>> {
     if !text.as_bytes().first()?.is_ascii_digit() {
         return None;
     }
     let (time, rest) = text.split_once(' ')?;
     let (stream, rest) = rest.split_once(' ')?;
-    if stream != "stdout" && stream != "stderr" {
+    if !["stdout", "stderr", SENDER].contains(&stream) {
         return None;
     }
     let (tag, line) = rest.split_once(' ').unwrap_or((rest, ""));

@@ -87,7 +87,7 @@ pub fn normalise(receipt: &Receipt, context: &Context) -> Normalised {
         Payload::BackstageLine => backstage::normalise(scope, &receipt.body),
         Payload::BackstageCatalogSnapshot => Normalised::Ignored(Ignored::State),
         Payload::Heartbeat => Normalised::Ignored(Ignored::Heartbeat),
-        Payload::StreamOpening | Payload::InputClosed | Payload::LineCounts => {
+        Payload::StreamOpening | Payload::InputClosed | Payload::LineCounts | Payload::SenderGap => {
             Normalised::Ignored(Ignored::Bookkeeping)
         }
         Payload::Unknown => Normalised::Dead(Dead::UnknownShape),

@@ -3,14 +3,18 @@
 mod bodies;
 mod counts;
 mod event;
+mod lines;
 mod paths;
 mod receipt;
+mod survey;
 mod trace;
 
 pub use counts::{FateCounts, RangeCount, SourceStatus, StreamStatus};
 pub use event::StoredEvent;
+pub use lines::OtherLines;
 pub use paths::PathCounts;
 pub use receipt::{Page, StoredBody, StoredHeader};
+pub use survey::{LineSurvey, SurveyedEvents, SurveyedReceipts};
 pub use trace::{EventPage, PersonQuery, Term, TraceQuery};
 
 use crate::{Store, StoreError, error::within, settings};

@@ -1,0 +1,79 @@
+//! Gaps as `status` and `doctor` tell them.
+
+use crate::{doctor::Check, status::moment};
+use serde::{Deserialize, Serialize};
+
+/// A time for which an input of a source is not known to be complete.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GapReport {
+    /// Source id; empty: any source.
+    pub source: String,
+    /// Realm, instance, or stream with its seqs; empty: all of the source.
+    pub scope: String,
+    /// Way in; empty: any.
+    pub input: String,
+    /// Why, in a word.
+    pub cause: String,
+    /// Start, UTC milliseconds.
+    pub since: i64,
+    /// End, UTC milliseconds; none while open.
+    pub until: Option<i64>,
+    /// Lines or records known to be missing, where that is known.
+    pub missing: Option<u64>,
+}
+
+impl From<store::Gap> for GapReport {
+    fn from(gap: store::Gap) -> Self {
+        Self {
+            source: gap.source_id,
+            scope: gap.scope,
+            input: gap.input,
+            cause: gap.cause,
+            since: gap.since,
+            until: gap.until,
+            missing: gap.missing,
+        }
+    }
+}
+
+impl GapReport {
+    /// One line for people.
+    pub fn line(&self) -> String {
+        let name = |text: &str, none: &str| if text.is_empty() { none.to_owned() } else { text.to_owned() };
+        let scope = if self.scope.is_empty() { String::new() } else { format!(" ({})", self.scope) };
+        let until = self.until.map_or_else(|| "now, and it is still open".to_owned(), moment);
+        let missing = self.missing.map(|n| format!(", {n} missing")).unwrap_or_default();
+        format!(
+            "{}{scope} {}: {} from {} to {until}{missing}",
+            name(&self.source, "all sources"),
+            name(&self.input, "all inputs"),
+            self.cause.replace('_', " "),
+            moment(self.since),
+        )
+    }
+
+    /// What doctor says of it.
+    pub fn check(&self) -> Check {
+        let check = Check::new("gap", "nothing is missing").look(format!("{}; {}", self.line(), self.remedy()));
+        let check = check.losing("reports over this time cannot say that nothing happened");
+        if self.source.is_empty() { check } else { check.of_source(&self.source) }
+    }
+
+    fn remedy(&self) -> &'static str {
+        match self.cause.as_str() {
+            "silent" => "what happened there did not arrive: look at the webhook, the shipper or the pull",
+            "source_unreachable" => {
+                "the source took no heartbeat: look whether it ran, and at its address in the config"
+            }
+            "no_heartbeat" => "Tokentrail did not run then; a webhook's events come by pull, others by import",
+            "records_missing" => {
+                "records were lost behind intake: run `tokentrail journal verify`, import that time again"
+            }
+            "log_rolled_back" => {
+                "an older state of the journal was put back: what the store has beyond it has no log now"
+            }
+            "sender_dropped" => "the sender's spool was full: raise --spool-mib, or import that time from a log",
+            _ => "import that time again",
+        }
+    }
+}

@@ -12,6 +12,7 @@ mod insert;
 mod lock;
 mod migrate;
 mod query;
+mod replay;
 mod rows;
 mod settings;
 
@@ -22,6 +23,10 @@ pub use migrate::{AppliedMigration, latest_version};
 pub use query::{
     EventPage, FateCounts, Page, PathCounts, PersonQuery, RangeCount, SourceStatus, StoredBody, StoredEvent,
     StoredHeader, StreamStatus, Term, TraceQuery,
+};
+
+pub use replay::{
+    BodyBytes, DeadLetters, DeletedEvent, EventKey, Rejudged, Selection, Standing, StreamSpan, Verdict, Window,
 };
 
 use clickhouse::Client;

@@ -4,7 +4,7 @@ mod bodies;
 mod counts;
 mod event;
 mod paths;
-mod receipt;
+pub(crate) mod receipt;
 mod trace;
 
 pub use counts::{FateCounts, RangeCount, SourceStatus, StreamStatus};

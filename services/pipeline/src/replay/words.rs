@@ -6,7 +6,7 @@ use events::{
     ids::{Position, StreamId},
 };
 use std::collections::{HashMap, HashSet};
-use store::{DeletedEvent, EventKey, Fate, Standing, Verdict};
+use store::{DeletedEvent, EventKey, Standing};
 
 /// How an event of the page compares with what stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -67,13 +67,18 @@ impl<'a> Words<'a> {
         let gone: HashSet<_> = self.deleted.iter().map(|one| (one.receipt, one.key.event_id, one.key.input)).collect();
         let id = |event: &Event| (event.receipt, event.event_id, event.input);
         let moved: HashSet<_> = self.judging.events.iter().map(id).filter(|id| gone.contains(id)).collect();
-        // A receipt that said the same event before and has no row of its own repeats another one.
-        let said_it =
-            |one: &&Verdict| matches!(one.fate, Fate::Event { event_id } if one.header.event_id == Some(event_id));
-        let repeats: HashSet<Position> =
-            self.judging.verdicts.iter().filter(said_it).map(|one| one.header.position).collect();
+        // A receipt that said the same event before, and has no row of its own for it, repeats another one.
+        let said: HashSet<_> =
+            self.judging.verdicts.iter().filter_map(|one| Some((one.header.position, one.header.event_id?))).collect();
+        let foreign = |(event, word): &(&Event, &Word)| match word {
+            Word::Repeat => true,
+            Word::Absent => said.contains(&(event.receipt, event.event_id)) && !moved.contains(&id(event)),
+            Word::Same | Word::Other => false,
+        };
+        let words = || self.judging.events.iter().zip(&self.words);
+        let repeats: HashSet<Position> = words().filter(foreign).map(|(event, _)| event.receipt).collect();
         let mut counts = EventCounts::default();
-        for (event, word) in self.judging.events.iter().zip(&self.words) {
+        for (event, word) in words() {
             *match word {
                 Word::Same => &mut counts.unchanged,
                 Word::Other => &mut counts.changed,

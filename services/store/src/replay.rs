@@ -208,6 +208,12 @@ impl Selection {
         sql
     }
 
+    /// True if a receipt is selected by its position alone.
+    fn is_of_positions(&self) -> bool {
+        let Self { stream: _, first: _, last: _, since, until, source_id, input, dead } = self;
+        (since, until, source_id, input, dead) == (&None, &None, &None, &None, &DeadLetters::AndOthers)
+    }
+
     fn bind(&self, mut query: Query, tenant: &str) -> Query {
         query = query.param("tenant", tenant);
         if let Some(stream) = self.stream {
@@ -264,11 +270,16 @@ impl Store {
         selection: &Selection,
         (window, limit): (Window, u32),
     ) -> Result<(Vec<StoredHeader>, Window), StoreError> {
+        let conditions = selection.conditions();
+        let selected = if selection.is_of_positions() {
+            conditions
+        } else {
+            format!(
+                "tenant = {{tenant:String}} AND seq IN (SELECT seq FROM receipts WHERE {conditions} AND {IN_WINDOW})"
+            )
+        };
         let sql = format!(
-            "SELECT ?fields FROM receipts WHERE tenant = {{tenant:String}} AND {IN_WINDOW} AND seq IN (\
-               SELECT seq FROM receipts WHERE {} AND {IN_WINDOW}\
-             ) ORDER BY seq LIMIT {{limit:UInt32}} WITH TIES",
-            selection.conditions()
+            "SELECT ?fields FROM receipts WHERE {selected} AND {IN_WINDOW} ORDER BY seq LIMIT {{limit:UInt32}} WITH TIES"
         );
         let asked = within_window(selection.bind(self.ask(&sql), tenant), window).param("limit", limit);
         let mut found = headers(rows::<ReceiptRead>(asked).await?)?;

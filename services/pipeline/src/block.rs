@@ -2,8 +2,9 @@
 
 use durable_log::Record;
 use events::{
+    event::Event,
     ids::{Position, StreamId},
-    normalise::{Context, Dead, Normalised, normalise},
+    normalise::{Context, Dead, NORMALISER_VERSION, Normalised, normalise},
     receipt::{HEADER_VERSION, Input, Payload, Receipt, ReceiptHeader, SourceKind},
 };
 use store::{Block, Fate, Records, StoredReceipt};
@@ -29,18 +30,7 @@ pub fn work(records: Vec<Record>, context: &Context) -> Work {
             Ok(header) => {
                 let receipt = Receipt { position, header, body: record.body.to_vec() };
                 crate::coverage::note(&mut told, &receipt);
-                let fate = match normalise(&receipt, context) {
-                    Normalised::Events(events) => match events.first() {
-                        Some(first) => {
-                            let fate = Fate::Event { event_id: first.event_id };
-                            block.events.extend(events);
-                            fate
-                        }
-                        None => Fate::Dead(Dead::UnknownShape),
-                    },
-                    Normalised::Ignored(reason) => Fate::Ignored(reason),
-                    Normalised::Dead(reason) => Fate::Dead(reason),
-                };
+                let fate = settle(normalise(&receipt, context), &mut block.events);
                 (receipt, fate)
             }
             Err(_) => (headless(position, &record), Fate::Dead(Dead::BadHeader)),
@@ -53,9 +43,26 @@ pub fn work(records: Vec<Record>, context: &Context) -> Work {
             commitment: record.commitment,
             chain,
             enc: record.enc.key,
+            normaliser: NORMALISER_VERSION,
         });
     }
     Work { block, records: told }
+}
+
+/// The one fate of what a normaliser yields; its events go to the others.
+pub(crate) fn settle(normalised: Normalised, events: &mut Vec<Event>) -> Fate {
+    match normalised {
+        Normalised::Events(yielded) => match yielded.first() {
+            Some(first) => {
+                let fate = Fate::Event { event_id: first.event_id };
+                events.extend(yielded);
+                fate
+            }
+            None => Fate::Dead(Dead::UnknownShape),
+        },
+        Normalised::Ignored(reason) => Fate::Ignored(reason),
+        Normalised::Dead(reason) => Fate::Dead(reason),
+    }
 }
 
 /// Stands in for a header that cannot be read, so that the receipt is still counted and can be looked at.

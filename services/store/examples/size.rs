@@ -163,6 +163,7 @@ impl World {
             commitment: self.random.bytes(),
             chain: seq.is_multiple_of(4096).then(|| self.random.bytes()),
             enc: 0,
+            normaliser: NORMALISER_VERSION,
         };
         (stored, event)
     }

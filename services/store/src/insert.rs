@@ -32,6 +32,26 @@ pub enum Fate {
     Dead(Dead),
 }
 
+impl Fate {
+    /// `event`, `ignored` or `dead`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Event { .. } => "event",
+            Self::Ignored(_) => "ignored",
+            Self::Dead(_) => "dead",
+        }
+    }
+
+    /// Why it is ignored or dead; empty for an event.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Event { .. } => "",
+            Self::Ignored(reason) => reason.as_str(),
+            Self::Dead(reason) => reason.as_str(),
+        }
+    }
+}
+
 /// A receipt with all that the store keeps of it.
 #[derive(Clone, Debug)]
 pub struct StoredReceipt {
@@ -47,6 +67,8 @@ pub struct StoredReceipt {
     pub chain: Option<[u8; 32]>,
     /// Key id of the body's encryption; 0 = none.
     pub enc: u32,
+    /// Version of the normaliser that decided the fate.
+    pub normaliser: u32,
 }
 
 /// What one step of the pipeline writes.
@@ -65,34 +87,52 @@ impl Store {
     /// Receipts go last: a receipt that a reader sees has its events and its body. A crash before that leaves events
     /// whose receipt comes with the replay.
     pub async fn insert(&self, block: &Block) -> Result<(), StoreError> {
-        let mut events = BTreeMap::<i64, Vec<EventRow<'_>>>::new();
-        for event in &block.events {
-            let row = EventRow::new(event)
-                .map_err(|BadPersonKey| StoreError::Rejected("a person key is 32 hex digits".into()))?;
-            events.entry(month(event.time)).or_default().push(row);
-        }
-        let mut receipts = BTreeMap::<i64, Vec<&StoredReceipt>>::new();
-        for stored in &block.receipts {
-            let month = month(stored.receipt.header.received_at);
-            receipts.entry(month).or_default().push(stored);
-        }
-        for rows in events.values() {
-            self.write::<EventRow<'static>>("event_rows", rows).await?;
-        }
-        for stored in receipts.values() {
+        self.write_events(event_rows(&block.events)?).await?;
+        let by_month = months(&block.receipts, |stored| stored.receipt.header.received_at);
+        for stored in by_month.values() {
             let rows: Vec<_> = stored.iter().map(|stored| BodyRow::new(stored)).collect();
             self.write::<BodyRow<'static>>("raw_bodies", &rows).await?;
         }
         // All that the receipts vouch for is acknowledged and on disk from here on.
-        for stored in receipts.values() {
-            let rows: Vec<_> = stored.iter().map(|stored| ReceiptRow::new(stored)).collect();
-            self.write::<ReceiptRow<'static>>("receipt_rows", &rows).await?;
-        }
-        Ok(())
+        self.write_receipts(block.receipts.iter().map(ReceiptRow::new)).await
     }
 }
 
+/// Rows of events, if their person keys are such.
+pub(crate) fn event_rows(events: &[Event]) -> Result<Vec<EventRow<'_>>, StoreError> {
+    let rows: Result<Vec<_>, BadPersonKey> = events.iter().map(EventRow::new).collect();
+    rows.map_err(|BadPersonKey| StoreError::Rejected("a person key is 32 hex digits".into()))
+}
+
+/// By partition: an insert goes into one, so that it is one part.
+fn months<T>(items: impl IntoIterator<Item = T>, time: impl Fn(&T) -> i64) -> BTreeMap<i64, Vec<T>> {
+    let mut months = BTreeMap::<i64, Vec<T>>::new();
+    for item in items {
+        months.entry(month(time(&item))).or_default().push(item);
+    }
+    months
+}
+
 impl Store {
+    /// Events and deleted rows.
+    pub(crate) async fn write_events(&self, rows: impl IntoIterator<Item = EventRow<'_>>) -> Result<(), StoreError> {
+        for rows in months(rows, |row| row.time).values() {
+            self.write::<EventRow<'static>>("event_rows", rows).await?;
+        }
+        Ok(())
+    }
+
+    /// The only way to write a receipt.
+    pub(crate) async fn write_receipts(
+        &self,
+        rows: impl IntoIterator<Item = ReceiptRow<'_>>,
+    ) -> Result<(), StoreError> {
+        for rows in months(rows, |row| row.received_at).values() {
+            self.write::<ReceiptRow<'static>>("receipt_rows", rows).await?;
+        }
+        Ok(())
+    }
+
     /// One insert per chunk; each chunk is whole or not at all.
     pub(crate) async fn write<R: RowWrite>(&self, table: &str, rows: &[R::Value<'_>]) -> Result<(), StoreError> {
         let client = settings::pin(self.on_database(), settings::INSERT);

@@ -12,6 +12,7 @@ mod insert;
 mod lock;
 mod migrate;
 mod query;
+mod replay;
 mod rows;
 mod settings;
 
@@ -24,6 +25,10 @@ pub use migrate::{AppliedMigration, latest_version};
 pub use query::{
     EventPage, FateCounts, LineSurvey, OtherLines, Page, PathCounts, PersonQuery, RangeCount, SourceStatus, StoredBody,
     StoredEvent, StoredHeader, StreamStatus, SurveyedEvents, SurveyedReceipts, Term, TraceQuery,
+};
+
+pub use replay::{
+    BodyBytes, DeadLetters, DeletedEvent, EventKey, Rejudged, Selection, Standing, StreamSpan, Verdict, Window,
 };
 
 use clickhouse::Client;

@@ -1,11 +1,13 @@
 //! Rows as ClickHouse takes them: borrowed from the words of `events`, in the order and types of `schemas/clickhouse`.
 
+use crate::{
+    insert::{Fate, StoredReceipt},
+    replay::{DeletedEvent, EventKey, Verdict},
+};
 use clickhouse::Row;
-use events::{event::Event, normalise::NORMALISER_VERSION, person::PersonKey};
-use serde::{Serialize, Serializer};
+use events::{event::Event, ids::Position, person::PersonKey, receipt::ReceiptHeader};
+use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
-
-use crate::insert::{Fate, StoredReceipt};
 
 /// Times are kept within what DateTime64 can hold (1900 to 2299); no source of ours is older or newer.
 const TIME_MIN: i64 = -2_208_988_800_000;
@@ -35,7 +37,7 @@ pub(crate) struct ReceiptRow<'a> {
     source_kind: &'a str,
     input: &'a str,
     payload: &'a str,
-    received_at: i64,
+    pub(crate) received_at: i64,
     native_id: &'a str,
     delivery_id: &'a str,
     delivery_keyed: u8,
@@ -54,22 +56,40 @@ pub(crate) struct ReceiptRow<'a> {
     normaliser: u32,
 }
 
+/// What proves a receipt, beside its header.
+struct Proof {
+    commitment: [u8; 32],
+    chain: Option<[u8; 32]>,
+    enc: u32,
+}
+
 impl<'a> ReceiptRow<'a> {
     pub(crate) fn new(stored: &'a StoredReceipt) -> Self {
-        let header = &stored.receipt.header;
+        let proof = Proof { commitment: stored.commitment, chain: stored.chain, enc: stored.enc };
+        let receipt = &stored.receipt;
+        Self::of((receipt.position, &receipt.header), proof, (stored.fate, stored.normaliser))
+    }
+
+    /// A receipt that the store has, with what another normaliser makes of it.
+    pub(crate) fn again(verdict: &'a Verdict, normaliser: u32) -> Self {
+        let stored = &verdict.header;
+        let proof = Proof { commitment: stored.commitment, chain: stored.chain, enc: stored.enc };
+        Self::of((stored.position, &stored.header), proof, (verdict.fate, normaliser))
+    }
+
+    fn of((position, header): (Position, &'a ReceiptHeader), proof: Proof, (fate, normaliser): (Fate, u32)) -> Self {
         let line = header.line.as_ref();
-        let (fate, reason, event_id) = match stored.fate {
-            Fate::Event { event_id } => ("event", "", event_id),
-            Fate::Ignored(reason) => ("ignored", reason.as_str(), Uuid::nil()),
-            Fate::Dead(reason) => ("dead", reason.as_str(), Uuid::nil()),
+        let event_id = match fate {
+            Fate::Event { event_id } => event_id,
+            Fate::Ignored(_) | Fate::Dead(_) => Uuid::nil(),
         };
         Self {
             tenant: &header.tenant,
-            stream: stored.receipt.position.stream.0,
-            seq: stored.receipt.position.seq,
-            commitment: stored.commitment,
-            chain: stored.chain.unwrap_or_default(),
-            enc: stored.enc,
+            stream: position.stream.0,
+            seq: position.seq,
+            commitment: proof.commitment,
+            chain: proof.chain.unwrap_or_default(),
+            enc: proof.enc,
             header_version: header.v,
             source_id: &header.source_id,
             source_kind: header.source_kind.as_str(),
@@ -87,10 +107,10 @@ impl<'a> ReceiptRow<'a> {
             line_basis: line.map_or("", |line| line.basis.as_str()),
             line_mark: line.map_or("", |line| &line.mark),
             line_backlog: u8::from(line.is_some_and(|line| line.backlog)),
-            fate,
-            reason,
+            fate: fate.as_str(),
+            reason: fate.reason(),
             event_id,
-            normaliser: NORMALISER_VERSION,
+            normaliser,
         }
     }
 }
@@ -127,16 +147,16 @@ pub(crate) fn commitment_head(commitment: &[u8; 32]) -> u64 {
     commitment[..8].iter().fold(0, |head, byte| head << 8 | u64::from(*byte))
 }
 
-#[derive(Row, Serialize)]
+#[derive(Clone, Default, PartialEq, Row, Serialize, Deserialize)]
 pub(crate) struct EventRow<'a> {
     tenant: &'a str,
-    source_id: &'a str,
-    time: i64,
+    pub(crate) source_id: &'a str,
+    pub(crate) time: i64,
     #[serde(with = "clickhouse::serde::uuid")]
-    event_id: Uuid,
-    input: &'a str,
+    pub(crate) event_id: Uuid,
+    pub(crate) input: &'a str,
     version: u64,
-    is_deleted: u8,
+    pub(crate) is_deleted: u8,
     source_kind: &'a str,
     kind: &'a str,
     native_type: &'a str,
@@ -179,8 +199,8 @@ pub(crate) struct EventRow<'a> {
     error: &'a str,
     details: Vec<(&'a str, &'a str)>,
     personal: Vec<(&'a str, &'a str)>,
-    stream: [u8; 16],
-    seq: u64,
+    pub(crate) stream: [u8; 16],
+    pub(crate) seq: u64,
     ordinal: u32,
 }
 
@@ -203,7 +223,7 @@ fn repeated<'a>(bit: u8, value: &'a str, other: &str) -> (u8, &'a str) {
 
 impl<'a> EventRow<'a> {
     pub(crate) fn new(event: &'a Event) -> Result<Self, BadPersonKey> {
-        let time = event.time.clamp(TIME_MIN, TIME_MAX);
+        let time = stored_time(event.time);
         let (code_bit, code_id) = repeated(1, &event.code_id, &event.session_id);
         let (id_bit, actor_id) = repeated(4, &event.actor_id, &event.person_id);
         let (name_bit, actor_name) = repeated(8, &event.actor_name, &event.person_name);
@@ -265,6 +285,48 @@ impl<'a> EventRow<'a> {
             ordinal: event.ordinal,
         })
     }
+
+    /// The row that deletes another: it holds nothing of it but its key and the receipt that it came from.
+    ///
+    /// Its version is the least of its normaliser, so that it wins over every row of an older normaliser and loses
+    /// against each event that this one yields at the same key, in whatever order they arrive.
+    pub(crate) fn deleting(tenant: &'a str, deleted: &'a DeletedEvent, normaliser: u32) -> Self {
+        let EventKey { source_id, time, event_id, input } = &deleted.key;
+        let owner = deleted.receipt;
+        Self {
+            tenant,
+            source_id,
+            time: *time,
+            event_id: *event_id,
+            input: input.as_str(),
+            version: least_version(normaliser),
+            is_deleted: 1,
+            stream: owner.stream.0,
+            seq: owner.seq,
+            ..Self::default()
+        }
+    }
+
+    /// The normaliser that wrote it.
+    pub(crate) fn normaliser(&self) -> u64 {
+        self.version >> RECEIVED_BITS
+    }
+
+    /// True if both say the same of the same event, whatever receipt and normaliser they come from.
+    pub(crate) fn says_what(&self, other: &Self) -> bool {
+        let said = |row: &Self| Self { version: 0, stream: [0; 16], seq: 0, ..row.clone() };
+        said(self) == said(other)
+    }
+}
+
+/// A time as the store keeps it.
+pub(crate) fn stored_time(time: i64) -> i64 {
+    time.clamp(TIME_MIN, TIME_MAX)
+}
+
+/// Above every version of older normalisers, not above any of this one.
+pub(crate) fn least_version(normaliser: u32) -> u64 {
+    version(normaliser, i64::MAX)
 }
 
 fn pairs(map: &std::collections::BTreeMap<String, String>) -> Vec<(&str, &str)> {
@@ -317,5 +379,6 @@ mod tests {
         assert!(version(2, 2_000) > version(1, 1_000));
         assert!(version(1, 1_000) > version(1, 2_000));
         assert!(version(u32::MAX, -5) >= version(u32::MAX, 0));
+        assert!(least_version(2) > version(1, 0) && least_version(2) < version(2, 1_795_521_600_000));
     }
 }

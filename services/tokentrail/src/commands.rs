@@ -5,6 +5,7 @@ use crate::{
     config::Config,
     demo, doctor, import,
     intake::Intake,
+    replay::{self, ReplayArgs},
     running::RunFile,
     secrets,
     send::{Sender, Until},
@@ -40,6 +41,7 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Send(args) => send(&load()?, args).await?,
         Command::Import(args) => import_files(&load()?, args).await?,
+        Command::Replay(args) => judge_again(&load()?, &args).await?,
         Command::Doctor { format } => {
             let findings = doctor::run(&load()?).await?;
             print(format, &findings, doctor::render)? && findings.good
@@ -161,6 +163,17 @@ async fn import_files(config: &Config, args: ImportArgs) -> anyhow::Result<bool>
     bar.finish_and_clear();
     eprintln!("{total} entries of {} files acknowledged", args.files.len());
     Ok(true)
+}
+
+async fn judge_again(config: &Config, args: &ReplayArgs) -> anyhow::Result<bool> {
+    let bar = bar("receipts");
+    let mut tell = |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    };
+    let summary = replay::run(config, args, &mut tell).await?;
+    bar.finish_and_clear();
+    Ok(print(args.format, &summary, replay::render)? && summary.receipts.tampered == 0)
 }
 
 fn configure(command: ConfigCommand, load: impl Fn() -> anyhow::Result<Config>) -> anyhow::Result<bool> {

@@ -15,6 +15,7 @@ mod journal;
 mod lines;
 mod other_lines;
 mod pulling;
+mod replay;
 mod running;
 mod secrets;
 mod send;
@@ -61,6 +62,8 @@ enum Command {
     Send(SendArgs),
     /// Backfill from exports: arrays of /events or /admin-events, webhook recordings, Backstage logs, catalog histories.
     Import(ImportArgs),
+    /// Judge stored receipts again, e.g. after a newer version mended a normaliser or to retry dead letters; changes nothing else.
+    Replay(replay::ReplayArgs),
     /// Play a recorded story through the whole pipeline in a temporary folder and show what it finds.
     Demo {
         /// Folder of the recorded story.

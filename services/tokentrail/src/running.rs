@@ -1,6 +1,9 @@
 //! The run file: how the other subcommands find the running program and its store. Mode 0600, gone after a clean stop.
 
-use crate::{config::Config, secrets::write_private};
+use crate::{
+    config::Config,
+    secrets::{self, write_private},
+};
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use std::{net::SocketAddr, path::PathBuf};
@@ -20,6 +23,18 @@ pub struct RunFile {
     pub store_user: String,
     /// Password of that user: random for each start of the embedded engine.
     pub store_password: String,
+}
+
+/// The store of the running program; where none runs and ClickHouse is reached by URL, that one.
+pub fn store(config: &Config) -> anyhow::Result<store::Store> {
+    let running = RunFile::read(config);
+    let (Err(_), Some(url)) = (&running, &config.store.url) else { return running?.store(config) };
+    let password = match &config.store.password_file {
+        Some(file) => secrets::read(&config.data_dir, file)?,
+        None => String::new(),
+    };
+    let (database, user) = (config.store.database.clone(), config.store.user.clone());
+    Ok(store::Store::connect(store::ConnectOptions { url: url.clone(), database, user, password })?)
 }
 
 fn path(config: &Config) -> PathBuf {

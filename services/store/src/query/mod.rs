@@ -5,7 +5,7 @@ mod counts;
 mod event;
 mod lines;
 mod paths;
-mod receipt;
+pub(crate) mod receipt;
 mod survey;
 mod trace;
 

@@ -26,12 +26,12 @@ impl Store {
               countIf(w AND NOT p AND at >= first_p) AS webhook_only \
             FROM (\
               SELECT source_id, event_id, max(input = 'webhook') AS w, max(input = 'pull') AS p, min(time) AS at \
-              FROM event_rows WHERE tenant = {tenant:String} AND is_deleted = 0 AND source_kind = 'keycloak' \
+              FROM event_inputs WHERE tenant = {tenant:String} AND source_kind = 'keycloak' \
               AND input IN ('webhook', 'pull') AND time < fromUnixTimestamp64Milli({before:Int64}, 'UTC') \
               GROUP BY source_id, event_id\
             ) AS e INNER JOIN (\
               SELECT source_id, minIf(time, input = 'webhook') AS first_w, minIf(time, input = 'pull') AS first_p \
-              FROM event_rows WHERE tenant = {tenant:String} AND is_deleted = 0 AND source_kind = 'keycloak' \
+              FROM event_inputs WHERE tenant = {tenant:String} AND source_kind = 'keycloak' \
               GROUP BY source_id HAVING countIf(input = 'webhook') > 0 AND countIf(input = 'pull') > 0\
             ) AS f USING source_id GROUP BY source_id ORDER BY source_id";
         rows(self.ask(sql).param("tenant", tenant).param("before", before)).await

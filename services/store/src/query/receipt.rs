@@ -38,6 +38,8 @@ pub struct StoredHeader {
     pub reason: String,
     /// The event of ordinal 0; none unless the fate is `event`.
     pub event_id: Option<Uuid>,
+    /// Version of the normaliser that decided the fate.
+    pub normaliser: u32,
 }
 
 /// A body with what proves it.
@@ -58,7 +60,7 @@ impl std::fmt::Debug for StoredBody {
 }
 
 #[derive(Row, Deserialize)]
-struct ReceiptRead {
+pub(crate) struct ReceiptRead {
     stream: [u8; 16],
     seq: u64,
     commitment: [u8; 32],
@@ -86,6 +88,7 @@ struct ReceiptRead {
     reason: String,
     #[serde(with = "clickhouse::serde::uuid")]
     event_id: Uuid,
+    normaliser: u32,
 }
 
 impl TryFrom<ReceiptRead> for StoredHeader {
@@ -126,12 +129,13 @@ impl TryFrom<ReceiptRead> for StoredHeader {
             event_id: (row.fate == "event").then_some(row.event_id),
             fate: row.fate,
             reason: row.reason,
+            normaliser: row.normaliser,
         })
     }
 }
 
 /// Bytes that ClickHouse keeps as a String.
-pub(super) struct Blob(pub(super) Vec<u8>);
+pub(crate) struct Blob(pub(crate) Vec<u8>);
 
 impl<'de> Deserialize<'de> for Blob {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -224,6 +228,6 @@ impl Store {
     }
 }
 
-fn headers(found: Vec<ReceiptRead>) -> Result<Vec<StoredHeader>, StoreError> {
+pub(crate) fn headers(found: Vec<ReceiptRead>) -> Result<Vec<StoredHeader>, StoreError> {
     found.into_iter().map(StoredHeader::try_from).collect()
 }

@@ -23,9 +23,9 @@ use uuid::Uuid;
 pub const NOON: i64 = 1_795_521_600_000;
 pub const TENANT: &str = "default";
 
-/// The library, fetched if this machine does not have it yet.
+/// The library (this file also serves the tests of crates beside the store), fetched if this machine does not have it yet.
 pub fn library() -> PathBuf {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("engine/fetch.sh");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../store/engine/fetch.sh");
     let output = Command::new(&script).output();
     let path = match output {
         Ok(output) if output.status.success() => PathBuf::from(String::from_utf8(output.stdout).unwrap().trim()),
@@ -151,6 +151,7 @@ pub fn receipt(position: Position, input: Input, native: &str) -> StoredReceipt 
         commitment,
         chain: None,
         enc: 0,
+        normaliser: NORMALISER_VERSION,
     }
 }
 

@@ -1,8 +1,10 @@
 //! Replays on a real engine: a mended normaliser's rows replace, join and delete older ones, and nothing else changes.
 #![allow(clippy::unwrap_used)] // a test may panic
 
+mod history;
 mod law;
-#[path = "../../store/tests/support/mod.rs"]
+mod seen;
+#[path = "../../../store/tests/support/mod.rs"]
 mod support;
 
 use events::{
@@ -11,74 +13,14 @@ use events::{
 };
 use law::{Law, arrived, first, law, read, say, webhooks};
 use pipeline::replay::{EventCounts, Mode, Summary, Unreadable, UnreadableReceipt};
-use store::{DeadLetters, Page, Selection, StoredReceipt, Watermark};
+use seen::{DAY, change, kinds, merge, parts, seen, text};
+use store::{DeadLetters, Page, Selection, Watermark};
 use support::{Database, NOON, TENANT, position};
-
-const DAY: i64 = 86_400_000;
 
 /// Not a test: where the shared engine's child process begins.
 #[test]
 fn engine_child() {
     store::engine::run_if_asked();
-}
-
-/// All that a reader can see, and, beyond the views, which row stands at which key.
-#[derive(Debug, PartialEq)]
-struct Seen {
-    events: String,
-    by_day: Vec<String>,
-    fates: String,
-    dead: String,
-    standing: String,
-}
-
-async fn text(database: &Database, sql: &str) -> String {
-    let mut lines = database.sql().query(sql).fetch_bytes("JSONEachRow").unwrap();
-    String::from_utf8(lines.collect().await.unwrap().to_vec()).unwrap()
-}
-
-async fn seen(database: &Database) -> Seen {
-    let mut by_day = Vec::new();
-    for day in [0, 2, 40] {
-        let (from, to) = (NOON + day * DAY - DAY / 2, NOON + day * DAY + DAY / 2);
-        let sql = format!("SELECT * FROM events_in(from = {from}, to = {to}) ORDER BY time, event_id");
-        by_day.push(text(database, &sql).await);
-    }
-    for one in database.store.fates(TENANT).await.unwrap() {
-        assert_eq!(one.received, one.stored + one.duplicate + one.ignored + one.dead, "{one:?}");
-    }
-    Seen {
-        events: text(database, "SELECT * FROM events ORDER BY time, event_id").await,
-        by_day,
-        fates: text(database, "SELECT * FROM fates ORDER BY source_id, input").await,
-        dead: text(database, "SELECT * FROM dead_letters ORDER BY stream, seq, commitment").await,
-        standing: text(
-            database,
-            "SELECT source_id, time, event_id, input, version, kind, lower(hex(stream)) AS stream, seq FROM event_rows FINAL \
-             WHERE is_deleted = 0 ORDER BY ALL",
-        )
-        .await,
-    }
-}
-
-async fn kinds(database: &Database) -> Vec<String> {
-    database.sql().query("SELECT concat(native_id, ' ', kind) FROM events ORDER BY 1").fetch_all().await.unwrap()
-}
-
-fn change(summary: &Summary) -> Vec<(&str, &str, u64)> {
-    summary.fates.iter().map(|one| (one.from.as_str(), one.to.as_str(), one.receipts)).collect()
-}
-
-/// Parts change when something is written; after a merge of everything nothing else changes them.
-async fn parts(database: &Database) -> String {
-    let sql = "SELECT table, name FROM system.parts WHERE database = currentDatabase() AND active ORDER BY ALL";
-    text(database, sql).await
-}
-
-async fn merge(database: &Database) {
-    for table in ["event_rows", "receipt_rows", "raw_bodies"] {
-        database.sql().query(&format!("OPTIMIZE TABLE {table} FINAL")).execute().await.unwrap();
-    }
 }
 
 /// Nothing that came in is an event.
@@ -289,135 +231,4 @@ async fn a_stream_that_is_not_there_is_an_error_and_an_empty_range_is_not() {
     assert!(error.contains(&position(9, 0).stream.to_string()), "{error}");
     let never = Selection { since: Some(NOON + DAY), ..Selection::default() };
     assert_eq!(nothing().replay(&database.store, &never).await.receipts.selected, 0);
-}
-
-/// A small generator of reproducible numbers (SplitMix64).
-struct Seeded(u64);
-
-impl Seeded {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % bound
-    }
-
-    fn pick<T: Copy>(&mut self, items: &[T]) -> T {
-        items[self.below(items.len() as u64) as usize]
-    }
-}
-
-/// A normaliser without sense: anything may become anything, but always the same.
-fn senseless(version: u32) -> Law {
-    law(version, move |receipt| {
-        let mut dice = Seeded(u64::from(version) << 32);
-        for byte in &receipt.body {
-            dice.0 = dice.0.wrapping_mul(31).wrapping_add(u64::from(*byte));
-        }
-        let native = read(receipt).0;
-        match dice.below(8) {
-            0 => Normalised::Dead(dice.pick(&[Dead::UnknownShape, Dead::MissingField])),
-            1 => Normalised::Ignored(dice.pick(&[Ignored::PlainLine, Ignored::State])),
-            _ => {
-                let kinds: Vec<&str> = (0..=dice.below(3)).map(|_| dice.pick(&["login", "logout", "other"])).collect();
-                let native = if dice.below(4) == 0 { format!("{native}-moved") } else { native };
-                say(receipt, &native, (&kinds, dice.pick(&[0, 0, 1, 2 * DAY, 40 * DAY])))
-            }
-        }
-    })
-}
-
-fn random_receipts(dice: &mut Seeded) -> Vec<StoredReceipt> {
-    let mut receipts = Vec::new();
-    for stream in 1..=2 {
-        for seq in 0..20 {
-            // Few names, so that receipts repeat each other, with bodies that differ a little.
-            let body = format!("n{} v{}", dice.below(6), dice.below(3));
-            let input = dice.pick(&[Input::Webhook, Input::Webhook, Input::Pull]);
-            receipts.push(arrived(position(stream, seq), input, &body));
-        }
-    }
-    receipts
-}
-
-fn random_selection(dice: &mut Seeded) -> Selection {
-    let from = dice.below(20);
-    let base = Selection::default();
-    match dice.below(6) {
-        0 => base,
-        1 => Selection { source_id: Some("kc".into()), last: Some(from), ..base },
-        2 => Selection { first: Some(from), ..base },
-        3 => Selection { last: Some(from), input: Some(Input::Pull), ..base },
-        4 => Selection { dead: DeadLetters::Only, ..base },
-        _ => Selection { since: Some(NOON + 70), until: Some(NOON + 70 + dice.below(100) as i64), ..base },
-    }
-}
-
-/// Anything that may happen to a store between two normalisers.
-async fn happen(database: &Database, dice: &mut Seeded, (laws, receipts): (&[Law; 2], &[StoredReceipt])) {
-    let store = &database.store;
-    let cut = dice.below(receipts.len() as u64 - 5) as usize;
-    let some = &receipts[cut..cut + 5];
-    let selection = random_selection(dice);
-    match dice.below(8) {
-        0 | 1 => store.insert(&laws[0].block(some)).await.unwrap(),
-        2 => store.insert(&laws[1].block(some)).await.unwrap(),
-        3 | 4 => drop(laws[1].replay(store, &selection).await),
-        5 => {
-            let whole = Selection::default();
-            let _ = tokio::join!(laws[1].replay(store, &selection), laws[1].replay(store, &whole));
-        }
-        6 => {
-            // As kill -9: the moment is the one thing here that is no condition. What was sent may land or not.
-            let moment = std::time::Duration::from_millis(dice.below(80));
-            let _ = tokio::time::timeout(moment, laws[1].replay(store, &selection)).await;
-        }
-        _ => merge(database).await,
-    }
-}
-
-#[tokio::test]
-async fn after_a_whole_replay_all_is_as_if_the_new_normaliser_had_always_been_there() {
-    let seeds: u64 = std::env::var("TOKENTRAIL_REPLAY_SEEDS").map_or(4, |n| n.parse().expect("a number of seeds"));
-    let laws = [senseless(1), senseless(2)];
-    let mut deleted = 0;
-    for seed in 0..seeds {
-        let mut dice = Seeded(seed);
-        let receipts = random_receipts(&mut dice);
-        let expected = Database::new().await;
-        expected.store.insert(&laws[1].block(&receipts)).await.unwrap();
-        let database = Database::new().await;
-        for _ in 0..12 {
-            happen(&database, &mut dice, (&laws, &receipts)).await;
-        }
-        // By now all has arrived, the last of it from an older program.
-        database.store.insert(&laws[0].block(&receipts)).await.unwrap();
-        deleted += laws[1].replay(&database.store, &Selection::default()).await.events.deleted;
-        assert_eq!(seen(&database).await, seen(&expected).await, "seed {seed}");
-        let again = laws[1].replay(&database.store, &Selection::default()).await;
-        assert!(again.changes_nothing(), "seed {seed}: {again:?}");
-        merge(&database).await;
-        assert_eq!(seen(&database).await, seen(&expected).await, "seed {seed}, merged");
-    }
-    assert!(deleted > 0, "no seed deleted anything: this proves nothing");
-}
-
-/// Each half in either order, as two people would share the work.
-#[tokio::test]
-async fn halves_in_any_order_and_again_are_one_whole() {
-    let laws = [senseless(1), senseless(2)];
-    let receipts = random_receipts(&mut Seeded(99));
-    let expected = Database::new().await;
-    expected.store.insert(&laws[1].block(&receipts)).await.unwrap();
-    let halves =
-        [Selection { last: Some(9), ..Selection::default() }, Selection { first: Some(10), ..Selection::default() }];
-    for order in [[0, 1, 0], [1, 0, 1], [1, 1, 0]] {
-        let database = Database::new().await;
-        database.store.insert(&laws[0].block(&receipts)).await.unwrap();
-        for half in order {
-            laws[1].replay(&database.store, &halves[half]).await;
-        }
-        assert_eq!(seen(&database).await, seen(&expected).await, "{order:?}");
-    }
 }

@@ -30,7 +30,7 @@ pub trait DiskFile: Send + Sync {
 
 /// A place for files.
 pub trait Disk: Send + Sync + 'static {
-    /// Makes a folder and those above it, if missing.
+    /// Makes a folder in one that is there; `AlreadyExists` if it is there, too.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
     /// Names of the files in a folder.
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
@@ -56,7 +56,7 @@ pub struct RealDisk;
 
 impl Disk for RealDisk {
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        std::fs::create_dir_all(dir)
+        std::fs::create_dir(dir)
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {

@@ -18,7 +18,7 @@ use crate::trim::{Reason, TrimError, Trimmed, trim};
 use crate::writer::{Fault, Writer};
 use std::any::Any;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -275,14 +275,38 @@ impl Log for Journal {
 
 fn prepare_dir(disk: &dyn Disk, options: &Options) -> Result<Box<dyn Any + Send + Sync>, OpenError> {
     let dir = &options.dir;
-    disk.create_dir(dir).map_err(failed("make", "the folder"))?;
+    make_dir(disk, dir).map_err(failed("make", "the folder"))?;
     let lock = disk.lock(&dir.join(LOCK)).map_err(|source| match source.kind() {
         io::ErrorKind::WouldBlock => OpenError::Locked { dir: dir.clone() },
         _ => OpenError::Io { action: "lock", file: LOCK.into(), source },
     })?;
     for sub in [cursors::DIR, quarantine::DIR] {
-        disk.create_dir(&dir.join(sub)).map_err(failed("make", sub))?;
+        make_dir(disk, &dir.join(sub)).map_err(failed("make", sub))?;
     }
     disk.sync_dir(dir).map_err(failed("sync", "the folder"))?;
     Ok(lock)
+}
+
+/// Makes a folder and those above it, each durable in the one above: without that a power cut takes the folder with all
+/// that was synced in it.
+fn make_dir(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+    let above = match dir.parent() {
+        Some(above) if above.as_os_str().is_empty() => Path::new("."),
+        Some(above) => above,
+        None => return Ok(()),
+    };
+    let mut made = disk.create_dir(dir);
+    if matches!(&made, Err(error) if error.kind() == io::ErrorKind::NotFound) {
+        make_dir(disk, above)?;
+        made = disk.create_dir(dir);
+    }
+    match made {
+        Ok(()) => disk.sync_dir(above),
+        // Perhaps made by a run that ended before its sync. A folder above that we may not read was made by others.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match disk.sync_dir(above) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            synced => synced,
+        },
+        Err(error) => Err(error),
+    }
 }

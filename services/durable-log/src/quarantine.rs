@@ -23,6 +23,8 @@ pub(crate) fn keep(
     let copy = format!("{DIR}/{name}.{}-{}", bytes.start, bytes.end);
     let path = dir.join(&copy);
     if disk.open_read(&path).is_ok() {
+        // Perhaps made by a run that ended before this sync.
+        disk.sync_dir(&dir.join(DIR))?;
         return Ok(Some(copy));
     }
     let new = dir.join(format!("{copy}.new"));

@@ -147,6 +147,10 @@ impl Found<'_> {
             && footer.next_offset > self.first_offset
             && next.is_none_or(|next| footer.next_offset <= next)
         {
+            if next.is_none() {
+                // A run that was killed while it sealed leaves the footer to the operating system's memory.
+                self.file.sync_data().map_err(failed("sync", self.name))?;
+            }
             return Ok(Some(self.sealed(identity, *pos, footer)));
         }
         match next {

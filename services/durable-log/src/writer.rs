@@ -311,7 +311,6 @@ impl Writer {
         let file_len = active.pos + FOOTER_LEN;
         let write = || {
             active.file.write_at(&footer.encode(), active.pos)?;
-            active.file.sync_data()?;
             active.file.truncate(file_len)?;
             // From here on the segment is sealed. A crash on the way leaves it open, with or without a footer at its
             // last record; the next start seals it.

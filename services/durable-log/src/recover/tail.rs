@@ -167,12 +167,13 @@ impl Found<'_> {
             sealed_ms: now_ms(),
         };
         let file_len = end.pos + FOOTER_LEN;
-        self.file.write_at(&footer.encode(), end.pos)?;
-        // From here on the footer, and every record before it, is durable, also those that only the operating system
-        // held until now. A crash before leaves the segment open, and the next start comes here again.
+        // From here on every record is durable, also those that only the operating system held until now. The footer
+        // says so to the next start, and may reach the disk on its own: it must not be written before.
         self.file.sync_data()?;
+        self.file.write_at(&footer.encode(), end.pos)?;
         self.file.truncate(file_len)?;
-        // From here on the footer stands at the end. A crash before leaves bytes behind it: it is found by the scan.
+        // From here on the segment is sealed. A crash before leaves it open, with or without a footer at its last
+        // record and bytes behind it; the next start comes here again.
         self.file.sync_data()?;
         let extent = Extent { end: end.pos, next_offset: end.next_offset, sealed_ms: Some(footer.sealed_ms), file_len };
         let sealed = Sealed { stream: identity.stream, last_seq: end.last_seq, last_chain: end.last_chain };

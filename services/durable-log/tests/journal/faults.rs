@@ -94,7 +94,7 @@ fn every_operation_fails_twice_and_nothing_acknowledged_is_lost() {
                 let mut told = Told::default();
                 let _ = told.run(&disk).and_then(|()| told.run(&disk));
                 fired += disk.fired();
-                for loss in [Loss::None, Loss::All, Loss::Some(fired as u64)] {
+                for loss in [Loss::Kill, Loss::All, Loss::Some(fired as u64)] {
                     let left = disk.crash(loss);
                     let journal = open(&left, options(4096)).unwrap_or_else(|error| panic!("{context}: {error:?}"));
                     told.check(&journal, &format!("{context} {loss:?}"));

@@ -8,6 +8,8 @@ mod faults;
 mod flips;
 mod kill;
 mod ledger;
+mod recovery;
 mod sim;
 mod space;
 mod tails;
+mod world;

@@ -25,7 +25,7 @@ fn cut() -> Cut {
     ledger.append(&journal, 1, 90).unwrap();
     let (before, end) = (disk.copy(), journal.durable_end());
     journal_append(&journal);
-    let after = disk.crash(Loss::None);
+    let after = disk.crash(Loss::Kill);
     let path = Path::new(DIR).join("00000000000000000000.seg");
     let content = |disk: &SimDisk| disk.bytes(&path).iter().rposition(|byte| *byte != 0).unwrap() + 1;
     let bytes = content(&before)..content(&after);
@@ -82,7 +82,7 @@ fn a_lost_acknowledged_tail_is_an_alarm_at_every_byte() {
         assert!(journal.status().damage.iter().any(|known| known.kind.loses_records()));
         assert!(!journal.scrub().unwrap().is_intact());
         journal_append(&journal);
-        let copy = disk.crash(Loss::None);
+        let copy = disk.crash(Loss::Kill);
         let journal = open(&copy, options(SEGMENT)).unwrap();
         assert!(read_all(&journal, 0).1.iter().any(|known| known.offsets.end == end), "still named in the next run");
     }

@@ -180,7 +180,8 @@ impl SimFile {
     }
 
     fn world_op<T>(&self, what: &str, work: impl FnOnce(&mut World) -> io::Result<T>) -> io::Result<T> {
-        let named = self.disk.world().names.files.iter().find(|(_, inode)| **inode == self.inode).map(|(p, _)| p.clone());
+        let named =
+            self.disk.world().names.files.iter().find(|(_, inode)| **inode == self.inode).map(|(p, _)| p.clone());
         let mut path = self.path.lock().unwrap();
         if let Some(named) = named {
             *path = named;
@@ -286,6 +287,10 @@ impl Disk for SimDisk {
             world.sync_folder(dir);
             Ok(())
         })
+    }
+
+    fn free(&self, dir: &Path) -> io::Result<u64> {
+        self.op("free", dir, |world| Ok(world.room()))
     }
 
     fn lock(&self, _path: &Path) -> io::Result<Box<dyn Any + Send + Sync>> {

@@ -64,7 +64,8 @@ fn two_payloads_that_changed_places_with_their_checksums_are_named() {
 
 #[test]
 fn an_intact_frame_of_elsewhere_is_no_record_here() {
-    let foreign: [(&str, fn(&mut FrameHead)); 6] = [
+    type Change = fn(&mut FrameHead);
+    let foreign: [(&str, Change); 6] = [
         ("another segment", |head| head.mark[0] ^= 1),
         ("another stream", |head| head.stream[0] ^= 1),
         ("a later number", |head| head.seq += 1),

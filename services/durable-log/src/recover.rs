@@ -151,7 +151,7 @@ impl Found<'_> {
         if head.newer {
             return Err(OpenError::Newer { file: self.name.into() });
         }
-        if head.header.is_none() {
+        if head.header.is_none() && head.identity.is_some() {
             damage.push(self.damage(DamageKind::SegmentHeader, 0..SEGMENT_HEADER_LEN));
         }
         let footer = match &head.identity {

@@ -242,13 +242,17 @@ impl<'a> Scrub<'a> {
         }
         self.expected = first;
         self.report.first_offset = self.report.first_offset.min(first);
-        if head.header.is_none() {
+        if head.header.is_none() && head.identity.is_some() {
             self.note(Some(file), Damage::new(DamageKind::SegmentHeader, name, 0..SEGMENT_HEADER_LEN, 0..0));
         }
         let Some(identity) = head.identity.clone() else {
             let next = ends.limit.next_offset.unwrap_or(self.report.durable_mark.max(first));
-            let size = file.size().map_err(failed(name))?;
-            self.note(Some(file), Damage::new(DamageKind::Damaged, name, 0..size, first..next));
+            // As recovery judges it: of what was never acknowledged there may be anything, and zeros are nothing.
+            let content = end_of_content(file, 0).map_err(failed(name))?;
+            let kind = if first < next { DamageKind::Damaged } else { DamageKind::TornTail };
+            if first < next || content > 0 {
+                self.note(Some(file), Damage::new(kind, name, 0..content, first..next));
+            }
             self.expected = next;
             return Ok(());
         };

@@ -266,7 +266,8 @@ impl Writer {
             previous_chain: self.chain,
             created_ms: now_ms(),
         };
-        if let Err(error) = spare.file.write_at(&header.encode(), 0).and_then(|()| spare.file.sync_data()) {
+        // Durable with the first group: until then the segment holds nothing that anybody was told of.
+        if let Err(error) = spare.file.write_at(&header.encode(), 0) {
             if is_full(&error) {
                 self.preparer.put_back(spare);
                 return Err(Fault::Full);

@@ -199,8 +199,11 @@ impl Found<'_> {
     fn unreadable(&self, proven: u64, damage: &mut Vec<Damage>) -> io::Result<Opened> {
         let content = end_of_content(self.file, 0)?;
         if proven <= self.first_offset {
-            let quarantine = self.quarantine(0..content)?.name();
-            damage.push(Damage { quarantine, ..self.damage(DamageKind::TornTail, 0..content) });
+            // Nothing but zeros: the power went before the first group was there, and nothing is torn.
+            if content > 0 {
+                let quarantine = self.quarantine(0..content)?.name();
+                damage.push(Damage { quarantine, ..self.damage(DamageKind::TornTail, 0..content) });
+            }
             self.remove()?;
             return Ok(None);
         }
@@ -216,8 +219,11 @@ impl Found<'_> {
     fn is_own_footer(&self, identity: &Identity, end: Mark, content: u64) -> io::Result<bool> {
         let mut bytes = [0; FOOTER_LEN as usize];
         let got = self.file.read_at(&mut bytes, end.pos)?;
-        let footer = Footer::decode(&bytes[..got]);
-        Ok(content <= end.pos + FOOTER_LEN && footer.is_ok_and(|footer| footer.mark == identity.mark))
+        let is_own = |footer: Footer| {
+            let ends = (footer.mark, footer.first_offset, footer.next_offset);
+            ends == (identity.mark, identity.first_offset, end.next_offset)
+        };
+        Ok(content <= end.pos + FOOTER_LEN && Footer::decode(&bytes[..got]).is_ok_and(is_own))
     }
 
     fn remove(&self) -> io::Result<()> {

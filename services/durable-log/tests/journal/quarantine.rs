@@ -157,6 +157,18 @@ fn a_copy_never_takes_the_room_of_the_next_segment() {
 }
 
 #[test]
+fn on_a_full_disk_a_torn_tail_is_copied_into_the_reserve() {
+    let (disk, ledger) = killed();
+    let end = content(&disk);
+    disk.change(&segment(), |bytes| bytes[end..end + 300].fill(7));
+    disk.set_budget(disk.used());
+    let journal = open(&disk, Options { reserve_bytes: 4096, ..own(1 << 20) }).unwrap();
+    ledger.check(&journal, "full");
+    assert_eq!(disk.bytes(&copies(&disk)[0]), [7; 300]);
+    assert_eq!(journal.status().quarantine.refused, 0);
+}
+
+#[test]
 fn a_journal_with_a_torn_tail_larger_than_its_reserve_opens_on_a_full_disk() {
     let (disk, ledger) = killed();
     let end = content(&disk);

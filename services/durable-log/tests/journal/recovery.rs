@@ -178,9 +178,6 @@ fn scenes() -> Vec<Scene> {
     let mut scenes = vec![
         Scene::new("an empty folder", (SimDisk::default(), Ledger::default())),
         Scene::new("killed", killed()),
-        // A group that nobody was told of, whole in the memory of the operating system.
-        Scene::new("an unsynced group", failed("sync segment", 0)),
-        Scene::new("an unsynced footer", failed("sync segment", 2)),
         Scene::new("a footer without its cut", failed("truncate segment", 0)),
         Scene::new("a segment without a record", failed("write segment", 0)),
         Scene::new("an unsynced trim mark", failed("sync trimmed", 0)),
@@ -216,6 +213,10 @@ fn scenes() -> Vec<Scene> {
             disk.change(&segments[0], |bytes| bytes.truncate(bytes.len() - 60));
         }),
     ];
+    // A group that nobody was told of, or a footer, whole in the memory of the operating system.
+    for from_last in 0..5 {
+        scenes.push(Scene::new(format!("sync {from_last} from the last fails"), failed("sync segment", from_last)));
+    }
     for file in ["mark", "trimmed", "cursors/one", "cursors/two"] {
         for slots in [0..128, 4096..4224, 0..4224] {
             let name = format!("{file} bytes {slots:?} gone");

@@ -98,5 +98,5 @@ pub(crate) fn is_name(name: &str) -> bool {
 }
 
 pub(crate) fn side_file(file: String, bytes: std::ops::Range<u64>) -> Damage {
-    Damage { kind: DamageKind::SideFile, file, bytes, offsets: 0..0, quarantine: None }
+    Damage::new(DamageKind::SideFile, file, bytes, 0..0)
 }

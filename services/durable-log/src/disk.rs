@@ -30,7 +30,7 @@ pub trait DiskFile: Send + Sync {
 
 /// A place for files.
 pub trait Disk: Send + Sync + 'static {
-    /// Makes a folder and those above it, if missing.
+    /// Makes a folder in one that is there; `AlreadyExists` if it is there, too.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
     /// Names of the files in a folder.
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
@@ -46,6 +46,8 @@ pub trait Disk: Send + Sync + 'static {
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes creations, renames and removals in a folder durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Bytes that can still be taken on the disk that holds this folder.
+    fn free(&self, dir: &Path) -> io::Result<u64>;
     /// Takes the lock of this path, held until the guard is dropped; `WouldBlock` if another process or journal has it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Any + Send + Sync>>;
 }
@@ -56,7 +58,7 @@ pub struct RealDisk;
 
 impl Disk for RealDisk {
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        std::fs::create_dir_all(dir)
+        std::fs::create_dir(dir)
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
@@ -95,6 +97,11 @@ impl Disk for RealDisk {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         File::open(dir)?.sync_all()
+    }
+
+    fn free(&self, dir: &Path) -> io::Result<u64> {
+        let found = rustix::fs::statvfs(dir)?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Any + Send + Sync>> {

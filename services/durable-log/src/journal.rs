@@ -10,7 +10,7 @@ use crate::quarantine;
 use crate::queue::Pending;
 use crate::reader;
 use crate::recover::{failed, recover};
-use crate::scrub::{ScrubReport, scrub_open};
+use crate::scrub::{ScrubError, ScrubReport, scrub_open};
 use crate::segment::locked;
 use crate::shared::{Parts, Shared};
 use crate::status::{Activity, Status};
@@ -18,7 +18,8 @@ use crate::trim::{Reason, TrimError, Trimmed, trim};
 use crate::writer::{Fault, Writer};
 use std::any::Any;
 use std::io;
-use std::path::PathBuf;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -92,7 +93,7 @@ impl Journal {
             return Err(OpenError::Options("the journal must have room for two segments"));
         }
         let lock = prepare_dir(&*disk, &options)?;
-        let found = recover(&disk, &options.dir)?;
+        let found = recover(&disk, &options)?;
         let mut stream = [0; 16];
         getrandom::fill(&mut stream).map_err(|_| OpenError::Options("no randomness"))?;
         let entry = opening(&stream, found.sealed.as_ref());
@@ -105,10 +106,12 @@ impl Journal {
             stream,
             cursors: found.cursors,
             trimmed: found.trimmed,
+            quarantine: found.quarantine,
             segments: found.segments,
+            marked: found.marked,
             end: found.next_offset,
         }));
-        for damage in found.damage {
+        for damage in found.damage.into_iter().flat_map(|damage| shared.locate(damage)) {
             locked(&shared.damage).note(damage);
         }
         let mut writer = Writer::new(shared.clone(), preparer, found.mark);
@@ -180,9 +183,15 @@ impl Journal {
         trim(&self.inner.shared, Reason::Age)
     }
 
-    /// Reads everything that is kept and checks it down to chain and commitments.
-    pub fn scrub(&self) -> io::Result<ScrubReport> {
-        scrub_open(&self.inner.shared)
+    /// Reads everything that is kept and checks it down to chain and commitments. What it finds is noted as what a read
+    /// finds: in the status, and copied to quarantine. Blocks on the disk.
+    pub fn scrub(&self) -> Result<ScrubReport, ScrubError> {
+        self.scrub_paced(|_| ControlFlow::Continue(()))
+    }
+
+    /// As [`Journal::scrub`]; `pace` is told of every record how many bytes of the disk it took, and may wait or stop.
+    pub fn scrub_paced(&self, mut pace: impl FnMut(u64) -> ControlFlow<()>) -> Result<ScrubReport, ScrubError> {
+        scrub_open(&self.inner.shared, &mut pace)
     }
 
     /// Id of this run's stream.
@@ -206,6 +215,7 @@ impl Journal {
             queued_bytes,
             damage,
             damage_total,
+            quarantine: locked(&shared.quarantine).status(),
             can_append: activity == Activity::Running && queued_bytes < shared.options.queue_bytes,
             activity,
             syncs: shared.syncs.snapshot(),
@@ -275,14 +285,38 @@ impl Log for Journal {
 
 fn prepare_dir(disk: &dyn Disk, options: &Options) -> Result<Box<dyn Any + Send + Sync>, OpenError> {
     let dir = &options.dir;
-    disk.create_dir(dir).map_err(failed("make", "the folder"))?;
+    make_dir(disk, dir).map_err(failed("make", "the folder"))?;
     let lock = disk.lock(&dir.join(LOCK)).map_err(|source| match source.kind() {
         io::ErrorKind::WouldBlock => OpenError::Locked { dir: dir.clone() },
         _ => OpenError::Io { action: "lock", file: LOCK.into(), source },
     })?;
     for sub in [cursors::DIR, quarantine::DIR] {
-        disk.create_dir(&dir.join(sub)).map_err(failed("make", sub))?;
+        make_dir(disk, &dir.join(sub)).map_err(failed("make", sub))?;
     }
     disk.sync_dir(dir).map_err(failed("sync", "the folder"))?;
     Ok(lock)
+}
+
+/// Makes a folder and those above it, each durable in the one above: without that a power cut takes the folder with all
+/// that was synced in it.
+fn make_dir(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+    let above = match dir.parent() {
+        Some(above) if above.as_os_str().is_empty() => Path::new("."),
+        Some(above) => above,
+        None => return Ok(()),
+    };
+    let mut made = disk.create_dir(dir);
+    if matches!(&made, Err(error) if error.kind() == io::ErrorKind::NotFound) {
+        make_dir(disk, above)?;
+        made = disk.create_dir(dir);
+    }
+    match made {
+        Ok(()) => disk.sync_dir(above),
+        // Perhaps made by a run that ended before its sync. A folder above that we may not read was made by others.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match disk.sync_dir(above) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            synced => synced,
+        },
+        Err(error) => Err(error),
+    }
 }

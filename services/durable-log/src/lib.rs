@@ -27,13 +27,14 @@ mod status;
 mod trim;
 mod writer;
 
-pub use damage::{Damage, DamageKind};
+pub use damage::{Damage, DamageKind, SeqRange};
 pub use journal::{Journal, OpenError};
 pub use log::{
     AppendError, Appended, Batch, Closed, CommitError, Enc, Entry, Log, MAX_APPEND_BYTES, MAX_APPEND_ENTRIES,
     MAX_RECORD_BYTES, ReadError, ReadLimits, Record, Sealed,
 };
 pub use options::Options;
-pub use scrub::{ScrubReport, inspect};
+pub use quarantine::QuarantineStatus;
+pub use scrub::{ScrubError, ScrubReport, inspect};
 pub use status::{Activity, Status, Syncs};
 pub use trim::{TrimError, Trimmed};

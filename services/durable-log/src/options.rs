@@ -22,12 +22,14 @@ pub struct Options {
     /// Bytes held back on the disk, so that the journal can be opened, and so drained, when the disk is full: at least
     /// twice what the opening entry takes, plus a torn tail to set aside (a group of appends, mostly below 4 MiB).
     pub reserve_bytes: u64,
+    /// Most bytes of copies of damaged bytes, which no trim frees. The oldest stay; one that does not fit is not made.
+    pub quarantine_bytes: u64,
     /// Most bytes of appends waiting for the writer; beyond, appends answer `Full`.
     pub queue_bytes: u64,
 }
 
 impl Options {
-    /// The defaults: 64 MiB segments, kept for 24 h, 16 GiB in all.
+    /// The defaults: 64 MiB segments, kept for 24 h, 16 GiB in all, and 256 MiB of copies.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
@@ -35,6 +37,7 @@ impl Options {
             keep: Duration::from_secs(24 * 3600),
             max_bytes: 16 << 30,
             reserve_bytes: 4 << 20,
+            quarantine_bytes: 256 << 20,
             queue_bytes: 64 << 20,
         }
     }

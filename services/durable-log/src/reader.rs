@@ -99,8 +99,8 @@ impl Reading<'_> {
     fn damaged(&mut self, segment: &Segment, file: &dyn DiskFile, (bytes, offsets): (Range<u64>, Range<u64>)) {
         let kind = if offsets.is_empty() { DamageKind::SegmentFooter } else { DamageKind::Damaged };
         self.batch.next = self.batch.next.max(offsets.end);
-        let damage = Damage { kind, file: segment.name.clone(), bytes, offsets, quarantine: None };
-        self.batch.damage.push(self.shared.found(damage, file));
+        let damage = Damage::new(kind, segment.name.clone(), bytes, offsets);
+        self.batch.damage.extend(self.shared.found(damage, Some(file)));
     }
 
     fn missing(&mut self, next: u64) {
@@ -118,9 +118,7 @@ impl Reading<'_> {
 
     fn note_missing(&mut self, file: String, offsets: Range<u64>) {
         self.batch.next = offsets.end;
-        let damage = Damage { kind: DamageKind::Missing, file, bytes: 0..0, offsets, quarantine: None };
-        crate::segment::locked(&self.shared.damage).note(damage.clone());
-        self.batch.damage.push(damage);
+        self.batch.damage.extend(self.shared.found(Damage::new(DamageKind::Missing, file, 0..0, offsets), None));
     }
 }
 

@@ -5,19 +5,20 @@
 //! can be interrupted and done again.
 
 use crate::cursors::{self, Cursors, side_file};
-use crate::damage::{Damage, DamageKind};
+use crate::damage::{Damage, DamageKind, Run};
 use crate::disk::{Disk, DiskFile, is_full};
 use crate::format::{Bad, FOOTER_LEN, FRAME_HEAD_LEN, Footer, SEGMENT_HEADER_LEN, SegmentHeader};
 use crate::journal::OpenError;
 use crate::log::Sealed;
-use crate::quarantine;
+use crate::options::Options;
+use crate::quarantine::{Kept, Quarantine};
 use crate::scan::{Identity, identity_of_first_frame};
-use crate::segment::{Extent, Segment, offset_of};
+use crate::segment::{Extent, Segment, locked, offset_of};
 use crate::shared::now_ms;
 use crate::slot::{SlotFile, Value};
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 mod tail;
 
@@ -36,6 +37,9 @@ pub(crate) struct Recovered {
     pub(crate) cursors: Cursors,
     pub(crate) mark: SlotFile,
     pub(crate) trimmed: SlotFile,
+    pub(crate) quarantine: Quarantine,
+    /// The last stream, as the mark knows it.
+    pub(crate) marked: Option<Run>,
 }
 
 /// The end of the last segment that holds a record.
@@ -44,8 +48,11 @@ pub(crate) struct LastRecord {
     pub(crate) sealed: Sealed,
 }
 
-pub(crate) fn recover(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Recovered, OpenError> {
+pub(crate) fn recover(disk: &Arc<dyn Disk>, options: &Options) -> Result<Recovered, OpenError> {
+    let dir = &*options.dir;
     let mut damage = Vec::new();
+    let quarantine = Quarantine::open(disk, options).map_err(failed("open", crate::quarantine::DIR))?;
+    let quarantine = Mutex::new(quarantine);
     let names = sorted(disk.list(dir).map_err(failed("list", "the folder"))?);
     let (trimmed, bad) = slot(&**disk, dir, TRIMMED)?;
     damage.extend(bad);
@@ -62,7 +69,8 @@ pub(crate) fn recover(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Recovered, Ope
     let mut last = None;
     for (at, (first_offset, name)) in names.iter().enumerate() {
         let file = disk.open(&dir.join(name)).map_err(failed("open", name))?;
-        let found = Found { disk: &**disk, dir, name, first_offset: *first_offset, file: &*file };
+        let found =
+            Found { disk: &**disk, dir, name, first_offset: *first_offset, file: &*file, quarantine: &quarantine };
         let next = names.get(at + 1).map(|(next, _)| *next);
         let opened = found.open(next, &mut proven, &mut damage)?;
         if let Some((segment, record)) = opened {
@@ -72,8 +80,9 @@ pub(crate) fn recover(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Recovered, Ope
         }
     }
     report_gaps(&segments, trimmed.value().offset, proven, &mut damage);
-    let sealed = seal_of(last, mark.value());
-    Ok(Recovered { segments, next_offset: proven, sealed, damage, cursors, mark, trimmed })
+    let (sealed, marked) = (seal_of(last, mark.value()), marked(mark.value()));
+    let quarantine = quarantine.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(Recovered { segments, next_offset: proven, sealed, damage, cursors, mark, trimmed, quarantine, marked })
 }
 
 /// Segments of a folder in order of their offsets.
@@ -93,6 +102,11 @@ pub(crate) fn seal_of(last: Option<LastRecord>, mark: Value) -> Option<Sealed> {
     }
 }
 
+/// The stream that a durable mark names.
+pub(crate) fn marked(mark: Value) -> Option<Run> {
+    Run::new(mark.stream, (mark.offset.checked_sub(1)?, mark.seq), mark.offset)
+}
+
 /// Names acknowledged records for which there is no segment.
 pub(crate) fn report_gaps(segments: &[Arc<Segment>], trimmed: u64, end: u64, damage: &mut Vec<Damage>) {
     let mut expected = trimmed;
@@ -103,7 +117,7 @@ pub(crate) fn report_gaps(segments: &[Arc<Segment>], trimmed: u64, end: u64, dam
             let offsets = expected..first;
             let covered = damage.iter().any(|known| known.offsets == offsets);
             if !covered {
-                damage.push(Damage { kind: DamageKind::Missing, file, bytes: 0..0, offsets, quarantine: None });
+                damage.push(Damage::new(DamageKind::Missing, file, 0..0, offsets));
             }
         }
         expected = expected.max(next);
@@ -126,6 +140,7 @@ struct Found<'a> {
     name: &'a str,
     first_offset: u64,
     file: &'a dyn DiskFile,
+    quarantine: &'a Mutex<Quarantine>,
 }
 
 type Opened = Option<(Segment, Option<LastRecord>)>;
@@ -136,7 +151,7 @@ impl Found<'_> {
         if head.newer {
             return Err(OpenError::Newer { file: self.name.into() });
         }
-        if head.header.is_none() {
+        if head.header.is_none() && head.identity.is_some() {
             damage.push(self.damage(DamageKind::SegmentHeader, 0..SEGMENT_HEADER_LEN));
         }
         let footer = match &head.identity {
@@ -147,6 +162,10 @@ impl Found<'_> {
             && footer.next_offset > self.first_offset
             && next.is_none_or(|next| footer.next_offset <= next)
         {
+            if next.is_none() {
+                // A run that was killed while it sealed leaves the footer to the operating system's memory.
+                self.file.sync_data().map_err(failed("sync", self.name))?;
+            }
             return Ok(Some(self.sealed(identity, *pos, footer)));
         }
         match next {
@@ -176,16 +195,19 @@ impl Found<'_> {
     }
 
     fn damage(&self, kind: DamageKind, bytes: std::ops::Range<u64>) -> Damage {
-        Damage { kind, file: self.name.into(), bytes, offsets: 0..0, quarantine: None }
+        Damage::new(kind, self.name, bytes, 0..0)
     }
 
     /// Copies bytes to quarantine, using the reserve on a full disk.
-    fn quarantine(&self, bytes: std::ops::Range<u64>) -> io::Result<Option<String>> {
-        let keep = || quarantine::keep(self.disk, self.dir, (self.name, self.file), bytes.clone());
-        match keep() {
+    fn quarantine(&self, bytes: std::ops::Range<u64>) -> io::Result<Kept> {
+        let mut quarantine = locked(self.quarantine);
+        match quarantine.keep_at_start((self.name, self.file), bytes.clone()) {
             Err(error) if is_full(&error) => {
                 crate::prepare::release_reserve(self.disk, self.dir)?;
-                keep()
+                match quarantine.keep_at_start((self.name, self.file), bytes) {
+                    Err(error) if is_full(&error) => Ok(quarantine.refuse()),
+                    kept => kept,
+                }
             }
             kept => kept,
         }

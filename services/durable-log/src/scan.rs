@@ -170,7 +170,10 @@ impl<'a> Scanner<'a> {
     fn footer(&self, bytes: &[u8]) -> Option<Footer> {
         let footer = Footer::decode(bytes).ok()?;
         let identity = self.identity;
-        (footer.mark == identity.mark && footer.first_offset == identity.first_offset).then_some(footer)
+        let belongs = footer.mark == identity.mark
+            && footer.first_offset == identity.first_offset
+            && self.limit.next_offset.is_none_or(|next| footer.next_offset <= next);
+        belongs.then_some(footer)
     }
 
     /// Up to `len` bytes from `pos`, fewer at the limit.

@@ -1,11 +1,11 @@
 //! What the handles, the writer and the readers of one journal share.
 
 use crate::cursors::Cursors;
-use crate::damage::{Damage, Register};
+use crate::damage::{Damage, Register, Run, locate};
 use crate::disk::{Disk, DiskFile};
 use crate::log::AppendError;
 use crate::options::Options;
-use crate::quarantine;
+use crate::quarantine::{Kept, Quarantine};
 use crate::queue::Queue;
 use crate::segment::{Segment, locked};
 use crate::slot::SlotFile;
@@ -31,9 +31,14 @@ pub(crate) struct Shared {
     /// Every offset below was freed. Held by a trim from its first to its last step.
     pub(crate) trimmed: Mutex<SlotFile>,
     pub(crate) damage: Mutex<Register>,
+    pub(crate) quarantine: Mutex<Quarantine>,
+    /// Held by a scrub.
+    pub(crate) scrubbing: Mutex<()>,
     pub(crate) activity: Mutex<Activity>,
     pub(crate) syncs: SyncMeter,
     segments: RwLock<Vec<Arc<Segment>>>,
+    /// The last stream of the run before, as the durable mark knew it at the start.
+    marked: Option<Run>,
 }
 
 /// What it takes to make a [`Shared`].
@@ -43,7 +48,9 @@ pub(crate) struct Parts {
     pub(crate) stream: [u8; 16],
     pub(crate) cursors: Cursors,
     pub(crate) trimmed: SlotFile,
+    pub(crate) quarantine: Quarantine,
     pub(crate) segments: Vec<Arc<Segment>>,
+    pub(crate) marked: Option<Run>,
     pub(crate) end: u64,
 }
 
@@ -66,9 +73,12 @@ impl Shared {
             cursors: Mutex::new(parts.cursors),
             trimmed: Mutex::new(parts.trimmed),
             damage: Mutex::default(),
+            quarantine: Mutex::new(parts.quarantine),
+            scrubbing: Mutex::default(),
             activity: Mutex::new(Activity::Running),
             syncs: SyncMeter::default(),
             segments: RwLock::new(parts.segments),
+            marked: parts.marked,
         }
     }
 
@@ -108,20 +118,34 @@ impl Shared {
         if after == 0 && offset < trimmed { Place::Trimmed(trimmed.min(next)) } else { Place::Nowhere(next) }
     }
 
-    /// Keeps a copy of damaged bytes and names them; returns the damage with the copy's name.
-    pub(crate) fn found(&self, mut damage: Damage, file: &dyn DiskFile) -> Damage {
-        let known = !locked(&self.damage).is_new(&damage);
-        if known {
-            damage.quarantine = locked(&self.damage).quarantine_of(&damage);
-            return damage;
+    /// Which streams the offsets of a damage belong to: one damage for each.
+    pub(crate) fn locate(&self, damage: Damage) -> Vec<Damage> {
+        locate(&runs(&self.segments(), self.marked.as_ref()), damage)
+    }
+
+    /// Notes a damage, with a copy of its bytes if there is a file to copy them from; returns it as it was first found,
+    /// by streams.
+    pub(crate) fn found(&self, damage: Damage, file: Option<&dyn DiskFile>) -> Vec<Damage> {
+        let mut parts = self.locate(damage);
+        for damage in &mut parts {
+            let known = locked(&self.damage).known(damage).map(|known| (known.found_ms, known.quarantine.clone()));
+            if let Some(known) = known {
+                (damage.found_ms, damage.quarantine) = known;
+                continue;
+            }
+            if let Some(file) = file {
+                let kept = locked(&self.quarantine).keep((&damage.file, file), damage.bytes.clone());
+                match kept {
+                    Ok(Kept::Refused) => tracing::error!(file = damage.file, bytes = ?damage.bytes,
+                        "No space to copy damaged bytes to quarantine; they stay in the segment until it is trimmed."),
+                    Ok(kept) => damage.quarantine = kept.name(),
+                    Err(error) => tracing::error!(%error, file = damage.file,
+                        "Damaged bytes cannot be copied to quarantine; they stay in the segment until it is trimmed."),
+                }
+            }
+            locked(&self.damage).note(damage.clone());
         }
-        match quarantine::keep(&*self.disk, &self.options.dir, (&damage.file, file), damage.bytes.clone()) {
-            Ok(copy) => damage.quarantine = copy,
-            Err(error) => tracing::error!(%error, file = damage.file,
-                "Damaged bytes cannot be copied to quarantine; they stay in the segment until it is trimmed."),
-        }
-        locked(&self.damage).note(damage.clone());
-        damage
+        parts
     }
 
     pub(crate) fn set_activity(&self, activity: Activity) {
@@ -145,6 +169,15 @@ impl Shared {
     pub(crate) fn bytes(&self) -> u64 {
         self.segments().iter().map(|segment| segment.extent().file_len).sum()
     }
+}
+
+/// Where streams lie, as far as segments and the durable mark tell.
+pub(crate) fn runs(segments: &[Arc<Segment>], marked: Option<&Run>) -> Vec<Run> {
+    let own = |segment: &Arc<Segment>| {
+        let identity = segment.identity.as_ref()?;
+        Run::new(identity.stream, (identity.first_offset, identity.first_seq), segment.extent().next_offset)
+    };
+    segments.iter().filter_map(own).chain(marked.cloned()).collect()
 }
 
 /// The clock of the edge: only segment times come from it.

@@ -52,6 +52,10 @@ impl SlotFile {
             }
             Err(error) => return Err(error),
         };
+        // A run that was killed may have left value or name to the operating system's memory, and more than a value
+        // rests on it from here on: a trim removes what lies below.
+        file.sync_data()?;
+        sync_parent(disk, path)?;
         let loaded = load(&*file, name)?;
         let (generation, value) = loaded.value.unwrap_or((1, first));
         Ok((Self { file, name: name.into(), generation, value }, loaded.bad))
@@ -68,9 +72,7 @@ impl SlotFile {
         file.sync_data()?;
         // From the rename on the file exists under its name; a crash before leaves a `.new` that is replaced next time.
         disk.rename(&new, path)?;
-        if let Some(dir) = path.parent() {
-            disk.sync_dir(dir)?;
-        }
+        sync_parent(disk, path)?;
         Ok(Self { file, name: name.into(), generation: 1, value })
     }
 
@@ -101,6 +103,10 @@ impl SlotFile {
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }
+}
+
+fn sync_parent(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |dir| disk.sync_dir(dir))
 }
 
 /// Reads both slots without changing anything.

@@ -1,6 +1,7 @@
 //! What a journal says about itself.
 
 use crate::damage::Damage;
+use crate::quarantine::QuarantineStatus;
 use crate::segment::locked;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -55,6 +56,8 @@ pub struct Status {
     pub damage: Vec<Damage>,
     /// How many there were.
     pub damage_total: u64,
+    /// Copies of damaged bytes.
+    pub quarantine: QuarantineStatus,
     /// What the writer is doing.
     pub activity: Activity,
     /// False if an append made now would most likely be refused.

@@ -266,7 +266,8 @@ impl Writer {
             previous_chain: self.chain,
             created_ms: now_ms(),
         };
-        if let Err(error) = spare.file.write_at(&header.encode(), 0).and_then(|()| spare.file.sync_data()) {
+        // Durable with the first group: until then the segment holds nothing that anybody was told of.
+        if let Err(error) = spare.file.write_at(&header.encode(), 0) {
             if is_full(&error) {
                 self.preparer.put_back(spare);
                 return Err(Fault::Full);
@@ -311,7 +312,6 @@ impl Writer {
         let file_len = active.pos + FOOTER_LEN;
         let write = || {
             active.file.write_at(&footer.encode(), active.pos)?;
-            active.file.sync_data()?;
             active.file.truncate(file_len)?;
             // From here on the segment is sealed. A crash on the way leaves it open, with or without a footer at its
             // last record; the next start seals it.

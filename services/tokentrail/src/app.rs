@@ -4,6 +4,7 @@
 
 mod announce;
 mod listeners;
+pub mod scrub;
 mod storage;
 
 pub use listeners::Listeners;
@@ -129,6 +130,8 @@ impl App {
             serve(Server { listener: admin_listener, routes: admin_routes, tls: None, limits, metrics: None }),
         ];
         let beating = beating::run(config.clone(), journal.clone(), (beats, intake_stopped.clone()));
+        let (scrubs, scrubbed) = scrub::Scrubs::new(config, journal.clone(), &registry)?;
+        tokio::spawn(scrubs.run(intake_stopped.clone()));
         let pulling = pulling::run(config.clone(), (journal.clone(), key.clone()), intake_stopped);
         let pulls = tokio::spawn(async move { tokio::try_join!(beating, pulling).map(drop) });
         let storage = storage::Storage {
@@ -138,6 +141,7 @@ impl App {
             metrics,
             registry,
             addresses: (intake, admin),
+            scrubbed,
             found,
         };
         let storage = tokio::spawn(storage.run(storage_stopped));
@@ -249,6 +253,7 @@ async fn open_journal(config: &Config) -> anyhow::Result<Journal> {
     options.segment_bytes = config.journal.segment_mib << 20;
     options.keep = Duration::from_secs(config.journal.keep_hours * 3600);
     options.max_bytes = config.journal.max_mib << 20;
+    options.quarantine_bytes = config.journal.quarantine_mib << 20;
     let tenant = config.tenant.clone();
     let open = move || Journal::open(options, |_, sealed| opening(&tenant, sealed));
     let journal = tokio::task::spawn_blocking(open).await.context("the journal's opening died")?;

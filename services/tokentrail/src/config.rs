@@ -61,6 +61,10 @@ pub struct JournalConfig {
     pub keep_hours: u64,
     /// Most disk the journal may take, MiB; at this size intake answers 503 until ClickHouse has caught up.
     pub max_mib: u64,
+    /// Most disk that copies of damaged bytes may take, MiB, on top of `max_mib`. The oldest stay; 0 = no copies.
+    pub quarantine_mib: u64,
+    /// Hours from the end of one check of everything kept to the next; 0 = never.
+    pub scrub_hours: u64,
 }
 
 /// Settings of the store.
@@ -195,7 +199,7 @@ impl Default for Listen {
 
 impl Default for JournalConfig {
     fn default() -> Self {
-        Self { segment_mib: 64, keep_hours: 24, max_mib: 20 * 1024 }
+        Self { segment_mib: 64, keep_hours: 24, max_mib: 20 * 1024, quarantine_mib: 256, scrub_hours: 24 }
     }
 }
 

@@ -1,6 +1,7 @@
 //! `tokentrail doctor`: checks the store and each source and says, remedy by remedy, what is missing.
 
 mod backstage;
+mod journal;
 
 use crate::{
     config::{Config, Kind, SourceConfig},
@@ -70,20 +71,8 @@ const SILENT_MS: i64 = 10 * 60 * 1000;
 
 /// What the status of the running program tells, without asking a source.
 pub fn from_report(config: &Config, report: &Report, now: i64) -> Vec<Check> {
-    let mut checks = Vec::new();
+    let mut checks = journal::checks(config, &report.journal, now);
     let mut add = |id: &str, what: &str, remedy: Option<String>| checks.push(Check { remedy, ..Check::new(id, what) });
-    add(
-        "journal",
-        "the journal can take receipts",
-        (!report.journal.can_append)
-            .then(|| "free disk space below data_dir, or raise journal.max_mib; intake answers 503 until then".into()),
-    );
-    add(
-        "journal_damage",
-        "no damaged bytes in the journal",
-        (report.journal.damage > 0)
-            .then(|| "run `tokentrail journal verify`; what is damaged is in quarantine beside the journal".into()),
-    );
     add(
         "clickhouse",
         "ClickHouse acknowledges",

@@ -13,7 +13,7 @@ fn read(dir: &Path) -> anyhow::Result<ScrubReport> {
     durable_log::inspect(dir).with_context(|| format!("cannot read a journal in {}", dir.display()))
 }
 
-/// Lists streams and consumers.
+/// Lists streams, consumers and damage.
 pub fn inspect(dir: &Path) -> anyhow::Result<bool> {
     let report = read(dir)?;
     println!(
@@ -43,18 +43,23 @@ pub fn inspect(dir: &Path) -> anyhow::Result<bool> {
     for (consumer, offset) in &report.committed {
         println!("  consumer {consumer}: {offset} committed, {} to go", report.next_offset.saturating_sub(*offset));
     }
-    Ok(true)
+    list(&report);
+    Ok(report.is_intact())
 }
 
-/// Checks every byte, commitment and link of the chain.
-pub fn verify(dir: &Path) -> anyhow::Result<bool> {
-    let report = read(dir)?;
+fn list(report: &ScrubReport) {
     for damage in &report.damage {
         println!("  {damage}");
     }
     if report.damage_total > report.damage.len() as u64 {
         println!("  ... and {} more", report.damage_total - report.damage.len() as u64);
     }
+}
+
+/// Checks every byte, commitment and link of the chain.
+pub fn verify(dir: &Path) -> anyhow::Result<bool> {
+    let report = read(dir)?;
+    list(&report);
     let streams = report.streams.len();
     if report.is_intact() {
         println!(

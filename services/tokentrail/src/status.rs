@@ -1,7 +1,12 @@
 //! `tokentrail status`: what came in, the fate of every receipt, lag and state. The sum received = stored + duplicate +
 //! ignored + dead + pending holds at any instant, because pending is read from the journal behind what the store holds.
 
+mod journal;
+
+pub use journal::JournalReport;
+
 use crate::{
+    app::scrub::Last,
     gaps::GapReport,
     other_lines::{self, OtherLines},
     running::RunFile,
@@ -61,23 +66,6 @@ pub struct PathReport {
     pub not_saved: u64,
 }
 
-/// The journal in numbers.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct JournalReport {
-    /// Records ever taken in.
-    pub end: u64,
-    /// Records that ClickHouse has not acknowledged.
-    pub lag: u64,
-    /// Size of its files.
-    pub bytes: u64,
-    /// Number of its files.
-    pub segments: usize,
-    /// Damaged places met since the start.
-    pub damage: u64,
-    /// False: intake answers 503.
-    pub can_append: bool,
-}
-
 /// Fates of one input of one source.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputReport {
@@ -130,6 +118,8 @@ pub struct Observer {
     pub lateness_ms: i64,
     /// The pipeline's numbers.
     pub metrics: pipeline::metrics::Metrics,
+    /// What the last scrub of the journal found.
+    pub scrubbed: Last,
 }
 
 impl Observer {
@@ -205,19 +195,10 @@ impl Observer {
             report.pending += count;
             report.last_received_at = report.last_received_at.max(Some(last));
         }
-        let status = self.journal.status();
-        let lag = status.end.saturating_sub(self.journal.committed(CONSUMER));
         Report {
             tenant: self.tenant.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
-            journal: JournalReport {
-                end: status.end,
-                lag,
-                bytes: status.bytes,
-                segments: status.segments,
-                damage: status.damage_total,
-                can_append: status.can_append,
-            },
+            journal: JournalReport::new(&self.journal, self.scrubbed.borrow().clone()),
             store_up: self.metrics.store_up.get() == 1,
             inputs: inputs.into_values().collect(),
             paths: Vec::new(),
@@ -311,17 +292,10 @@ pub fn render_inputs(report: &Report) -> String {
 
 /// The whole status for people.
 pub fn render(report: &Report) -> String {
-    let journal = &report.journal;
     let mut out = format!("Tokentrail {} · tenant {}\n\n", report.version, report.tenant);
     out.push_str(&render_inputs(report));
-    out.push_str(&format!(
-        "\n  journal: {} records, {} not yet in ClickHouse, {} MiB in {} files, {}\n",
-        journal.end,
-        journal.lag,
-        journal.bytes >> 20,
-        journal.segments,
-        if journal.can_append { "takes receipts" } else { "CANNOT take receipts: intake answers 503" },
-    ));
+    out.push('\n');
+    out.push_str(&report.journal.render());
     for path in &report.paths {
         out.push_str(&format!(
             "  {}: {} events by webhook and pull, {} lost by the webhook and repaired by pull, {} by webhook only (types not saved in Keycloak)\n",
@@ -331,9 +305,6 @@ pub fn render(report: &Report) -> String {
     out.push_str(&other_lines::render(&report.other_lines));
     for gap in &report.gaps {
         out.push_str(&format!("  GAP  {}\n", gap.line()));
-    }
-    if journal.damage > 0 {
-        out.push_str(&format!("  journal: {} DAMAGED places; run `tokentrail journal verify`\n", journal.damage));
     }
     let store = if report.store_up { "acknowledges" } else { "has not acknowledged the last block" };
     out.push_str(&format!("  ClickHouse: {store}\n"));

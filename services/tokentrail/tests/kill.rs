@@ -1,5 +1,6 @@
 //! kill -9 of the whole program at random moments under load, against a ledger kept by the client:
-//! nothing acknowledged is lost, nothing is stored twice. `TOKENTRAIL_KILL_CYCLES` for more than the suite's 25.
+//! nothing acknowledged is lost, nothing is stored twice. `TOKENTRAIL_KILL_CYCLES` for more than the suite's 25,
+//! `TOKENTRAIL_KILL_SECONDS` to begin none after that time.
 
 #![allow(clippy::unwrap_used)] // a test may panic
 
@@ -12,7 +13,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 use support::{Program, client, login, sign};
 
@@ -45,13 +46,16 @@ async fn load(ledger: Arc<Ledger>, url: String, secret: String) {
 
 #[test]
 fn nothing_acknowledged_is_lost_and_nothing_is_stored_twice() {
-    let cycles: u32 =
+    let wanted: u32 =
         std::env::var("TOKENTRAIL_KILL_CYCLES").map_or(25, |n| n.parse().expect("TOKENTRAIL_KILL_CYCLES is a number"));
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let ledger = Arc::new(Ledger::default());
-    let mut killed_under_load = 0;
-    for _ in 0..cycles {
+    let began = Instant::now();
+    let most = std::env::var("TOKENTRAIL_KILL_SECONDS").ok().map(|n| n.parse().expect("a number of seconds"));
+    let (mut killed_under_load, mut cycles) = (0, 0);
+    while cycles < wanted && most.is_none_or(|most| began.elapsed() < Duration::from_secs(most)) {
+        cycles += 1;
         let program = Program::start(&data, &[]);
         let (url, secret) = (format!("{}/v1/keycloak/keycloak", program.intake()), program.secret("keycloak.webhook"));
         let before = ledger.acknowledged.lock().unwrap().len();
@@ -97,6 +101,11 @@ fn nothing_acknowledged_is_lost_and_nothing_is_stored_twice() {
         assert_eq!(stream["seqs"].as_u64().unwrap(), stream["last_seq"].as_u64().unwrap() + 1, "a hole in {stream}");
         assert_eq!(stream["contested"], 0);
     }
-    println!("{cycles} cycles, {} acknowledged, {} stored, 0 lost, 0 twice", acknowledged.len(), stored.len());
+    println!(
+        "{cycles} cycles ({killed_under_load} under load), {} acknowledged, {} stored, 0 lost, 0 twice, {} s",
+        acknowledged.len(),
+        stored.len(),
+        began.elapsed().as_secs()
+    );
     assert_eq!(program.terminate(), Some(0));
 }

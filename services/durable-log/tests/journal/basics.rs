@@ -85,6 +85,14 @@ fn segments_are_kept_for_their_time() {
     ledger.fill(&journal, 20);
     journal.commit("one", journal.durable_end()).unwrap();
     assert_eq!(journal.trim().unwrap().segments, 0);
+    // Nor one that has lost the time of its sealing with its footer.
+    journal.close();
+    let first = Path::new(DIR).join("00000000000000000000.seg");
+    disk.change(&first, |bytes| bytes.iter_mut().rev().take(20).for_each(|byte| *byte ^= 1));
+    let own = Options { keep: Duration::from_secs(3600), ..options(4096) };
+    let journal = open(&disk, own).unwrap();
+    journal.commit("one", journal.durable_end()).unwrap();
+    assert_eq!(journal.trim().unwrap().segments, 0);
 }
 
 #[test]
@@ -121,7 +129,9 @@ fn a_missing_segment_is_named_and_read_past() {
             disk.files().into_iter().filter(|path| path.to_string_lossy().ends_with(".seg")).collect();
         durable_log::disk::Disk::remove(&disk, &segments[gone]).unwrap();
         let journal = open(&disk, options(4096)).unwrap();
+        let at_start = journal.status().damage;
         let (records, damage) = read_all(&journal, 0);
+        assert_eq!(at_start, damage, "told before anybody reads");
         assert_eq!(damage.len(), 1);
         assert_eq!(damage[0].kind, DamageKind::Missing);
         let lost = damage[0].offsets.end - damage[0].offsets.start;

@@ -32,7 +32,7 @@ fn run(seed: u64) -> usize {
         }
         let loss = match random.random_range(0..4) {
             0 => Loss::All,
-            1 => Loss::None,
+            1 => Loss::Kill,
             _ => Loss::Some(random.random()),
         };
         disk = disk.crash(loss);

@@ -1,7 +1,7 @@
 //! Every operation of a scripted run fails twice: not done, and done but reported as failed.
 
 use crate::ledger::{Ledger, open, options};
-use crate::sim::{Fault, Landed, Loss, SimDisk};
+use crate::sim::{Fault, Landed, Loss, Op, SimDisk};
 use durable_log::{AppendError, Journal};
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -94,7 +94,7 @@ fn every_operation_fails_twice_and_nothing_acknowledged_is_lost() {
                 let mut told = Told::default();
                 let _ = told.run(&disk).and_then(|()| told.run(&disk));
                 fired += disk.fired();
-                for loss in [Loss::None, Loss::All, Loss::Some(fired as u64)] {
+                for loss in [Loss::Kill, Loss::All, Loss::Some(fired as u64)] {
                     let left = disk.crash(loss);
                     let journal = open(&left, options(4096)).unwrap_or_else(|error| panic!("{context}: {error:?}"));
                     told.check(&journal, &format!("{context} {loss:?}"));
@@ -109,4 +109,44 @@ fn every_operation_fails_twice_and_nothing_acknowledged_is_lost() {
         }
     }
     assert!(fired >= ops.len() * 4 * 9 / 10, "only {fired} faults of {} were met", ops.len() * 4);
+}
+
+/// After a failed sync nobody knows what is on disk, whatever the error is called: the writer must not go on.
+#[test]
+fn a_failed_sync_stops_the_writer_also_when_the_disk_is_full() {
+    for landed in [Landed::No, Landed::Yes] {
+        let op = Op { what: "sync segment".into(), nth: 1 };
+        let disk = SimDisk::with_fault(Fault { op, landed, error: ErrorKind::StorageFull });
+        let journal = open(&disk, options(4096)).unwrap();
+        let mut ledger = Ledger::default();
+        for _ in 0..3 {
+            assert_eq!(ledger.append(&journal, 1, 100), Err(AppendError::Stopped));
+        }
+        assert!(!journal.status().can_append);
+    }
+}
+
+/// A segment that got its name, but whose first append was refused and whose next one needs a larger file.
+#[test]
+fn a_segment_that_never_held_a_record_goes() {
+    let whole = SimDisk::default();
+    let roll = |disk: &SimDisk, ledger: &mut Ledger| -> Journal {
+        let journal = open(disk, options(4096)).unwrap();
+        ledger.append(&journal, 1, 3000).unwrap();
+        let _ = ledger.append(&journal, 1, 3000);
+        journal
+    };
+    drop(roll(&whole, &mut Ledger::default()));
+    let op = Op { what: "write segment".into(), nth: 3 };
+    assert!(whole.ops().contains(&op));
+    let disk = SimDisk::with_fault(Fault { op, landed: Landed::Yes, error: ErrorKind::StorageFull });
+    let mut ledger = Ledger::default();
+    let journal = roll(&disk, &mut ledger);
+    assert_eq!(ledger.acknowledged.len(), 1, "the second is refused");
+    ledger.append(&journal, 1, 9000).unwrap();
+    let files = disk.files().into_iter().filter(|path| path.extension().is_some_and(|is| is == "seg")).count();
+    assert_eq!(journal.status().segments, files);
+    ledger.check(&journal, "with the larger one");
+    let left = disk.crash(Loss::All);
+    ledger.check(&open(&left, options(4096)).unwrap(), "after a power cut");
 }

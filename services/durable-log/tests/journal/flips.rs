@@ -34,7 +34,7 @@ fn original() -> Original {
     let (records, _) = read_all(&journal, journal.status().first);
     let (first, committed) = (journal.status().first, journal.committed("one"));
     assert!(first > 0 && journal.status().segments > 2);
-    let disk = disk.crash(Loss::None);
+    let disk = disk.crash(Loss::Kill);
     let name = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
     let files = disk.files().into_iter().filter(|path| !["spare", "reserve"].contains(&&*name(path))).collect();
     let records = records.into_iter().map(|record| (record.offset, record)).collect();

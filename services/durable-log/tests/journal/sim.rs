@@ -1,22 +1,17 @@
 //! A disk in memory: it can fail any operation, lose what was not synced, and run full.
 
+use crate::world::{Inode, NameOp, World};
 use durable_log::disk::{Disk, DiskFile};
-use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
 use std::any::Any;
-use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
-
-/// Unit in which unsynced bytes reach the medium or do not.
-const SECTOR: usize = 512;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Op {
     /// What is done to which kind of file, such as `write segment`.
     pub what: String,
-    /// The how-manieth of these, from 0. Each kind is touched by one thread only, so this is the same in every run.
+    /// The how-manieth of these, from 0. Nearly every kind is touched by one thread only, so this is the same in every run.
     pub nth: usize,
 }
 
@@ -35,41 +30,12 @@ pub struct Fault {
 
 #[derive(Clone, Copy, Debug)]
 pub enum Loss {
-    /// Nothing that was not synced survives.
+    /// The process is killed: everything is still there, and what was not synced can still be lost later.
+    Kill,
+    /// The power goes, and nothing that was not synced survives.
     All,
-    /// Everything survives, as after a kill of the process.
-    None,
-    /// Any part survives, by seed.
+    /// The power goes, and any part survives, by seed.
     Some(u64),
-}
-
-#[derive(Default)]
-struct Inode {
-    synced: Vec<u8>,
-    current: Vec<u8>,
-    dirty: BTreeSet<usize>,
-    resized: bool,
-}
-
-#[derive(Clone)]
-enum NameOp {
-    Link(PathBuf, usize),
-    Unlink(PathBuf),
-}
-
-#[derive(Default)]
-struct World {
-    inodes: Vec<Inode>,
-    names: BTreeMap<PathBuf, usize>,
-    synced_names: BTreeMap<PathBuf, usize>,
-    pending: Vec<NameOp>,
-    counts: BTreeMap<String, usize>,
-    faults: Vec<Fault>,
-    fired: usize,
-    dead: bool,
-    lives: Option<usize>,
-    locked: bool,
-    budget: Option<u64>,
 }
 
 #[derive(Clone, Default)]
@@ -78,108 +44,84 @@ pub struct SimDisk(Arc<Mutex<World>>);
 impl SimDisk {
     pub fn with_fault(fault: Fault) -> Self {
         let disk = Self::default();
-        disk.0.lock().unwrap().faults.push(fault);
+        disk.add_fault(fault);
         disk
     }
 
+    pub fn add_fault(&self, fault: Fault) {
+        self.world().faults.push(fault);
+    }
+
     pub fn set_budget(&self, bytes: u64) {
-        self.0.lock().unwrap().budget = Some(bytes);
+        self.world().budget = Some(bytes);
     }
 
     /// The power goes with the operation after so many; that one may still have landed.
     pub fn dies_after(&self, operations: usize) {
-        self.0.lock().unwrap().lives = Some(operations);
+        self.world().lives = Some(operations);
     }
 
     pub fn used(&self) -> u64 {
-        self.0.lock().unwrap().used()
+        self.world().used()
     }
 
     /// Every operation so far.
     pub fn ops(&self) -> Vec<Op> {
-        let world = self.0.lock().unwrap();
+        let world = self.world();
         let each = |(what, count): (&String, &usize)| (0..*count).map(|nth| Op { what: what.clone(), nth }).collect();
         world.counts.iter().flat_map(|each_of| -> Vec<Op> { each(each_of) }).collect()
     }
 
     pub fn fired(&self) -> usize {
-        self.0.lock().unwrap().fired
+        self.world().fired
     }
 
     /// Ends this disk: whoever still holds it can change nothing. What it leaves is the new disk; can be asked again
     /// with another loss.
     pub fn crash(&self, loss: Loss) -> Self {
-        let mut world = self.0.lock().unwrap();
+        let mut world = self.world();
         world.dead = true;
-        let mut random = StdRng::seed_from_u64(if let Loss::Some(seed) = loss { seed } else { 0 });
-        let mut keep = |odds: f64| match loss {
-            Loss::All => false,
-            Loss::None => true,
-            Loss::Some(_) => random.random_bool(odds),
-        };
-        let mut names = world.synced_names.clone();
-        for op in &world.pending {
-            // A journaled file system: names change in order.
-            if !keep(0.8) {
-                break;
-            }
-            apply(&mut names, op);
-        }
-        let mut left = World { names: names.clone(), synced_names: names, ..World::default() };
-        for inode in &world.inodes {
-            let mut bytes = inode.synced.clone();
-            if inode.resized && keep(0.5) {
-                bytes.resize(inode.current.len(), 0);
-            }
-            for sector in &inode.dirty {
-                let (from, to) = (sector * SECTOR, ((sector + 1) * SECTOR).min(inode.current.len()));
-                if from < to && keep(0.5) {
-                    if bytes.len() < to {
-                        bytes.resize(to, 0);
-                    }
-                    bytes[from..to].copy_from_slice(&inode.current[from..to]);
-                }
-            }
-            left.inodes.push(Inode { synced: bytes.clone(), current: bytes, ..Inode::default() });
-        }
-        Self(Arc::new(Mutex::new(left)))
+        Self(Arc::new(Mutex::new(world.after(loss))))
     }
 
     pub fn is_alive(&self) -> bool {
-        !self.0.lock().unwrap().dead
+        !self.world().dead
     }
 
-    /// A disk with the same files.
+    /// A disk with the same files, all durable.
     pub fn copy(&self) -> Self {
-        let world = self.0.lock().unwrap();
-        let mut left = World { names: world.names.clone(), synced_names: world.names.clone(), ..World::default() };
-        for inode in &world.inodes {
-            let (synced, current) = (inode.current.clone(), inode.current.clone());
-            left.inodes.push(Inode { synced, current, ..Inode::default() });
-        }
-        Self(Arc::new(Mutex::new(left)))
+        Self(Arc::new(Mutex::new(self.world().settled())))
+    }
+
+    /// A disk in the same state, what is not synced included.
+    pub fn twin(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.world().after(Loss::Kill))))
     }
 
     pub fn files(&self) -> Vec<PathBuf> {
-        self.0.lock().unwrap().names.keys().cloned().collect()
+        self.world().names.files.keys().cloned().collect()
     }
 
     pub fn bytes(&self, path: &Path) -> Vec<u8> {
-        let world = self.0.lock().unwrap();
-        world.inodes[world.names[path]].current.clone()
+        let world = self.world();
+        world.inodes[world.names.files[path]].current.clone()
     }
 
     pub fn change(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
-        let mut world = self.0.lock().unwrap();
-        let inode = world.names[path];
+        let mut world = self.world();
+        let inode = world.names.files[path];
         let inode = &mut world.inodes[inode];
         change(&mut inode.current);
-        inode.synced = inode.current.clone();
+        inode.sync();
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.0.lock().unwrap()
     }
 
     /// Counts an operation and fails it if that is its fate. The work is done if it shall have landed.
     fn op<T>(&self, what: &str, path: &Path, work: impl FnOnce(&mut World) -> io::Result<T>) -> io::Result<T> {
-        let mut world = self.0.lock().unwrap();
+        let mut world = self.world();
         if world.dead {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
@@ -201,12 +143,18 @@ impl SimDisk {
         }
         Err(fault.error.into())
     }
+
+    fn file(&self, path: &Path, inode: usize) -> Arc<dyn DiskFile> {
+        Arc::new(SimFile { disk: self.clone(), inode, path: Mutex::new(path.into()) })
+    }
 }
 
 fn kind_of(path: &Path) -> &'static str {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let parent = path.parent().and_then(Path::file_name).unwrap_or_default();
     match &*name {
+        "cursors" => "cursors",
+        "quarantine" => "copies",
         _ if parent == "cursors" => "cursor",
         _ if parent == "quarantine" => "quarantine",
         name if name.ends_with(".seg") => "segment",
@@ -214,45 +162,8 @@ fn kind_of(path: &Path) -> &'static str {
         name if name.starts_with("mark") => "mark",
         name if name.starts_with("trimmed") => "trimmed",
         name if name.starts_with("reserve") => "reserve",
+        "" => "root",
         _ => "folder",
-    }
-}
-
-fn apply(names: &mut BTreeMap<PathBuf, usize>, op: &NameOp) {
-    match op {
-        NameOp::Link(path, inode) => names.insert(path.clone(), *inode),
-        NameOp::Unlink(path) => names.remove(path),
-    };
-}
-
-impl World {
-    fn name_op(&mut self, op: NameOp) {
-        apply(&mut self.names, &op);
-        self.pending.push(op);
-    }
-
-    fn used(&self) -> u64 {
-        self.names.values().map(|inode| self.inodes[*inode].current.len() as u64).sum()
-    }
-
-    fn find(&self, path: &Path) -> io::Result<usize> {
-        self.names.get(path).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-
-    /// Grows and writes, as far as the budget goes.
-    fn write(&mut self, inode: usize, bytes: &[u8], pos: usize) -> io::Result<()> {
-        let grows = (pos + bytes.len()).saturating_sub(self.inodes[inode].current.len()) as u64;
-        let room = self.budget.map_or(u64::MAX, |budget| budget.saturating_sub(self.used()));
-        let short = grows.saturating_sub(room) as usize;
-        let bytes = &bytes[..bytes.len().saturating_sub(short)];
-        let file = &mut self.inodes[inode];
-        if pos + bytes.len() > file.current.len() {
-            file.current.resize(pos + bytes.len(), 0);
-            file.resized = true;
-        }
-        file.current[pos..pos + bytes.len()].copy_from_slice(bytes);
-        file.dirty.extend(pos / SECTOR..(pos + bytes.len()).div_ceil(SECTOR));
-        if short > 0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 }
 
@@ -270,7 +181,7 @@ impl SimFile {
 
     fn world_op<T>(&self, what: &str, work: impl FnOnce(&mut World) -> io::Result<T>) -> io::Result<T> {
         let named =
-            self.disk.0.lock().unwrap().names.iter().find(|(_, inode)| **inode == self.inode).map(|(p, _)| p.clone());
+            self.disk.world().names.files.iter().find(|(_, inode)| **inode == self.inode).map(|(p, _)| p.clone());
         let mut path = self.path.lock().unwrap();
         if let Some(named) = named {
             *path = named;
@@ -294,11 +205,7 @@ impl DiskFile for SimFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.op("sync", |inode| {
-            inode.synced = inode.current.clone();
-            inode.dirty.clear();
-            inode.resized = false;
-        })
+        self.op("sync", Inode::sync)
     }
 
     fn allocate(&self, from: u64, to: u64) -> io::Result<()> {
@@ -307,10 +214,7 @@ impl DiskFile for SimFile {
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {
-        self.op("truncate", |inode| {
-            inode.current.resize(len as usize, 0);
-            inode.resized = true;
-        })
+        self.op("truncate", |inode| inode.resize(len as usize))
     }
 
     fn size(&self) -> io::Result<u64> {
@@ -318,32 +222,35 @@ impl DiskFile for SimFile {
     }
 }
 
-impl SimDisk {
-    fn file(&self, path: &Path, inode: usize) -> Arc<dyn DiskFile> {
-        Arc::new(SimFile { disk: self.clone(), inode, path: Mutex::new(path.into()) })
-    }
-}
-
 impl Disk for SimDisk {
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        self.op("create_dir", dir, |_| Ok(()))
+        self.op("create_dir", dir, |world| {
+            if world.names.has_folder(dir) {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            if !dir.parent().is_some_and(|above| world.names.has_folder(above)) {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+            world.change_name(NameOp::Folder(dir.into()));
+            Ok(())
+        })
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         self.op("list", dir, |world| {
-            let names = world.names.keys().filter(|path| path.parent() == Some(dir));
+            let names = world.names.files.keys().filter(|path| path.parent() == Some(dir));
             Ok(names.map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).collect())
         })
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let inode = self.op("create", path, |world| {
-            if world.names.contains_key(path) {
+            if world.names.files.contains_key(path) {
                 return Err(io::ErrorKind::AlreadyExists.into());
             }
             world.inodes.push(Inode::default());
             let inode = world.inodes.len() - 1;
-            world.name_op(NameOp::Link(path.into(), inode));
+            world.change_name(NameOp::Link(path.into(), inode));
             Ok(inode)
         })?;
         Ok(self.file(path, inode))
@@ -362,8 +269,7 @@ impl Disk for SimDisk {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.op("rename", from, |world| {
             let inode = world.find(from)?;
-            world.name_op(NameOp::Link(to.into(), inode));
-            world.name_op(NameOp::Unlink(from.into()));
+            world.change_name(NameOp::Rename(from.into(), to.into(), inode));
             Ok(())
         })
     }
@@ -371,21 +277,24 @@ impl Disk for SimDisk {
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.op("remove", path, |world| {
             world.find(path)?;
-            world.name_op(NameOp::Unlink(path.into()));
+            world.change_name(NameOp::Unlink(path.into()));
             Ok(())
         })
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.op("sync_dir", dir, |world| {
-            world.synced_names = world.names.clone();
-            world.pending.clear();
+            world.sync_folder(dir);
             Ok(())
         })
     }
 
+    fn free(&self, dir: &Path) -> io::Result<u64> {
+        self.op("free", dir, |world| Ok(world.room()))
+    }
+
     fn lock(&self, _path: &Path) -> io::Result<Box<dyn Any + Send + Sync>> {
-        let mut world = self.0.lock().unwrap();
+        let mut world = self.world();
         if world.locked {
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -398,6 +307,6 @@ struct Unlock(SimDisk);
 
 impl Drop for Unlock {
     fn drop(&mut self) {
-        self.0.0.lock().unwrap().locked = false;
+        self.0.world().locked = false;
     }
 }

@@ -61,7 +61,7 @@ fn a_journal_opens_on_a_full_disk_drains_and_recovers() {
     fill(&mut ledger, &journal);
     for kill in [true, false] {
         if kill {
-            disk = disk.crash(Loss::None);
+            disk = disk.crash(Loss::Kill);
         }
         // Not a byte more than it takes now.
         disk.set_budget(disk.used());

@@ -1,7 +1,7 @@
 //! The end of the last segment, cut at every byte: a torn tail is harmless, a lost acknowledged tail is an alarm.
 
 use crate::ledger::{DIR, Ledger, open, opening, options, read_all};
-use crate::sim::{Loss, SimDisk};
+use crate::sim::{Fault, Landed, Loss, Op, SimDisk};
 use durable_log::{DamageKind, Journal};
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,7 @@ fn cut() -> Cut {
     ledger.append(&journal, 1, 90).unwrap();
     let (before, end) = (disk.copy(), journal.durable_end());
     journal_append(&journal);
-    let after = disk.crash(Loss::None);
+    let after = disk.crash(Loss::Kill);
     let path = Path::new(DIR).join("00000000000000000000.seg");
     let content = |disk: &SimDisk| disk.bytes(&path).iter().rposition(|byte| *byte != 0).unwrap() + 1;
     let bytes = content(&before)..content(&after);
@@ -82,7 +82,7 @@ fn a_lost_acknowledged_tail_is_an_alarm_at_every_byte() {
         assert!(journal.status().damage.iter().any(|known| known.kind.loses_records()));
         assert!(!journal.scrub().unwrap().is_intact());
         journal_append(&journal);
-        let copy = disk.crash(Loss::None);
+        let copy = disk.crash(Loss::Kill);
         let journal = open(&copy, options(SEGMENT)).unwrap();
         assert!(read_all(&journal, 0).1.iter().any(|known| known.offsets.end == end), "still named in the next run");
     }
@@ -110,6 +110,27 @@ fn a_hole_in_an_unacknowledged_group_is_a_torn_tail() {
     assert_eq!(records.len() as u64, cut.end + 2 + 1);
 }
 
+/// The mark is synced with each seal: what was sealed before a power cut and is gone after it is missed.
+#[test]
+fn sealed_segments_that_vanish_with_the_power_are_missed() {
+    let disk = SimDisk::default();
+    let journal = open(&disk, options(4096)).unwrap();
+    let mut ledger = Ledger::default();
+    ledger.fill(&journal, 20);
+    let disk = disk.crash(Loss::All);
+    let segments: Vec<_> =
+        disk.files().into_iter().filter(|path| path.extension().is_some_and(|is| is == "seg")).collect();
+    let [.., sealed, open_one] = &segments[..] else { panic!("{segments:?}") };
+    let end: u64 = open_one.file_stem().unwrap().to_str().unwrap().parse().unwrap();
+    let first: u64 = sealed.file_stem().unwrap().to_str().unwrap().parse().unwrap();
+    [sealed, open_one].iter().for_each(|path| durable_log::disk::Disk::remove(&disk, path).unwrap());
+    let journal = open(&disk, options(4096)).unwrap();
+    let damage = journal.status().damage;
+    assert_eq!((damage.len(), damage[0].kind, damage[0].offsets.clone()), (1, DamageKind::Missing, first..end));
+    let seqs = damage[0].seqs.unwrap();
+    assert_eq!((seqs.first_seq, seqs.last_seq), (first, end - 1));
+}
+
 /// Without the mark, a later group proves what was acknowledged before it.
 #[test]
 fn damage_before_a_later_group_is_told_without_the_mark() {
@@ -121,4 +142,25 @@ fn damage_before_a_later_group_is_told_without_the_mark() {
     let (records, damage) = read_all(&journal, 0);
     assert_eq!((damage[0].kind, damage[0].offsets.clone()), (DamageKind::Damaged, cut.end - 1..cut.end));
     assert_eq!(records.len() as u64, cut.end - 1 + 3 + 1);
+}
+
+/// Between its name and its first group a segment is nothing: a power cut there is no damage.
+#[test]
+fn a_segment_without_a_group_is_no_damage() {
+    for loss in [Loss::Kill, Loss::All] {
+        let disk = SimDisk::default();
+        let fault = |nth| Fault {
+            op: Op { what: "write segment".into(), nth },
+            landed: Landed::No,
+            error: std::io::ErrorKind::Other,
+        };
+        disk.add_fault(fault(0));
+        assert!(open(&disk, options(4096)).is_err(), "the first group is not written");
+        let disk = disk.crash(loss);
+        assert!(disk.files().iter().any(|path| path.ends_with("00000000000000000000.seg")));
+        let report = durable_log::scrub::inspect_on(&disk, Path::new(DIR)).unwrap();
+        assert!(report.damage.is_empty(), "{report:?}");
+        let journal = open(&disk, options(4096)).unwrap();
+        assert!(journal.status().damage.is_empty(), "{:?}", journal.status().damage);
+    }
 }

@@ -31,6 +31,8 @@ pub struct Storage {
     pub registry: Registry,
     /// Intake and admin, for the run file.
     pub addresses: (SocketAddr, SocketAddr),
+    /// What the last scrub of the journal found.
+    pub scrubbed: super::scrub::Last,
     /// Told once ClickHouse is ready to be asked.
     pub found: watch::Sender<Option<Observer>>,
 }
@@ -67,6 +69,7 @@ impl Storage {
             store: store.clone(),
             lateness_ms: i64::from(self.config.lateness_seconds) * 1000,
             metrics: self.metrics.clone(),
+            scrubbed: self.scrubbed.clone(),
         };
         self.found.send_replace(Some(observer));
         let lateness = i64::from(self.config.lateness_seconds) * 1000;

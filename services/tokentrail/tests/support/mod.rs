@@ -39,12 +39,17 @@ pub fn command(data: &Path) -> Command {
 impl Program {
     /// Starts it and waits until it is ready; `settings` are further environment variables.
     pub fn start(data: &Path, settings: &[(&str, &str)]) -> Self {
+        let mut command = command(data);
+        command.envs(settings.iter().copied()).arg("up").stdout(Stdio::null());
+        Self::ready(command, data)
+    }
+
+    /// Runs a command that becomes the program and waits until it is ready.
+    pub fn ready(mut command: Command, data: &Path) -> Self {
         let _ = std::fs::remove_file(data.join("run.json"));
         std::fs::create_dir_all(data).unwrap();
         let log = std::fs::File::options().create(true).append(true).open(data.join("log.ndjson")).unwrap();
-        let mut command = command(data);
-        command.envs(settings.iter().copied()).arg("up").stdout(Stdio::null()).stderr(log);
-        let child = command.spawn().unwrap();
+        let child = command.stderr(log).spawn().unwrap();
         let mut program = Self { child, data: data.to_owned(), run: Value::Null };
         let started = Instant::now();
         while started.elapsed() < READY {

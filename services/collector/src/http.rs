@@ -144,9 +144,9 @@ impl Shared {
     }
 
     async fn keycloak(&self, source: &str, request: Request) -> Result<Response<Body>, Problem> {
-        let _permit = self.keycloak.try_acquire().map_err(|_| problem::BUSY)?;
         let limits = self.intake.receiver.limits();
         let (head, body) = request.into_parts();
+        let Ok(_permit) = self.keycloak.try_acquire() else { return Err(self.busy(body).await) };
         let body = self.read(&head.headers, body, limits.keycloak_bytes).await?;
         let place = (SourceKind::Keycloak, source);
         let verified = self.intake.verifier.verify(place, &head.headers, Unverified::new(body)).await;
@@ -165,10 +165,16 @@ impl Shared {
             usual => input(&head.headers, usual, admitted.proof)?,
         };
         check_type(&head.headers)?;
-        let _permit = self.backstage.try_acquire().map_err(|_| problem::BUSY)?;
+        let Ok(_permit) = self.backstage.try_acquire() else { return Err(self.busy(body).await) };
         let limit = self.intake.receiver.limits().backstage_bytes;
         let body = self.read(&head.headers, body, limit).await?;
         self.take(&head.headers, admitted.with_body(Unverified::new(body)), input).await
+    }
+
+    /// Too many requests at once: nothing of this one is kept, but it is read, within its time, so that its sender hears.
+    async fn busy(&self, mut body: Body) -> Problem {
+        let _ = tokio::time::timeout(self.intake.receiver.limits().body_time(), discard(&mut body)).await;
+        problem::BUSY
     }
 
     async fn close(&self, source: &str, request: Request) -> Result<Response<Body>, Problem> {

@@ -169,6 +169,22 @@ async fn chunked_compressed_and_broken_bodies() {
     assert!(running.journal.take().is_empty());
 }
 
+/// A sender that is still writing when it is refused must hear why, or it takes the refusal for a fault of the network.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_for_too_many_requests_is_heard_by_a_sender_of_a_large_body() {
+    let running = start(Limits { backstage_requests: 0, keycloak_requests: 0, ..Limits::default() }, None).await;
+    let head = |path: &str, length: usize| {
+        format!("POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\ncontent-length: {length}\r\n\r\n")
+    };
+    for (path, length) in [("/v1/backstage/portal", 12 << 20), ("/v1/keycloak/kc", 900 << 10)] {
+        let mut stream = TcpStream::connect(running.address).await.unwrap();
+        let body = vec![b'x'; length];
+        let text = ask(&mut stream, &[head(path, length).as_bytes(), &body].concat()).await;
+        assert!(text.starts_with("HTTP/1.1 429") && text.contains("retry-after: 5"), "{path}: {text:?}");
+    }
+    assert!(running.journal.take().is_empty());
+}
+
 fn certificate() -> (Vec<u8>, Vec<u8>, rustls::pki_types::CertificateDer<'static>) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     (made.cert.pem().into_bytes(), made.signing_key.serialize_pem().into_bytes(), made.cert.der().clone())

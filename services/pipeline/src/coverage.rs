@@ -64,7 +64,8 @@ fn dropped(receipt: &Receipt) -> Option<Gap> {
         tenant: receipt.header.tenant.clone(),
         source_id: receipt.header.source_id.clone(),
         scope: body.instance,
-        input: receipt.header.input.as_str().to_owned(),
+        // The record is the collector's; what is missing are lines.
+        input: Input::Lines.as_str().to_owned(),
         since: body.since,
         cause: "sender_dropped".to_owned(),
         until: Some(body.until),

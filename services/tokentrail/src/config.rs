@@ -159,6 +159,9 @@ pub struct Pull {
     /// Realm of the client; absent: each realm has its own client of that name.
     #[serde(default)]
     pub login_realm: Option<String>,
+    /// PEM file of certificates that are trusted beside the system's, for a server behind a CA of your own.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
     /// Seconds between two reads.
     #[serde(default = "pull_interval")]
     pub interval_seconds: u64,

@@ -6,6 +6,7 @@ use crate::{
     doctor::Check,
     secrets,
 };
+use anyhow::Context;
 use collector::{
     pull::{
         Append, Appending, Limits, NotAppended, Puller, Realm, RealmPull, Received, Secret, Severity, Source,
@@ -18,7 +19,7 @@ use events::{
     person::DeploymentKey,
     receipt::{HEADER_VERSION, Input, Payload, ReceiptHeader, SourceKind},
 };
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 /// How often a watermark that moved is written into the log.
@@ -53,6 +54,11 @@ fn surroundings(append: Arc<dyn Append>, key: DeploymentKey) -> Surroundings {
 
 pub(crate) fn source(config: &Config, id: &str, pull: &Pull) -> anyhow::Result<Source> {
     let secret = secrets::read(&config.data_dir, &pull.client_secret_file)?;
+    let read = |file: &PathBuf| {
+        let path = config.data_dir.join(file);
+        std::fs::read(&path).with_context(|| format!("cannot read sources.{id}.pull.ca_file {}", path.display()))
+    };
+    let ca_pem = pull.ca_file.as_ref().map(read).transpose()?;
     let realm = |name: &String| Realm {
         name: name.clone(),
         login_realm: pull.login_realm.clone(),
@@ -63,7 +69,7 @@ pub(crate) fn source(config: &Config, id: &str, pull: &Pull) -> anyhow::Result<S
         tenant: config.tenant.clone(),
         source_id: id.to_owned(),
         base_url: pull.url.clone(),
-        ca_pem: None,
+        ca_pem,
         realms: pull.realms.iter().map(realm).collect(),
         limits: Limits { poll: Duration::from_secs(pull.interval_seconds), ..Limits::default() },
         cursors: config.path("pull"),

@@ -189,3 +189,40 @@ fn a_spool_that_is_sent_again_brings_nothing_new() {
     assert_eq!(counted + receipts.as_u64().unwrap(), plain.lines().count() as u64, "each line counts once: {others:?}");
     assert_eq!(program.terminate(), Some(0));
 }
+
+/// A spool that is full drops, and says so: how many lines, when, and of which instance.
+#[test]
+fn lines_that_were_dropped_are_a_gap() {
+    const LINES: u64 = 40_000;
+    let dir = tempfile::tempdir().unwrap();
+    let program = Program::start(&dir.path().join("data"), &[]);
+    let nobody = format!("http://{}", std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+    let mut sender = start(&program, &["--spool-mib", "1", "-"], Some(&nobody));
+    let mut input = sender.0.stdin.take().unwrap();
+    for number in 0..LINES {
+        writeln!(input, "a line of plain text that says nothing about access, number {number:>12}").unwrap();
+    }
+    drop(input);
+    let spooled = program.data.join("send/backstage/spool/00000000000000000000.lines");
+    let kept = || std::fs::read_to_string(&spooled).unwrap_or_default();
+    let started = Instant::now();
+    while !kept().ends_with("}\n") {
+        assert!(started.elapsed() < HAPPENS, "the end of the input does not tell of dropped lines");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let kept = kept().lines().count() as u64 - 1;
+    sender.kill();
+    assert!(kept > 0 && kept < LINES, "{kept}");
+
+    let mut again = start(&program, &["-"], None);
+    drop(again.0.stdin.take());
+    assert!(again.0.wait().unwrap().success());
+    let status = program.drained();
+    let gaps = status["gaps"].as_array().unwrap();
+    let gap = gaps.iter().find(|gap| gap["cause"] == "sender_dropped").unwrap_or_else(|| panic!("{status}"));
+    assert_eq!((&gap["source"], &gap["scope"], &gap["input"]), (&"backstage".into(), &"b1".into(), &"lines".into()));
+    assert_eq!(gap["missing"], LINES - kept);
+    assert!(gap["since"].as_i64().unwrap() <= gap["until"].as_i64().unwrap());
+    assert_eq!(status["other_lines"][0]["lines"]["text"], kept);
+    assert_eq!(program.terminate(), Some(0));
+}

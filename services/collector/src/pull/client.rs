@@ -4,7 +4,10 @@
 
 use super::{Feed, Limits, Realm, Source, state::State};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, header::DATE};
+use reqwest::{
+    Client, RequestBuilder, Response, StatusCode, Url,
+    header::{DATE, HeaderMap, RETRY_AFTER},
+};
 use serde::Deserialize;
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::Mutex, time::Instant};
@@ -17,6 +20,9 @@ const TOKEN_RESERVE: Duration = Duration::from_secs(10);
 
 /// Time to connect.
 const CONNECT: Duration = Duration::from_secs(5);
+
+/// Longest time for which a `Retry-After` is believed: a wrong one must not stop a source for days.
+pub const MAX_QUIET: Duration = Duration::from_secs(15 * 60);
 
 /// An HTTP client that trusts the system's and the source's own certificates.
 pub(crate) fn http(source: &Source) -> Result<Client, reqwest::Error> {
@@ -33,25 +39,67 @@ pub(crate) fn http(source: &Source) -> Result<Client, reqwest::Error> {
     builder.build()
 }
 
-/// Spaces requests evenly; shared by all realms of a source.
+/// Spaces requests evenly, and keeps quiet for as long as Keycloak asks for; shared by all realms of a source.
 #[derive(Debug)]
 pub(crate) struct Pace {
     next: Mutex<Instant>,
     gap: Duration,
+    /// Until when nothing may be asked, and what was answered.
+    quiet: Mutex<Option<(Instant, State)>>,
 }
 
 impl Pace {
     pub(crate) fn new(limits: &Limits) -> Self {
-        Self { next: Mutex::new(Instant::now()), gap: Duration::from_secs(1) / limits.requests_per_second.max(1) }
+        let gap = Duration::from_secs(1) / limits.requests_per_second.max(1);
+        Self { next: Mutex::new(Instant::now()), gap, quiet: Mutex::new(None) }
     }
 
-    async fn turn(&self) {
+    /// Waits for a turn; while Keycloak wants to be left alone there is none.
+    async fn turn(&self) -> Result<(), State> {
+        if let Some((until, state)) = &*self.quiet.lock().await
+            && *until > Instant::now()
+        {
+            return Err(state.clone());
+        }
         let mut next = self.next.lock().await;
         let at = (*next).max(Instant::now());
         *next = at + self.gap;
         drop(next);
         tokio::time::sleep_until(at).await;
+        Ok(())
     }
+
+    /// Hears an answer's `Retry-After` (RFC 9110, 10.2.3).
+    async fn hear(&self, answer: &Response) {
+        let state = match answer.status() {
+            StatusCode::TOO_MANY_REQUESTS => State::Throttled,
+            StatusCode::SERVICE_UNAVAILABLE => State::ServerError { status: 503 },
+            _ => return,
+        };
+        if let Some(wait) = retry_after(answer.headers()) {
+            *self.quiet.lock().await = Some((Instant::now() + wait.min(MAX_QUIET), state));
+        }
+    }
+
+    /// For how long nothing may be asked.
+    pub(super) async fn quiet(&self) -> Duration {
+        let quiet = self.quiet.lock().await;
+        quiet.as_ref().map_or(Duration::ZERO, |(until, _)| until.saturating_duration_since(Instant::now()))
+    }
+}
+
+/// Seconds, or a date that is compared with the answer's own.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let wait = date_ms(text)? - date_of(headers)?;
+    Some(Duration::from_millis(u64::try_from(wait).unwrap_or(0)))
+}
+
+fn date_of(headers: &HeaderMap) -> Option<i64> {
+    headers.get(DATE)?.to_str().ok().and_then(date_ms)
 }
 
 /// An answer in time and size.
@@ -147,6 +195,11 @@ impl RealmClient {
         Ok(claims.jti)
     }
 
+    /// For how long Keycloak wants to be left alone.
+    pub(super) async fn quiet(&self) -> Duration {
+        self.pace.quiet().await
+    }
+
     async fn get(&self, url: Url, most: usize) -> Result<Answer, State> {
         let token = self.token().await?;
         let answer = self.send(self.http.get(url.clone()).bearer_auth(&token.value)).await?;
@@ -209,8 +262,10 @@ impl RealmClient {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, State> {
-        self.pace.turn().await;
-        request.send().await.map_err(|error| unreachable(&error))
+        self.pace.turn().await?;
+        let answer = request.send().await.map_err(|error| unreachable(&error))?;
+        self.pace.hear(&answer).await;
+        Ok(answer)
     }
 
     fn url(&self, segments: &[&str]) -> Result<Url, State> {
@@ -232,7 +287,7 @@ async fn read(mut answer: Response, most: usize) -> Result<Answer, State> {
         status if status.is_server_error() => return Err(State::ServerError { status: status.as_u16() }),
         _ => return Err(State::NotSupported),
     }
-    let date = answer.headers().get(DATE).and_then(|value| value.to_str().ok()).and_then(date_ms);
+    let date = date_of(answer.headers());
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(|error| unreachable(&error))? {
         if body.len() + chunk.len() > most {

@@ -1,6 +1,7 @@
 //! A small Keycloak for tests: answers as section 4 of the Admin REST API does, and fails when told to.
 
 use super::{Append, Appending, Limits, NotAppended, Realm, Received, Secret, Source, Surroundings};
+use crate::server::{Server, tls::Certificate};
 use axum::{
     Router,
     body::Body,
@@ -40,6 +41,10 @@ pub(super) struct World {
     pub date: &'static str,
     pub pages: Vec<BTreeMap<String, String>>,
     pub logins: u32,
+    /// Requests of any kind.
+    pub requests: u32,
+    /// Said with every answer that is no success.
+    pub retry_after: Option<&'static str>,
     good_token: u32,
 }
 
@@ -57,6 +62,24 @@ pub(super) fn event(n: usize, time: i64) -> (i64, String) {
 
 impl Fake {
     pub(super) async fn start() -> Self {
+        Self::serve(None).await
+    }
+
+    /// The same behind TLS; with the certificate of the CA that signed its own, PEM.
+    pub(super) async fn start_tls() -> (Self, Vec<u8>) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut ca = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let ca_pem = ca.self_signed(&key).unwrap().pem().into_bytes();
+        let issuer = rcgen::Issuer::new(ca, key);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let own =
+            rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+        let certificate = Certificate::new(own.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap();
+        (Self::serve(Some(certificate.server_config().unwrap())).await, ca_pem)
+    }
+
+    async fn serve(tls: Option<Arc<rustls::ServerConfig>>) -> Self {
         let all = super::state::NEEDED_TYPES;
         let world = Arc::new(Mutex::new(World {
             user: Vec::new(),
@@ -70,6 +93,8 @@ impl Fake {
             date: "Thu, 01 Jan 1970 02:46:40 GMT",
             pages: Vec::new(),
             logins: 0,
+            requests: 0,
+            retry_after: None,
             good_token: 0,
         }));
         let routes = Router::new()
@@ -78,8 +103,10 @@ impl Fake {
             .route("/kc/admin/realms/{realm}/{feed}", get(page))
             .with_state(Arc::clone(&world));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/kc", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, routes).await });
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}/kc", listener.local_addr().unwrap());
+        let server = Server { listener, routes, tls, limits: crate::config::Limits::default(), metrics: None };
+        tokio::spawn(server.serve(std::future::pending(), Duration::ZERO));
         Self { url, world }
     }
 
@@ -116,20 +143,26 @@ impl Fake {
 }
 
 fn answer(world: &World, status: u16, body: String) -> Response<Body> {
-    Response::builder().status(status).header(header::DATE, world.date).body(Body::from(body)).unwrap()
+    let mut answer = Response::builder().status(status).header(header::DATE, world.date);
+    if let Some(when) = world.retry_after.filter(|_| status >= 400) {
+        answer = answer.header(header::RETRY_AFTER, when);
+    }
+    answer.body(Body::from(body)).unwrap()
 }
 
 async fn login(State(world): Shared, body: String) -> Response<Body> {
     let mut world = world.lock().unwrap();
     assert!(body.contains("grant_type=client_credentials") && body.contains("client_secret=s3cret"), "{body}");
     world.logins += 1;
+    world.requests += 1;
     let claims = URL_SAFE_NO_PAD.encode(format!("{{\"jti\":\"trrtcc:{}\",\"iat\":1700000000}}", world.logins));
     let token = json!({"access_token": format!("h.{claims}.{}", world.good_token), "expires_in": 300});
     answer(&world, world.login_status, token.to_string())
 }
 
 async fn config(State(world): Shared) -> Response<Body> {
-    let world = world.lock().unwrap();
+    let mut world = world.lock().unwrap();
+    world.requests += 1;
     answer(&world, world.config_status, world.config.to_string())
 }
 
@@ -146,6 +179,7 @@ async fn page(
         std::future::pending::<()>().await;
     }
     let mut world = world.lock().unwrap();
+    world.requests += 1;
     if matches!(fault, Some(Fault::TokenGone)) {
         world.good_token += 1;
     }

@@ -8,7 +8,7 @@ use super::{
     state::{self, EventsConfig},
 };
 use reqwest::Url;
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 /// Why a realm cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +118,11 @@ impl RealmPull {
         }
         states.push(State::Reachable);
         Ok(states)
+    }
+
+    /// For how long Keycloak wants to be left alone (`Retry-After`); until then nothing is asked.
+    pub async fn quiet(&self) -> Duration {
+        self.client.quiet().await
     }
 
     /// Reads a feed to its end.

@@ -126,7 +126,7 @@ async fn keep_reading(
                     );
                 }
                 status.send_modify(|status| status.states = states);
-                (pause * 2).min(MAX_PAUSE).max(poll)
+                (pause * 2).min(MAX_PAUSE).max(poll).max(realm.quiet().await)
             }
         };
         tokio::select! {

@@ -56,7 +56,8 @@ enum Phase {
     Head,
     Busy,
     Idle,
-    /// HTTP/2 multiplexes: any byte counts as life, and streams are bounded by their number.
+    /// HTTP/2 multiplexes, so a head cannot be told from a ping here: only a request counts as life, not bytes. Up to the
+    /// first one the limit is that of a head, after the last one that of an idle connection.
     Http2,
 }
 
@@ -66,13 +67,14 @@ pub(super) struct Guard<S> {
     active: Active,
     times: Times,
     phase: Phase,
+    http2: bool,
     deadline: Pin<Box<Sleep>>,
 }
 
 impl<S> Guard<S> {
     pub fn new(stream: S, active: Active, times: Times) -> Self {
         let deadline = Box::pin(tokio::time::sleep(times.head));
-        Self { stream, active, times, phase: Phase::New, deadline }
+        Self { stream, active, times, phase: Phase::New, http2: false, deadline }
     }
 
     fn enter(&mut self, phase: Phase, time: Duration) {
@@ -81,11 +83,13 @@ impl<S> Guard<S> {
     }
 
     fn read(&mut self, bytes: &[u8]) {
-        let http2 = self.phase == Phase::Http2 || (self.phase == Phase::New && bytes.starts_with(b"PRI * HTTP/2"));
-        if http2 {
-            self.enter(Phase::Http2, self.times.idle);
-        } else if matches!(self.phase, Phase::New | Phase::Idle) {
-            self.enter(Phase::Head, self.times.head);
+        match self.phase {
+            Phase::New if bytes.starts_with(b"PRI * HTTP/2") => {
+                self.http2 = true;
+                self.enter(Phase::Http2, self.times.head);
+            }
+            Phase::New | Phase::Idle => self.enter(Phase::Head, self.times.head),
+            Phase::Head | Phase::Busy | Phase::Http2 => {}
         }
     }
 }
@@ -93,11 +97,11 @@ impl<S> Guard<S> {
 impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let active = self.active.any();
-        if active && self.phase != Phase::Http2 {
+        if active {
             self.phase = Phase::Busy;
         } else if self.phase == Phase::Busy {
-            let idle = self.times.idle;
-            self.enter(Phase::Idle, idle);
+            let (idle, after) = (self.times.idle, if self.http2 { Phase::Http2 } else { Phase::Idle });
+            self.enter(after, idle);
         }
         let before = buf.filled().len();
         if let Poll::Ready(done) = Pin::new(&mut self.stream).poll_read(cx, buf) {

@@ -22,6 +22,9 @@ pub struct Heartbeat {
     /// Keycloak without pull: file with the client's secret.
     #[serde(default)]
     pub client_secret_file: Option<PathBuf>,
+    /// Keycloak without pull: PEM file of certificates that are trusted beside the system's.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
     /// Seconds between two of them.
     #[serde(default = "heartbeat_interval")]
     pub interval_seconds: u64,
@@ -34,7 +37,8 @@ fn heartbeat_interval() -> u64 {
 impl Heartbeat {
     /// Refuses settings by which nothing could be sent.
     pub(super) fn check(&self, source: &SourceConfig) -> anyhow::Result<()> {
-        let account = !self.realms.is_empty() || self.client_id.is_some() || self.client_secret_file.is_some();
+        let client = self.client_id.is_some() || self.client_secret_file.is_some();
+        let account = !self.realms.is_empty() || client || self.ca_file.is_some();
         if self.interval_seconds == 0 {
             bail!("interval_seconds must be at least 1");
         }
@@ -72,6 +76,7 @@ impl SourceConfig {
                 client_id: heartbeat.client_id.clone()?,
                 client_secret_file: heartbeat.client_secret_file.clone()?,
                 login_realm: None,
+                ca_file: heartbeat.ca_file.clone(),
                 interval_seconds: pull_interval(),
             })
         };

@@ -6,6 +6,7 @@ pub mod backstage;
 mod counts;
 mod frame;
 pub mod keycloak;
+mod kind;
 pub mod place;
 
 use crate::redact::{self, Broken};

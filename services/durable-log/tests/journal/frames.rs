@@ -4,7 +4,7 @@ use crate::ledger::{DIR, Ledger, number, open, options, read_all};
 use crate::sim::{Fault, Landed, Loss, Op, SimDisk};
 use durable_log::format::{FOOTER_LEN, FRAME_HEAD_LEN, Footer, FrameHead, SEGMENT_HEADER_LEN};
 use durable_log::scrub::inspect_on;
-use durable_log::{AppendError, DamageKind};
+use durable_log::{AppendError, DamageKind, OpenError};
 use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -204,4 +204,22 @@ fn segments_under_each_others_names_are_named_and_never_served_as_the_other() {
     let lost: u64 = damage.iter().map(|damage| damage.offsets.end - damage.offsets.start).sum();
     assert_eq!(records.len() as u64 + lost, journal.durable_end());
     assert!(lost > 0);
+}
+
+#[test]
+fn a_later_format_is_refused_and_left_alone() {
+    for loss in [None, Some(Loss::Kill)] {
+        let disk = written(loss);
+        disk.change(&path(), |bytes| {
+            bytes[8] = 2;
+            let crc = crc32c::crc32c(&bytes[..124]);
+            bytes[124..128].copy_from_slice(&crc.to_be_bytes());
+        });
+        let before = disk.bytes(&path());
+        let refused = open(&disk, options(SEGMENT)).map(drop).unwrap_err();
+        assert!(matches!(&refused, OpenError::Newer { file } if file.ends_with(".seg")), "{refused:?}");
+        assert!(
+            disk.bytes(&path()) == before && disk.files().iter().filter(|path| path.extension().is_some()).count() == 1
+        );
+    }
 }

@@ -164,3 +164,21 @@ fn a_segment_without_a_group_is_no_damage() {
         assert!(journal.status().damage.is_empty(), "{:?}", journal.status().damage);
     }
 }
+
+/// What a consumer has committed was acknowledged: without the mark, its cursor tells that a tail is gone.
+#[test]
+fn a_lost_tail_is_told_by_a_cursor_without_the_mark() {
+    let disk = SimDisk::default();
+    let journal = open(&disk, options(SEGMENT)).unwrap();
+    let mut ledger = Ledger::default();
+    ledger.append(&journal, 2, 90).unwrap();
+    ledger.append(&journal, 2, 90).unwrap();
+    journal.commit("one", 4).unwrap();
+    let disk = disk.crash(Loss::Kill);
+    disk.change(&Path::new(DIR).join("mark"), |bytes| bytes.fill(0));
+    disk.change(&Path::new(DIR).join("00000000000000000000.seg"), |bytes| bytes[300..].fill(0));
+    let journal = open(&disk, options(SEGMENT)).unwrap();
+    let lost: Vec<_> = journal.status().damage.iter().filter(|known| known.kind.loses_records()).cloned().collect();
+    assert_eq!((lost.len(), lost[0].offsets.clone()), (1, 1..4), "{lost:?}");
+    assert_eq!(journal.durable_end(), 5, "no committed offset is used again");
+}

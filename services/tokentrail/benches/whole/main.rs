@@ -9,6 +9,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement")]
 
+mod figures;
 mod load;
 mod measure;
 mod report;
@@ -18,9 +19,10 @@ mod template;
 mod under_test;
 mod workload;
 
+use figures::figures;
 use load::Ledger;
 use measure::{load as load_average, machine, round};
-use report::{Figure, Goal, Report};
+use report::Report;
 use serde_json::{Value, json};
 use servers::Role;
 use stages::{Comparison, Steady, Stored};
@@ -98,97 +100,6 @@ fn run(world: &Arc<World>, data: &Path, events: u64) -> Results {
 
 fn say(what: &str) {
     eprintln!("bench: {what}");
-}
-
-fn figures(r: &Results) -> Vec<Figure> {
-    let ms = |time: Duration| time.as_secs_f64() * 1e3;
-    let each = |seconds: f64, of: &Stored| seconds / of.receipts as f64 * 1e6;
-    let compared = &r.compared;
-    let (first, last) = r.steady.quarters;
-    let figure = |stage, goal, unit, measured, note| Figure { stage, goal, unit, measured, note };
-    vec![
-        figure(
-            "webhook verified, redacted, answered, no disk",
-            Goal::AtMost(1.5),
-            "x bare axum",
-            compared.intake_ratio,
-            format!(
-                "{:.1} us of {:.1} us; {:.0} bytes a request",
-                compared.intake, compared.bare, compared.request_bytes
-            ),
-        ),
-        figure(
-            "+ durable in the journal before the answer",
-            Goal::AtMost(1.8),
-            "x bare axum",
-            compared.durable_ratio,
-            format!("{:.1} us; {:.0}/s with the generator on the same cores", compared.durable, compared.durable_rate),
-        ),
-        figure(
-            "its latency at 5,000/s, p99",
-            Goal::AtMost(10.0),
-            "ms",
-            ms(r.steady.latency.at(0.99)),
-            format!(
-                "with pipeline and engine beside it; without them {:.2}, bare axum {:.2}",
-                ms(compared.durable_latency.at(0.99)),
-                ms(compared.bare_latency.at(0.99))
-            ),
-        ),
-        figure(
-            "journal to ClickHouse, all processes",
-            Goal::AtMost(25.0),
-            "us/event",
-            each(r.drained.cpu.all(), &r.drained),
-            format!(
-                "program {:.1}, engine {:.1}, merges included",
-                each(r.drained.cpu.program, &r.drained),
-                each(r.drained.cpu.engine, &r.drained)
-            ),
-        ),
-        figure(
-            "end to end with batches, until queryable",
-            Goal::AtLeast(40_000.0),
-            "events/s",
-            r.batches.receipts as f64 / r.batches.wall.as_secs_f64(),
-            format!(
-                "program {:.1}, engine {:.1}, generator {:.1} us/event on the same cores",
-                each(r.batches.cpu.program, &r.batches),
-                each(r.batches.cpu.engine, &r.batches),
-                each(r.batches.outcome.generator_cpu, &r.batches)
-            ),
-        ),
-        figure(
-            "lag at 5,000/s, p99",
-            Goal::AtMost(1.5),
-            "s",
-            r.steady.lag.at(0.99).as_secs_f64(),
-            format!("p50 {:.2}, from acknowledged to queryable", r.steady.lag.at(0.5).as_secs_f64()),
-        ),
-        figure("stored size without raw bodies", Goal::AtMost(150.0), "bytes/event", r.sizes.0, String::new()),
-        figure("stored size with raw bodies", Goal::AtMost(340.0), "bytes/event", r.sizes.1, String::new()),
-        figure(
-            "memory of the program without the engine",
-            Goal::AtMost(150.0),
-            "MB",
-            r.steady.peak.peak,
-            format!("highest resident over {} events at 5,000/s", r.steady.outcome.ledger.receipts()),
-        ),
-        figure(
-            "its growth, second to last quarter",
-            Goal::AtMost(5.0),
-            "MB",
-            last - first,
-            format!("anonymous {first:.0} to {last:.0} MB"),
-        ),
-        figure(
-            "ready after a start with a warm engine",
-            Goal::AtMost(2.0),
-            "s",
-            r.ready.store.as_secs_f64(),
-            format!("takes receipts after {:.2}, ClickHouse can be asked after this", r.ready.intake.as_secs_f64()),
-        ),
-    ]
 }
 
 fn details(r: &Results) -> Value {

@@ -11,6 +11,8 @@ pub struct Figure {
     pub measured: f64,
     /// Where the figure comes from, or what it is made of.
     pub note: String,
+    /// What stands in the way when the goal is missed.
+    pub why: &'static str,
 }
 
 /// Which side of the limit is good.
@@ -43,6 +45,7 @@ impl Figure {
         json!({
             "stage": self.stage, "goal": limit, "better": better, "unit": self.unit,
             "measured": self.measured, "met": self.is_met(), "note": self.note,
+            "why": if self.is_met() { "" } else { self.why },
         })
     }
 }
@@ -78,7 +81,20 @@ impl Report {
             let (goal, measured) = (figure.goal_text(), number(figure.measured));
             out += &format!("{:<stages$}  {goal:<goals$}  {measured:>9}  {mark}  {}\n", figure.stage, figure.note);
         }
+        out.push('\n');
+        for figure in self.figures.iter().filter(|figure| !figure.is_met()) {
+            out += &format!("missed: {}: {}\n", figure.stage, figure.why);
+        }
+        if self.is_busy() {
+            out += "This machine does other work: ratios and processor times count, wall-clock figures do not.\n";
+        }
         out
+    }
+
+    /// Whether others had the processors before this run began.
+    fn is_busy(&self) -> bool {
+        let number = |pointer: &str| self.machine.pointer(pointer).and_then(Value::as_f64).unwrap_or(0.0);
+        number("/load_before") > number("/cores") / 2.0
     }
 
     fn machine_line(&self) -> String {

@@ -7,7 +7,7 @@ DENY_VERSION := 0.20.2
 DENY := $(CACHE)/tools/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 BIN := target/demo/tokentrail
 
-.PHONY: help demo up test check bench advisories engine build-demo
+.PHONY: help demo up test check bench bench-rooms advisories engine build-demo
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -42,7 +42,10 @@ $(DENY):
 	@echo "installing cargo-deny $(DENY_VERSION) into the cache (once, some minutes) ..." >&2
 	@cargo install cargo-deny --version $(DENY_VERSION) --locked --quiet --root $(CACHE)/tools/cargo-deny-$(DENY_VERSION)
 
-bench: ## what each room costs: intake beside a bare axum handler, normalising, the journal
+bench: engine ## the release binary against its goals, beside a bare axum handler (BENCH_ARGS="--format json")
+	@cargo bench --locked -p tokentrail --bench whole -- $(BENCH_ARGS)
+
+bench-rooms: ## what each room costs by itself: intake, normalising, journal
 	@cargo bench --locked -p collector --bench speed
 	@cargo bench --locked -p events --bench speed
 	@cargo run --locked --release -q -p durable-log --example append_rate

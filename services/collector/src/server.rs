@@ -65,8 +65,8 @@ impl Server {
     pub async fn serve(self, stop: impl Future<Output = ()> + Send, deadline: Duration) -> bool {
         let mut builder = Builder::new(TokioExecutor::new());
         let idle = Duration::from_secs(self.limits.keep_alive_seconds);
-        // The guard ends slow heads sooner; these are the backstop, and need the timer to work at all.
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(idle).max_buf_size(HEAD_BYTES).half_close(false);
+        // The guard ends slow heads and idle connections; hyper's own timer would cost every request another one.
+        builder.http1().header_read_timeout(None).max_buf_size(HEAD_BYTES).half_close(false);
         builder
             .http2()
             .timer(TokioTimer::new())

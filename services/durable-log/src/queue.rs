@@ -86,8 +86,13 @@ impl Queue {
             return Err(AppendError::Full);
         }
         inner.bytes += pending.bytes;
+        let first = inner.waiting.is_empty();
         inner.waiting.push_back(pending);
-        self.filled.notify_one();
+        drop(inner);
+        // The one writer sleeps on an empty queue only; while it writes, waking nobody would still be a system call.
+        if first {
+            self.filled.notify_one();
+        }
         Ok(())
     }
 

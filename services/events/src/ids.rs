@@ -63,9 +63,7 @@ impl fmt::Display for Position {
 }
 
 /// Namespace of every event id (UUIDv5, RFC 9562 section 5.5); itself a UUIDv5 of the DNS namespace and "tokentrail".
-fn namespace() -> Uuid {
-    Uuid::new_v5(&Uuid::NAMESPACE_DNS, b"tokentrail")
-}
+const NAMESPACE: Uuid = Uuid::from_u128(0x7688_d2f5_f0bf_54c8_8bec_baab_31f5_d267);
 
 /// The deterministic id of an event: UUIDv5 over tenant, source, the source's own key of it, and its ordinal in the receipt.
 ///
@@ -77,12 +75,17 @@ pub fn event_id(tenant: &str, source_id: &str, native_key: &str, ordinal: u32) -
         name.extend_from_slice(part.as_bytes());
     }
     name.extend_from_slice(&ordinal.to_be_bytes());
-    Uuid::new_v5(&namespace(), &name)
+    Uuid::new_v5(&NAMESPACE, &name)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_namespace_is_what_it_says() {
+        assert_eq!(NAMESPACE, Uuid::new_v5(&Uuid::NAMESPACE_DNS, b"tokentrail"));
+    }
 
     #[test]
     fn event_ids_tell_parts_apart() {

@@ -19,8 +19,8 @@ pub const CONSUMER: &str = "clickhouse";
 const BLOCK_RECORDS: usize = 50_000;
 /// Most bytes in one block.
 const BLOCK_BYTES: usize = 32 << 20;
-/// How long a small block waits for company: each block costs ClickHouse a handful of parts and syncs.
-const LINGER: Duration = Duration::from_millis(200);
+/// How long a small block waits for company: a block costs ClickHouse three parts, whatever is in it, and their merges.
+const LINGER: Duration = Duration::from_millis(500);
 /// A block of this many records waits no longer.
 const ENOUGH_RECORDS: u64 = 10_000;
 /// First and longest wait between two tries of an insert.

@@ -26,6 +26,8 @@ pub(crate) const INSERT: &[(&str, &str)] = &[
     ("min_insert_block_size_rows", "1048449"),
     ("min_insert_block_size_bytes", "268435456"),
     ("max_insert_threads", "1"),
+    // The first merge makes them: eight fewer pairs of files to sync in a part of events.
+    ("materialize_skip_indexes_on_insert", "0"),
     ("distributed_foreground_insert", "1"),
 ];
 

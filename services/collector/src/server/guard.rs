@@ -62,24 +62,43 @@ enum Phase {
 }
 
 /// A stream that ends when its client keeps it waiting.
+///
+/// The timer is not moved with the deadline, which changes twice a request: it fires at least once per shortest limit
+/// and looks at the deadline then.
 pub(super) struct Guard<S> {
     stream: S,
     active: Active,
     times: Times,
     phase: Phase,
     http2: bool,
-    deadline: Pin<Box<Sleep>>,
+    deadline: Instant,
+    timer: Pin<Box<Sleep>>,
 }
 
 impl<S> Guard<S> {
     pub fn new(stream: S, active: Active, times: Times) -> Self {
-        let deadline = Box::pin(tokio::time::sleep(times.head));
-        Self { stream, active, times, phase: Phase::New, http2: false, deadline }
+        let deadline = Instant::now() + times.head;
+        let timer = Box::pin(tokio::time::sleep(times.head.min(times.idle)));
+        Self { stream, active, times, phase: Phase::New, http2: false, deadline, timer }
     }
 
     fn enter(&mut self, phase: Phase, time: Duration) {
         self.phase = phase;
-        self.deadline.as_mut().reset(Instant::now() + time);
+        self.deadline = Instant::now() + time;
+    }
+
+    /// Whether the client has kept us waiting for too long; else the timer wakes the task in time.
+    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        while self.timer.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
+            if now >= self.deadline {
+                return true;
+            }
+            // No limit set from now on is shorter, so the timer is never later than a deadline.
+            let next = self.deadline.min(now + self.times.head.min(self.times.idle));
+            self.timer.as_mut().reset(next);
+        }
+        false
     }
 
     fn read(&mut self, bytes: &[u8]) {
@@ -108,7 +127,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
             self.read(&buf.filled()[before..]);
             return Poll::Ready(done);
         }
-        if !active && self.deadline.as_mut().poll(cx).is_ready() {
+        if !active && self.is_over(cx) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         Poll::Pending

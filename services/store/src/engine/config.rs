@@ -68,6 +68,7 @@ impl Plan {
   <merge_tree>
     <fsync_after_insert>1</fsync_after_insert>
     <fsync_part_directory>1</fsync_part_directory>
+    <min_bytes_for_wide_part>67108864</min_bytes_for_wide_part>
   </merge_tree>
 </clickhouse>
 "

@@ -1,0 +1,130 @@
+//! `make bench`: the whole program against its goals, beside a bare axum handler in the same run.
+//!
+//! Starts the release binary on a temporary folder, loads it as Keycloaks and Backstages do, and reads processor time
+//! from the operating system: program and engine counted, load generator apart. At the end client ledger, journal,
+//! fates and ClickHouse must agree. docs/performance.md says how to read the table.
+//!
+//! `TOKENTRAIL_BENCH_EVENTS` sets the events of the steady stage (default 150,000, half a minute); `--format json`
+//! prints everything for programs.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement")]
+
+mod figures;
+mod load;
+mod measure;
+mod report;
+mod servers;
+mod stages;
+mod template;
+mod under_test;
+mod workload;
+
+use figures::figures;
+use load::Ledger;
+use measure::{load as load_average, machine, round};
+use report::Report;
+use serde_json::{Value, json};
+use servers::Role;
+use stages::{Comparison, Steady, Stored};
+use std::{path::Path, sync::Arc, time::Duration};
+use under_test::{Ready, UnderTest};
+use workload::World;
+
+/// Events of the steady stage when nothing else is asked for.
+const EVENTS: u64 = 150_000;
+/// How long batches are sent.
+const BATCHES: Duration = Duration::from_secs(8);
+
+/// Everything measured.
+struct Results {
+    steady: Steady,
+    batches: Stored,
+    compared: Comparison,
+    drained: Stored,
+    counts: Value,
+    sizes: (f64, f64),
+    ready: Ready,
+}
+
+fn main() {
+    if let Some(role) = Role::of_this_process() {
+        return role.serve();
+    }
+    let events = std::env::var("TOKENTRAIL_BENCH_EVENTS")
+        .map_or(EVENTS, |text| text.parse().expect("TOKENTRAIL_BENCH_EVENTS is a number"));
+    let arguments: Vec<String> = std::env::args().collect();
+    let as_json = arguments.windows(2).any(|pair| pair == ["--format", "json"]);
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas/samples");
+    // Below the build's own folder: the temporary folder of a machine is often memory, where a sync costs nothing.
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let mut machine = machine(dir.path());
+    let results = run(&Arc::new(World::new(&samples)), &dir.path().join("data"), events);
+    machine["load_after"] = json!(load_average());
+    let report = Report { machine, figures: figures(&results), details: details(&results) };
+    if as_json {
+        println!("{:#}", report.to_json());
+    } else {
+        println!("\n{}", report.to_text());
+    }
+}
+
+fn run(world: &Arc<World>, data: &Path, events: u64) -> Results {
+    let mut ledger = Ledger::default();
+    say(&format!("{events} webhooks at {} a second, the whole program ...", stages::RATE));
+    let (program, _) = UnderTest::start(data);
+    let steady = stages::steady(world, &program, events);
+    ledger.add(steady.outcome.ledger);
+    say("batches of a hundred as fast as they are taken ...");
+    let batches = stages::batches(world, &program, BATCHES);
+    ledger.add(batches.outcome.ledger);
+    program.stop();
+    let before = ledger.receipts() + 1;
+
+    say("bare axum, the intake without a disk and the program without a ClickHouse, in turns ...");
+    let program = UnderTest::start_without_store(data);
+    let compared = stages::compare(world, &program);
+    compared.outcomes.iter().for_each(|outcome| ledger.add(outcome.ledger));
+    program.stop();
+
+    say("what the journal took in meanwhile, into ClickHouse ...");
+    let (program, _) = UnderTest::start(data);
+    let drained = stages::drain(&program, before, ledger.receipts() + 3);
+    say("do client ledger, journal, fates and ClickHouse agree? ...");
+    let counts = program.assert_counts_agree(&ledger, 3);
+    let sizes = stages::sizes(&program, ledger.receipts());
+    program.stop();
+    let (program, ready) = UnderTest::start(data);
+    program.stop();
+    Results { steady, batches, compared, drained, counts, sizes, ready }
+}
+
+fn say(what: &str) {
+    eprintln!("bench: {what}");
+}
+
+fn details(r: &Results) -> Value {
+    let stored = |of: &Stored| {
+        json!({
+            "receipts": of.receipts, "seconds": round(of.wall.as_secs_f64(), 2),
+            "program_cpu_s": round(of.cpu.program, 2), "engine_cpu_s": round(of.cpu.engine, 2),
+            "generator_cpu_s": round(of.outcome.generator_cpu, 2),
+        })
+    };
+    let steady = &r.steady;
+    let events = steady.outcome.ledger.receipts() as f64;
+    json!({
+        "steady": {
+            "events": events, "latency": steady.latency.to_json(), "lag": steady.lag.to_json(),
+            "program_us": round(steady.cpu.program / events * 1e6, 1),
+            "engine_us": round(steady.cpu.engine / events * 1e6, 1),
+            "generator_us": round(steady.outcome.generator_cpu / events * 1e6, 1),
+            "resident_mb": round(steady.peak.resident, 1), "anonymous_mb": round(steady.peak.anonymous, 1),
+        },
+        "compared": {
+            "bare_us": round(r.compared.bare, 2), "intake_us": round(r.compared.intake, 2),
+            "durable_us": round(r.compared.durable, 2),
+            "bare_latency": r.compared.bare_latency.to_json(), "durable_latency": r.compared.durable_latency.to_json(),
+        },
+        "batches": stored(&r.batches), "drained": stored(&r.drained), "counts": r.counts,
+    })
+}

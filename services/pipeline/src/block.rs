@@ -3,7 +3,7 @@
 use durable_log::Record;
 use events::{
     ids::{Position, StreamId},
-    normalise::{Context, Dead, Normalised, normalise},
+    normalise::{Context, Dead, NORMALISER_VERSION, Normalised, normalise},
     receipt::{HEADER_VERSION, Input, Payload, Receipt, ReceiptHeader, SourceKind},
 };
 use store::{Block, Fate, Records, StoredReceipt};
@@ -32,7 +32,7 @@ pub fn work(records: Vec<Record>, context: &Context) -> Work {
                 let fate = match normalise(&receipt, context) {
                     Normalised::Events(events) => match events.first() {
                         Some(first) => {
-                            let fate = Fate::Event { event_id: first.event_id };
+                            let fate = Fate::event(&receipt.header, first);
                             block.events.extend(events);
                             fate
                         }
@@ -53,6 +53,7 @@ pub fn work(records: Vec<Record>, context: &Context) -> Work {
             commitment: record.commitment,
             chain,
             enc: record.enc.key,
+            normaliser: NORMALISER_VERSION,
         });
     }
     Work { block, records: told }

@@ -2,6 +2,7 @@
 
 use crate::{
     Store, StoreError,
+    cell::Counted,
     error::within,
     rows::{BadPersonKey, BodyRow, EventRow, ReceiptRow, month},
     settings::{self, INSERT_WAIT, SEND_WAIT},
@@ -10,7 +11,7 @@ use clickhouse::RowWrite;
 use events::{
     event::Event,
     normalise::{Dead, Ignored},
-    receipt::Receipt,
+    receipt::{Receipt, ReceiptHeader},
 };
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -21,15 +22,24 @@ const ROWS_PER_INSERT: usize = 50_000;
 /// The one fate of a receipt as normalising decides it; stored or duplicate is decided by the view over all receipts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Fate {
-    /// It says something: the event of ordinal 0.
+    /// It says something: the event of ordinal 0. Made by [`Fate::event`].
     Event {
         /// Id of that event.
         event_id: Uuid,
+        /// Where it is counted.
+        counted: Counted,
     },
     /// Understood, and no event.
     Ignored(Ignored),
     /// Not understood.
     Dead(Dead),
+}
+
+impl Fate {
+    /// The fate of a receipt whose event of ordinal 0 is `first`.
+    pub fn event(header: &ReceiptHeader, first: &Event) -> Self {
+        Self::Event { event_id: first.event_id, counted: Counted::of(header, first) }
+    }
 }
 
 /// A receipt with all that the store keeps of it.
@@ -47,6 +57,8 @@ pub struct StoredReceipt {
     pub chain: Option<[u8; 32]>,
     /// Key id of the body's encryption; 0 = none.
     pub enc: u32,
+    /// Version of the normaliser that decided the fate.
+    pub normaliser: u32,
 }
 
 /// What one step of the pipeline writes.
@@ -84,15 +96,29 @@ impl Store {
             self.write::<BodyRow<'static>>("raw_bodies", &rows).await?;
         }
         // All that the receipts vouch for is acknowledged and on disk from here on.
-        for stored in receipts.values() {
-            let rows: Vec<_> = stored.iter().map(|stored| ReceiptRow::new(stored)).collect();
-            self.write::<ReceiptRow<'static>>("receipt_rows", &rows).await?;
-        }
-        Ok(())
+        self.write_receipts(block.receipts.iter().map(ReceiptRow::new)).await
     }
 }
 
 impl Store {
+    /// The only way to write a receipt: marks what it changes, so that no count is ever old.
+    pub(crate) async fn write_receipts(
+        &self,
+        rows: impl IntoIterator<Item = ReceiptRow<'_>>,
+    ) -> Result<(), StoreError> {
+        let mut months = BTreeMap::<i64, Vec<ReceiptRow<'_>>>::new();
+        for row in rows {
+            months.entry(month(row.received_at)).or_default().push(row);
+        }
+        let _writing = self.marks.gate.read().await;
+        let touch = self.mark(months.values().flatten()).await?;
+        for rows in months.values() {
+            self.write::<ReceiptRow<'static>>("receipt_rows", rows).await?;
+        }
+        touch.acknowledged();
+        Ok(())
+    }
+
     /// One insert per chunk; each chunk is whole or not at all.
     pub(crate) async fn write<R: RowWrite>(&self, table: &str, rows: &[R::Value<'_>]) -> Result<(), StoreError> {
         let client = settings::pin(self.on_database(), settings::INSERT);

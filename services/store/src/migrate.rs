@@ -32,6 +32,7 @@ const MIGRATIONS: &[Migration] = migrations![
     3 "0003_coverage",
     4 "0004_event_views",
     5 "0005_receipt_views",
+    6 "0006_rollups",
 ];
 
 const RECORDS: &str = "CREATE TABLE IF NOT EXISTS {database}.schema_migrations {on_cluster}

@@ -1,11 +1,14 @@
 //! Rows as ClickHouse takes them: borrowed from the words of `events`, in the order and types of `schemas/clickhouse`.
 
 use clickhouse::Row;
-use events::{event::Event, normalise::NORMALISER_VERSION, person::PersonKey};
+use events::{event::Event, person::PersonKey};
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
-use crate::insert::{Fate, StoredReceipt};
+use crate::{
+    cell::Counted,
+    insert::{Fate, StoredReceipt},
+};
 
 /// Times are kept within what DateTime64 can hold (1900 to 2299); no source of ours is older or newer.
 const TIME_MIN: i64 = -2_208_988_800_000;
@@ -24,18 +27,18 @@ impl Serialize for Blob<'_> {
 
 #[derive(Row, Serialize)]
 pub(crate) struct ReceiptRow<'a> {
-    tenant: &'a str,
-    stream: [u8; 16],
-    seq: u64,
+    pub(crate) tenant: &'a str,
+    pub(crate) stream: [u8; 16],
+    pub(crate) seq: u64,
     commitment: [u8; 32],
     chain: [u8; 32],
     enc: u32,
     header_version: u8,
-    source_id: &'a str,
+    pub(crate) source_id: &'a str,
     source_kind: &'a str,
     input: &'a str,
     payload: &'a str,
-    received_at: i64,
+    pub(crate) received_at: i64,
     native_id: &'a str,
     delivery_id: &'a str,
     delivery_keyed: u8,
@@ -51,6 +54,8 @@ pub(crate) struct ReceiptRow<'a> {
     reason: &'a str,
     #[serde(with = "clickhouse::serde::uuid")]
     event_id: Uuid,
+    pub(crate) minute: u32,
+    pub(crate) delivery_cell: u32,
     normaliser: u32,
 }
 
@@ -58,10 +63,11 @@ impl<'a> ReceiptRow<'a> {
     pub(crate) fn new(stored: &'a StoredReceipt) -> Self {
         let header = &stored.receipt.header;
         let line = header.line.as_ref();
-        let (fate, reason, event_id) = match stored.fate {
-            Fate::Event { event_id } => ("event", "", event_id),
-            Fate::Ignored(reason) => ("ignored", reason.as_str(), Uuid::nil()),
-            Fate::Dead(reason) => ("dead", reason.as_str(), Uuid::nil()),
+        let received = Counted::at(header.received_at);
+        let (fate, reason, event_id, counted) = match stored.fate {
+            Fate::Event { event_id, counted } => ("event", "", event_id, counted),
+            Fate::Ignored(reason) => ("ignored", reason.as_str(), Uuid::nil(), received),
+            Fate::Dead(reason) => ("dead", reason.as_str(), Uuid::nil(), received),
         };
         Self {
             tenant: &header.tenant,
@@ -90,7 +96,9 @@ impl<'a> ReceiptRow<'a> {
             fate,
             reason,
             event_id,
-            normaliser: NORMALISER_VERSION,
+            minute: counted.minute,
+            delivery_cell: counted.delivery_cell,
+            normaliser: stored.normaliser,
         }
     }
 }

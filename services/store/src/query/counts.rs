@@ -160,13 +160,46 @@ impl Store {
         Ok(RangeCount { seqs: counted.0, contested: counted.1 })
     }
 
+    /// Missing ranges: between cells by their ends, within a cell from its receipts.
     async fn missing(&self, tenant: &str, stream: StreamId) -> Result<Vec<(u64, u64)>, StoreError> {
+        let sql = "SELECT first_seq, last_seq, seqs FROM stream_cells WHERE tenant = {tenant:String} \
+            AND stream = unhex({stream:String}) ORDER BY first_seq";
+        let asked = self.ask(sql).param("tenant", tenant).param("stream", stream.to_string());
+        let (mut missing, mut next) = (Vec::new(), 0);
+        for (first, last, seqs) in rows::<(u64, u64, u64)>(asked).await? {
+            if missing.len() >= MISSING_MAX {
+                break;
+            }
+            if first > next {
+                missing.push((next, first - 1));
+            }
+            if last - first >= seqs {
+                missing.extend(self.missing_within(tenant, stream, (first, last)).await?);
+            }
+            next = last.saturating_add(1);
+        }
+        missing.truncate(MISSING_MAX);
+        Ok(missing)
+    }
+
+    async fn missing_within(
+        &self,
+        tenant: &str,
+        stream: StreamId,
+        range: (u64, u64),
+    ) -> Result<Vec<(u64, u64)>, StoreError> {
         let sql = "SELECT toUInt64(before + 1), toUInt64(seq - 1) FROM (\
-              SELECT seq, toInt128(seq) AS at, lagInFrame(at, 1, toInt128(-1)) OVER (ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS before \
-              FROM (SELECT DISTINCT seq FROM receipt_rows WHERE tenant = {tenant:String} AND stream = unhex({stream:String}))\
+              SELECT seq, toInt128(seq) AS at, lagInFrame(at, 1, at - 1) OVER (ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS before \
+              FROM (SELECT DISTINCT seq FROM receipt_rows WHERE tenant = {tenant:String} AND stream = unhex({stream:String}) \
+                AND seq BETWEEN {first:UInt64} AND {last:UInt64})\
             ) WHERE at > before + 1 ORDER BY seq LIMIT {limit:UInt32}";
-        let asked =
-            self.ask(sql).param("tenant", tenant).param("stream", stream.to_string()).param("limit", MISSING_MAX);
+        let asked = self
+            .ask(sql)
+            .param("tenant", tenant)
+            .param("stream", stream.to_string())
+            .param("first", range.0)
+            .param("last", range.1)
+            .param("limit", MISSING_MAX);
         rows(asked).await
     }
 }

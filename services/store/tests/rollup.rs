@@ -301,6 +301,39 @@ async fn marks_of_the_dead_are_taken_over_at_a_start_of_the_engine() {
 }
 
 #[tokio::test]
+async fn a_keyed_repeat_without_a_time_is_a_duplicate_hours_later_and_another_minute_is_a_contradiction() {
+    let database = Database::new().await;
+    let mut block = Block::default();
+    for seq in 0..2 {
+        let mut stored = receipt(position(1, seq), Input::Lines, "");
+        let header = &mut stored.receipt.header;
+        header.received_at = NOON + i64::try_from(seq).unwrap() * 120 * MINUTE;
+        header.line = Some(LinePlace {
+            instance: String::new(),
+            number: 0,
+            time_ns: None,
+            basis: TimeBasis::Receipt,
+            mark: "m".into(),
+            backlog: false,
+        });
+        put(&mut block, stored, 0);
+    }
+    assert_eq!(block.events[0].event_id, block.events[1].event_id);
+    assert_ne!(block.events[0].time, block.events[1].time);
+    for (seq, minute) in [(2, 0), (3, 0), (4, 1)] {
+        put(&mut block, receipt(position(1, seq), Input::Webhook, "n"), minute);
+    }
+    database.store.insert(&block).await.unwrap();
+    for _ in 0..2 {
+        let fates = database.store.fates(TENANT).await.unwrap();
+        let counts: Vec<_> = fates.iter().map(|f| (f.input.as_str(), f.received, f.stored, f.duplicate)).collect();
+        assert_eq!(counts, [("lines", 2, 1, 1), ("webhook", 3, 2, 1)]);
+        agree(&database, "with repeats").await;
+        settle(&database.store).await;
+    }
+}
+
+#[tokio::test]
 async fn each_input_is_counted_under_its_own_name() {
     let database = Database::new().await;
     let mut block = Block::default();

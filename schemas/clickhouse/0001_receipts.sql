@@ -43,9 +43,10 @@ CREATE TABLE IF NOT EXISTS {database}.receipt_rows {on_cluster}
     normaliser UInt32 CODEC(ZSTD(1)),
     INDEX by_event event_id TYPE bloom_filter(0.025) GRANULARITY 4,
     INDEX by_fate fate TYPE set(4) GRANULARITY 1,
-    -- the first cuts by time, the second finds one minute where times are mixed
+    -- the first of two cuts ranges, the second finds one cell where many are mixed
     INDEX by_time minute TYPE minmax GRANULARITY 1,
     INDEX by_minute minute TYPE bloom_filter(0.0005) GRANULARITY 1,
+    INDEX by_deliveries delivery_cell TYPE minmax GRANULARITY 1,
     INDEX by_delivery delivery_cell TYPE bloom_filter(0.0005) GRANULARITY 1
 )
 ENGINE = {replicated}ReplacingMergeTree(normaliser)

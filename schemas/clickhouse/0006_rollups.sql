@@ -23,8 +23,8 @@ CREATE TABLE IF NOT EXISTS {database}.mark_rows {on_cluster}
 ENGINE = {replicated}ReplacingMergeTree(version)
 ORDER BY (tenant, stream, source_id, cell, writer)
 -- a settled mark is only in the way; should an open one show again because of it, it is settled again
-TTL marked_at + INTERVAL 1 HOUR DELETE WHERE state = 0
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, merge_with_ttl_timeout = 600;
+TTL marked_at + INTERVAL 5 MINUTE DELETE WHERE state = 0
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, merge_with_ttl_timeout = 60;
 
 -- One row per cell and input. `events` are the receipts with fate `event`; `alone` the events of the cell that this
 -- input alone brought, of webhook and pull; `both`, in the row of the webhook, those that both brought.
@@ -83,7 +83,7 @@ UNION ALL
 SELECT tenant, source_id, delivery_cell AS cell, event_id,
     min(toUnixTimestamp64Milli(received_at) * 16 + indexOf(['webhook', 'pull', 'lines', 'import', 'snapshot', 'operator', 'collector', 'heartbeat'], toString(input))) AS first,
     groupBitOr(transform(toString(input), ['webhook', 'pull'], [1, 2], 0)) AS ways
-FROM {database}.receipt_rows FINAL WHERE delivery_cell != 0 AND fate = 'event'
+FROM {database}.receipt_rows FINAL WHERE delivery_cell >= 2147483648 AND fate = 'event'
 GROUP BY tenant, source_id, delivery_cell, event_id;
 
 -- Receipts per cell, input and fate. Only with a condition on `cell`.
@@ -96,7 +96,7 @@ GROUP BY tenant, source_id, minute, input, fate, reason
 UNION ALL
 SELECT tenant, source_id, delivery_cell AS cell, toString(input) AS input, toString(fate) AS fate, toString(reason) AS reason,
     count() AS n, max(received_at) AS last_received_at, toUInt64(0) AS unclear
-FROM {database}.receipt_rows FINAL WHERE delivery_cell != 0
+FROM {database}.receipt_rows FINAL WHERE delivery_cell >= 2147483648
 GROUP BY tenant, source_id, delivery_cell, input, fate, reason;
 
 -- Cells of sources, counted from their receipts. Only with a condition on `cell`.
@@ -138,8 +138,7 @@ WHERE (tenant, source_id, cell) NOT IN (SELECT tenant, source_id, cell FROM {dat
 UNION ALL
 SELECT tenant, source_id, cell, input, events, stored, ignored, dead, possible_duplicate, alone, both, reasons, last_received_at
 FROM {database}.cells_recounted
-WHERE cell IN (SELECT cell FROM {database}.open_cells WHERE stream = toFixedString('', 16))
-  AND (tenant, source_id, cell) IN (SELECT tenant, source_id, cell FROM {database}.open_cells WHERE stream = toFixedString('', 16));
+WHERE (tenant, source_id, cell) IN (SELECT tenant, source_id, cell FROM {database}.open_cells WHERE stream = toFixedString('', 16));
 
 -- The one fate of every receipt, counted: received = stored + duplicate + ignored + dead, as `fates_recounted` defines it.
 CREATE OR REPLACE VIEW {database}.fates {on_cluster} DEFINER = CURRENT_USER SQL SECURITY DEFINER AS

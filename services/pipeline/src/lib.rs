@@ -4,3 +4,4 @@ pub mod block;
 pub mod coverage;
 pub mod flow;
 pub mod metrics;
+pub mod rollup;

@@ -24,8 +24,8 @@ pub use error::StoreError;
 pub use insert::{Block, Fate, StoredReceipt};
 pub use migrate::{AppliedMigration, latest_version};
 pub use query::{
-    EventPage, FateCounts, Page, PathCounts, PersonQuery, RangeCount, SourceStatus, StoredBody, StoredEvent,
-    StoredHeader, StreamStatus, Term, Totals, TraceQuery,
+    EventPage, FateCounts, Page, PathCounts, PersonQuery, RangeCount, StoredBody, StoredEvent, StoredHeader,
+    StreamStatus, Term, Totals, TraceQuery,
 };
 pub use rollup::{Rolled, Rolling};
 

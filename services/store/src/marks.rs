@@ -25,8 +25,8 @@ const RENEW: Duration = Duration::from_secs(5 * 60);
 pub(crate) const EXPIRED_SECONDS: i64 = 30 * 60;
 /// After a failed insert its rows may still land; no statement runs as long.
 const UNSURE: Duration = Duration::from_secs(5 * 60);
-/// Most seqs that one question names.
-const SEQS_PER_QUESTION: usize = 10_000;
+/// Most seqs that one question names: ClickHouse takes 128 KiB of text.
+const SEQS_PER_QUESTION: usize = 5_000;
 
 /// Not in use any more.
 pub(crate) const SETTLED: u8 = 0;

@@ -15,9 +15,9 @@ use serde::Deserialize;
 use std::{collections::BTreeMap, time::Duration};
 
 /// Most marks that one round looks at.
-const MARKS_MAX: u32 = 100_000;
-/// Most cells that one statement counts.
-const CELLS_PER_STATEMENT: usize = 2_000;
+const MARKS_MAX: u32 = 200_000;
+/// Most cells that one statement counts and names twice: ClickHouse takes 128 KiB of text.
+const CELLS_PER_STATEMENT: usize = 5_000;
 
 /// Bounds of one round.
 #[derive(Clone, Copy, Debug)]

@@ -8,7 +8,7 @@ mod receipt;
 mod totals;
 mod trace;
 
-pub use counts::{FateCounts, RangeCount, SourceStatus, StreamStatus};
+pub use counts::{FateCounts, RangeCount, StreamStatus};
 pub use event::StoredEvent;
 pub use paths::PathCounts;
 pub use receipt::{Page, StoredBody, StoredHeader};

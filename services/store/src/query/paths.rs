@@ -23,38 +23,50 @@ pub struct PathCounts {
     pub webhook_only: u64,
 }
 
-/// Source, both, pull only, webhook only, the first minute of the webhook and of pull.
-type Whole = (String, u64, u64, u64, u32, u32);
+/// The whole minutes of one source.
+pub(super) struct WholeMinutes {
+    pub(super) source_id: String,
+    pub(super) both: u64,
+    pub(super) pull_only: u64,
+    pub(super) webhook_only: u64,
+    /// The first minute of the webhook and of pull.
+    pub(super) first: [u32; 2],
+}
+
+/// The last minute, which `before` (UTC milliseconds) cuts.
+pub(super) fn last_minute(before: i64) -> u32 {
+    u32::try_from(before.div_euclid(CELL_MS).clamp(0, i64::from(DELIVERIES))).unwrap_or(DELIVERIES)
+}
 
 impl Store {
-    /// Counts events older than `before` (UTC milliseconds: now minus the lateness allowance), as their first event says.
+    /// Counts events older than `before` (UTC milliseconds: now minus the lateness allowance).
     pub async fn paths(&self, tenant: &str, before: i64) -> Result<Vec<PathCounts>, StoreError> {
-        let sql = "WITH {before:UInt32} AS last, cells_of AS (\
-              SELECT source_id, input, cell, events, alone, both FROM cells \
-              WHERE tenant = {tenant:String} AND input IN ('webhook', 'pull') AND cell < {deliveries:UInt32}\
-            ) SELECT source_id, sumIf(both, whole), sumIf(alone, whole AND input = 'pull' AND cell > first_webhook), \
-              sumIf(alone, whole AND input = 'webhook' AND cell > first_pull), any(first_webhook), any(first_pull) \
-            FROM (SELECT *, cell < last AND cell != first_webhook AND cell != first_pull AS whole FROM cells_of INNER JOIN (\
-                SELECT source_id, minIf(cell, input = 'webhook') AS first_webhook, minIf(cell, input = 'pull') AS first_pull \
-                FROM cells_of WHERE events > 0 GROUP BY source_id HAVING countIf(input = 'webhook') > 0 AND countIf(input = 'pull') > 0\
-              ) AS f USING source_id) GROUP BY source_id ORDER BY source_id";
-        let last = u32::try_from(before.div_euclid(CELL_MS).clamp(0, i64::from(DELIVERIES))).unwrap_or(DELIVERIES);
-        let asked = self.ask(sql).param("tenant", tenant).param("before", last).param("deliveries", DELIVERIES);
+        let (_, whole) = self.counted(tenant, last_minute(before)).await?;
+        self.with_cut_minutes(tenant, whole, before).await
+    }
+
+    /// Adds the minutes that are cut.
+    pub(super) async fn with_cut_minutes(
+        &self,
+        tenant: &str,
+        whole: Vec<WholeMinutes>,
+        before: i64,
+    ) -> Result<Vec<PathCounts>, StoreError> {
         let mut paths = Vec::new();
-        for (source_id, both, pull_only, webhook_only, first_webhook, first_pull) in rows::<Whole>(asked).await? {
-            let minutes = [first_webhook, first_pull, last];
-            let cut = self.cut_minutes((tenant, &source_id), minutes, before).await?;
+        for whole in whole {
+            let minutes = [whole.first[0], whole.first[1], last_minute(before)];
+            let (both, pull_only, webhook_only) = self.cut_minutes((tenant, &whole.source_id), minutes, before).await?;
             paths.push(PathCounts {
-                source_id,
-                both: both + cut.0,
-                pull_only: pull_only + cut.1,
-                webhook_only: webhook_only + cut.2,
+                source_id: whole.source_id,
+                both: whole.both + both,
+                pull_only: whole.pull_only + pull_only,
+                webhook_only: whole.webhook_only + webhook_only,
             });
         }
         Ok(paths)
     }
 
-    /// The same for the minutes that are cut: (both, pull only, webhook only).
+    /// What the minutes that are cut add: (both, pull only, webhook only).
     async fn cut_minutes(
         &self,
         (tenant, source_id): (&str, &str),

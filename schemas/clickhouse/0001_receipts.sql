@@ -35,10 +35,19 @@ CREATE TABLE IF NOT EXISTS {database}.receipt_rows {on_cluster}
     reason LowCardinality(String),
     -- the event of ordinal 0; the zero id unless fate = event
     event_id UUID CODEC(ZSTD(1)),
+    -- where it is counted (docs/store.md, Roll-ups): the minute of the event, else of the receipt, since the epoch
+    minute UInt32 CODEC(Delta(4), ZSTD(1)),
+    -- not 0: counted with its delivery instead, because only the sender's key tells a repeat and no time does
+    delivery_cell UInt32 CODEC(ZSTD(1)),
     -- a later normaliser's verdict replaces an earlier one's
     normaliser UInt32 CODEC(ZSTD(1)),
     INDEX by_event event_id TYPE bloom_filter(0.025) GRANULARITY 4,
-    INDEX by_fate fate TYPE set(4) GRANULARITY 1
+    INDEX by_fate fate TYPE set(4) GRANULARITY 1,
+    -- the first of two cuts ranges, the second finds one cell where many are mixed
+    INDEX by_time minute TYPE minmax GRANULARITY 1,
+    INDEX by_minute minute TYPE bloom_filter(0.0005) GRANULARITY 1,
+    INDEX by_deliveries delivery_cell TYPE minmax GRANULARITY 1,
+    INDEX by_delivery delivery_cell TYPE bloom_filter(0.0005) GRANULARITY 1
 )
 ENGINE = {replicated}ReplacingMergeTree(normaliser)
 PARTITION BY toYYYYMM(received_at)

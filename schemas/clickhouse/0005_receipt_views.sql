@@ -10,11 +10,13 @@ CREATE OR REPLACE VIEW {database}.contested_receipts {on_cluster} DEFINER = CURR
 SELECT tenant, stream, seq, count() AS commitments
 FROM {database}.receipts GROUP BY tenant, stream, seq HAVING commitments > 1;
 
--- The one fate of every receipt, counted: received = stored + duplicate + ignored + dead. Of several receipts of one event
--- the least (received_at, stream, seq) is `stored`, the rest are `duplicate`. possible_duplicate is not a fate: it counts
--- receipts that nothing can tell from a repeat: without the source's own id, without the sender's key and, for lines,
--- without a time of their own; of such lines, those whose mark was seen before in their instance.
-CREATE OR REPLACE VIEW {database}.fates {on_cluster} DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
+-- The definition of the one fate of every receipt, counted over all of them: received = stored + duplicate + ignored +
+-- dead. Of several receipts of one event the first received is `stored` (at the same millisecond: the first of the inputs
+-- in the order of `events`), the rest are `duplicate`. An event is told by its id and its minute (or its delivery): a
+-- receipt that dates an event into another minute contradicts it, is kept beside it and counted as `stored` beside it.
+-- possible_duplicate is not a fate: it counts receipts that nothing can tell from a repeat: without the source's own id,
+-- without the sender's key and, for lines, without a time of their own. People read `fates`, which says the same at once.
+CREATE OR REPLACE VIEW {database}.fates_recounted {on_cluster} DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
 SELECT
     f.tenant AS tenant, f.source_id AS source_id, f.input AS input,
     sum(f.received) AS received, sum(f.stored) AS stored, sum(f.duplicate) AS duplicate,
@@ -34,34 +36,29 @@ FROM
     FROM
     (
         SELECT tenant, source_id, event_id,
-            argMin(input, (received_at, stream, seq, commitment)) AS first_input,
-            groupArray((input, received_at)) AS each,
+            argMin(toString(input), (received_at, indexOf(['webhook', 'pull', 'lines', 'import', 'snapshot', 'operator', 'collector', 'heartbeat'], toString(input)))) AS first_input,
+            groupArray((toString(input), received_at)) AS each,
             arrayMap(x -> (x, countEqual(each.1, x), arrayMax(arrayMap(y -> if(y.1 = x, y.2, fromUnixTimestamp64Milli(toInt64(0), 'UTC')), each))),
                 arrayDistinct(each.1)) AS parts
         FROM {database}.receipts
         WHERE fate = 'event'
-        GROUP BY tenant, source_id, event_id
+        GROUP BY tenant, source_id, event_id, if(delivery_cell = 0, minute, delivery_cell)
     )
     ARRAY JOIN parts AS part
     GROUP BY tenant, source_id, input
     UNION ALL
-    SELECT tenant, source_id, input,
-        sum(n) AS received, toUInt64(0), toUInt64(0),
-        sumIf(n, fate = 'ignored'), sumIf(n, fate = 'dead'), toUInt64(0),
-        sumMap(map(toString(reason), n)),
-        max(last)
-    FROM
-    (
-        SELECT tenant, source_id, input, fate, reason, count() AS n, max(received_at) AS last
-        FROM {database}.receipts
-        WHERE fate != 'event'
-        GROUP BY tenant, source_id, input, fate, reason
-    )
+    SELECT tenant, source_id, toString(input),
+        count() AS received, toUInt64(0), toUInt64(0),
+        countIf(fate = 'ignored'), countIf(fate = 'dead'), toUInt64(0),
+        sumMap(map(toString(reason), toUInt64(1))),
+        max(received_at)
+    FROM {database}.receipts
+    WHERE fate != 'event'
     GROUP BY tenant, source_id, input
     UNION ALL
-    SELECT tenant, source_id, input,
+    SELECT tenant, source_id, toString(input),
         toUInt64(0), toUInt64(0), toUInt64(0), toUInt64(0), toUInt64(0),
-        toUInt64(count() - uniqExactIf((line_instance, line_mark), line = 1)),
+        count(),
         CAST(map(), 'Map(String, UInt64)'),
         max(received_at)
     FROM {database}.receipts
@@ -75,8 +72,9 @@ CREATE OR REPLACE VIEW {database}.dead_letters {on_cluster} DEFINER = CURRENT_US
 SELECT tenant, lower(hex(stream)) AS stream, seq, lower(hex(commitment)) AS commitment, source_id, source_kind, input, payload, reason, received_at, native_id, normaliser
 FROM {database}.receipts WHERE fate = 'dead';
 
--- Completeness of each stream: seqs are dense from 0, so seqs = last_seq + 1 when nothing is missing.
-CREATE OR REPLACE VIEW {database}.streams {on_cluster} DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
+-- The definition of each stream's completeness: seqs are dense from 0, so seqs = last_seq + 1 when nothing is missing.
+-- People read `streams`, which says the same at once.
+CREATE OR REPLACE VIEW {database}.streams_recounted {on_cluster} DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
 SELECT tenant, lower(hex(stream)) AS stream, min(seq) AS first_seq, max(seq) AS last_seq, uniqExact(seq) AS seqs, toUInt64(count() - seqs) AS contested,
     min(received_at) AS first_received_at, max(received_at) AS last_received_at
 FROM {database}.receipts GROUP BY tenant, receipts.stream;

@@ -73,7 +73,7 @@ fn block(seqs: std::ops::Range<u64>, context: &Context) -> Block {
         let receipt = receipt(seq);
         let events = older(&receipt, context);
         let salt = [seq as u8; 16];
-        let fate = Fate::Event { event_id: events[0].event_id };
+        let fate = Fate::event(&receipt.header, &events[0]);
         let commitment = commitment(&salt, &receipt.body);
         block.receipts.push(StoredReceipt { receipt, fate, salt, commitment, chain: None, enc: 0, normaliser: 0 });
         block.events.extend(events);

@@ -30,7 +30,7 @@ pub fn work(records: Vec<Record>, context: &Context) -> Work {
             Ok(header) => {
                 let receipt = Receipt { position, header, body: record.body.to_vec() };
                 crate::coverage::note(&mut told, &receipt);
-                let fate = settle(normalise(&receipt, context), &mut block.events);
+                let fate = settle(&receipt.header, normalise(&receipt, context), &mut block.events);
                 (receipt, fate)
             }
             Err(_) => (headless(position, &record), Fate::Dead(Dead::BadHeader)),
@@ -50,11 +50,11 @@ pub fn work(records: Vec<Record>, context: &Context) -> Work {
 }
 
 /// The one fate of what a normaliser yields; its events go to the others.
-pub(crate) fn settle(normalised: Normalised, events: &mut Vec<Event>) -> Fate {
+pub(crate) fn settle(header: &ReceiptHeader, normalised: Normalised, events: &mut Vec<Event>) -> Fate {
     match normalised {
         Normalised::Events(yielded) => match yielded.first() {
             Some(first) => {
-                let fate = Fate::Event { event_id: first.event_id };
+                let fate = Fate::event(header, first);
                 events.extend(yielded);
                 fate
             }

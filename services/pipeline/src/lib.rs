@@ -5,3 +5,4 @@ pub mod coverage;
 pub mod flow;
 pub mod metrics;
 pub mod replay;
+pub mod rollup;

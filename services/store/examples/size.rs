@@ -156,9 +156,10 @@ impl World {
             delivery_index: if line.is_some() { (seq % 100) as u32 } else { 0 },
             line,
         };
+        let fate = Fate::event(&header, &event);
         let stored = StoredReceipt {
             receipt: Receipt { position, header, body: body.into_bytes() },
-            fate: Fate::Event { event_id: event.event_id },
+            fate,
             salt: self.random.bytes(),
             commitment: self.random.bytes(),
             chain: seq.is_multiple_of(4096).then(|| self.random.bytes()),

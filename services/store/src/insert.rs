@@ -2,6 +2,7 @@
 
 use crate::{
     Store, StoreError,
+    cell::Counted,
     error::within,
     rows::{BadPersonKey, BodyRow, EventRow, ReceiptRow, month},
     settings::{self, INSERT_WAIT, SEND_WAIT},
@@ -10,7 +11,7 @@ use clickhouse::RowWrite;
 use events::{
     event::Event,
     normalise::{Dead, Ignored},
-    receipt::Receipt,
+    receipt::{Receipt, ReceiptHeader},
 };
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -21,10 +22,12 @@ const ROWS_PER_INSERT: usize = 50_000;
 /// The one fate of a receipt as normalising decides it; stored or duplicate is decided by the view over all receipts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Fate {
-    /// It says something: the event of ordinal 0.
+    /// It says something: the event of ordinal 0. Made by [`Fate::event`].
     Event {
         /// Id of that event.
         event_id: Uuid,
+        /// Where it is counted.
+        counted: Counted,
     },
     /// Understood, and no event.
     Ignored(Ignored),
@@ -33,6 +36,11 @@ pub enum Fate {
 }
 
 impl Fate {
+    /// The fate of a receipt whose event of ordinal 0 is `first`.
+    pub fn event(header: &ReceiptHeader, first: &Event) -> Self {
+        Self::Event { event_id: first.event_id, counted: Counted::of(header, first) }
+    }
+
     /// `event`, `ignored` or `dead`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -122,14 +130,18 @@ impl Store {
         Ok(())
     }
 
-    /// The only way to write a receipt.
+    /// The only way to write a receipt: marks what it changes, so that no count is ever old.
     pub(crate) async fn write_receipts(
         &self,
         rows: impl IntoIterator<Item = ReceiptRow<'_>>,
     ) -> Result<(), StoreError> {
-        for rows in months(rows, |row| row.received_at).values() {
+        let months = months(rows, |row| row.received_at);
+        let _writing = self.marks.gate.read().await;
+        let touch = self.mark(months.values().flatten()).await?;
+        for rows in months.values() {
             self.write::<ReceiptRow<'static>>("receipt_rows", rows).await?;
         }
+        touch.acknowledged();
         Ok(())
     }
 

@@ -5,17 +5,21 @@
 //! another order, changes nothing that a reader sees: rows have deterministic keys and every read goes through views that
 //! see one row per key. Nothing here reads a body, decides a fate or knows where ClickHouse runs.
 
+mod cell;
 mod coverage;
 pub mod engine;
 mod error;
 mod insert;
 mod lock;
+mod marks;
 mod migrate;
 mod query;
 mod replay;
+mod rollup;
 mod rows;
 mod settings;
 
+pub use cell::Counted;
 pub use coverage::{
     Gap, GapKey, HeartbeatStatus, LineCount, Records, Seal, Seen, SeenHeartbeat, SentHeartbeat, Watermark,
 };
@@ -23,22 +27,27 @@ pub use error::StoreError;
 pub use insert::{Block, Fate, StoredReceipt};
 pub use migrate::{AppliedMigration, latest_version};
 pub use query::{
-    EventPage, FateCounts, LineSurvey, OtherLines, Page, PathCounts, PersonQuery, RangeCount, SourceStatus, StoredBody,
-    StoredEvent, StoredHeader, StreamStatus, SurveyedEvents, SurveyedReceipts, Term, TraceQuery,
+    EventPage, FateCounts, LineSurvey, OtherLines, Page, PathCounts, PersonQuery, RangeCount, StoredBody, StoredEvent,
+    StoredHeader, StreamStatus, SurveyedEvents, SurveyedReceipts, Term, Totals, TraceQuery,
 };
-
 pub use replay::{
     BodyBytes, DeadLetters, DeletedEvent, EventKey, Rejudged, Selection, Standing, StreamSpan, Verdict, Window,
 };
+pub use rollup::{Rolled, Rolling};
 
 use clickhouse::Client;
-use std::fmt;
+use marks::Marks;
+use std::{fmt, sync::Arc};
 
 /// The database of an installation that names no other.
 pub const DEFAULT_DATABASE: &str = "tokentrail";
 
 /// Every view that readers may read, as `schemas/clickhouse` makes them.
 pub const VIEWS: &[&str] = &[
+    "cell_events",
+    "cell_receipts",
+    "cells",
+    "cells_recounted",
     "contested_receipts",
     "coverage",
     "dead_letters",
@@ -47,11 +56,16 @@ pub const VIEWS: &[&str] = &[
     "events",
     "events_in",
     "fates",
+    "fates_recounted",
     "gaps",
     "heartbeats",
     "line_counts",
+    "open_cells",
     "receipts",
+    "stream_cells",
+    "stream_cells_recounted",
     "streams",
+    "streams_recounted",
     "watermarks",
 ];
 
@@ -86,6 +100,7 @@ impl fmt::Debug for ConnectOptions {
 pub struct Store {
     client: Client,
     database: String,
+    marks: Arc<Marks>,
 }
 
 impl fmt::Debug for Store {
@@ -109,7 +124,8 @@ impl Store {
             ));
         }
         let client = Client::default().with_url(options.url).with_user(options.user).with_password(options.password);
-        Ok(Self { client: settings::pin(client, settings::ALWAYS), database: options.database })
+        let marks = Arc::new(Marks::new());
+        Ok(Self { client: settings::pin(client, settings::ALWAYS), database: options.database, marks })
     }
 
     /// Asks for an answer, within a short bound.

@@ -33,6 +33,7 @@ const MIGRATIONS: &[Migration] = migrations![
     4 "0004_event_views",
     5 "0005_receipt_views",
     6 "0006_line_counts",
+    7 "0007_rollups",
 ];
 
 const RECORDS: &str = "CREATE TABLE IF NOT EXISTS {database}.schema_migrations {on_cluster}

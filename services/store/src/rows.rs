@@ -1,6 +1,7 @@
 //! Rows as ClickHouse takes them: borrowed from the words of `events`, in the order and types of `schemas/clickhouse`.
 
 use crate::{
+    cell::Counted,
     insert::{Fate, StoredReceipt},
     replay::{DeletedEvent, EventKey, Verdict},
 };
@@ -26,14 +27,14 @@ impl Serialize for Blob<'_> {
 
 #[derive(Row, Serialize)]
 pub(crate) struct ReceiptRow<'a> {
-    tenant: &'a str,
-    stream: [u8; 16],
-    seq: u64,
+    pub(crate) tenant: &'a str,
+    pub(crate) stream: [u8; 16],
+    pub(crate) seq: u64,
     commitment: [u8; 32],
     chain: [u8; 32],
     enc: u32,
     header_version: u8,
-    source_id: &'a str,
+    pub(crate) source_id: &'a str,
     source_kind: &'a str,
     input: &'a str,
     payload: &'a str,
@@ -53,6 +54,8 @@ pub(crate) struct ReceiptRow<'a> {
     reason: &'a str,
     #[serde(with = "clickhouse::serde::uuid")]
     event_id: Uuid,
+    pub(crate) minute: u32,
+    pub(crate) delivery_cell: u32,
     normaliser: u32,
 }
 
@@ -79,9 +82,10 @@ impl<'a> ReceiptRow<'a> {
 
     fn of((position, header): (Position, &'a ReceiptHeader), proof: Proof, (fate, normaliser): (Fate, u32)) -> Self {
         let line = header.line.as_ref();
-        let event_id = match fate {
-            Fate::Event { event_id } => event_id,
-            Fate::Ignored(_) | Fate::Dead(_) => Uuid::nil(),
+        let received = Counted::at(header.received_at);
+        let (event_id, counted) = match fate {
+            Fate::Event { event_id, counted } => (event_id, counted),
+            Fate::Ignored(_) | Fate::Dead(_) => (Uuid::nil(), received),
         };
         Self {
             tenant: &header.tenant,
@@ -110,6 +114,8 @@ impl<'a> ReceiptRow<'a> {
             fate: fate.as_str(),
             reason: fate.reason(),
             event_id,
+            minute: counted.minute,
+            delivery_cell: counted.delivery_cell,
             normaliser,
         }
     }

@@ -29,6 +29,8 @@ pub(crate) const INSERT: &[(&str, &str)] = &[
     // The first merge makes them: eight fewer pairs of files to sync in a part of events.
     ("materialize_skip_indexes_on_insert", "0"),
     ("distributed_foreground_insert", "1"),
+    // What is not done by then will not land later (marks.rs rests on a bound).
+    ("max_execution_time", "150"),
 ];
 
 /// Rows are read as they are, joined and converted in one way.
@@ -39,6 +41,9 @@ pub(crate) const READ: &[(&str, &str)] = &[
     ("join_use_nulls", "0"),
     ("transform_null_in", "0"),
     ("session_timezone", "UTC"),
+    // One minute of receipts is found by its index also where the newest version of each is wanted, and exactly.
+    ("use_skip_indexes_if_final", "1"),
+    ("use_skip_indexes_if_final_exact_mode", "1"),
 ];
 
 pub(crate) fn pin(client: Client, settings: &[(&str, &str)]) -> Client {

@@ -111,12 +111,9 @@ async fn watermarks_move_forward_only_and_gaps_keep_the_last_word() {
         };
         database.store.put_watermarks(&[one]).await.unwrap();
     }
-    let sources = database.store.sources(TENANT).await.unwrap();
-    assert_eq!(sources.len(), 1);
-    assert_eq!(
-        (sources[0].last_time, sources[0].last_received_at, sources[0].watermark),
-        (Some(NOON), Some(NOON), Some(900))
-    );
+    let marks = database.store.watermarks(TENANT).await.unwrap();
+    assert_eq!(marks.len(), 1);
+    assert_eq!((marks[0].input, marks[0].watermark), (Input::Pull, 900));
     let gap = |since: i64, recorded_at: i64| Gap {
         tenant: TENANT.into(),
         source_id: "kc".into(),

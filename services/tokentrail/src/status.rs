@@ -12,7 +12,7 @@ use crate::{
     running::RunFile,
     table::{Align, Table},
 };
-use anyhow::{Context, bail};
+use anyhow::Context;
 use durable_log::{Journal, ReadLimits};
 use events::{
     ids::StreamId,
@@ -21,12 +21,10 @@ use events::{
 use pipeline::flow::CONSUMER;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use store::Store;
+use store::{FateCounts, PathCounts, Store, StreamStatus, Totals};
 
 /// Most records of the journal that a status counts by source and input; behind a longer lag only their sum is told.
 const COUNTED_RECORDS: u64 = 500_000;
-/// How often fates are asked for until no block came in between.
-const TRIES: usize = 20;
 /// Source and input under which a lag too long to count is told.
 const UNCOUNTED: &str = "not counted";
 
@@ -125,34 +123,25 @@ pub struct Observer {
 impl Observer {
     /// Adds everything up.
     pub async fn report(&self) -> anyhow::Result<Report> {
-        for _ in 0..TRIES {
-            // The position is read before the fates: whatever is stored in between is then counted once, by the fates.
-            let from = self.journal.committed(CONSUMER);
-            let stored = self.last_seqs().await?;
-            let fates = self.fates().await?;
-            let paths = self.paths().await?;
-            let other_lines = other_lines::read(&self.store, &self.tenant).await?;
-            let end = self.journal.durable_end();
-            if self.last_seqs().await? != stored {
-                continue; // a block came in between: the numbers would not be of one instant
-            }
-            let journal = self.journal.clone();
-            let pending = tokio::task::spawn_blocking(move || count_pending(&journal, (from, end), &stored)).await??;
-            let gaps = self.store.gaps(&self.tenant, i64::MAX).await?.into_iter().map(GapReport::from).collect();
-            return Ok(Report { paths, other_lines, gaps, ..self.add_up(fates, pending) });
-        }
-        bail!("the store is written to so fast that no status of one instant can be read; try again")
+        // The counts are of one instant and lie between the two positions: what is read of the journal from the first on is
+        // in the store if its stream has come that far there, and pending if not.
+        let from = self.journal.committed(CONSUMER);
+        let before = crate::app::now_ms() - self.lateness_ms;
+        let Totals { fates, streams, paths } = self.store.totals(&self.tenant, before).await?;
+        let end = self.journal.durable_end();
+        let stored = streams.into_iter().map(|stream| (stream.stream, stream)).collect();
+        let journal = self.journal.clone();
+        let pending = tokio::task::spawn_blocking(move || count_pending(&journal, (from, end), &stored)).await??;
+        let inputs = self.inputs(fates).await?;
+        let other_lines = other_lines::read(&self.store, &self.tenant).await?;
+        let gaps = self.store.gaps(&self.tenant, i64::MAX).await?.into_iter().map(GapReport::from).collect();
+        let paths = paths.into_iter().map(path_report).collect();
+        Ok(Report { paths, other_lines, gaps, ..self.add_up(inputs, pending) })
     }
 
-    /// Highest seq in the store, by stream.
-    async fn last_seqs(&self) -> anyhow::Result<BTreeMap<StreamId, u64>> {
-        let streams = self.store.streams(&self.tenant).await?;
-        Ok(streams.into_iter().map(|stream| (stream.stream, stream.last_seq)).collect())
-    }
-
-    async fn fates(&self) -> anyhow::Result<BTreeMap<(String, String), InputReport>> {
+    async fn inputs(&self, fates: Vec<FateCounts>) -> anyhow::Result<BTreeMap<(String, String), InputReport>> {
         let mut out = BTreeMap::new();
-        for fate in self.store.fates(&self.tenant).await? {
+        for fate in fates {
             let report = InputReport {
                 source: fate.source_id.clone(),
                 input: fate.input.clone(),
@@ -168,23 +157,12 @@ impl Observer {
             };
             out.insert((fate.source_id, fate.input), report);
         }
-        for source in self.store.sources(&self.tenant).await? {
-            if let Some(report) = out.get_mut(&(source.source_id, source.input.as_str().to_owned())) {
-                report.watermark = source.watermark;
+        for mark in self.store.watermarks(&self.tenant).await? {
+            if let Some(report) = out.get_mut(&(mark.source_id, mark.input.as_str().to_owned())) {
+                report.watermark = Some(mark.watermark);
             }
         }
         Ok(out)
-    }
-
-    async fn paths(&self) -> anyhow::Result<Vec<PathReport>> {
-        let counted = self.store.paths(&self.tenant, crate::app::now_ms() - self.lateness_ms).await?;
-        let report = |c: store::PathCounts| PathReport {
-            source: c.source_id,
-            both: c.both,
-            lost_by_webhook: c.pull_only,
-            not_saved: c.webhook_only,
-        };
-        Ok(counted.into_iter().map(report).collect())
     }
 
     fn add_up(&self, mut inputs: BTreeMap<(String, String), InputReport>, pending: Pending) -> Report {
@@ -208,6 +186,21 @@ impl Observer {
     }
 }
 
+fn path_report(counted: PathCounts) -> PathReport {
+    PathReport {
+        source: counted.source_id,
+        both: counted.both,
+        lost_by_webhook: counted.pull_only,
+        not_saved: counted.webhook_only,
+    }
+}
+
+/// True if the store holds a position: below its stream's end, and not in a hole that an interrupted block left.
+fn holds(stored: &BTreeMap<StreamId, StreamStatus>, stream: StreamId, seq: u64) -> bool {
+    let missing = |status: &StreamStatus| status.missing.iter().any(|(first, last)| (*first..=*last).contains(&seq));
+    stored.get(&stream).is_some_and(|status| seq <= status.last_seq && !missing(status))
+}
+
 #[derive(Default)]
 struct Pending {
     by_input: BTreeMap<(String, String), (u64, i64)>,
@@ -217,7 +210,7 @@ struct Pending {
 fn count_pending(
     journal: &Journal,
     (from, end): (u64, u64),
-    stored: &BTreeMap<StreamId, u64>,
+    stored: &BTreeMap<StreamId, StreamStatus>,
 ) -> anyhow::Result<Pending> {
     let mut pending = Pending::default();
     if end - from > COUNTED_RECORDS {
@@ -228,7 +221,7 @@ fn count_pending(
     while next < end {
         let batch = journal.read(next, ReadLimits::default()).context("cannot read the journal")?;
         for record in &batch.records {
-            let in_store = stored.get(&StreamId(record.stream)).is_some_and(|last| record.seq <= *last);
+            let in_store = holds(stored, StreamId(record.stream), record.seq);
             if record.offset >= end || in_store {
                 continue;
             }

@@ -9,6 +9,7 @@ mod scope;
 
 pub use canonical::{canonical_fields, conflicts};
 pub use catalogue::{Entry, catalogue};
+pub use scope::told_by_delivery_alone;
 
 use crate::{
     event::Event,

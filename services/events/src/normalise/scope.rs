@@ -114,12 +114,24 @@ impl<'a> Scope<'a> {
     /// The key of an event that the source gives no id: the delivery's own key if it has one, so that a retry is the same
     /// event; else the receipt, and then a repeat cannot be told.
     pub(super) fn fallback_key(&self) -> NativeKey {
-        let header = self.header();
-        if header.delivery_keyed && !header.delivery_id.is_empty() {
-            return NativeKey::from(format!("delivery:{}:{}", header.delivery_id, header.delivery_index));
+        match delivery_key(self.header()) {
+            Some(key) => NativeKey::from(key),
+            None => NativeKey { key: format!("receipt:{}", self.receipt.position), possible_duplicate: true },
         }
-        NativeKey { key: format!("receipt:{}", self.receipt.position), possible_duplicate: true }
     }
+}
+
+fn delivery_key(header: &ReceiptHeader) -> Option<String> {
+    (header.delivery_keyed && !header.delivery_id.is_empty())
+        .then(|| format!("delivery:{}:{}", header.delivery_id, header.delivery_index))
+}
+
+/// True if copies of this event share the sender's key of their delivery and no time: the source gives neither an id nor a
+/// time, so that a repeat is dated anew.
+pub fn told_by_delivery_alone(header: &ReceiptHeader, event: &Event) -> bool {
+    !matches!(event.time_basis, TimeBasis::Event | TimeBasis::Line)
+        && delivery_key(header)
+            .is_some_and(|key| event.event_id == event_id(&header.tenant, &header.source_id, &key, event.ordinal))
 }
 
 /// What tells one event of a source from all others.

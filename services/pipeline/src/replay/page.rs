@@ -156,7 +156,7 @@ impl Judging {
         }
         let body = bytes.body.to_vec();
         let receipt = Receipt { position: header.position, header: header.header.clone(), body };
-        let fate = settle(replay.normaliser.run(&receipt), &mut self.events);
+        let fate = settle(&receipt.header, replay.normaliser.run(&receipt), &mut self.events);
         self.verdicts.push(Verdict { header: header.clone(), fate });
     }
 }

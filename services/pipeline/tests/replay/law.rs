@@ -83,7 +83,7 @@ impl Law {
             stored.fate = match (self.function)(&stored.receipt) {
                 Normalised::Events(mut events) => {
                     events.iter_mut().for_each(|event| event.normaliser = self.version);
-                    let fate = Fate::Event { event_id: events[0].event_id };
+                    let fate = Fate::event(&stored.receipt.header, &events[0]);
                     block.events.extend(events);
                     fate
                 }

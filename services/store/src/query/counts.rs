@@ -3,7 +3,7 @@
 use super::{rows, unknown};
 use crate::{Store, StoreError};
 use clickhouse::Row;
-use events::{ids::StreamId, receipt::Input};
+use events::ids::StreamId;
 use serde::Deserialize;
 
 /// Most missing ranges that one stream's status names.
@@ -34,21 +34,6 @@ pub struct FateCounts {
     pub last_received_at: i64,
 }
 
-/// How current one input of a source is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SourceStatus {
-    /// Source.
-    pub source_id: String,
-    /// Way in.
-    pub input: Input,
-    /// Newest event, UTC milliseconds; none before the first.
-    pub last_time: Option<i64>,
-    /// Newest receipt, UTC milliseconds.
-    pub last_received_at: Option<i64>,
-    /// Complete up to here, UTC milliseconds.
-    pub watermark: Option<i64>,
-}
-
 /// How complete a stream is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamStatus {
@@ -76,15 +61,6 @@ pub struct RangeCount {
 }
 
 #[derive(Row, Deserialize)]
-struct SourceRead {
-    source_id: String,
-    input: String,
-    last_time: Option<i64>,
-    last_received_at: Option<i64>,
-    watermark: Option<i64>,
-}
-
-#[derive(Row, Deserialize)]
 struct StreamRead {
     stream: String,
     last_seq: u64,
@@ -98,27 +74,6 @@ impl Store {
     pub async fn fates(&self, tenant: &str) -> Result<Vec<FateCounts>, StoreError> {
         let sql = "SELECT ?fields FROM fates WHERE tenant = {tenant:String} ORDER BY source_id, input";
         rows(self.ask(sql).param("tenant", tenant)).await
-    }
-
-    /// Newest event, newest receipt and watermark per source and input.
-    pub async fn sources(&self, tenant: &str) -> Result<Vec<SourceStatus>, StoreError> {
-        let sql = "SELECT source_id, input, max(t) AS last_time, max(r) AS last_received_at, max(w) AS watermark FROM (\
-            SELECT source_id, toString(input) AS input, toNullable(time) AS t, NULL::Nullable(DateTime64(3, 'UTC')) AS r, NULL::Nullable(DateTime64(3, 'UTC')) AS w \
-              FROM event_rows WHERE tenant = {tenant:String} AND is_deleted = 0 \
-            UNION ALL SELECT source_id, toString(input), NULL, toNullable(received_at), NULL FROM receipt_rows WHERE tenant = {tenant:String} \
-            UNION ALL SELECT source_id, toString(input), NULL, NULL, toNullable(watermark) FROM watermarks WHERE tenant = {tenant:String}\
-            ) GROUP BY source_id, input ORDER BY source_id, input";
-        let mut sources = Vec::new();
-        for row in rows::<SourceRead>(self.ask(sql).param("tenant", tenant)).await? {
-            sources.push(SourceStatus {
-                source_id: row.source_id,
-                input: row.input.parse().map_err(|()| unknown("input"))?,
-                last_time: row.last_time,
-                last_received_at: row.last_received_at,
-                watermark: row.watermark,
-            });
-        }
-        Ok(sources)
     }
 
     /// Completeness of every stream, newest first.
@@ -160,13 +115,46 @@ impl Store {
         Ok(RangeCount { seqs: counted.0, contested: counted.1 })
     }
 
+    /// Missing ranges: between cells by their ends, within a cell from its receipts.
     async fn missing(&self, tenant: &str, stream: StreamId) -> Result<Vec<(u64, u64)>, StoreError> {
+        let sql = "SELECT first_seq, last_seq, seqs FROM stream_cells WHERE tenant = {tenant:String} \
+            AND stream = unhex({stream:String}) ORDER BY first_seq";
+        let asked = self.ask(sql).param("tenant", tenant).param("stream", stream.to_string());
+        let (mut missing, mut next) = (Vec::new(), 0);
+        for (first, last, seqs) in rows::<(u64, u64, u64)>(asked).await? {
+            if missing.len() >= MISSING_MAX {
+                break;
+            }
+            if first > next {
+                missing.push((next, first - 1));
+            }
+            if last - first >= seqs {
+                missing.extend(self.missing_within(tenant, stream, (first, last)).await?);
+            }
+            next = last.saturating_add(1);
+        }
+        missing.truncate(MISSING_MAX);
+        Ok(missing)
+    }
+
+    async fn missing_within(
+        &self,
+        tenant: &str,
+        stream: StreamId,
+        range: (u64, u64),
+    ) -> Result<Vec<(u64, u64)>, StoreError> {
         let sql = "SELECT toUInt64(before + 1), toUInt64(seq - 1) FROM (\
-              SELECT seq, toInt128(seq) AS at, lagInFrame(at, 1, toInt128(-1)) OVER (ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS before \
-              FROM (SELECT DISTINCT seq FROM receipt_rows WHERE tenant = {tenant:String} AND stream = unhex({stream:String}))\
+              SELECT seq, toInt128(seq) AS at, lagInFrame(at, 1, at - 1) OVER (ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS before \
+              FROM (SELECT DISTINCT seq FROM receipt_rows WHERE tenant = {tenant:String} AND stream = unhex({stream:String}) \
+                AND seq BETWEEN {first:UInt64} AND {last:UInt64})\
             ) WHERE at > before + 1 ORDER BY seq LIMIT {limit:UInt32}";
-        let asked =
-            self.ask(sql).param("tenant", tenant).param("stream", stream.to_string()).param("limit", MISSING_MAX);
+        let asked = self
+            .ask(sql)
+            .param("tenant", tenant)
+            .param("stream", stream.to_string())
+            .param("first", range.0)
+            .param("last", range.1)
+            .param("limit", MISSING_MAX);
         rows(asked).await
     }
 }

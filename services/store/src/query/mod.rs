@@ -7,18 +7,21 @@ mod lines;
 mod paths;
 pub(crate) mod receipt;
 mod survey;
+mod totals;
 mod trace;
 
-pub use counts::{FateCounts, RangeCount, SourceStatus, StreamStatus};
+pub use counts::{FateCounts, RangeCount, StreamStatus};
 pub use event::StoredEvent;
 pub use lines::OtherLines;
 pub use paths::PathCounts;
 pub use receipt::{Page, StoredBody, StoredHeader};
 pub use survey::{LineSurvey, SurveyedEvents, SurveyedReceipts};
+pub use totals::Totals;
 pub use trace::{EventPage, PersonQuery, Term, TraceQuery};
 
 use crate::{Store, StoreError, error::within, settings};
 use clickhouse::{RowOwned, RowRead, query::Query};
+use std::fmt::Display;
 
 /// Most rows that one call returns, whatever the caller asks for.
 const ROWS_MAX: u32 = 50_000;
@@ -28,6 +31,21 @@ impl Store {
     pub(crate) fn ask(&self, sql: &str) -> Query {
         settings::pin(self.on_database(), settings::READ).query(sql)
     }
+
+    /// A statement that reads and writes within the server.
+    pub(crate) fn run(&self, sql: &str) -> Query {
+        settings::pin(settings::pin(self.on_database(), settings::INSERT), settings::READ).query(sql)
+    }
+}
+
+/// Runs a statement that answers nothing.
+pub(crate) async fn done(query: Query) -> Result<(), StoreError> {
+    within(settings::QUERY_WAIT, query.execute()).await
+}
+
+/// Numbers for a list within a statement.
+pub(crate) fn numbers<T: Display>(numbers: &[T]) -> String {
+    numbers.iter().map(T::to_string).collect::<Vec<_>>().join(",")
 }
 
 pub(crate) async fn rows<R: RowOwned + RowRead>(query: Query) -> Result<Vec<R>, StoreError> {

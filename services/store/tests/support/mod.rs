@@ -1,10 +1,12 @@
 //! A real engine for tests: one per test binary while any test uses it, a database per test, always closed.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod cutter;
+
 use events::{
     event::{DataClass, Event, Outcome, RightChange},
     ids::{Position, StreamId, event_id},
-    normalise::NORMALISER_VERSION,
+    normalise::{Dead, NORMALISER_VERSION},
     receipt::{HEADER_VERSION, Input, Payload, Receipt, ReceiptHeader, SourceKind, TimeBasis},
 };
 use std::{
@@ -107,6 +109,18 @@ impl Database {
         Store::connect(self.shared.engine.as_ref().unwrap().connect_options(&self.name)).unwrap()
     }
 
+    /// A handle whose statements go through `url`.
+    pub fn through(&self, url: String) -> Store {
+        let options = self.shared.engine.as_ref().unwrap().connect_options(&self.name);
+        Store::connect(store::ConnectOptions { url, ..options }).unwrap()
+    }
+
+    /// Address of the engine.
+    pub fn address(&self) -> String {
+        let options = self.shared.engine.as_ref().unwrap().connect_options(&self.name);
+        options.url.trim_start_matches("http://").trim_end_matches('/').to_owned()
+    }
+
     /// Bare SQL, for what the store does not offer.
     pub fn sql(&self) -> clickhouse::Client {
         let options = self.shared.engine.as_ref().unwrap().connect_options(&self.name);
@@ -144,15 +158,17 @@ pub fn receipt(position: Position, input: Input, native: &str) -> StoredReceipt 
     };
     let mut commitment = [position.stream.0[0]; 32];
     commitment[..8].copy_from_slice(&position.seq.to_be_bytes());
-    StoredReceipt {
+    let mut stored = StoredReceipt {
         receipt: Receipt { position, header, body: format!("{{\"id\":\"{native}\"}}").into_bytes() },
-        fate: Fate::Event { event_id: event_id(TENANT, "kc", native, 0) },
+        fate: Fate::Dead(Dead::NotJson),
         salt: [3; 16],
         commitment,
         chain: None,
         enc: 0,
         normaliser: NORMALISER_VERSION,
-    }
+    };
+    stored.fate = Fate::event(&stored.receipt.header, &event(&stored));
+    stored
 }
 
 /// The event of such a receipt.

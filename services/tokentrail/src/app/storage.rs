@@ -5,7 +5,7 @@ use crate::{config::Config, running::RunFile, secrets, status::Observer};
 use anyhow::Context;
 use durable_log::Journal;
 use events::normalise::Context as NormaliseContext;
-use pipeline::{coverage::Keeper, flow::Flow, metrics::Metrics};
+use pipeline::{coverage::Keeper, flow::Flow, metrics::Metrics, rollup::Roller};
 use prometheus::Registry;
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 use store::{
@@ -41,7 +41,8 @@ impl Storage {
     /// Runs until `stop` turns true.
     pub async fn run(self, stop: watch::Receiver<bool>) -> anyhow::Result<()> {
         let Some((engine, options)) = until_stopped(&stop, || self.reach()).await else { return Ok(()) };
-        let outcome = self.store_all(options, stop).await;
+        let alone = engine.is_some();
+        let outcome = self.store_all((options, alone), stop).await;
         if let Some(engine) = engine {
             let closed = engine.close().await;
             tracing::debug!(?closed, "The engine is closed.");
@@ -49,9 +50,21 @@ impl Storage {
         outcome
     }
 
-    async fn store_all(self, options: ConnectOptions, stop: watch::Receiver<bool>) -> anyhow::Result<()> {
+    /// `alone`: the engine was started here, so nobody else writes to it.
+    async fn store_all(
+        self,
+        (options, alone): (ConnectOptions, bool),
+        stop: watch::Receiver<bool>,
+    ) -> anyhow::Result<()> {
         let store = Store::connect(options.clone())?;
-        if until_stopped(&stop, || async { Ok(store.migrate().await?) }).await.is_none() {
+        let prepare = || async {
+            store.migrate().await?;
+            if alone {
+                store.close_marks_of_the_dead().await?;
+            }
+            Ok(())
+        };
+        if until_stopped(&stop, prepare).await.is_none() {
             return Ok(());
         }
         let run = RunFile {
@@ -77,9 +90,11 @@ impl Storage {
         let place = (store.clone(), self.config.tenant.clone());
         let keeper = Keeper::new(place, lateness, expected, (crate::app::now_ms, &self.registry))?;
         let keeping = tokio::spawn(keeper.run(stop.clone()));
+        let rolling = tokio::spawn(Roller { store: store.clone() }.run(stop.clone()));
         let flow = Flow { journal: self.journal, store, context: self.context, metrics: self.metrics };
         let flowed = flow.run(stop).await;
         keeping.abort();
+        rolling.abort();
         Ok(flowed?)
     }
 

@@ -67,6 +67,8 @@ pub struct KeycloakAuth {
     pub basic: Vec<Basic>,
     /// Bearer JWTs signed by the realm.
     pub jwt: Option<Jwt>,
+    /// Names of client certificates: `dns:NAME` or `uri:URI`.
+    pub certificates: Vec<String>,
 }
 
 /// Proofs that a Backstage source accepts; at least one.
@@ -77,6 +79,8 @@ pub struct BackstageAuth {
     pub bearer: Vec<Secret>,
     /// HTTP Basic users.
     pub basic: Vec<Basic>,
+    /// Names of client certificates: `dns:NAME` or `uri:URI`.
+    pub certificates: Vec<String>,
 }
 
 /// One HTTP Basic user.
@@ -202,7 +206,7 @@ pub enum BadSource {
     #[error("two sources have the id {0}")]
     Twice(String),
     /// No proof at all.
-    #[error("source {0} accepts no proof: give hmac, bearer, basic or jwt")]
+    #[error("source {0} accepts no proof: give hmac, bearer, basic, jwt or certificates")]
     NoProof(String),
     /// More than two HMAC secrets.
     #[error("source {0} has more than two hmac secrets")]
@@ -213,6 +217,9 @@ pub enum BadSource {
     /// Not a known time zone.
     #[error("source {0} names an unknown time zone")]
     Zone(String),
+    /// Not the name of a certificate.
+    #[error("source {0} names a client certificate by something else than dns:NAME or uri:URI")]
+    Certificate(String),
     /// Not a JWK set.
     #[error("source {0} has inline keys that are no JWK set")]
     Keys(String),

@@ -8,7 +8,7 @@ use crate::{
     metrics::Metrics,
     receive::{Delivery, Labels, Received, Receiver},
     redact::is_id,
-    verify::{Admitted, Proof, Unverified, Verified, Verifier},
+    verify::{Admitted, Presented, Proof, Unverified, Verified, Verifier},
 };
 use axum::{
     Router,
@@ -149,7 +149,7 @@ impl Shared {
         let Ok(_permit) = self.keycloak.try_acquire() else { return Err(self.busy(body).await) };
         let body = self.read(&head.headers, body, limits.keycloak_bytes).await?;
         let place = (SourceKind::Keycloak, source);
-        let verified = self.intake.verifier.verify(place, &head.headers, Unverified::new(body)).await;
+        let verified = self.intake.verifier.verify(place, Presented::of(&head), Unverified::new(body)).await;
         let verified = verified.map_err(|_| problem::REFUSED)?;
         let input = input(&head.headers, Input::Webhook, verified.proof)?;
         self.take(&head.headers, verified, input).await
@@ -157,7 +157,7 @@ impl Shared {
 
     async fn backstage(&self, source: &str, request: Request, usual: Input) -> Result<Response<Body>, Problem> {
         let (head, body) = request.into_parts();
-        let admitted = self.intake.verifier.verify_head((SourceKind::Backstage, source), &head.headers);
+        let admitted = self.intake.verifier.verify_head((SourceKind::Backstage, source), Presented::of(&head));
         let admitted = admitted.map_err(|_| problem::REFUSED)?;
         let input = match usual {
             Input::Snapshot if admitted.proof != Proof::Bearer => return Err(problem::REFUSED),

@@ -2,11 +2,13 @@
 //!
 //! Takes a listener that is already bound (by the program or by systemd). Knows nothing of what the routes do.
 
+pub mod client;
 mod guard;
 pub mod tls;
 
 use crate::{config::Limits, metrics::Metrics};
 use axum::{Router, body::Body, extract::Request};
+use client::{ClientAuthority, Peer};
 use guard::{Active, Guard, Times};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -47,6 +49,8 @@ pub struct Server {
     pub routes: Router,
     /// TLS, or plain HTTP.
     pub tls: Option<Arc<ServerConfig>>,
+    /// The CAs of clients, if `tls` asks for their certificates.
+    pub clients: Option<Arc<ClientAuthority>>,
     /// Bounds.
     pub limits: Limits,
     /// Counts connections; none for the admin listener.
@@ -78,6 +82,7 @@ impl Server {
             builder,
             routes: self.routes,
             tls: self.tls.map(TlsAcceptor::from),
+            clients: self.clients,
             times: Times { head: Duration::from_secs(self.limits.header_seconds), idle },
             handshake: Duration::from_secs(self.limits.handshake_seconds),
             all: Arc::new(Semaphore::new(self.limits.connections)),
@@ -114,6 +119,7 @@ struct Shared {
     builder: Builder<TokioExecutor>,
     routes: Router,
     tls: Option<TlsAcceptor>,
+    clients: Option<Arc<ClientAuthority>>,
     times: Times,
     handshake: Duration,
     all: Arc<Semaphore>,
@@ -151,10 +157,12 @@ impl Shared {
         tokio::spawn(async move {
             let seat = seat;
             match &self.tls {
-                None => self.connection(stream, watcher).await,
+                None => self.connection(stream, None, watcher).await,
                 Some(acceptor) => {
                     if let Ok(Ok(stream)) = tokio::time::timeout(self.handshake, acceptor.accept(stream)).await {
-                        self.connection(stream, watcher).await;
+                        let chain = stream.get_ref().1.peer_certificates();
+                        let peer = self.clients.as_ref().and_then(|authority| authority.peer(chain));
+                        self.connection(stream, peer, watcher).await;
                     }
                 }
             }
@@ -173,14 +181,17 @@ impl Shared {
         Some(Seat { _permit: permit, shared: self.clone(), ip })
     }
 
-    async fn connection<S>(&self, stream: S, watcher: hyper_util::server::graceful::Watcher)
+    async fn connection<S>(&self, stream: S, peer: Option<Peer>, watcher: hyper_util::server::graceful::Watcher)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let active = Active::default();
         let io = TokioIo::new(Guard::new(stream, active.clone(), self.times));
-        let service = service_fn(move |request: Request<Incoming>| {
+        let service = service_fn(move |mut request: Request<Incoming>| {
             let working = active.begin();
+            if let Some(certificate) = peer.as_ref().and_then(Peer::certificate) {
+                request.extensions_mut().insert(certificate);
+            }
             let routes = self.routes.clone();
             async move {
                 let answer = routes.oneshot(request.map(Body::new)).await;

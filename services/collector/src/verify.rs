@@ -1,15 +1,18 @@
-//! Proof of origin over the raw bytes: HMAC, bearer token, HTTP Basic or JWT. The only way out of [`Unverified`].
+//! Proof of origin over the raw bytes: HMAC, bearer token, HTTP Basic, JWT or the client's certificate. The only way out of
+//! [`Unverified`].
 //!
 //! Unknown sources, missing and bad proofs all give the same [`Refused`] after comparable work. Secrets are compared as
 //! hashes in constant time. Never looks into a body but to hash it.
 
+pub mod certificate;
 pub mod jwks;
 mod jwt;
 
 use crate::config::{BackstageAuth, BadSource, Basic, KeycloakAuth, Secret, Source, SourceAuth, check_id};
-use axum::http::{HeaderMap, header::AUTHORIZATION};
+use axum::http::{HeaderMap, header::AUTHORIZATION, request::Parts};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
+use certificate::{CertificateName, ClientCertificate};
 use events::receipt::SourceKind;
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::tz::TimeZone;
@@ -50,6 +53,30 @@ pub enum Proof {
     Bearer,
     /// HTTP Basic.
     Basic,
+    /// A certificate of the client, checked in the TLS handshake.
+    Certificate,
+}
+
+/// What a request shows beside its body.
+#[derive(Clone, Copy, Debug)]
+pub struct Presented<'a> {
+    /// Its headers.
+    pub headers: &'a HeaderMap,
+    /// The certificate of its connection.
+    pub certificate: Option<&'a ClientCertificate>,
+}
+
+impl<'a> Presented<'a> {
+    /// All that the head of a request shows.
+    pub fn of(head: &'a Parts) -> Self {
+        Self { headers: &head.headers, certificate: head.extensions.get() }
+    }
+}
+
+impl<'a> From<&'a HeaderMap> for Presented<'a> {
+    fn from(headers: &'a HeaderMap) -> Self {
+        Self { headers, certificate: None }
+    }
 }
 
 /// Not proven. Says nothing of why.
@@ -76,6 +103,7 @@ struct Proofs {
     bearer: Vec<[u8; 32]>,
     basic: Vec<[u8; 32]>,
     jwt: Option<jwt::Checker>,
+    certificates: Vec<CertificateName>,
 }
 
 impl std::fmt::Debug for Proofs {
@@ -117,13 +145,16 @@ impl Verifier {
         self.sources.values()
     }
 
-    /// Proves a whole request.
-    pub async fn verify(
+    /// Proves a whole request: by what it says of itself, else by the certificate of its connection. A wrong word is
+    /// refused even with a good certificate.
+    pub async fn verify<'a>(
         &self,
         (kind, id): (SourceKind, &str),
-        headers: &HeaderMap,
+        presented: impl Into<Presented<'a>>,
         body: Unverified<Bytes>,
     ) -> Result<Verified, Refused> {
+        let presented = presented.into();
+        let headers = presented.headers;
         let Some(source) = self.sources.get(id).filter(|source| source.kind == kind) else {
             return Err(self.refuse(headers, &body));
         };
@@ -133,7 +164,7 @@ impl Verifier {
                 Err(Refused) => Err(Refused),
             };
         }
-        let proof = match source.check_authorization(headers) {
+        let proof = match source.check_head(presented) {
             Ok(proof) => proof,
             Err(Refused) => {
                 let jwt = source.proofs.jwt.as_ref().ok_or(Refused)?;
@@ -145,12 +176,18 @@ impl Verifier {
         Ok(Verified { source: source.clone(), proof, body: body.0 })
     }
 
-    /// Proves a request by its head alone (bearer token or Basic), so that a large body is only read when it is welcome.
-    pub fn verify_head(&self, (kind, id): (SourceKind, &str), headers: &HeaderMap) -> Result<Admitted, Refused> {
+    /// Proves a request by its head alone (bearer token, Basic or certificate), so that a large body is only read when it
+    /// is welcome.
+    pub fn verify_head<'a>(
+        &self,
+        (kind, id): (SourceKind, &str),
+        presented: impl Into<Presented<'a>>,
+    ) -> Result<Admitted, Refused> {
+        let presented = presented.into();
         let Some(source) = self.sources.get(id).filter(|source| source.kind == kind) else {
-            return Err(self.refuse(headers, &Unverified::new(Bytes::new())));
+            return Err(self.refuse(presented.headers, &Unverified::new(Bytes::new())));
         };
-        let proof = source.check_authorization(headers)?;
+        let proof = source.check_head(presented)?;
         Ok(Admitted { source: source.clone(), proof })
     }
 
@@ -200,7 +237,8 @@ impl KnownSource {
             SourceAuth::Keycloak(auth) => (SourceKind::Keycloak, Proofs::keycloak(auth, &source.id, fetch)?),
             SourceAuth::Backstage(auth) => (SourceKind::Backstage, Proofs::backstage(auth, &source.id)?),
         };
-        if proofs.hmac.is_empty() && proofs.bearer.is_empty() && proofs.basic.is_empty() && proofs.jwt.is_none() {
+        let words = proofs.hmac.len() + proofs.bearer.len() + proofs.basic.len();
+        if words == 0 && proofs.jwt.is_none() && proofs.certificates.is_empty() {
             return Err(BadSource::NoProof(source.id.clone()));
         }
         Ok(Self { id: source.id.clone(), kind, zone, place, proofs })
@@ -208,6 +246,15 @@ impl KnownSource {
 
     fn check_hmac(&self, signature: &[u8], body: &[u8]) -> Result<(), Refused> {
         check(&self.proofs.hmac, signature, body)
+    }
+
+    /// An `Authorization` header, or a certificate where there is none.
+    fn check_head(&self, presented: Presented<'_>) -> Result<Proof, Refused> {
+        if presented.headers.contains_key(AUTHORIZATION) {
+            return self.check_authorization(presented.headers);
+        }
+        let known = presented.certificate.is_some_and(|one| one.is_one_of(&self.proofs.certificates));
+        known.then_some(Proof::Certificate).ok_or(Refused)
     }
 
     fn check_authorization(&self, headers: &HeaderMap) -> Result<Proof, Refused> {
@@ -227,6 +274,7 @@ impl Proofs {
         }
         strong(id, &auth.hmac)?;
         let mut proofs = Self::tokens(&auth.bearer, &auth.basic, id)?;
+        proofs.certificates = certificates(id, &auth.certificates)?;
         proofs.hmac = auth.hmac.iter().map(|secret| mac(secret.expose().as_bytes())).collect();
         let jwt = auth.jwt.as_ref().map(|jwt| jwt::Checker::new(jwt, fetch.clone()));
         proofs.jwt = jwt.transpose().map_err(|_| BadSource::Keys(id.to_owned()))?;
@@ -234,7 +282,8 @@ impl Proofs {
     }
 
     fn backstage(auth: &BackstageAuth, id: &str) -> Result<Self, BadSource> {
-        Self::tokens(&auth.bearer, &auth.basic, id)
+        let certificates = certificates(id, &auth.certificates)?;
+        Ok(Self { certificates, ..Self::tokens(&auth.bearer, &auth.basic, id)? })
     }
 
     fn tokens(bearer: &[Secret], basic: &[Basic], id: &str) -> Result<Self, BadSource> {
@@ -249,6 +298,10 @@ impl Proofs {
             ..Self::default()
         })
     }
+}
+
+fn certificates(id: &str, names: &[String]) -> Result<Vec<CertificateName>, BadSource> {
+    names.iter().map(|name| name.parse().map_err(|_| BadSource::Certificate(id.to_owned()))).collect()
 }
 
 fn strong(id: &str, secrets: &[Secret]) -> Result<(), BadSource> {

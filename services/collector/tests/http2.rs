@@ -33,7 +33,7 @@ async fn start(limits: Limits, tls: Option<Arc<rustls::ServerConfig>>) -> (Socke
     let (routes, metrics) = intake(journal.clone(), limits.clone());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let server = Server { listener, routes, tls, limits, metrics: Some(metrics) };
+    let server = Server { listener, routes, tls, clients: None, limits, metrics: Some(metrics) };
     tokio::spawn(server.serve(std::future::pending(), Duration::from_secs(5)));
     (address, journal)
 }

@@ -35,7 +35,7 @@ async fn start(limits: Limits, tls: Option<Arc<rustls::ServerConfig>>) -> Runnin
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let server = Server { listener, routes, tls, limits, metrics: Some(metrics) };
+    let server = Server { listener, routes, tls, clients: None, limits, metrics: Some(metrics) };
     let served = tokio::spawn(server.serve(
         async {
             let _ = stopped.await;

@@ -108,7 +108,7 @@ impl App {
         let beats = collector::heartbeat::counter(&registry)?;
         let admin_routes =
             collector::admin::router(registry.clone(), ready).merge(announce::status_route(observer.clone()));
-        let tls = listeners::tls(config, intake_stopped.clone())?;
+        let (tls, clients) = listeners::tls(config, intake_stopped.clone())?;
         let (intake_listener, admin_listener) = listeners.adopt()?;
         let serve = |server: Server| {
             let mut stopped = intake_stopped.clone();
@@ -124,10 +124,18 @@ impl App {
                 listener: intake_listener,
                 routes,
                 tls,
+                clients,
                 limits: limits.clone(),
                 metrics: Some(intake_metrics),
             }),
-            serve(Server { listener: admin_listener, routes: admin_routes, tls: None, limits, metrics: None }),
+            serve(Server {
+                listener: admin_listener,
+                routes: admin_routes,
+                tls: None,
+                clients: None,
+                limits,
+                metrics: None,
+            }),
         ];
         let beating = beating::run(config.clone(), journal.clone(), (beats, intake_stopped.clone()));
         let (scrubs, scrubbed) = scrub::Scrubs::new(config, journal.clone(), &registry)?;

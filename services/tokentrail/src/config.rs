@@ -49,6 +49,8 @@ pub struct Listen {
     pub tls_certificate: Option<PathBuf>,
     /// PEM file of the private key.
     pub tls_key: Option<PathBuf>,
+    /// PEM file of the CAs of client certificates (`client_certificates` of a source); needs TLS. Read again when it changes.
+    pub tls_client_ca: Option<PathBuf>,
 }
 
 /// Settings of the journal.
@@ -108,6 +110,9 @@ pub struct SourceConfig {
     /// HTTP Basic, for listeners that can do nothing else.
     #[serde(default)]
     pub basic: Option<Basic>,
+    /// Names of client certificates that prove the source: `dns:NAME` or `uri:URI`, as in their subject alternative names.
+    #[serde(default)]
+    pub client_certificates: Vec<String>,
     /// Signed bearer tokens of newer keycloak-events versions.
     #[serde(default)]
     pub jwt: Option<Jwt>,
@@ -196,6 +201,7 @@ impl Default for Listen {
             admin: ([127, 0, 0, 1], 8481).into(),
             tls_certificate: None,
             tls_key: None,
+            tls_client_ca: None,
         }
     }
 }
@@ -246,6 +252,9 @@ impl Config {
         if self.listen.tls_certificate.is_some() != self.listen.tls_key.is_some() {
             bail!("listen.tls_certificate and listen.tls_key belong together: set both or none");
         }
+        if self.listen.tls_client_ca.is_some() && self.listen.tls_key.is_none() {
+            bail!("listen.tls_client_ca needs TLS: set listen.tls_certificate and listen.tls_key");
+        }
         if self.journal.segment_mib == 0 || self.journal.max_mib < 4 * self.journal.segment_mib {
             bail!("journal.max_mib must be at least four segments of journal.segment_mib");
         }
@@ -261,10 +270,17 @@ impl Config {
             if source.webhook_secret_files.len() > 2 {
                 bail!("sources.{id}.webhook_secret_files: at most two secrets at once (the old and the new one)");
             }
-            let silent =
-                source.webhook_secret_files.is_empty() && source.token_files.is_empty() && source.basic.is_none();
+            let silent = source.webhook_secret_files.is_empty()
+                && source.token_files.is_empty()
+                && source.basic.is_none()
+                && source.client_certificates.is_empty();
             if silent && source.jwt.is_none() && source.pull.is_none() {
-                bail!("sources.{id}: nothing can reach it: give webhook_secret_files, token_files, basic, jwt or pull");
+                bail!(
+                    "sources.{id}: nothing can reach it: give webhook_secret_files, token_files, basic, client_certificates, jwt or pull"
+                );
+            }
+            if !source.client_certificates.is_empty() && self.listen.tls_client_ca.is_none() {
+                bail!("sources.{id}.client_certificates: set listen.tls_client_ca to the CAs that sign them");
             }
             if let Some(heartbeat) = &source.heartbeat {
                 heartbeat.check(source).with_context(|| format!("sources.{id}.heartbeat"))?;
@@ -293,6 +309,7 @@ fn default_sources() -> BTreeMap<String, SourceConfig> {
         },
         token_files: vec![format!("secrets/{id}.token").into()],
         basic: None,
+        client_certificates: Vec::new(),
         jwt: None,
         pull: None,
         heartbeat: None,

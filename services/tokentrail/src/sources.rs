@@ -33,6 +33,7 @@ fn one(config: &Config, id: &str, source: &SourceConfig) -> anyhow::Result<Sourc
                 hmac: secrets(&source.webhook_secret_files)?,
                 bearer,
                 basic,
+                certificates: source.client_certificates.clone(),
                 jwt: source.jwt.as_ref().map(|jwt| Jwt {
                     issuer: jwt.issuer.clone(),
                     audience: jwt.audience.clone(),
@@ -42,7 +43,9 @@ fn one(config: &Config, id: &str, source: &SourceConfig) -> anyhow::Result<Sourc
                     body: BodyBinding::Required,
                 }),
             }),
-            Kind::Backstage => SourceAuth::Backstage(BackstageAuth { bearer, basic }),
+            Kind::Backstage => {
+                SourceAuth::Backstage(BackstageAuth { bearer, basic, certificates: source.client_certificates.clone() })
+            }
         };
     Ok(Source { id: id.to_owned(), kind, zone: source.zone.clone() })
 }

@@ -105,7 +105,8 @@ impl Fake {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let scheme = if tls.is_some() { "https" } else { "http" };
         let url = format!("{scheme}://{}/kc", listener.local_addr().unwrap());
-        let server = Server { listener, routes, tls, limits: crate::config::Limits::default(), metrics: None };
+        let server =
+            Server { listener, routes, tls, clients: None, limits: crate::config::Limits::default(), metrics: None };
         tokio::spawn(server.serve(std::future::pending(), Duration::ZERO));
         Self { url, world }
     }

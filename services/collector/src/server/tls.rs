@@ -1,11 +1,12 @@
 //! TLS of the intake's listener, with certificates that are changed while it runs. Takes PEM bytes, reads no file.
 
+use super::client::ClientAuthority;
 use arc_swap::ArcSwap;
 use rustls::{
     ServerConfig,
     crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::{ClientHello, ResolvesServerCert},
+    server::{ClientHello, NoServerSessionStorage, ResolvesServerCert},
     sign::CertifiedKey,
 };
 use std::{fmt, sync::Arc};
@@ -47,10 +48,28 @@ impl Certificate {
 
     /// The server side of TLS 1.3 and 1.2 with this certificate.
     pub fn server_config(self: &Arc<Self>) -> Result<Arc<ServerConfig>, TlsError> {
+        self.server_config_with(None)
+    }
+
+    /// The same; with an authority, clients may prove themselves by certificate.
+    pub fn server_config_with(
+        self: &Arc<Self>,
+        clients: Option<Arc<ClientAuthority>>,
+    ) -> Result<Arc<ServerConfig>, TlsError> {
         let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(TlsError::Unusable)?;
-        let mut config = builder.with_no_client_auth().with_cert_resolver(self.clone());
+        let proven = clients.is_some();
+        let builder = match clients {
+            Some(authority) => builder.with_client_cert_verifier(authority),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_cert_resolver(self.clone());
+        if proven {
+            // A session that is resumed would bring its certificate along unchecked.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Arc::new(config))
     }

@@ -137,6 +137,6 @@ async fn intake(listener: TcpListener) {
         metrics: metrics.clone(),
         clock: || jiff::Timestamp::now().as_millisecond(),
     });
-    let server = Server { listener, routes, tls: None, limits, metrics: Some(metrics) };
+    let server = Server { listener, routes, tls: None, clients: None, limits, metrics: Some(metrics) };
     server.serve(std::future::pending(), Duration::ZERO).await;
 }

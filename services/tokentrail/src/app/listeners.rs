@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use anyhow::{Context, bail};
-use collector::server::{adopt, tls::Certificate};
+use collector::server::{adopt, client::ClientAuthority, tls::Certificate};
 use std::{
     net::{SocketAddr, TcpListener},
     path::PathBuf,
@@ -54,31 +54,46 @@ impl Listeners {
 struct Files {
     chain: PathBuf,
     key: PathBuf,
+    clients: Option<PathBuf>,
+}
+
+/// What the files hold, PEM.
+struct Pem {
+    chain: Vec<u8>,
+    key: Vec<u8>,
+    clients: Option<Vec<u8>>,
 }
 
 impl Files {
-    fn read(&self) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
+    fn read(&self) -> anyhow::Result<Pem> {
         let read = |path: &PathBuf| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
-        Ok((read(&self.chain)?, read(&self.key)?))
+        let clients = self.clients.as_ref().map(read).transpose()?;
+        Ok(Pem { chain: read(&self.chain)?, key: read(&self.key)?, clients })
     }
 
-    fn changed(&self) -> Option<(SystemTime, SystemTime)> {
+    fn changed(&self) -> Option<Vec<SystemTime>> {
         let time = |path: &PathBuf| std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
-        Some((time(&self.chain)?, time(&self.key)?))
+        [Some(&self.chain), Some(&self.key), self.clients.as_ref()].into_iter().flatten().map(time).collect()
     }
 }
 
+/// TLS, and the CAs of clients if they may prove themselves by certificate.
+pub type Tls = (Option<Arc<rustls::ServerConfig>>, Option<Arc<ClientAuthority>>);
+
 /// TLS of the intake, if the config says so. The files are read again when they change; a broken pair leaves the old one.
-pub fn tls(config: &Config, mut stop: watch::Receiver<bool>) -> anyhow::Result<Option<Arc<rustls::ServerConfig>>> {
+pub fn tls(config: &Config, mut stop: watch::Receiver<bool>) -> anyhow::Result<Tls> {
     let (chain, key) = match (&config.listen.tls_certificate, &config.listen.tls_key) {
         (Some(chain), Some(key)) => (chain.clone(), key.clone()),
-        (None, None) => return Ok(None),
+        (None, None) => return Ok((None, None)),
         _ => bail!("listen.tls_certificate and listen.tls_key belong together"),
     };
-    let files = Files { chain, key };
-    let (chain_pem, key_pem) = files.read()?;
-    let certificate = Certificate::new(&chain_pem, &key_pem)?;
-    let server = certificate.server_config()?;
+    let files = Files { chain, key, clients: config.listen.tls_client_ca.clone() };
+    let pem = files.read()?;
+    let certificate = Certificate::new(&pem.chain, &pem.key)?;
+    let clients = pem.clients.as_deref().map(ClientAuthority::new).transpose();
+    let clients = clients.context("listen.tls_client_ca holds no certificate of a CA that can be used")?;
+    let server = certificate.server_config_with(clients.clone())?;
+    let authority = clients.clone();
     tokio::spawn(async move {
         let mut seen = files.changed();
         loop {
@@ -91,7 +106,13 @@ pub fn tls(config: &Config, mut stop: watch::Receiver<bool>) -> anyhow::Result<O
                 continue;
             }
             seen = now;
-            let reloaded = files.read().and_then(|(chain, key)| Ok(certificate.reload(&chain, &key)?));
+            let reloaded = files.read().and_then(|pem| {
+                certificate.reload(&pem.chain, &pem.key)?;
+                if let (Some(authority), Some(clients)) = (&authority, pem.clients) {
+                    authority.reload(&clients)?;
+                }
+                Ok(())
+            });
             match reloaded {
                 Ok(()) => tracing::info!("The certificate was read again."),
                 Err(error) => tracing::error!(
@@ -101,5 +122,5 @@ pub fn tls(config: &Config, mut stop: watch::Receiver<bool>) -> anyhow::Result<O
             }
         }
     });
-    Ok(Some(server))
+    Ok((Some(server), clients))
 }

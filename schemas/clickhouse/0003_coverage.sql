@@ -11,21 +11,6 @@ ENGINE = {replicated}ReplacingMergeTree(watermark)
 ORDER BY (tenant, source_id, input)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
--- Per source and minute: what the source says it has, what is stored. Heartbeats are beside it; the view joins them.
-CREATE TABLE IF NOT EXISTS {database}.coverage_rows {on_cluster}
-(
-    tenant LowCardinality(String),
-    source_id LowCardinality(String),
-    minute DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
-    recorded_at DateTime64(3, 'UTC') CODEC(Delta(8), ZSTD(1)),
-    at_source Nullable(UInt64) CODEC(ZSTD(1)),
-    stored UInt64 CODEC(ZSTD(1))
-)
-ENGINE = {replicated}ReplacingMergeTree(recorded_at)
-PARTITION BY toYYYYMM(minute)
-ORDER BY (tenant, source_id, minute)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
-
 -- Heartbeats as the collector sent them; `state` says why one was not taken by the source.
 CREATE TABLE IF NOT EXISTS {database}.heartbeat_rows {on_cluster}
 (

@@ -1,4 +1,4 @@
-//! How complete each source is: heartbeats sent and come back, watermarks, gaps, counts per minute.
+//! How complete each source is: heartbeats sent and come back, watermarks, gaps. Counts per minute are a view over the cells.
 
 use crate::{
     Store, StoreError,
@@ -311,21 +311,6 @@ impl Store {
             .param("input", input.as_str())
             .param("since", since)
             .param("clock", clock);
-        within(MIGRATION_WAIT, asked.execute()).await
-    }
-
-    /// Counts again what is stored of each minute from `from` up to `to` (UTC milliseconds; whole minutes are counted), per
-    /// source, and what its own store had then, as far as it was read.
-    pub async fn count_minutes(&self, tenant: &str, from: i64, to: i64) -> Result<(), StoreError> {
-        let sql = "INSERT INTO coverage_rows (tenant, source_id, minute, recorded_at, at_source, stored) \
-            SELECT tenant, source_id, toStartOfMinute(toDateTime(time, 'UTC')) AS minute, now64(3, 'UTC'), \
-                if(countIf(input = 'pull') > 0, uniqExactIf(event_id, input = 'pull'), NULL), uniqExact(event_id) \
-            FROM event_rows FINAL WHERE tenant = {tenant:String} \
-            AND time >= toStartOfMinute(fromUnixTimestamp64Milli({from:Int64}, 'UTC')) \
-            AND time < toStartOfMinute(fromUnixTimestamp64Milli({to:Int64}, 'UTC')) + toIntervalMinute(1) \
-            GROUP BY tenant, source_id, minute";
-        let client = settings::pin(self.on_database(), settings::INSERT);
-        let asked = client.query(sql).param("tenant", tenant).param("from", from).param("to", to);
         within(MIGRATION_WAIT, asked.execute()).await
     }
 }

@@ -34,6 +34,7 @@ const MIGRATIONS: &[Migration] = migrations![
     5 "0005_receipt_views",
     6 "0006_line_counts",
     7 "0007_rollups",
+    8 "0008_coverage_views",
 ];
 
 const RECORDS: &str = "CREATE TABLE IF NOT EXISTS {database}.schema_migrations {on_cluster}

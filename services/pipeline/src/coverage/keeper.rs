@@ -23,8 +23,6 @@ const RECENT: i64 = 2 * 3_600_000;
 const OLDEST: i64 = 32 * 86_400_000;
 /// Most that a source's clock and ours may differ for a heartbeat to be found, milliseconds.
 const CLOCK: i64 = 600_000;
-/// Minutes that are counted in every round, milliseconds.
-const COUNTED: i64 = 300_000;
 
 /// What is expected of one source.
 #[derive(Clone, Debug)]
@@ -113,7 +111,6 @@ impl Keeper {
             rows.extend(self.missing_records(now, &written).await?);
         }
         self.store.put_gaps(&rows).await?;
-        self.store.count_minutes(&self.tenant, now - COUNTED, now).await?;
         self.tell(&complete, written, rows);
         Ok(())
     }

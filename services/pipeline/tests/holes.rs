@@ -3,7 +3,7 @@
 
 use events::{
     ids::{Position, StreamId},
-    normalise::Ignored,
+    normalise::{Ignored, NORMALISER_VERSION},
     receipt::{HEADER_VERSION, Input, Payload, Receipt, ReceiptHeader, SourceKind},
 };
 use pipeline::coverage::Keeper;
@@ -48,6 +48,7 @@ fn receipt(stream: u8, seq: u64, body: &str) -> StoredReceipt {
         commitment,
         chain: None,
         enc: 0,
+        normaliser: NORMALISER_VERSION,
     }
 }
 

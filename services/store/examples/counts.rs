@@ -2,8 +2,8 @@
 //!
 //! `TOKENTRAIL_ENGINE="$(services/store/engine/fetch.sh)" cargo run -p store --example counts [RECEIPTS]`
 //! lays that many receipts (default 1,000,000) evenly over a year, two sources and three inputs, one receipt in twenty a
-//! copy by the other way; rolls them up; and asks for all counts: at rest, and with 70 seconds at 5,000 receipts a
-//! second that are not rolled up. The receipts are made by the engine itself, past the store's inserts.
+//! copy by the other way, and asks for all counts: at rest, with 70 seconds at 5,000 receipts a second that are not rolled
+//! up, and after a backfill over 30 days. The receipts are made by the engine itself, past the store's inserts.
 
 use std::{error::Error, path::Path, time::Instant};
 use store::{
@@ -15,6 +15,11 @@ const DEFAULT_RECEIPTS: u64 = 1_000_000;
 const START: u64 = 1_764_000_000_000;
 const YEAR_MS: u64 = 365 * 86_400_000;
 const BUSY_RECEIPTS: u64 = 350_000;
+const BACKFILL_RECEIPTS: u64 = 1_000_000;
+const ROLLED: [&str; 2] = [
+    "INSERT INTO rollup_rows SELECT tenant, source_id, cell, input, 1, events, stored, ignored, dead, possible_duplicate, alone, both, reasons, last_received_at FROM cells_recounted",
+    "INSERT INTO stream_rollup_rows SELECT tenant, stream, toUInt32(cell), 1, first_seq, last_seq, seqs, contested, first_received_at, last_received_at FROM stream_cells_recounted",
+];
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// User and system seconds of a process.
@@ -78,25 +83,13 @@ async fn measure(engine: &Engine, receipts: u64) -> Result<(), Box<dyn Error>> {
         .with_database(DEFAULT_DATABASE);
     let store = Store::connect(options)?;
     store.migrate().await?;
-    for sql in fill(1, receipts, (START, YEAR_MS * 1000 / receipts)) {
-        client.query(&sql).execute().await?;
+    let [fill_all, _] = fill(1, receipts, (START, YEAR_MS * 1000 / receipts));
+    client.query(&fill_all).execute().await?;
+    // What a year of rounds leaves, in one step.
+    for sql in ROLLED {
+        client.query(sql).execute().await?;
     }
     println!("{receipts} receipts over a year");
-    let (mut rounds, mut longest, before) = (0, 0.0_f64, (cpu(pid), Instant::now()));
-    loop {
-        let round = Instant::now();
-        let rolled = store.roll(&Rolling { quiet: std::time::Duration::ZERO, cells: 65_536 }).await?;
-        longest = longest.max(round.elapsed().as_secs_f64());
-        rounds += 1;
-        if rolled.cells == 0 {
-            break;
-        }
-    }
-    println!(
-        "rolled up for the first time in {rounds} rounds, {:.1} s, the longest {longest:.2} s: {:.2} us of the engine per receipt",
-        before.1.elapsed().as_secs_f64(),
-        (cpu(pid) - before.0) / receipts as f64 * 1e6
-    );
     ask(&store, pid, "at rest").await?;
     let busy = START + YEAR_MS + 60_000;
     for sql in fill(2, BUSY_RECEIPTS, (busy, 200)) {
@@ -106,6 +99,26 @@ async fn measure(engine: &Engine, receipts: u64) -> Result<(), Box<dyn Error>> {
     let before = cpu(pid);
     store.roll(&Rolling { quiet: std::time::Duration::ZERO, cells: 65_536 }).await?;
     println!("rolling these up: {:.2} us of the engine per receipt", (cpu(pid) - before) / BUSY_RECEIPTS as f64 * 1e6);
+    for sql in fill(3, BACKFILL_RECEIPTS, (START + YEAR_MS / 2, 30 * 86_400_000_000 / BACKFILL_RECEIPTS)) {
+        client.query(&sql).execute().await?;
+    }
+    let before = (cpu(pid), Instant::now());
+    let (mut cells, mut longest) = (0, 0.0_f64);
+    loop {
+        let round = Instant::now();
+        let rolled = store.roll(&Rolling { quiet: std::time::Duration::ZERO, cells: 8_192 }).await?;
+        longest = longest.max(round.elapsed().as_secs_f64());
+        cells += rolled.cells;
+        if rolled.left == 0 {
+            break;
+        }
+    }
+    println!(
+        "a backfill of {BACKFILL_RECEIPTS} receipts over 30 days: {cells} cells, {:.1} s, the longest round {longest:.2} s, {:.2} us of the engine per receipt",
+        before.1.elapsed().as_secs_f64(),
+        (cpu(pid) - before.0) / BACKFILL_RECEIPTS as f64 * 1e6
+    );
+    ask(&store, pid, "after it").await?;
     let before = cpu(pid);
     for n in 0..100 {
         let sql = format!("INSERT INTO mark_rows VALUES ('default', '', 'x', {n}, 2, 1, 0, now())");

@@ -160,10 +160,11 @@ async fn whatever_comes_in_whatever_order_and_wherever_the_roller_stops_the_coun
             let mut next = 0;
             for _ in 0..4 {
                 let mut block = Block::default();
-                for seq in next..next + 1 + random.below(12) {
+                let end = next + 1 + random.below(12);
+                for seq in next..end {
                     random_receipt(&mut random, stream, seq, &mut block);
-                    next = seq + 1;
                 }
+                next = end;
                 blocks.push(block);
             }
         }

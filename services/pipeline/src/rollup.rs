@@ -6,7 +6,7 @@ use store::{Rolling, Store};
 use tokio::sync::watch;
 
 /// Between two rounds.
-const PAUSE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_secs(5);
 /// A round of a given length is followed by a rest of this many times that length.
 const REST: u32 = 3;
 /// A cell at rest for this long is rolled up: sooner, and a late event would have it done twice.

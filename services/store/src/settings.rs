@@ -41,6 +41,8 @@ pub(crate) const READ: &[(&str, &str)] = &[
     ("join_use_nulls", "0"),
     ("transform_null_in", "0"),
     ("session_timezone", "UTC"),
+    // What a cheaper condition has decided is not computed.
+    ("short_circuit_function_evaluation", "force_enable"),
     // One minute of receipts is found by its index also where the newest version of each is wanted, and exactly.
     ("use_skip_indexes_if_final", "1"),
     ("use_skip_indexes_if_final_exact_mode", "1"),

@@ -101,6 +101,10 @@ fn nothing_acknowledged_is_lost_and_nothing_is_stored_twice() {
         assert_eq!(stream["seqs"].as_u64().unwrap(), stream["last_seq"].as_u64().unwrap() + 1, "a hole in {stream}");
         assert_eq!(stream["contested"], 0);
     }
+    for (kept, recounted) in [("fates", "fates_recounted"), ("streams", "streams_recounted")] {
+        let rows = |view: &str| program.sql(&format!("SELECT toString(tuple(*)) AS row FROM {view} ORDER BY row"));
+        assert_eq!(rows(kept), rows(recounted), "what was kept over the kills is what all receipts say");
+    }
     println!(
         "{cycles} cycles ({killed_under_load} under load), {} acknowledged, {} stored, 0 lost, 0 twice, {} s",
         acknowledged.len(),

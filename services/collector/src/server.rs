@@ -38,6 +38,8 @@ const HEAD_BYTES: usize = 16 * 1024;
 /// Streams of one HTTP/2 connection at once.
 const HTTP2_STREAMS: u32 = 64;
 
+/// How long connections that were accepted before a stop have for their request to arrive.
+const LAST_HEADS: Duration = Duration::from_millis(500);
 /// Pause after an accept that failed for want of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -106,6 +108,8 @@ impl Server {
             }
         }
         drop(self.listener);
+        // A connection that was accepted and has not sent its head yet would be closed without an answer.
+        tokio::time::sleep(LAST_HEADS).await;
         tokio::time::timeout(deadline, graceful.shutdown()).await.is_ok()
     }
 }

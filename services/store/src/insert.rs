@@ -3,17 +3,20 @@
 use crate::{
     Store, StoreError,
     cell::Counted,
-    error::within,
+    native::{self, Line},
+    query,
     rows::{BadPersonKey, BodyRow, EventRow, ReceiptRow, month},
     settings::{self, INSERT_WAIT, SEND_WAIT},
 };
-use clickhouse::RowWrite;
 use events::{
     event::Event,
     normalise::{Dead, Ignored},
     receipt::{Receipt, ReceiptHeader},
 };
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError},
+};
 use uuid::Uuid;
 
 /// Rows of one insert. Below ClickHouse's block size, so that each insert is one part of one partition: all or nothing.
@@ -99,7 +102,7 @@ impl Store {
         let by_month = months(&block.receipts, |stored| stored.receipt.header.received_at);
         for stored in by_month.values() {
             let rows: Vec<_> = stored.iter().map(|stored| BodyRow::new(stored)).collect();
-            self.write::<BodyRow<'static>>("raw_bodies", &rows).await?;
+            self.write("raw_bodies", &rows).await?;
         }
         // All that the receipts vouch for is acknowledged and on disk from here on.
         self.write_receipts(block.receipts.iter().map(ReceiptRow::new)).await
@@ -125,7 +128,7 @@ impl Store {
     /// Events and deleted rows.
     pub(crate) async fn write_events(&self, rows: impl IntoIterator<Item = EventRow<'_>>) -> Result<(), StoreError> {
         for rows in months(rows, |row| row.time).values() {
-            self.write::<EventRow<'static>>("event_rows", rows).await?;
+            self.write("event_rows", rows).await?;
         }
         Ok(())
     }
@@ -139,24 +142,42 @@ impl Store {
         let _writing = self.marks.gate.read().await;
         let touch = self.mark(months.values().flatten()).await?;
         for rows in months.values() {
-            self.write::<ReceiptRow<'static>>("receipt_rows", rows).await?;
+            self.write("receipt_rows", rows).await?;
         }
         touch.acknowledged();
         Ok(())
     }
 
     /// One insert per chunk; each chunk is whole or not at all.
-    pub(crate) async fn write<R: RowWrite>(&self, table: &str, rows: &[R::Value<'_>]) -> Result<(), StoreError> {
+    pub(crate) async fn write<R: Line>(&self, table: &'static str, rows: &[R]) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let columns = self.columns(table).await?;
         let client = settings::pin(self.on_database(), settings::INSERT);
         for chunk in rows.chunks(ROWS_PER_INSERT) {
-            // The first call asks the server for the columns, which has no bound of its own.
-            let insert = within(INSERT_WAIT, client.insert::<R>(table)).await?;
-            let mut insert = insert.with_timeouts(Some(SEND_WAIT), Some(INSERT_WAIT));
-            for row in chunk {
-                insert.write(row).await?;
+            let block = native::encode(&columns, chunk)?;
+            let sql = format!("INSERT INTO {table} (`{}`) FORMAT Native", block.names.join("`, `"));
+            let mut insert = client.insert_formatted_with(sql).with_timeouts(Some(SEND_WAIT), Some(INSERT_WAIT));
+            for piece in block.pieces {
+                insert.send(piece.into()).await?;
             }
             insert.end().await?;
         }
         Ok(())
+    }
+
+    /// The columns of a table, asked for once.
+    async fn columns(&self, table: &'static str) -> Result<Arc<native::Columns>, StoreError> {
+        if let Some(columns) = self.tables.lock().unwrap_or_else(PoisonError::into_inner).get(table) {
+            return Ok(columns.clone());
+        }
+        let sql = "SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = {table:String}";
+        let columns: Arc<native::Columns> = Arc::new(query::rows(self.ask(sql).param("table", table)).await?);
+        if columns.is_empty() {
+            return Err(StoreError::incompatible(format!("there is no table {table}")));
+        }
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner).insert(table, columns.clone());
+        Ok(columns)
     }
 }

@@ -13,6 +13,7 @@ mod insert;
 mod lock;
 mod marks;
 mod migrate;
+mod native;
 mod query;
 mod replay;
 mod rollup;
@@ -35,9 +36,13 @@ pub use replay::{
 };
 pub use rollup::{Rolled, Rolling};
 
-use clickhouse::Client;
+use clickhouse::{Client, Compression};
 use marks::Marks;
-use std::{fmt, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex},
+};
 
 /// The database of an installation that names no other.
 pub const DEFAULT_DATABASE: &str = "tokentrail";
@@ -101,6 +106,8 @@ pub struct Store {
     client: Client,
     database: String,
     marks: Arc<Marks>,
+    /// Tables that were written to, as the server describes them.
+    tables: Arc<Mutex<HashMap<&'static str, Arc<native::Columns>>>>,
 }
 
 impl fmt::Debug for Store {
@@ -123,9 +130,16 @@ impl Store {
                 "a database name is made of lowercase letters, digits and underscores",
             ));
         }
-        let client = Client::default().with_url(options.url).with_user(options.user).with_password(options.password);
-        let marks = Arc::new(Marks::new());
-        Ok(Self { client: settings::pin(client, settings::ALWAYS), database: options.database, marks })
+        // Within one machine, compressing costs more than copying.
+        let compression = if is_loopback(&options.url) { Compression::None } else { Compression::Lz4 };
+        let client = Client::default().with_url(options.url).with_compression(compression);
+        let client = client.with_user(options.user).with_password(options.password);
+        Ok(Self {
+            client: settings::pin(client, settings::ALWAYS),
+            database: options.database,
+            marks: Arc::new(Marks::new()),
+            tables: Arc::default(),
+        })
     }
 
     /// Asks for an answer, within a short bound.
@@ -138,4 +152,12 @@ impl Store {
     fn on_database(&self) -> Client {
         self.client.clone().with_database(&self.database)
     }
+}
+
+/// Whether the server is on this machine.
+fn is_loopback(url: &str) -> bool {
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+    ["127.0.0.1", "[::1]", "localhost"]
+        .iter()
+        .any(|loopback| host.strip_prefix(loopback).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/'])))
 }

@@ -7,11 +7,12 @@
 use crate::{
     Store, StoreError,
     cell::{Cell, DELIVERIES, stream_cell},
+    native::columns,
     query,
     rows::ReceiptRow,
 };
 use clickhouse::Row;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -35,7 +36,7 @@ const OPEN: u8 = 1;
 pub(crate) const CLOSED: u8 = 2;
 
 /// A row of `mark_rows`.
-#[derive(Clone, Debug, Row, Serialize, Deserialize)]
+#[derive(Clone, Debug, Row, Deserialize)]
 pub(crate) struct MarkRow {
     pub(crate) tenant: String,
     pub(crate) stream: [u8; 16],
@@ -47,6 +48,8 @@ pub(crate) struct MarkRow {
     /// UTC seconds.
     pub(crate) marked_at: u32,
 }
+
+columns!(MarkRow: tenant, stream, source_id, cell, writer, version, state, marked_at);
 
 impl MarkRow {
     pub(crate) fn key(&self) -> Cell {
@@ -242,7 +245,7 @@ impl Store {
             marked_at: now_seconds(),
         };
         let rows: Vec<MarkRow> = cells.iter().map(row).collect();
-        self.write::<MarkRow>("mark_rows", &rows).await
+        self.write("mark_rows", &rows).await
     }
 
     /// Finds where earlier verdicts on the same positions lie. Positions that are new, as nearly all are, cost nothing:

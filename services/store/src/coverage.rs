@@ -195,9 +195,9 @@ columns!(WatermarkRow<'_>: tenant, source_id, input, watermark, recorded_at);
 impl Store {
     /// Writes all of them. Every row is idempotent: writing them again, in any order, changes nothing.
     pub async fn put_records(&self, records: &Records) -> Result<(), StoreError> {
-        self.write("heartbeat_rows", &records.sent).await?;
-        self.write("heartbeat_seen_rows", &records.seen).await?;
-        self.write("line_count_rows", &records.line_counts).await?;
+        self.write("heartbeat_rows", records.sent.iter().map(Ok)).await?;
+        self.write("heartbeat_seen_rows", records.seen.iter().map(Ok)).await?;
+        self.write("line_count_rows", records.line_counts.iter().map(Ok)).await?;
         self.put_watermarks(&records.watermarks).await?;
         self.put_gaps(&records.gaps).await
     }
@@ -214,7 +214,7 @@ impl Store {
                 recorded_at: one.recorded_at,
             })
             .collect();
-        self.write("watermark_rows", &rows).await
+        self.write("watermark_rows", rows.iter().map(Ok)).await
     }
 
     /// The watermark of every input.
@@ -268,7 +268,7 @@ impl Store {
 
     /// Opens, closes, repairs or corrects gaps.
     pub async fn put_gaps(&self, gaps: &[Gap]) -> Result<(), StoreError> {
-        self.write("gap_rows", gaps).await
+        self.write("gap_rows", gaps.iter().map(Ok)).await
     }
 
     /// Gaps that are not repaired and those that began at or after `since` (UTC milliseconds), oldest first.

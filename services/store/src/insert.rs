@@ -98,66 +98,72 @@ impl Store {
     /// Receipts go last: a receipt that a reader sees has its events and its body. A crash before that leaves events
     /// whose receipt comes with the replay.
     pub async fn insert(&self, block: &Block) -> Result<(), StoreError> {
-        self.write_events(event_rows(&block.events)?).await?;
-        let by_month = months(&block.receipts, |stored| stored.receipt.header.received_at);
-        for stored in by_month.values() {
-            let rows: Vec<_> = stored.iter().map(|stored| BodyRow::new(stored)).collect();
-            self.write("raw_bodies", &rows).await?;
+        self.write_events(&block.events, |event| event.time, event_row).await?;
+        for some in months(&block.receipts, |stored| stored.receipt.header.received_at).values() {
+            self.write("raw_bodies", some.iter().map(|stored| Ok(BodyRow::new(stored)))).await?;
         }
         // All that the receipts vouch for is acknowledged and on disk from here on.
-        self.write_receipts(block.receipts.iter().map(ReceiptRow::new)).await
+        self.write_receipts(&block.receipts, |stored| ReceiptRow::new(stored)).await
     }
 }
 
-/// Rows of events, if their person keys are such.
-pub(crate) fn event_rows(events: &[Event]) -> Result<Vec<EventRow<'_>>, StoreError> {
-    let rows: Result<Vec<_>, BadPersonKey> = events.iter().map(EventRow::new).collect();
-    rows.map_err(|BadPersonKey| StoreError::Rejected("a person key is 32 hex digits".into()))
+/// The row of an event, if its person keys are such.
+pub(crate) fn event_row(event: &Event) -> Result<EventRow<'_>, StoreError> {
+    EventRow::new(event).map_err(|BadPersonKey| StoreError::Rejected("a person key is 32 hex digits".into()))
 }
 
 /// By partition: an insert goes into one, so that it is one part.
-fn months<T>(items: impl IntoIterator<Item = T>, time: impl Fn(&T) -> i64) -> BTreeMap<i64, Vec<T>> {
-    let mut months = BTreeMap::<i64, Vec<T>>::new();
+fn months<T>(items: &[T], time: impl Fn(&T) -> i64) -> BTreeMap<i64, Vec<&T>> {
+    let mut months = BTreeMap::<i64, Vec<&T>>::new();
     for item in items {
-        months.entry(month(time(&item))).or_default().push(item);
+        months.entry(month(time(item))).or_default().push(item);
     }
     months
 }
 
+// Rows are made one at a time and go into their columns at once: blocks of them, each ten times as large as a cache
+// line is long, would be written to memory only to be read again.
 impl Store {
-    /// Events and deleted rows.
-    pub(crate) async fn write_events(&self, rows: impl IntoIterator<Item = EventRow<'_>>) -> Result<(), StoreError> {
-        for rows in months(rows, |row| row.time).values() {
-            self.write("event_rows", rows).await?;
+    /// Events or deleted rows, each with its time.
+    pub(crate) async fn write_events<T: Sync>(
+        &self,
+        items: &[T],
+        time: impl Fn(&T) -> i64,
+        row: impl Fn(&T) -> Result<EventRow<'_>, StoreError> + Send + Sync,
+    ) -> Result<(), StoreError> {
+        for some in months(items, time).values() {
+            self.write("event_rows", some.iter().map(|one| row(one))).await?;
         }
         Ok(())
     }
 
     /// The only way to write a receipt: marks what it changes, so that no count is ever old.
-    pub(crate) async fn write_receipts(
+    pub(crate) async fn write_receipts<T: Sync>(
         &self,
-        rows: impl IntoIterator<Item = ReceiptRow<'_>>,
+        items: &[T],
+        row: impl Fn(&T) -> ReceiptRow<'_> + Send + Sync,
     ) -> Result<(), StoreError> {
-        let months = months(rows, |row| row.received_at);
+        let months = months(items, |one| row(one).received_at);
         let _writing = self.marks.gate.read().await;
-        let touch = self.mark(months.values().flatten()).await?;
-        for rows in months.values() {
-            self.write("receipt_rows", rows).await?;
+        let touch = self.mark(items.iter().map(&row)).await?;
+        for some in months.values() {
+            self.write("receipt_rows", some.iter().map(|one| Ok(row(one)))).await?;
         }
         touch.acknowledged();
         Ok(())
     }
 
     /// One insert per chunk; each chunk is whole or not at all.
-    pub(crate) async fn write<R: Line>(&self, table: &'static str, rows: &[R]) -> Result<(), StoreError> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let columns = self.columns(table).await?;
-        let client = settings::pin(self.on_database(), settings::INSERT);
-        for chunk in rows.chunks(ROWS_PER_INSERT) {
-            let block = native::encode(&columns, chunk)?;
+    pub(crate) async fn write<R: Line>(
+        &self,
+        table: &'static str,
+        mut rows: impl ExactSizeIterator<Item = Result<R, StoreError>> + Send,
+    ) -> Result<(), StoreError> {
+        while rows.len() > 0 {
+            let columns = self.columns(table).await?;
+            let block = native::encode(&columns, rows.by_ref().take(ROWS_PER_INSERT))?;
             let sql = format!("INSERT INTO {table} (`{}`) FORMAT Native", block.names.join("`, `"));
+            let client = settings::pin(self.on_database(), settings::INSERT);
             let mut insert = client.insert_formatted_with(sql).with_timeouts(Some(SEND_WAIT), Some(INSERT_WAIT));
             for piece in block.pieces {
                 insert.send(piece.into()).await?;

@@ -30,6 +30,12 @@ pub(crate) trait Line {
     fn put(&self, fields: &mut Fields<'_, '_>) -> Result<(), Unfit>;
 }
 
+impl<R: Line> Line for &R {
+    fn put(&self, fields: &mut Fields<'_, '_>) -> Result<(), Unfit> {
+        (*self).put(fields)
+    }
+}
+
 /// `columns!(Row: field, field)`: the fields of a row, each of which is a column of its table.
 macro_rules! columns {
     ($row:ty: $($field:ident),+ $(,)?) => {
@@ -55,17 +61,19 @@ pub(crate) struct Encoded {
 const PIECE_BYTES: usize = 64 << 10;
 
 /// Encodes rows of one table as one block.
-pub(crate) fn encode<R: Line>(table: &Columns, rows: &[R]) -> Result<Encoded, Unfit> {
+pub(crate) fn encode<R: Line>(
+    table: &Columns,
+    rows: impl ExactSizeIterator<Item = Result<R, StoreError>>,
+) -> Result<Encoded, StoreError> {
     let mut block = Block { table, columns: Vec::with_capacity(table.len()), rows: rows.len() };
     for row in rows {
-        let mut fields = Fields { block: &mut block, next: 0 };
-        row.put(&mut fields)?;
+        row?.put(&mut Fields { block: &mut block, next: 0 })?;
     }
     // The server would fill a column that no row names with defaults, and nobody would see it.
     if block.columns.len() != table.len() {
-        return Err(Unfit);
+        return Err(Unfit.into());
     }
-    block.finish()
+    Ok(block.finish()?)
 }
 
 struct Column<'a> {
@@ -103,7 +111,7 @@ impl Block<'_> {
     /// The first row says which columns there are, and in which order.
     fn add(&mut self, name: &'static str) -> Result<(), Unfit> {
         let (_, kind) = self.table.iter().find(|(column, _)| column == name).ok_or(Unfit)?;
-        self.columns.push(Column { name, kind, cells: Cells::of(kind).ok_or(Unfit)? });
+        self.columns.push(Column { name, kind, cells: Cells::of(kind, self.rows).ok_or(Unfit)? });
         Ok(())
     }
 
@@ -171,8 +179,8 @@ mod tests {
         columns.iter().map(|(name, kind)| ((*name).to_owned(), (*kind).to_owned())).collect()
     }
 
-    fn bytes(table: &Columns, rows: &[One]) -> Result<Vec<u8>, Unfit> {
-        Ok(encode(table, rows)?.pieces.concat())
+    fn bytes(table: &Columns, rows: &[One]) -> Result<Vec<u8>, StoreError> {
+        Ok(encode(table, rows.iter().map(Ok))?.pieces.concat())
     }
 
     #[test]
@@ -195,7 +203,7 @@ mod tests {
             &[("name", "UInt32"), ("place", "UInt32")],
             &[("name", "String"), ("place", "Float32")],
         ] {
-            assert_eq!(bytes(&table(columns), &rows()), Err(Unfit), "{columns:?}");
+            assert!(matches!(bytes(&table(columns), &rows()), Err(StoreError::Incompatible(_))), "{columns:?}");
         }
     }
 
@@ -203,7 +211,7 @@ mod tests {
     fn large_columns_are_sent_as_they_are() {
         let long: &'static str = Box::leak("x".repeat(PIECE_BYTES).into_boxed_str());
         let plain = table(&[("name", "String"), ("place", "UInt32")]);
-        let encoded = encode(&plain, &[One { name: long, place: 1 }]).unwrap();
+        let encoded = encode(&plain, [Ok(One { name: long, place: 1 })].into_iter()).unwrap();
         assert_eq!(encoded.pieces.len(), 3);
         assert_eq!(encoded.names, ["name", "place"]);
     }

@@ -26,13 +26,15 @@ pub(crate) enum Cells {
 }
 
 impl Cells {
-    /// Empty cells of a type, as ClickHouse writes its name; `None` for one that is not known here.
-    pub(super) fn of(kind: &str) -> Option<Self> {
+    /// No cells yet, room for so many, of a type as ClickHouse writes its name; `None` for one that is not known here.
+    pub(super) fn of(kind: &str, rows: usize) -> Option<Self> {
         let (name, inside) = match kind.split_once('(') {
             Some((name, rest)) => (name, rest.strip_suffix(')')?),
             None => (kind, ""),
         };
-        let fixed = |width| Some(Self::Fixed { width, bytes: Vec::new() });
+        let fixed = |width: usize| Some(Self::Fixed { width, bytes: Vec::with_capacity(width * rows) });
+        let ends = || Vec::with_capacity(8 * rows);
+        let inner = |kind| Self::of(kind, rows).map(Box::new);
         match name {
             "UInt8" => fixed(1),
             "UInt32" | "DateTime" => fixed(4),
@@ -40,16 +42,17 @@ impl Cells {
             "UUID" => fixed(16),
             "FixedString" => fixed(inside.parse().ok()?),
             "String" => Some(Self::Text { count: 0, bytes: Vec::new() }),
-            "LowCardinality" if inside == "String" => Some(Self::Low(Dictionary::default())),
-            "Nullable" => Some(Self::Nullable { nulls: Vec::new(), cells: Box::new(Self::of(inside)?) }),
-            "Array" => Some(Self::Lists { ends: Vec::new(), total: 0, elements: Box::new(Self::of(inside)?) }),
+            "LowCardinality" if inside == "String" => {
+                Some(Self::Low(Dictionary { cells: Vec::with_capacity(rows), ..Dictionary::default() }))
+            }
+            "Nullable" => Some(Self::Nullable { nulls: Vec::with_capacity(rows), cells: inner(inside)? }),
+            "Array" => Some(Self::Lists { ends: ends(), total: 0, elements: inner(inside)? }),
             "Map" => {
                 let (key, value) = inside.split_once(", ")?;
-                let (keys, values) = (Box::new(Self::of(key)?), Box::new(Self::of(value)?));
-                Some(Self::Maps { ends: Vec::new(), total: 0, keys, values })
+                Some(Self::Maps { ends: ends(), total: 0, keys: inner(key)?, values: inner(value)? })
             }
             // Laid out as its argument.
-            "SimpleAggregateFunction" => Self::of(inside.split_once(", ")?.1),
+            "SimpleAggregateFunction" => Self::of(inside.split_once(", ")?.1, rows),
             _ => None,
         }
     }

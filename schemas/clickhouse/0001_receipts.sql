@@ -71,3 +71,14 @@ ENGINE = {replicated}ReplacingMergeTree
 PARTITION BY toYYYYMM(received_at)
 ORDER BY (tenant, stream, seq, commitment_head)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
+-- Which deployment key this database was written with: a keyed mark that tells one key from another and nothing else. Of
+-- several, the first is the right one.
+CREATE TABLE IF NOT EXISTS {database}.deployment_key_rows {on_cluster}
+(
+    check_value String,
+    recorded_at DateTime64(6, 'UTC')
+)
+ENGINE = {replicated}MergeTree
+ORDER BY (recorded_at, check_value)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;

@@ -10,6 +10,7 @@ mod coverage;
 pub mod engine;
 mod error;
 mod insert;
+mod key;
 mod lock;
 mod marks;
 mod migrate;

@@ -512,3 +512,12 @@ async fn errors_say_what_to_do_next() {
     });
     assert!(gone.unwrap().ping().await.unwrap_err().is_unavailable());
 }
+
+#[tokio::test]
+async fn a_database_takes_the_key_that_came_first_and_no_other() {
+    let database = Database::new().await;
+    assert!(database.store.fits_key("one").await.unwrap());
+    assert!(database.store.fits_key("one").await.unwrap());
+    assert!(!database.another().fits_key("other").await.unwrap());
+    assert!(database.another().fits_key("one").await.unwrap());
+}

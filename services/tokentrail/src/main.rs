@@ -7,6 +7,7 @@ mod commands;
 mod config;
 mod delivery_key;
 mod demo;
+mod deployment;
 mod doctor;
 mod gaps;
 mod import;

@@ -1,6 +1,7 @@
 //! Errors in three kinds: try again, bad input, does not fit. Never repeats what ClickHouse quotes of the data.
 
 use std::{future::Future, time::Duration};
+use trust::Refused;
 
 /// Why the store did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +47,11 @@ impl From<clickhouse::error::Error> for StoreError {
         match error {
             Error::BadResponse(text) => from_answer(&text),
             Error::TimedOut => Self::Unavailable("no answer in time".into()),
-            Error::Network(_) => Self::Unavailable("no connection".into()),
+            // A person has to act: no repetition makes a certificate another one.
+            Error::Network(error) => match Refused::find(&*error) {
+                Some(refused) => Self::Incompatible(format!("the server is refused: {refused}")),
+                None => Self::Unavailable("no connection".into()),
+            },
             Error::Decompression(_) | Error::NotEnoughData => Self::Unavailable("the answer broke off".into()),
             Error::SchemaMismatch(_) | Error::InvalidColumnsHeader(_) => {
                 Self::Incompatible("the columns are not those of this program".into())

@@ -509,6 +509,7 @@ async fn errors_say_what_to_do_next() {
         database: "x".into(),
         user: "x".into(),
         password: "x".into(),
+        trust: trust::Trust::system(),
     });
     assert!(gone.unwrap().ping().await.unwrap_err().is_unavailable());
 }

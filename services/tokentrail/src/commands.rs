@@ -10,7 +10,7 @@ use crate::{
     secrets,
     send::{Sender, Until},
     spool::Spool,
-    status, trace,
+    status, trace, trusting,
 };
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -90,12 +90,14 @@ fn intake(config: &Config, source: &str, args: &CollectorArgs) -> anyhow::Result
     let token = secrets::read(&config.data_dir, &token_file)?;
     let base = match &args.url {
         Some(url) => url.clone(),
-        None => match RunFile::read(config) {
-            Ok(run) => format!("http://{}", run.intake),
-            Err(_) => format!("http://{}", config.listen.intake),
-        },
+        None => {
+            let scheme = if config.listen.tls_key.is_some() { "https" } else { "http" };
+            let address = RunFile::read(config).map_or(config.listen.intake, |run| run.intake);
+            format!("{scheme}://{address}")
+        }
     };
-    Intake::new(&base, source, &token)
+    let ca_file = args.ca_file.as_ref().map(std::path::absolute).transpose()?;
+    Intake::new(&base, (source, &token), &trusting::at(&config.data_dir, "--ca-file", ca_file.as_ref())?)
 }
 
 async fn send(config: &Config, args: SendArgs) -> anyhow::Result<bool> {
@@ -103,8 +105,9 @@ async fn send(config: &Config, args: SendArgs) -> anyhow::Result<bool> {
     let instance = args.instance.clone().unwrap_or_else(host_name);
     let state_dir = config.path("send").join(&args.source);
     if args.file == Path::new("-") {
-        return send_stdin(&args, (intake, instance), &state_dir).await;
+        return send_stdin(&args, (intake.patient(), instance), &state_dir).await;
     }
+    let intake = if args.follow { intake.patient() } else { intake };
     if args.tee.is_some() {
         bail!("--tee belongs to standard input: give `-` as FILE");
     }
@@ -180,6 +183,7 @@ fn configure(command: ConfigCommand, load: impl Fn() -> anyhow::Result<Config>) 
     match command {
         ConfigCommand::Check => {
             let config = load()?;
+            trusting::check(&config)?;
             eprintln!("the config is good: {} sources, data in {}", config.sources.len(), config.data_dir.display());
         }
         ConfigCommand::Print => print!("{}", toml::to_string_pretty(&load()?)?),

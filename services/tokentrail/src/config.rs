@@ -81,6 +81,8 @@ pub struct StoreConfig {
     pub user: String,
     /// File with the user's password, with `url`.
     pub password_file: Option<PathBuf>,
+    /// PEM file of CAs that are trusted beside the system's, with an `https://` `url`.
+    pub ca_file: Option<PathBuf>,
     /// Path of libchdb.so for the embedded engine; absent: `TOKENTRAIL_ENGINE`.
     pub engine: Option<PathBuf>,
 }
@@ -147,6 +149,17 @@ pub struct Jwt {
     pub audience: String,
     /// JWKS address; absent: `<issuer>/protocol/openid-connect/certs`.
     pub jwks_url: Option<String>,
+    /// PEM file of CAs that are trusted beside the system's.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+}
+
+impl Jwt {
+    /// Where the realm's keys are.
+    pub fn keys_url(&self) -> String {
+        let usual = || format!("{}/protocol/openid-connect/certs", self.issuer.trim_end_matches('/'));
+        self.jwks_url.clone().unwrap_or_else(usual)
+    }
 }
 
 /// Admin REST pull of one Keycloak server.
@@ -164,7 +177,7 @@ pub struct Pull {
     /// Realm of the client; absent: each realm has its own client of that name.
     #[serde(default)]
     pub login_realm: Option<String>,
-    /// PEM file of certificates that are trusted beside the system's, for a server behind a CA of your own.
+    /// PEM file of CAs that are trusted beside the system's.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
     /// Seconds between two reads.
@@ -214,7 +227,14 @@ impl Default for JournalConfig {
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self { url: None, database: "tokentrail".into(), user: "tokentrail".into(), password_file: None, engine: None }
+        Self {
+            url: None,
+            database: "tokentrail".into(),
+            user: "tokentrail".into(),
+            password_file: None,
+            ca_file: None,
+            engine: None,
+        }
     }
 }
 

@@ -24,6 +24,7 @@ mod spool;
 mod status;
 mod table;
 mod trace;
+mod trusting;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -169,6 +170,9 @@ struct CollectorArgs {
     /// File with the source's bearer token; default: the one of the config.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// PEM file of CAs that are trusted beside the system's, for an https address.
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
 }
 
 fn main() -> std::process::ExitCode {

@@ -1,7 +1,7 @@
 //! From the journal to ClickHouse for as long as the program runs: starts the engine (or connects), migrates, runs the
 //! pipeline. Tries again for as long as it takes: intake does not depend on it.
 
-use crate::{config::Config, running::RunFile, secrets, status::Observer};
+use crate::{config::Config, running::RunFile, secrets, status::Observer, trusting};
 use anyhow::Context;
 use durable_log::Journal;
 use events::normalise::Context as NormaliseContext;
@@ -107,7 +107,8 @@ impl Storage {
                 None => String::new(),
             };
             let (database, user) = (config.database.clone(), config.user.clone());
-            return Ok((None, ConnectOptions { url: url.clone(), database, user, password }));
+            let trust = trusting::at_store(&self.config)?;
+            return Ok((None, ConnectOptions { url: url.clone(), database, user, password, trust }));
         }
         let library = config.engine.clone().or_else(|| std::env::var_os("TOKENTRAIL_ENGINE").map(PathBuf::from));
         let library = library.context(

@@ -21,6 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 use story::Story;
+use trust::Trust;
 
 /// Longest wait until everything that was sent can be queried.
 const DRAIN: Duration = Duration::from_secs(60);
@@ -86,7 +87,7 @@ async fn send(app: &App, config: &Config, story: &Story) -> anyhow::Result<()> {
     let base = format!("http://{}", app.intake());
     let intake = |source: &str| -> anyhow::Result<Intake> {
         let token = secrets::read(&config.data_dir, Path::new(&format!("secrets/{source}.token")))?;
-        Intake::new(&base, source, &token)
+        Intake::new(&base, (source, &token), &Trust::system())
     };
     let (keycloak, backstage) = (intake("keycloak")?, intake("backstage")?);
 

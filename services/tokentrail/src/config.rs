@@ -51,6 +51,9 @@ pub struct Listen {
     pub tls_key: Option<PathBuf>,
     /// PEM file of the CAs of client certificates (`client_certificates` of a source); needs TLS. Read again when it changes.
     pub tls_client_ca: Option<PathBuf>,
+    /// PEM file of the lists of revoked client certificates (CRL), one of every CA of `tls_client_ca` and between. Read again
+    /// when it changes.
+    pub tls_client_crl: Option<PathBuf>,
 }
 
 /// Settings of the journal.
@@ -215,6 +218,7 @@ impl Default for Listen {
             tls_certificate: None,
             tls_key: None,
             tls_client_ca: None,
+            tls_client_crl: None,
         }
     }
 }
@@ -274,6 +278,9 @@ impl Config {
         }
         if self.listen.tls_client_ca.is_some() && self.listen.tls_key.is_none() {
             bail!("listen.tls_client_ca needs TLS: set listen.tls_certificate and listen.tls_key");
+        }
+        if self.listen.tls_client_crl.is_some() && self.listen.tls_client_ca.is_none() {
+            bail!("listen.tls_client_crl says what the CAs of listen.tls_client_ca took back: set that too");
         }
         if self.journal.segment_mib == 0 || self.journal.max_mib < 4 * self.journal.segment_mib {
             bail!("journal.max_mib must be at least four segments of journal.segment_mib");

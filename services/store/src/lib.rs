@@ -23,7 +23,7 @@ mod settings;
 pub use cell::Counted;
 pub use connect::ConnectOptions;
 pub use coverage::{
-    Gap, GapKey, HeartbeatStatus, LineCount, Records, Seal, Seen, SeenHeartbeat, SentHeartbeat, Watermark,
+    ClaimedSpan, Gap, GapKey, HeartbeatStatus, LineCount, Records, Seal, Seen, SeenHeartbeat, SentHeartbeat, Watermark,
 };
 pub use error::StoreError;
 pub use insert::{Block, Fate, StoredReceipt};
@@ -50,6 +50,7 @@ pub const VIEWS: &[&str] = &[
     "cell_receipts",
     "cells",
     "cells_recounted",
+    "claims",
     "contested_receipts",
     "coverage",
     "dead_letters",

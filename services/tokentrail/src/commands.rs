@@ -3,7 +3,8 @@
 use crate::{
     Cli, CollectorArgs, Command, ConfigCommand, Format, ImportArgs, JournalCommand, SendArgs, app,
     config::Config,
-    demo, doctor, import,
+    demo, doctor,
+    import::{self, claim},
     intake::Intake,
     replay::{self, ReplayArgs},
     running::RunFile,
@@ -13,6 +14,7 @@ use crate::{
     status, trace, trusting,
 };
 use anyhow::{Context, bail};
+use events::{receipt::Input, record::InputClosed};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
     io::Write,
@@ -153,18 +155,27 @@ async fn send_stdin(args: &SendArgs, (intake, instance): (Intake, String), state
 
 async fn import_files(config: &Config, args: ImportArgs) -> anyhow::Result<bool> {
     let intake = intake(config, &args.source, &args.collector)?;
+    let times = args.from.zip(args.to);
+    // Whatever is wrong with the claim is said before anything is sent.
+    let claim = |holds| times.map(|times| claim::claim(config, (&args.source, &args.scope), times, holds)).transpose();
+    claim(Default::default())?;
     let bar = bar("entries");
-    let (mut total, mut last) = (0, 0);
+    let (mut total, mut last, mut holds) = (0, 0, Vec::new());
     for file in &args.files {
-        let (entries, time) = import::file(&intake, file, &mut |n| bar.inc(n as u64)).await?;
-        total += entries;
-        last = last.max(time);
+        let sent = import::file(&intake, file, &mut |n| bar.inc(n as u64)).await?;
+        total += sent.entries;
+        last = last.max(sent.last_time);
+        holds.push(sent.holds);
     }
+    let claim = if times.is_some() { claim(claim::together(&holds)?)? } else { None };
+    let last = claim.as_ref().map_or(0, |claim| claim.to).max(last);
+    let said = claim.as_ref().map(claim::describe);
     if last > 0 {
-        import::close(&intake, "import", last).await?;
+        import::close(&intake, &InputClosed { input: Input::Import, watermark: last, claim }).await?;
     }
     bar.finish_and_clear();
     eprintln!("{total} entries of {} files acknowledged", args.files.len());
+    eprintln!("{}", said.as_deref().unwrap_or(claim::NOTHING_SAID));
     Ok(true)
 }
 

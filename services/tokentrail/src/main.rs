@@ -155,6 +155,16 @@ struct ImportArgs {
     /// Source id.
     #[arg(long)]
     source: String,
+    /// The files together hold everything that happened from here on: your word, that repairs the gaps of this time. Exports of
+    /// /events and /admin-events must be unfiltered and of all pages; a Backstage's logs, of all its instances.
+    #[arg(long, value_name = "TIME", value_parser = replay::moment, requires = "to")]
+    from: Option<i64>,
+    /// And before here. Times as `tokentrail status` shows them, such as 2026-11-24T08:00:00.123Z.
+    #[arg(long, value_name = "TIME", value_parser = replay::moment, requires = "from")]
+    to: Option<i64>,
+    /// Realm of a Keycloak or instance of a Backstage that the files are of, where the source has several; may be repeated.
+    #[arg(long, value_name = "NAME", requires = "from")]
+    scope: Vec<String>,
     #[command(flatten)]
     collector: CollectorArgs,
     /// Files; the format is told by their content; gzip is inflated.

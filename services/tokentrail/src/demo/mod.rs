@@ -14,6 +14,7 @@ use crate::{
     trace,
 };
 use anyhow::{Context, bail};
+use events::{receipt::Input, record::InputClosed};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::{
@@ -126,11 +127,12 @@ async fn send(app: &App, config: &Config, story: &Story) -> anyhow::Result<()> {
     keycloak.deliver(&exported).await?;
     say("the recorded catalog history and what Keycloak's own event store held are imported");
 
-    for input in ["webhook", "import"] {
-        import::close(&keycloak, input, story.ends).await?;
+    let ended = |input| InputClosed { input, watermark: story.ends, claim: None };
+    for input in [Input::Webhook, Input::Import] {
+        import::close(&keycloak, &ended(input)).await?;
     }
-    for input in ["lines", "snapshot"] {
-        import::close(&backstage, input, story.ends).await?;
+    for input in [Input::Lines, Input::Snapshot] {
+        import::close(&backstage, &ended(input)).await?;
     }
     Ok(())
 }

@@ -27,7 +27,7 @@ const PASSING: &[u32] = &[
 /// ClickHouse error codes of a schema, rights or settings that are not as this program needs them.
 const UNFIT: &[u32] = &[
     8, 10, 16, 20, 36, 44, 46, 47, 48, 50, 53, 57, 60, 62, 63, 80, 81, 82, 115, 192, 193, 194, 195, 218, 344, 392, 446,
-    497, 511, 514, 516, 552, 731,
+    497, 511, 514, 516, 552, 701, 731,
 ];
 
 impl StoreError {

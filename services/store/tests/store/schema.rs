@@ -96,3 +96,33 @@ async fn errors_say_what_to_do_next() {
     });
     assert!(gone.unwrap().ping().await.unwrap_err().is_unavailable());
 }
+
+/// The embedded engine can hold no cluster: it has no Keeper and refuses distributed DDL. That it parses what a cluster would be
+/// sent is what can be shown here.
+#[tokio::test]
+async fn what_a_cluster_would_be_sent_is_understood_by_the_engine() {
+    let database = Database::empty().await;
+    assert!(database.store.statements_on_cluster("a'b").is_err());
+    let sql = database.sql().with_database("system");
+    let statements = database.store.statements_on_cluster("prod-1").unwrap();
+    assert!(statements.len() > 30, "{}", statements.len());
+    for statement in statements {
+        assert!(statement.contains("ON CLUSTER 'prod-1'"), "{statement}");
+        let merge_tree = statement.matches("MergeTree").count();
+        assert_eq!(statement.matches("ENGINE = Replicated").count(), merge_tree, "{statement}");
+        let ast: String = sql
+            .query_raw(&format!("EXPLAIN AST {statement} FORMAT TSVRaw"))
+            .fetch_bytes("TSVRaw")
+            .unwrap()
+            .collect()
+            .await
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_else(|error| panic!("{error}: {statement}"));
+        assert!(
+            ["CreateQuery", "AlterQuery", "DropQuery"].iter().any(|kind| ast.starts_with(kind)),
+            "{ast}: {statement}"
+        );
+    }
+    let error = database.store.migrate_on_cluster("prod-1").await.unwrap_err();
+    assert!(matches!(error, StoreError::Incompatible(_)), "{error}");
+}

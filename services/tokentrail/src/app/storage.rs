@@ -93,8 +93,13 @@ impl Storage {
         let rolling = tokio::spawn(Roller { store: store.clone() }.run(stop.clone()));
         let flow = Flow { journal: self.journal, store, context: self.context, metrics: self.metrics };
         let flowed = flow.run(stop).await;
-        keeping.abort();
-        rolling.abort();
+        // Every handle of the store goes, and with it our connections: the engine waits for open ones when it closes, idle or
+        // not, for five seconds.
+        for task in [keeping, rolling] {
+            task.abort();
+            let _ = task.await;
+        }
+        self.found.send_replace(None);
         Ok(flowed?)
     }
 

@@ -14,6 +14,7 @@ use crate::{
     config::Config,
     pulling, secrets, sources,
     status::{Observer, Report},
+    trusting,
 };
 use anyhow::{Context, bail};
 use collector::{
@@ -52,8 +53,6 @@ const SERVER_DEADLINE: Duration = Duration::from_secs(3);
 const DRAIN_DEADLINE: Duration = Duration::from_secs(3);
 /// Between two looks at a condition of the stop.
 const LOOK: Duration = Duration::from_millis(20);
-/// One fetch of a realm's keys.
-const KEYS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The running program.
 pub struct App {
@@ -77,12 +76,8 @@ impl App {
         let registry = Registry::new();
         let metrics = Metrics::register(&registry)?;
 
-        let keys = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(KEYS_TIMEOUT)
-            .build()
-            .context("cannot build an HTTP client")?;
-        let verifier = Verifier::new(&sources, Arc::new(HttpKeys::new(keys)))?;
+        let keys = HttpKeys::new(trusting::at_keys(config)?).context("the realms' keys cannot be fetched")?;
+        let verifier = Verifier::new(&sources, Arc::new(keys))?;
         let intake_metrics = Arc::new(IntakeMetrics::new(&registry, verifier.sources())?);
         let mut run = [0; 8];
         getrandom::fill(&mut run).context("the system gives no random bytes")?;

@@ -51,6 +51,9 @@ pub struct Listen {
     pub tls_key: Option<PathBuf>,
     /// PEM file of the CAs of client certificates (`client_certificates` of a source); needs TLS. Read again when it changes.
     pub tls_client_ca: Option<PathBuf>,
+    /// PEM file of the lists of revoked client certificates (CRL), one of every CA of `tls_client_ca` and between. Read again
+    /// when it changes.
+    pub tls_client_crl: Option<PathBuf>,
 }
 
 /// Settings of the journal.
@@ -81,6 +84,8 @@ pub struct StoreConfig {
     pub user: String,
     /// File with the user's password, with `url`.
     pub password_file: Option<PathBuf>,
+    /// PEM file of CAs that are trusted beside the system's, with an `https://` `url`.
+    pub ca_file: Option<PathBuf>,
     /// Path of libchdb.so for the embedded engine; absent: `TOKENTRAIL_ENGINE`.
     pub engine: Option<PathBuf>,
 }
@@ -147,6 +152,17 @@ pub struct Jwt {
     pub audience: String,
     /// JWKS address; absent: `<issuer>/protocol/openid-connect/certs`.
     pub jwks_url: Option<String>,
+    /// PEM file of CAs that are trusted beside the system's.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+}
+
+impl Jwt {
+    /// Where the realm's keys are.
+    pub fn keys_url(&self) -> String {
+        let usual = || format!("{}/protocol/openid-connect/certs", self.issuer.trim_end_matches('/'));
+        self.jwks_url.clone().unwrap_or_else(usual)
+    }
 }
 
 /// Admin REST pull of one Keycloak server.
@@ -164,7 +180,7 @@ pub struct Pull {
     /// Realm of the client; absent: each realm has its own client of that name.
     #[serde(default)]
     pub login_realm: Option<String>,
-    /// PEM file of certificates that are trusted beside the system's, for a server behind a CA of your own.
+    /// PEM file of CAs that are trusted beside the system's.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
     /// Seconds between two reads.
@@ -202,6 +218,7 @@ impl Default for Listen {
             tls_certificate: None,
             tls_key: None,
             tls_client_ca: None,
+            tls_client_crl: None,
         }
     }
 }
@@ -214,7 +231,14 @@ impl Default for JournalConfig {
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self { url: None, database: "tokentrail".into(), user: "tokentrail".into(), password_file: None, engine: None }
+        Self {
+            url: None,
+            database: "tokentrail".into(),
+            user: "tokentrail".into(),
+            password_file: None,
+            ca_file: None,
+            engine: None,
+        }
     }
 }
 
@@ -254,6 +278,9 @@ impl Config {
         }
         if self.listen.tls_client_ca.is_some() && self.listen.tls_key.is_none() {
             bail!("listen.tls_client_ca needs TLS: set listen.tls_certificate and listen.tls_key");
+        }
+        if self.listen.tls_client_crl.is_some() && self.listen.tls_client_ca.is_none() {
+            bail!("listen.tls_client_crl says what the CAs of listen.tls_client_ca took back: set that too");
         }
         if self.journal.segment_mib == 0 || self.journal.max_mib < 4 * self.journal.segment_mib {
             bail!("journal.max_mib must be at least four segments of journal.segment_mib");

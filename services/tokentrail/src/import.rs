@@ -1,11 +1,15 @@
 //! `tokentrail import`: backfill from exports, through the same door as everything else. Ends by closing its input,
-//! so that what it brought counts as complete up to its last time.
+//! so that what it brought counts as complete up to its last time, and with what its operator says that it holds.
+
+pub mod claim;
 
 use crate::{
     delivery_key,
     intake::{Delivery, Intake},
 };
 use anyhow::{Context, bail};
+use claim::Holds;
+use events::record::InputClosed;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::path::Path;
@@ -126,8 +130,18 @@ fn time_of(json: &str) -> i64 {
     serde_json::from_str::<Timed>(json).map_or(0, |timed| timed.time)
 }
 
-/// Sends one file and returns entries sent and the latest time named in it. `progress` hears each acknowledged batch.
-pub async fn file(intake: &Intake, path: &Path, progress: &mut dyn FnMut(usize)) -> anyhow::Result<(usize, i64)> {
+/// What one file was.
+pub struct Sent {
+    /// Entries that were sent.
+    pub entries: usize,
+    /// Latest time named in it, UTC milliseconds; 0 if none.
+    pub last_time: i64,
+    /// What it can hold.
+    pub holds: Holds,
+}
+
+/// Reads a file, inflated.
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     let content = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let content = if content.starts_with(&[0x1f, 0x8b]) {
         gunzip(&content).with_context(|| format!("cannot inflate {}", path.display()))?
@@ -137,7 +151,13 @@ pub async fn file(intake: &Intake, path: &Path, progress: &mut dyn FnMut(usize))
     if content.trim_ascii().is_empty() {
         bail!("{} is empty: nothing to import", path.display());
     }
-    let (mut entries, mut last) = (0, 0);
+    Ok(content)
+}
+
+/// Sends one file. `progress` hears each acknowledged batch.
+pub async fn file(intake: &Intake, path: &Path, progress: &mut dyn FnMut(usize)) -> anyhow::Result<Sent> {
+    let content = read(path)?;
+    let (mut entries, mut last_time) = (0, 0);
     let name = std::path::absolute(path).with_context(|| format!("cannot name {}", path.display()))?;
     for (number, batch) in (0u64..).zip(batches(&content, path)?) {
         // Equal when the import is repeated: a second one of the same file brings nothing new.
@@ -151,15 +171,15 @@ pub async fn file(intake: &Intake, path: &Path, progress: &mut dyn FnMut(usize))
         };
         intake.deliver(&delivery).await?;
         entries += batch.entries;
-        last = last.max(batch.last_time);
+        last_time = last_time.max(batch.last_time);
         progress(batch.entries);
     }
-    Ok((entries, last))
+    Ok(Sent { entries, last_time, holds: claim::holds(detect(&content), &content) })
 }
 
-/// Says that `input` is complete up to `watermark` (UTC milliseconds).
-pub async fn close(intake: &Intake, input: &str, watermark: i64) -> anyhow::Result<()> {
-    let body = serde_json::to_vec(&serde_json::json!({ "input": input, "watermark": watermark }))?;
+/// Closes an input of the source.
+pub async fn close(intake: &Intake, closed: &InputClosed) -> anyhow::Result<()> {
+    let body = serde_json::to_vec(closed)?;
     intake.deliver(&Delivery { route: "close", content_type: "application/json", headers: Vec::new(), body }).await
 }
 

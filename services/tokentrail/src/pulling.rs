@@ -4,9 +4,8 @@ use crate::{
     app::now_ms,
     config::{Config, Pull},
     doctor::Check,
-    secrets,
+    secrets, trusting,
 };
-use anyhow::Context;
 use collector::{
     pull::{
         Append, Appending, Limits, NotAppended, Puller, Realm, RealmPull, Received, Secret, Severity, Source,
@@ -19,7 +18,7 @@ use events::{
     person::DeploymentKey,
     receipt::{HEADER_VERSION, Input, Payload, ReceiptHeader, SourceKind},
 };
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 /// How often a watermark that moved is written into the log.
@@ -54,11 +53,7 @@ fn surroundings(append: Arc<dyn Append>, key: DeploymentKey) -> Surroundings {
 
 pub(crate) fn source(config: &Config, id: &str, pull: &Pull) -> anyhow::Result<Source> {
     let secret = secrets::read(&config.data_dir, &pull.client_secret_file)?;
-    let read = |file: &PathBuf| {
-        let path = config.data_dir.join(file);
-        std::fs::read(&path).with_context(|| format!("cannot read sources.{id}.pull.ca_file {}", path.display()))
-    };
-    let ca_pem = pull.ca_file.as_ref().map(read).transpose()?;
+    let trust = trusting::at(&config.data_dir, &format!("sources.{id}.pull.ca_file"), pull.ca_file.as_ref())?;
     let realm = |name: &String| Realm {
         name: name.clone(),
         login_realm: pull.login_realm.clone(),
@@ -69,7 +64,7 @@ pub(crate) fn source(config: &Config, id: &str, pull: &Pull) -> anyhow::Result<S
         tenant: config.tenant.clone(),
         source_id: id.to_owned(),
         base_url: pull.url.clone(),
-        ca_pem,
+        trust,
         realms: pull.realms.iter().map(realm).collect(),
         limits: Limits { poll: Duration::from_secs(pull.interval_seconds), ..Limits::default() },
         cursors: config.path("pull"),

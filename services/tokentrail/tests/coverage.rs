@@ -164,3 +164,86 @@ fn what_does_not_come_back_is_a_gap_until_it_does() {
     assert_eq!(beats["received"], beats["ignored"], "heartbeats are counted, and are no events: {beats}");
     assert_eq!(program.terminate(), Some(0));
 }
+
+/// Runs the program's own command line on a data folder; whether it succeeded, and what it said.
+fn run(program: &Program, config: &std::path::Path, arguments: &[&str]) -> (bool, String) {
+    let mut command = support::command(&program.data);
+    let output = command.env("TOKENTRAIL_CONFIG", config).args(arguments).output().unwrap();
+    (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn an_import_repairs_what_it_holds_and_no_more() {
+    let backend = Backend::start();
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("tokentrail.toml");
+    let text = format!(
+        "lateness_seconds = 1\n[sources.backstage]\nkind = \"backstage\"\ntoken_files = [\"secrets/backstage.token\"]\n\
+         [sources.backstage.heartbeat]\nurl = \"http://{}\"\ninterval_seconds = 1\n",
+        backend.address
+    );
+    std::fs::write(&config, text).unwrap();
+    let data = dir.path().join("data");
+    let program = Program::start(&data, &[("TOKENTRAIL_CONFIG", config.to_str().unwrap())]);
+    let everything = || ship(&program, &backend.take());
+    let import = |lines: &[String], more: &[&str]| {
+        let file = dir.path().join("backstage.log");
+        std::fs::write(&file, lines.join("\n")).unwrap();
+        let arguments = [&["import", "--source", "backstage"], more, &[file.to_str().unwrap()]].concat();
+        run(&program, &config, &arguments)
+    };
+    let lost = |what: &str| {
+        until("a watermark", everything, || Some(watermark(&program)).filter(|mark| *mark > 0));
+        // What the shipper lost, kept aside.
+        let kept = std::cell::RefCell::new(Vec::new());
+        until(
+            what,
+            || kept.borrow_mut().extend(backend.take()),
+            || gaps(&program).into_iter().find(|gap| gap["until"].is_null()),
+        );
+        let ended = until("its end", everything, || gaps(&program).into_iter().find(|gap| gap["until"].is_i64()));
+        (kept.into_inner(), ended)
+    };
+
+    // A claim over lines that do not hold what the Backstage took is not believed.
+    let (lines, gap) = lost("a gap");
+    let time = |ms: &Value| format!("{:.3}", jiff::Timestamp::from_millisecond(ms.as_i64().unwrap()).unwrap());
+    let (from, to) = (time(&gap["since"]), time(&gap["until"]));
+    let other = [r#"{"level":"info","message":"nothing of that time","service":"catalog"}"#.to_owned()];
+    let (good, said) = import(&other, &["--from", &from, "--to", &to]);
+    assert!(good && said.contains("said to hold all lines"), "{said}");
+    until("the claim", || (), || (!program.sql("SELECT held FROM claims").is_empty()).then_some(()));
+    let beats = program.sql("SELECT count() AS n FROM heartbeats")[0]["n"].as_u64().unwrap();
+    // Two rounds later than the claim, and each writes a watermark.
+    until("two rounds", everything, || {
+        program.sql("SELECT count() AS n FROM heartbeats")[0]["n"].as_u64().filter(|n| *n > beats + 3)
+    });
+    assert!(gaps(&program).iter().any(|one| one["since"] == gap["since"] && one["until"] == gap["until"]));
+
+    // The log itself brings the heartbeats back, one half of it a part of them.
+    let half = lines.len() / 2;
+    assert!(import(&lines[..half], &[]).0);
+    let rest = until("the first half", everything, || {
+        gaps(&program).into_iter().find(|one| one["until"] == gap["until"]).filter(|one| one["since"] != gap["since"])
+    });
+    assert!(rest["since"].as_i64() > gap["since"].as_i64(), "{rest}");
+    assert!(import(&lines, &[]).0);
+    until("the second half", everything, || {
+        gaps(&program).iter().all(|one| one["until"] != gap["until"]).then_some(())
+    });
+    let mended = program.sql("SELECT repaired_by FROM gaps WHERE repaired_by != ''");
+    assert!(!mended.is_empty() && mended.iter().all(|gap| gap["repaired_by"] == "import"), "{mended:?}");
+
+    // Wrong arguments are refused before anything is sent.
+    for (wrong, why) in [
+        (&["--from", "2026-11-24", "--to", "2026-11-24"][..], "not before"),
+        (&["--from", "2026-11-24", "--to", "2999-01-01"], "future"),
+        (&["--from", "2026-11-24", "--to", "2026-11-25", "--scope", "b2"], "has no b2"),
+        (&["--from", "2026-11-24"], "--to"),
+        (&["--from", "soon", "--to", "2026-11-25"], "give a time"),
+    ] {
+        let (good, said) = import(&other, wrong);
+        assert!(!good && said.contains(why), "{wrong:?}: {said}");
+    }
+    assert_eq!(program.terminate(), Some(0));
+}

@@ -153,8 +153,8 @@ fn credential_fits(operations: &[Value], operation: &Value, row: &DecisionRow) -
         .filter(|o| o["user"] == operation["user"] && o["at"].as_f64().unwrap() <= at)
         .collect();
     let sign_in = |token: &Value| {
-        let before = tokens.iter().filter(|o| o["op"] == "bs-signin" && o["slot"] == token["slot"]);
-        before.filter(|o| o["n"].as_u64() <= token["n"].as_u64()).last().unwrap()["sid"].as_str().unwrap()
+        let mut before = tokens.iter().rev().filter(|o| o["op"] == "bs-signin" && o["slot"] == token["slot"]);
+        before.find(|o| o["n"].as_u64() <= token["n"].as_u64()).unwrap()["sid"].as_str().unwrap()
     };
     let of_slot = || tokens.iter().filter(|o| o["slot"] == operation["slot"]);
     let used = if operation["token"] == "old" { of_slot().next() } else { of_slot().next_back() };

@@ -52,9 +52,14 @@ impl Dirt {
     }
 
     pub(crate) fn user(&mut self, user: Id, from: Millis) {
+        self.decisions_of(user, from);
+        self.user_touched(user);
+    }
+
+    /// Decisions about a person, and none of the rows that are listed per person.
+    pub(crate) fn decisions_of(&mut self, user: Id, from: Millis) {
         let since = self.since(from);
         Self::note(&mut self.users, user, since);
-        self.user_touched(user);
     }
 
     pub(crate) fn users(&mut self, found: Option<Dirty>) {

@@ -99,7 +99,10 @@ impl Known {
         found.extend(self.keycloak.enabled.read(at, &enabled, &self.reads));
         self.keycloak.usernames.read(at, &names, &self.reads);
         self.keycloak.emails.read(at, &emails, &self.reads);
-        found.into_iter().for_each(|found| dirt.user(found.of, found.from));
+        for found in found {
+            dirt.user(found.of, found.from);
+            self.user_may_have_ended(found.of, dirt);
+        }
         users.keys().for_each(|user| dirt.user_touched(*user));
         for found in self.catalog.users.read(at, &references, &self.reads) {
             dirt.reference(found.of, found.from);

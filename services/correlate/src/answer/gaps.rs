@@ -15,12 +15,8 @@ impl Known {
         let person = self.key(user);
         for (group, ledger) in self.keycloak.members.ever(user) {
             for gap in ledger.gaps() {
-                // Whoever is not listed in a group that was deleted meanwhile was not taken out of it.
-                let gone = gap.becomes.is_none() && !self.keycloak.group_lives(group, gap.before.at);
-                if !gone {
-                    let causes = self.causes(user, gap);
-                    rows.push(row((&person, RightKind::Group, self.names.name(group)), gap, causes));
-                }
+                let causes = self.causes(user, gap);
+                rows.push(row((&person, RightKind::Group, self.names.name(group)), gap, causes));
             }
         }
         for (role, ledger) in self.keycloak.user_roles.ever(user) {

@@ -42,12 +42,23 @@ impl Known {
         let found = self.keycloak.users.mark((user, place.within), place.mark(lives.then_some(())), &self.reads);
         if let Some(found) = found {
             dirt.user(user, found.from.min(place.moment.at));
+            self.user_may_have_ended(user, dirt);
         }
         if !lives {
             self.sessions.ends.entry(user).or_default().insert(place.moment, EndKind::UserDeleted);
             dirt.sessions_of(user, Millis::MIN);
         }
         dirt.user_touched(user);
+    }
+
+    /// Reads after a user's end do not speak of what they held.
+    pub(crate) fn user_may_have_ended(&mut self, user: Id, dirt: &mut Dirt) {
+        let end = self.keycloak.user_ended(user);
+        let mut found = self.keycloak.members.ends(user, end, &self.reads);
+        found.extend(self.keycloak.user_roles.ends(user, end, &self.reads));
+        for found in found {
+            dirt.user(found.of, found.from);
+        }
     }
 
     pub(super) fn member(&mut self, place: &Place, said: (&str, &str, &str, bool), dirt: &mut Dirt) {
@@ -179,7 +190,11 @@ impl Known {
             self.world_changed(place.source, place.moment.at);
             for group in self.keycloak.below(found.of) {
                 for user in self.keycloak.members.holders(group) {
-                    dirt.user(user, found.from);
+                    dirt.decisions_of(user, found.from);
+                }
+                let end = self.keycloak.group_ended(group);
+                for found in self.keycloak.members.ends(group, end, &self.reads) {
+                    dirt.user(found.of, found.from);
                 }
             }
         }

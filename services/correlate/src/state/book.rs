@@ -2,7 +2,7 @@
 
 use super::{
     ledger::{Ledger, Mark, Rules, Segment},
-    reads::{Reads, Scope},
+    reads::{ReadAt, Reads, Scope},
 };
 use crate::{
     facts::List,
@@ -86,13 +86,22 @@ pub(crate) struct Relation {
     held: HashMap<Id, BTreeMap<Id, Ledger<()>>>,
     holders: HashMap<Id, BTreeSet<Id>>,
     within: HashMap<Id, Sym>,
+    /// When a holder or what is held ended: reads after that do not speak of the pair any more.
+    ended: HashMap<Id, Millis>,
     list: List,
     rules: Rules<()>,
 }
 
 impl Relation {
     pub(crate) fn new(list: List, rules: Rules<()>) -> Self {
-        Self { held: HashMap::new(), holders: HashMap::new(), within: HashMap::new(), list, rules }
+        Self {
+            held: HashMap::new(),
+            holders: HashMap::new(),
+            within: HashMap::new(),
+            ended: HashMap::new(),
+            list,
+            rules,
+        }
     }
 
     /// Notes an event: (holder, held), in the realm (or Backstage) of the holder.
@@ -101,20 +110,36 @@ impl Relation {
         self.within.entry(holder).or_insert(within);
         let ledger = self.held.entry(holder).or_default().entry(held).or_default();
         self.holders.entry(held).or_default().insert(holder);
-        if !ledger.mark(mark) {
-            return None;
-        }
-        let from = ledger.conclude(reads.of(Scope { list: self.list, within }), self.rules)?;
+        if ledger.mark(mark) { self.conclude((holder, held), reads) } else { None }
+    }
+
+    fn conclude(&mut self, pair: (Id, Id), reads: &Reads) -> Option<Dirty> {
+        let (holder, held) = pair;
+        let within = *self.within.get(&holder)?;
+        let reads = until(reads.of(Scope { list: self.list, within }), &self.ended, pair);
+        let from = self.held.get_mut(&holder)?.get_mut(&held)?.conclude(reads, self.rules)?;
         Some(Dirty { of: holder, from })
+    }
+
+    /// Notes when a holder, or what is held, ended; `None`: it lives.
+    pub(crate) fn ends(&mut self, of: Id, at: Option<Millis>, reads: &Reads) -> Vec<Dirty> {
+        let before = match at {
+            Some(at) => self.ended.insert(of, at),
+            None => self.ended.remove(&of),
+        };
+        if before == at {
+            return Vec::new();
+        }
+        let held: Vec<(Id, Id)> = self.ever(of).map(|(held, _)| (of, held)).collect();
+        let pairs = held.into_iter().chain(self.holders(of).map(|holder| (holder, of)).collect::<Vec<_>>());
+        pairs.filter_map(|pair| self.conclude(pair, reads)).collect()
     }
 
     /// Takes an event out of a pair's history again.
     pub(crate) fn unmark(&mut self, pair: (Id, Id, Sym), moment: Moment, reads: &Reads) -> Option<Dirty> {
-        let (holder, held, within) = pair;
-        let ledger = self.held.get_mut(&holder)?.get_mut(&held)?;
-        ledger.unmark(moment);
-        let from = ledger.conclude(reads.of(Scope { list: self.list, within }), self.rules)?;
-        Some(Dirty { of: holder, from })
+        let (holder, held, _) = pair;
+        self.held.get_mut(&holder)?.get_mut(&held)?.unmark(moment);
+        self.conclude((holder, held), reads)
     }
 
     /// Notes a complete read: every pair that was there.
@@ -133,6 +158,7 @@ impl Relation {
             }
             for (held, ledger) in ledgers {
                 ledger.seen(seen.contains(&(*holder, *held)).then_some(()), at, reads);
+                let reads = until(reads, &self.ended, (*holder, *held));
                 dirty.extend(ledger.conclude(reads, self.rules).map(|from| Dirty { of: *holder, from }));
             }
         }
@@ -166,4 +192,10 @@ impl Relation {
     pub(crate) fn within(&self, holder: Id) -> Option<Sym> {
         self.within.get(&holder).copied()
     }
+}
+
+/// The reads that speak of a pair: those before either of it ended.
+fn until<'a>(reads: &'a [ReadAt], ended: &HashMap<Id, Millis>, pair: (Id, Id)) -> &'a [ReadAt] {
+    let end = ended.get(&pair.0).into_iter().chain(ended.get(&pair.1)).min();
+    end.map_or(reads, |end| &reads[..reads.partition_point(|read| read.begin < *end)])
 }

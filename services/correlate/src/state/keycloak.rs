@@ -163,6 +163,38 @@ impl Keycloak {
         self.chain(group, t).iter().all(|group| exists(&self.groups, *group, t))
     }
 
+    /// When a user ended, if they did.
+    pub(crate) fn user_ended(&self, user: Id) -> Option<Millis> {
+        ends(&self.users, user).next()
+    }
+
+    /// When a group ended, by itself or with one above it, if it did.
+    pub(crate) fn group_ended(&self, group: Id) -> Option<Millis> {
+        let mut ends: Vec<Millis> = self.above(group).into_iter().flat_map(|above| ends(&self.groups, above)).collect();
+        ends.sort_unstable();
+        ends.into_iter().find(|end| !self.group_lives(group, *end))
+    }
+
+    /// Everything that is or ever was above a group, and the group itself.
+    fn above(&self, group: Id) -> BTreeSet<Id> {
+        let mut found = BTreeSet::from([group]);
+        self.climb(&mut found);
+        found
+    }
+
+    /// Adds everything that is or ever was above what is in `found`.
+    fn climb(&self, found: &mut BTreeSet<Id>) {
+        let mut open: Vec<Id> = found.iter().copied().collect();
+        while let Some(group) = open.pop() {
+            let parents = self.parents.get(group).into_iter().flat_map(|ledger| ledger.segments());
+            for parent in parents.filter_map(|segment| segment.says.flatten()) {
+                if found.insert(parent) {
+                    open.push(parent);
+                }
+            }
+        }
+    }
+
     /// Everything that is or ever was below a group, and the group itself.
     pub(crate) fn below(&self, group: Id) -> BTreeSet<Id> {
         let mut found = BTreeSet::from([group]);
@@ -183,15 +215,7 @@ impl Keycloak {
         if let Some(realm) = self.members.within(user) {
             found.extend(self.defaults.ever(Id { source: user.source, name: realm }).map(|(group, _)| group));
         }
-        let mut open: Vec<Id> = found.iter().copied().collect();
-        while let Some(group) = open.pop() {
-            let parents = self.parents.get(group).into_iter().flat_map(|ledger| ledger.segments());
-            for parent in parents.filter_map(|segment| segment.says.flatten()) {
-                if found.insert(parent) {
-                    open.push(parent);
-                }
-            }
-        }
+        self.climb(&mut found);
         found
     }
 
@@ -224,4 +248,10 @@ impl Keycloak {
 /// What was created, or never spoken of, exists until it ends.
 fn exists(book: &Book<()>, of: Id, t: Millis) -> bool {
     book.at(of, t).is_none_or(|segment| segment.from.is_none() || segment.says.is_some())
+}
+
+/// When a thing ended.
+fn ends(book: &Book<()>, of: Id) -> impl Iterator<Item = Millis> {
+    let segments = book.get(of).into_iter().flat_map(|ledger| ledger.segments());
+    segments.filter(|segment| segment.says.is_none()).filter_map(|segment| segment.from).map(|from| from.at)
 }

@@ -10,8 +10,9 @@ use crate::{
     moment::{Millis, Moment},
     names::Id,
     rows::{CredentialKind, CredentialRow},
+    state::sessions::Issue,
 };
-use std::ops::Bound;
+use std::{collections::BTreeMap, ops::Bound};
 use uuid::Uuid;
 
 /// Most neighbours of each kind that are looked at for one token: beyond it, a flood, nothing is certain.
@@ -50,6 +51,7 @@ struct Unspent {
 pub(crate) struct Candidate {
     pub moment: Moment,
     pub session: Option<Id>,
+    pub cause: Option<Uuid>,
     pub sure: bool,
     pub placed: bool,
 }
@@ -60,7 +62,7 @@ impl Known {
         let (Some(user), Some(join)) = (self.who(reference, moment.at).user, self.join(reference.source)) else {
             return UNPAID;
         };
-        let steps = self.steps((reference, user), moment, join.tie);
+        let (steps, cut) = self.steps((reference, user), moment, join.tie);
         let Some(here) = steps.iter().position(|(at, step)| *at == moment && matches!(step, Step::Backstage)) else {
             return UNPAID;
         };
@@ -73,7 +75,8 @@ impl Known {
                 Step::Callback { session } if answered == Some(session) => answered = None,
                 Step::Callback { session } => unspent.retain(|issue| issue.session != Some(session)),
                 Step::Backstage => {
-                    let payment = spend(&mut unspent, &steps[index + 1..], at.at.saturating_add(join.tie));
+                    let mut payment = spend(&mut unspent, &steps[index + 1..], at.at.saturating_add(join.tie));
+                    payment.sure &= !cut || payment.callback.is_some();
                     if index == here {
                         return self.or_later(payment, &steps[index + 1..], at.at);
                     }
@@ -107,50 +110,65 @@ impl Known {
                     let (kind, cause) = (kind(grant), Some(moment.event));
                     return Payment { kind, session: Some(session), cause, callback: None, sure: false };
                 }
-                Step::Keycloak { .. } => {}
+                // Tokens after it did not pay for it, and their callback is not its own.
+                Step::Keycloak { .. } => break,
             }
         }
         payment
     }
 
-    /// The steps around `moment`: back to a silence longer than `tie`, and forward for as long as an answer can take.
-    fn steps(&self, whose: (Id, Id), moment: Moment, tie: Millis) -> Vec<(Moment, Step)> {
+    /// The steps around `moment`: back to a silence longer than `tie`, and forward for as long as an answer can take; and
+    /// whether there were more than are looked at.
+    fn steps(&self, whose: (Id, Id), moment: Moment, tie: Millis) -> (Vec<(Moment, Step)>, bool) {
         let (reference, user) = whose;
-        let until = Moment::ceiling(moment.at.saturating_add(tie));
-        let clients = self.join(reference.source).map_or(&[][..], |join| &join.clients);
-        let pays = |issue: &crate::state::sessions::Issue| {
-            matches!(issue.grant, Grant::Code | Grant::Refresh | Grant::Other)
-                && (clients.is_empty() || clients.iter().any(|client| client == self.names.text(issue.client)))
-        };
         let mut steps: Vec<(Moment, Step)> = Vec::new();
-        let around = (Bound::Unbounded, Bound::Included(moment));
-        let after = (Bound::Excluded(moment), Bound::Included(until));
-        if let Some(issues) = self.sessions.issues.get(&user) {
-            let step = |(at, issue): (&Moment, &crate::state::sessions::Issue)| {
-                (*at, Step::Keycloak { session: issue.session, grant: issue.grant })
-            };
-            let fits = |(_, issue): &(&Moment, &crate::state::sessions::Issue)| pays(issue);
-            steps.extend(issues.range(around).rev().filter(fits).map(step).take(MAX_NEIGHBOURS));
-            steps.extend(issues.range(after).filter(fits).map(step).take(MAX_NEIGHBOURS));
-        }
-        if let Some(paid) = self.sessions.paid.get(&reference) {
-            steps.extend(paid.range(around).rev().map(|(at, _)| (*at, Step::Backstage)).take(MAX_NEIGHBOURS));
-            steps.extend(paid.range(after).map(|(at, _)| (*at, Step::Backstage)).take(MAX_NEIGHBOURS));
-        }
-        if let Some(callbacks) = self.sessions.callbacks.get(&user) {
-            let here = |(_, (_, source)): &(&Moment, &(Id, crate::names::Sym))| *source == reference.source;
-            let step =
-                |(at, (session, _)): (&Moment, &(Id, crate::names::Sym))| (*at, Step::Callback { session: *session });
-            steps.extend(callbacks.range(around).rev().filter(here).map(step).take(MAX_NEIGHBOURS));
-            steps.extend(callbacks.range(after).filter(here).map(step).take(MAX_NEIGHBOURS));
-        }
+        let issues = self.sessions.issues.get(&user).map(|all| around(all, moment, tie)).unwrap_or_default();
+        let pays = issues.iter().filter(|(_, issue)| self.pays(reference, issue));
+        steps.extend(pays.map(|(at, issue)| (*at, Step::Keycloak { session: issue.session, grant: issue.grant })));
+        let paid = self.sessions.paid.get(&reference).map(|all| around(all, moment, tie)).unwrap_or_default();
+        steps.extend(paid.iter().map(|(at, _)| (*at, Step::Backstage)));
+        let callbacks = self.sessions.callbacks.get(&user).map(|all| around(all, moment, tie)).unwrap_or_default();
+        let here = callbacks.iter().filter(|(_, (_, source))| *source == reference.source);
+        steps.extend(here.map(|(at, (session, _))| (*at, Step::Callback { session: *session })));
         steps.sort_by_key(|(at, _)| *at);
-        let here = steps.partition_point(|(at, _)| *at < moment);
-        let mut first = here;
+        let mut first = steps.partition_point(|(at, _)| *at < moment);
         while first > 0 && steps[first].0.at.saturating_sub(steps[first - 1].0.at) <= tie {
             first -= 1;
         }
-        steps.split_off(first)
+        let flood = [issues.len(), paid.len(), callbacks.len()].iter().any(|count| *count >= MAX_NEIGHBOURS);
+        let cut = flood && first == 0;
+        (steps.split_off(first), cut)
+    }
+
+    /// Whether Keycloak tokens can pay for a Backstage token: of the right client, and no exchange.
+    fn pays(&self, reference: Id, issue: &Issue) -> bool {
+        let clients = self.join(reference.source).map_or(&[][..], |join| &join.clients);
+        matches!(issue.grant, Grant::Code | Grant::Refresh | Grant::Other)
+            && (clients.is_empty() || clients.iter().any(|client| client == self.names.text(issue.client)))
+    }
+
+    /// Whether Keycloak issued tokens, alive at `t`, that paid for none of `candidates` and were not refused: then a Backstage
+    /// token may be out of which no line tells.
+    pub(crate) fn is_one_unseen(&self, whose: (Id, Id), t: Millis, candidates: &[Candidate]) -> bool {
+        let (reference, user) = whose;
+        let (Some(join), Some(issues)) = (self.join(reference.source), self.sessions.issues.get(&user)) else {
+            return false;
+        };
+        // What was issued just now may not have been answered yet.
+        let answered = Moment::floor(t.saturating_sub(join.token_life))..Moment::floor(t.saturating_sub(join.tie));
+        if answered.start >= answered.end {
+            return false;
+        }
+        let refused = |at: &Moment, session: Option<Id>| {
+            let callbacks = self.sessions.callbacks.get(&user);
+            let soon = *at..=Moment::ceiling(at.at.saturating_add(join.tie));
+            callbacks.is_some_and(|all| all.range(soon).any(|(_, (called, _))| Some(*called) == session))
+        };
+        let mut latest = issues.range(answered).rev().take(MAX_NEIGHBOURS);
+        latest.any(|(at, issue)| {
+            let spent = candidates.iter().any(|candidate| candidate.cause == Some(at.event));
+            !spent && self.pays(reference, issue) && !refused(at, issue.session)
+        })
     }
 
     /// Credentials of `reference` that are alive at `t`, latest last.
@@ -160,7 +178,7 @@ impl Known {
         let alive = Moment::ceiling(t.saturating_sub(join.token_life))..=Moment::ceiling(t);
         let candidate = |moment: Moment, placed| {
             let payment = self.payment(reference, moment);
-            Candidate { moment, session: payment.session, sure: payment.sure, placed }
+            Candidate { moment, session: payment.session, cause: payment.cause, sure: payment.sure, placed }
         };
         let latest = paid.range(alive).rev().take(MAX_NEIGHBOURS).map(|(moment, paid)| candidate(*moment, paid.placed));
         let mut found: Vec<Candidate> = latest.collect();
@@ -174,12 +192,12 @@ impl Known {
         let Some(join) = self.join(reference.source) else { return Vec::new() };
         let Some(issues) = self.sessions.issues.get(&user) else { return Vec::new() };
         let alive = Moment::ceiling(t.saturating_sub(join.token_life))..=Moment::ceiling(t);
-        let clients = &join.clients;
-        let of_client = |client| clients.is_empty() || clients.iter().any(|name| name == self.names.text(client));
-        let latest = issues.range(alive).rev().filter(|(_, issue)| issue.session.is_some() && of_client(issue.client));
-        let candidate = |(moment, issue): (&Moment, &crate::state::sessions::Issue)| Candidate {
+        let latest = issues.range(alive).rev().take(8 * MAX_NEIGHBOURS);
+        let latest = latest.filter(|(_, issue)| issue.session.is_some() && self.pays(reference, issue));
+        let candidate = |(moment, issue): (&Moment, &Issue)| Candidate {
             moment: *moment,
             session: issue.session,
+            cause: Some(moment.event),
             sure: false,
             placed: true,
         };
@@ -207,6 +225,14 @@ impl Known {
     }
 }
 
+/// Neighbours of `moment` in a log: the last before it and those within `tie` after it.
+fn around<T: Copy>(log: &BTreeMap<Moment, T>, moment: Moment, tie: Millis) -> Vec<(Moment, T)> {
+    let until = Moment::ceiling(moment.at.saturating_add(tie));
+    let before = log.range(..=moment).rev().take(MAX_NEIGHBOURS);
+    let after = log.range((Bound::Excluded(moment), Bound::Included(until))).take(MAX_NEIGHBOURS);
+    before.chain(after).map(|(at, entry)| (*at, *entry)).collect()
+}
+
 /// Takes what pays for a token out of what is unspent; `next` are the steps after it, `until` how long a callback can take.
 fn spend(unspent: &mut Vec<Unspent>, next: &[(Moment, Step)], until: Millis) -> Payment {
     let before_the_next_token = next.iter().take_while(|(_, step)| !matches!(step, Step::Backstage));
@@ -230,7 +256,13 @@ fn spend(unspent: &mut Vec<Unspent>, next: &[(Moment, Step)], until: Millis) -> 
         };
     }
     let Some(first) = unspent.first().copied() else { return UNPAID };
-    let one_session = unspent.iter().all(|issue| issue.session == first.session);
+    // A callback of a session whose tokens were never told: they may have paid for this one.
+    let untold = |session: Id| {
+        let told = |(_, step): &&(Moment, Step)| matches!(step, Step::Keycloak { session: Some(told), .. } if *told == session);
+        !next.iter().any(|step| told(&step))
+    };
+    let certain = !callback.is_some_and(|(_, session)| untold(session));
+    let one_session = certain && unspent.iter().all(|issue| issue.session == first.session);
     unspent.remove(0);
     let cause = Some(first.moment.event);
     Payment { kind: kind(first.grant), session: first.session, cause, callback: None, sure: one_session }

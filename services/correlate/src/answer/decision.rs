@@ -106,6 +106,10 @@ impl Known {
         if !told {
             grading.cap(Grade::Inferred, Reason::NoIssuingLine);
         }
+        let unseen = |user| told && self.is_one_unseen((question.reference, user), t, &candidates);
+        if question.user.is_some_and(unseen) {
+            grading.cap(Grade::Inferred, Reason::TokenUnseen);
+        }
         if !latest.placed {
             grading.cap(Grade::Inferred, Reason::NoInstance);
         }

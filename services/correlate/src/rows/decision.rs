@@ -135,6 +135,8 @@ pub enum Reason {
     NoCredential,
     /// No "Issuing token" line; only Keycloak's own tokens tell.
     NoIssuingLine,
+    /// Keycloak issued tokens of which no "Issuing token" line tells: another credential may be out.
+    TokenUnseen,
     /// The credential's session is not certain.
     SessionUnsure,
     /// Several tokens of one session are alive.

@@ -40,6 +40,27 @@ impl Delivery {
         }
     }
 
+    /// Loses some of what ties tokens to sessions. Not the "Issuing" line of a sign-in whose callback stays: that is what a
+    /// refused sign-in leaves, and no source tells the two apart.
+    pub fn lose_ties(&mut self, world: &World, random: &mut StdRng) {
+        let refreshed: Vec<i64> = world
+            .users
+            .iter()
+            .flat_map(|user| &user.tokens)
+            .filter(|token| !token.sign_in)
+            .map(|token| token.at)
+            .collect();
+        let can_be_lost = |line: &usize| match &world.lines[*line].what {
+            What::Events(events) => match events[0].kind.as_str() {
+                "login" | "token_issued" | "token_refreshed" | "backstage_callback" => true,
+                "backstage_token_issued" => refreshed.contains(&world.lines[*line].at),
+                _ => false,
+            },
+            _ => false,
+        };
+        self.order.retain(|line| !can_be_lost(line) || random.random_bool(0.75));
+    }
+
     /// Loses some memberships; which ones.
     pub fn lose_memberships(&mut self, world: &World, random: &mut StdRng) -> Vec<usize> {
         let is_membership = |line: &usize| matches!(&world.lines[*line].what, What::Events(events) if events[0].kind.starts_with("group_member"));

@@ -88,3 +88,16 @@ fn what_is_lost_is_a_named_gap_or_changes_nothing() {
     println!("{report}");
     assert!(report.gaps > worlds() / 4, "{report}");
 }
+
+#[test]
+fn lost_ties_lower_the_grade_and_never_name_another_session() {
+    let report = each_world(|seed, report| {
+        let world = World::generate(seed);
+        let mut delivery = Delivery::in_order(&world);
+        delivery.lose_ties(&world, &mut StdRng::seed_from_u64(seed ^ 0x71e5));
+        let rows = correlate(&world, &delivery);
+        check::ties(&world, &rows, report);
+        report.assert_right(seed);
+    });
+    println!("{report}");
+}

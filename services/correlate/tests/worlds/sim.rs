@@ -33,7 +33,7 @@ pub struct User {
     pub tokens: Vec<Token>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Token {
     pub at: i64,
     pub session: String,

@@ -54,6 +54,11 @@ impl Correlator {
         self.rows.current()
     }
 
+    /// How many answers were given since the beginning: what late facts cost.
+    pub fn answered(&self) -> u64 {
+        self.rows.answered()
+    }
+
     /// Everything that a Keycloak user could do at an instant, as Keycloak had it, by every path.
     pub fn rights_at(&self, source: &str, user: &str, t: Millis) -> Vec<Effective> {
         let user = self.known.names.known_id(source, user);

@@ -7,7 +7,10 @@ use crate::{
     state::{catalog::Catalog, keycloak::Keycloak, rbac::Rbac, reads::Pending, reads::Reads, sessions::Sessions},
 };
 use events::{event::Outcome, person::PersonKey};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet, HashMap},
+};
 use uuid::Uuid;
 
 /// A permission decision or an audited call, as told.
@@ -43,6 +46,8 @@ pub(crate) struct Known {
     pub conditional: HashMap<Id, BTreeSet<(Id, Moment)>>,
     /// Users that ever bore a name (lower case).
     pub bearers: HashMap<Id, BTreeSet<Id>>,
+    /// Keys of people: a keyed hash costs more than all else of an answer.
+    pub keys: RefCell<HashMap<Id, PersonKey>>,
     /// Latest change of the world of a source: groups, roles, policies, catalog.
     pub latest: HashMap<Sym, Millis>,
     /// The furthest that a decision's span reaches beyond its time.
@@ -65,6 +70,7 @@ impl Known {
             traces: HashMap::new(),
             conditional: HashMap::new(),
             bearers: HashMap::new(),
+            keys: RefCell::default(),
             latest: HashMap::new(),
             widest: 0,
         }
@@ -79,7 +85,8 @@ impl Known {
     /// The key of a Keycloak user.
     pub(crate) fn key(&self, user: Id) -> PersonKey {
         let config = &self.config;
-        config.key.keycloak_user(&config.tenant, self.names.text(user.source), self.names.name(user))
+        let make = || config.key.keycloak_user(&config.tenant, self.names.text(user.source), self.names.name(user));
+        self.keys.borrow_mut().entry(user).or_insert_with(make).clone()
     }
 
     /// The key of a name that is tied to nobody.

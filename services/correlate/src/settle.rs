@@ -16,6 +16,7 @@ pub(crate) struct Rows {
     said: BTreeMap<Key, Said>,
     /// Keys of the rows that are listed per user, and can therefore end.
     listed: HashMap<Id, BTreeSet<Key>>,
+    answered: u64,
 }
 
 struct Said {
@@ -28,10 +29,23 @@ impl Rows {
         self.said.iter().filter_map(|(key, said)| said.row.as_ref().map(|row| (key, row)))
     }
 
+    /// How often a row was answered (and, of a person's listed rows, how often a list was).
+    pub(crate) fn answered(&self) -> u64 {
+        self.answered
+    }
+
     /// Answers everything in `dirt` anew.
     pub(crate) fn settle(&mut self, known: &Known, dirt: Dirt) -> Vec<Change> {
         let mut changes = Vec::new();
         let work = Work::of(known, dirt);
+        let each = [
+            &work.sessions.len(),
+            &work.tokens.len(),
+            &work.credentials.len(),
+            &work.decisions.len(),
+            &work.listed.len(),
+        ];
+        self.answered += each.into_iter().map(|count| *count as u64).sum::<u64>();
         for (session, because) in &work.sessions {
             let key = Key::Session(known.owned(session.source), known.owned(session.name));
             self.say(key, known.session_row(*session).map(Row::Session), *because, &mut changes);

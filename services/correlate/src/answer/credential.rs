@@ -92,29 +92,19 @@ impl Known {
         if payment.session.is_some() {
             return payment;
         }
-        let skew = at.saturating_add(self.config.skew);
-        for (moment, step) in next {
-            match *step {
-                Step::Backstage => break,
-                Step::Callback { session } => {
-                    let callback = Some(moment.event);
-                    return Payment {
-                        kind: CredentialKind::SignIn,
-                        session: Some(session),
-                        cause: None,
-                        callback,
-                        sure: true,
-                    };
-                }
-                Step::Keycloak { session: Some(session), grant } if moment.at <= skew => {
-                    let (kind, cause) = (kind(grant), Some(moment.event));
-                    return Payment { kind, session: Some(session), cause, callback: None, sure: false };
-                }
-                // Tokens after it did not pay for it, and their callback is not its own.
-                Step::Keycloak { .. } => break,
+        match next.first() {
+            Some((moment, Step::Callback { session })) => {
+                let (session, callback) = (Some(*session), Some(moment.event));
+                Payment { kind: CredentialKind::SignIn, session, cause: None, callback, sure: true }
             }
+            Some((moment, Step::Keycloak { session: Some(session), grant }))
+                if moment.at <= at.saturating_add(self.config.skew) =>
+            {
+                let cause = Some(moment.event);
+                Payment { kind: kind(*grant), session: Some(*session), cause, callback: None, sure: false }
+            }
+            _ => payment,
         }
-        payment
     }
 
     /// The steps around `moment`: back to a silence longer than `tie`, and forward for as long as an answer can take; and

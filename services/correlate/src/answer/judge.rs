@@ -225,15 +225,19 @@ impl Known {
     /// in and of another that the annotation names.
     fn shares_a_name(&self, question: &Question, t: Millis) -> bool {
         let Some(user) = question.user else { return false };
-        let groups = self.keycloak.groups_of(user, t);
         self.catalog.members.of(question.reference, t).any(|(reference, _)| {
-            let named = self.names.name(reference).rsplit('/').next().unwrap_or("");
-            self.catalog.groups.value(reference, t).is_some_and(|annotated| {
-                groups.iter().any(|member| {
-                    let name = self.keycloak.short_name(member.group, t, &self.names);
-                    member.group != annotated && name.map(super::person::entity_name).as_deref() == Some(named)
-                })
-            })
+            let annotated = self.catalog.groups.value(reference, t);
+            annotated.is_some_and(|annotated| self.is_namesake((user, reference), annotated, t))
+        })
+    }
+
+    /// Whether the user is, or ever was, in a Keycloak group of the Backstage group's name that is not the annotated one.
+    pub(super) fn is_namesake(&self, pair: (Id, Id), annotated: Id, t: Millis) -> bool {
+        let (user, reference) = pair;
+        let named = self.names.name(reference).rsplit('/').next().unwrap_or("");
+        self.keycloak.members.ever(user).any(|(group, _)| {
+            let name = self.keycloak.name_known_at(group, t, &self.names);
+            group != annotated && name.map(super::person::entity_name).as_deref() == Some(named)
         })
     }
 

@@ -142,7 +142,9 @@ impl Known {
         let mut holders = Vec::new();
         for (group, segment) in self.catalog.members.of(question.reference, t) {
             let told = question.user.zip(self.catalog.groups.value(group, t)).is_some_and(|(user, keycloak)| {
-                self.keycloak.members.get(user, keycloak).is_some() || self.members_were_read(user)
+                self.keycloak.members.get(user, keycloak).is_some()
+                    || self.members_were_read(user)
+                    || self.is_namesake((user, group), keycloak, t)
             });
             if told {
                 continue;
@@ -186,7 +188,7 @@ impl Known {
     pub(crate) fn references_of_group(&self, group: Id, backstage: Sym, t: Millis) -> Vec<Id> {
         let read = self.catalog_read(backstage, t);
         let name = self.keycloak.short_name(group, t, &self.names);
-        let then = read.and_then(|read| self.keycloak.short_name(group, read, &self.names));
+        let then = read.and_then(|read| self.keycloak.name_known_at(group, read, &self.names));
         let renamed = matches!((name, then), (Some(now), Some(then)) if now != then);
         let known = || {
             let references = self.catalog.references(group).filter(|reference| reference.source == backstage);

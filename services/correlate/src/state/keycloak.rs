@@ -240,9 +240,18 @@ impl Keycloak {
 
     /// The last part of what a group is called.
     pub(crate) fn short_name<'a>(&self, group: Id, t: Millis, names: &'a Names) -> Option<&'a str> {
-        let said = names.text(self.called.value(group, t)?);
-        said.rsplit('/').next().filter(|name| !name.is_empty())
+        last_part(names.text(self.called.value(group, t)?))
     }
+
+    /// The same; and if nothing was said by then, what was said first.
+    pub(crate) fn name_known_at<'a>(&self, group: Id, t: Millis, names: &'a Names) -> Option<&'a str> {
+        let first = || self.called.get(group)?.segments().iter().find_map(|segment| segment.says);
+        last_part(names.text(self.called.value(group, t).or_else(first)?))
+    }
+}
+
+fn last_part(said: &str) -> Option<&str> {
+    said.rsplit('/').next().filter(|name| !name.is_empty())
 }
 
 /// What was created, or never spoken of, exists until it ends.

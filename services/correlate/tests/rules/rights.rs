@@ -317,6 +317,30 @@ fn a_change_within_the_span_of_a_decision_is_not_put_in_an_order() {
 }
 
 #[test]
+fn a_late_change_within_the_span_of_an_earlier_line_is_reckoned_with() {
+    use correlate::{Moment, Rank, Span, facts::Fact};
+    let case = case();
+    let mut correlator = correlate::Correlator::new(case.config.clone());
+    case.tell_all(&mut correlator);
+    let tell = |correlator: &mut correlate::Correlator, at: i64, rank, what: What<'_>| {
+        let event = uuid::Uuid::from_u128((1 << 100) + at as u128);
+        let (source, realm) = if rank == Rank::Change { ("kc", "r") } else { ("bs", "") };
+        let span = Span { min: at, max: at + if rank == Rank::Change { 0 } else { 999 } };
+        correlator.take(&Fact { moment: Moment { at, rank, event }, span, source, realm, by: "", what });
+        correlator.settle();
+        event
+    };
+    // The line's time is cut to the second; the change comes late and lies within it.
+    let member = |held| What::Member { user: "u1", group: "g-ops", path: "", held };
+    tell(&mut correlator, 10_000, Rank::Change, member(true));
+    let decision = What::Decided(decided("user:default/cleo", "deploy", Allow));
+    let event = tell(&mut correlator, 100_000, Rank::Decision, decision);
+    tell(&mut correlator, 100_500, Rank::Change, member(false));
+    let rows = crate::case::Rows { correlator };
+    assert!(rows.decision(event).reasons.contains(&Reason::Straddles));
+}
+
+#[test]
 fn roles_come_by_every_path() {
     let mut case = case();
     let role = |id| RoleName { id, name: "" };

@@ -85,6 +85,20 @@ fn a_refused_sign_in_brings_no_token_and_leaves_nothing_for_the_next() {
 }
 
 #[test]
+fn a_sign_in_within_one_millisecond_is_put_in_its_order() {
+    let mut case = case();
+    // Told in the wrong order, and so with ids in the wrong order too.
+    case.callback(10.0, "s1");
+    let issuing = case.issuing(10.0, "user:default/cleo");
+    let code = case.code(10.0, ("u1", "s1", "t1"));
+    case.login(10.0, ("u1", "s1", "backstage"));
+    let rows = case.rows();
+    let row = rows.credential(issuing);
+    assert_eq!((row.cause, row.sure, row.callback.is_some()), (Some(code), true, true));
+    assert_eq!(rows.session("s1").sign_ins[0].credential, Some(issuing));
+}
+
+#[test]
 fn sign_ins_of_two_people_at_once_are_kept_apart() {
     let mut case = case();
     case.code(10.0, ("u1", "s1", "t1"));

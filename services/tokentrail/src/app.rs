@@ -12,7 +12,7 @@ pub use listeners::Listeners;
 use crate::{
     beating,
     config::Config,
-    pulling, secrets, sources,
+    gauges, pulling, secrets, sources,
     status::{Observer, Report},
     trusting,
 };
@@ -75,6 +75,7 @@ impl App {
         let journal = open_journal(config).await?;
         let registry = Registry::new();
         let metrics = Metrics::register(&registry)?;
+        gauges::lag(&registry, journal.clone())?;
 
         let keys = HttpKeys::new(trusting::at_keys(config)?).context("the realms' keys cannot be fetched")?;
         let verifier = Verifier::new(&sources, Arc::new(keys))?;
@@ -135,7 +136,7 @@ impl App {
         let beating = beating::run(config.clone(), journal.clone(), (beats, intake_stopped.clone()));
         let (scrubs, scrubbed) = scrub::Scrubs::new(config, journal.clone(), &registry)?;
         tokio::spawn(scrubs.run(intake_stopped.clone()));
-        let pulling = pulling::run(config.clone(), (journal.clone(), key.clone()), intake_stopped);
+        let pulling = pulling::run(config.clone(), (journal.clone(), key.clone()), (registry.clone(), intake_stopped));
         let pulls = tokio::spawn(async move { tokio::try_join!(beating, pulling).map(drop) });
         let storage = storage::Storage {
             config: config.clone(),

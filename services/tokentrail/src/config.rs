@@ -1,6 +1,7 @@
 //! The one config struct: TOML, environment overrides, secrets from files. Unknown keys are refused with the nearest
 //! known one. Holds no secret itself: only the paths of the files that do.
 
+mod check;
 mod heartbeat;
 
 pub use heartbeat::Heartbeat;
@@ -261,62 +262,12 @@ impl Config {
         }
         let mut config: Self = table
             .try_into()
-            .map_err(|error: toml::de::Error| anyhow::anyhow!("{name}: {}", nearest(error.message())))?;
+            .map_err(|error: toml::de::Error| anyhow::anyhow!("{name}: {}", nearest(error.to_string().trim_end())))?;
         config.check()?;
         if config.sources.is_empty() {
             config.sources = default_sources();
         }
         Ok(config)
-    }
-
-    fn check(&self) -> anyhow::Result<()> {
-        if self.tenant.is_empty() || self.tenant.len() > 64 {
-            bail!("tenant must have 1 to 64 characters");
-        }
-        if self.listen.tls_certificate.is_some() != self.listen.tls_key.is_some() {
-            bail!("listen.tls_certificate and listen.tls_key belong together: set both or none");
-        }
-        if self.listen.tls_client_ca.is_some() && self.listen.tls_key.is_none() {
-            bail!("listen.tls_client_ca needs TLS: set listen.tls_certificate and listen.tls_key");
-        }
-        if self.listen.tls_client_crl.is_some() && self.listen.tls_client_ca.is_none() {
-            bail!("listen.tls_client_crl says what the CAs of listen.tls_client_ca took back: set that too");
-        }
-        if self.journal.segment_mib == 0 || self.journal.max_mib < 4 * self.journal.segment_mib {
-            bail!("journal.max_mib must be at least four segments of journal.segment_mib");
-        }
-        for (id, source) in &self.sources {
-            if id.is_empty()
-                || id.len() > 64
-                || !id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-            {
-                bail!(
-                    "sources.{id}: a source id has 1 to 64 letters, digits, '-' or '_'; it is a part of the webhook's address"
-                );
-            }
-            if source.webhook_secret_files.len() > 2 {
-                bail!("sources.{id}.webhook_secret_files: at most two secrets at once (the old and the new one)");
-            }
-            let silent = source.webhook_secret_files.is_empty()
-                && source.token_files.is_empty()
-                && source.basic.is_none()
-                && source.client_certificates.is_empty();
-            if silent && source.jwt.is_none() && source.pull.is_none() {
-                bail!(
-                    "sources.{id}: nothing can reach it: give webhook_secret_files, token_files, basic, client_certificates, jwt or pull"
-                );
-            }
-            if !source.client_certificates.is_empty() && self.listen.tls_client_ca.is_none() {
-                bail!("sources.{id}.client_certificates: set listen.tls_client_ca to the CAs that sign them");
-            }
-            if let Some(heartbeat) = &source.heartbeat {
-                heartbeat.check(source).with_context(|| format!("sources.{id}.heartbeat"))?;
-            }
-            if source.kind == Kind::Backstage && source.pull.is_some() {
-                bail!("sources.{id}.pull: only a Keycloak can be pulled");
-            }
-        }
-        Ok(())
     }
 
     /// Path below the data folder.

@@ -9,6 +9,7 @@ mod delivery_key;
 mod demo;
 mod doctor;
 mod gaps;
+mod gauges;
 mod import;
 mod intake;
 mod journal;

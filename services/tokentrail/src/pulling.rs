@@ -4,7 +4,7 @@ use crate::{
     app::now_ms,
     config::{Config, Pull},
     doctor::Check,
-    secrets, trusting,
+    gauges, secrets, trusting,
 };
 use collector::{
     pull::{
@@ -18,6 +18,7 @@ use events::{
     person::DeploymentKey,
     receipt::{HEADER_VERSION, Input, Payload, ReceiptHeader, SourceKind},
 };
+use prometheus::Registry;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 
@@ -75,16 +76,18 @@ pub(crate) fn source(config: &Config, id: &str, pull: &Pull) -> anyhow::Result<S
 pub async fn run(
     config: Config,
     (journal, key): (Journal, DeploymentKey),
-    stop: watch::Receiver<bool>,
+    (registry, stop): (Registry, watch::Receiver<bool>),
 ) -> anyhow::Result<()> {
-    let mut pullers = tokio::task::JoinSet::new();
+    let (mut pullers, mut realms) = (tokio::task::JoinSet::new(), Vec::new());
     for (id, pull) in config.sources.iter().filter_map(|(id, source)| Some((id, source.pull.as_ref()?))) {
         let around = surroundings(Arc::new(ToJournal(journal.clone())), key.clone());
         let puller = Puller::open(&source(&config, id, pull)?, &around)?;
         let mark = Watermark { tenant: config.tenant.clone(), source_id: id.clone(), journal: journal.clone() };
+        realms.extend(puller.status().into_iter().map(|realm| (id.clone(), realm)));
         tokio::spawn(mark.keep(puller.status(), stop.clone()));
         pullers.spawn(puller.run(stop.clone()));
     }
+    gauges::realms(&registry, realms)?;
     while let Some(ended) = pullers.join_next().await {
         ended??;
     }

@@ -159,6 +159,9 @@ async fn import_files(config: &Config, args: ImportArgs) -> anyhow::Result<bool>
     // Whatever is wrong with the claim is said before anything is sent.
     let claim = |holds| times.map(|times| claim::claim(config, (&args.source, &args.scope), times, holds)).transpose();
     claim(Default::default())?;
+    if let Some(source) = config.sources.get(&args.source) {
+        args.files.iter().try_for_each(|file| import::check(file, source.kind))?;
+    }
     let bar = bar("entries");
     let (mut total, mut last, mut holds) = (0, 0, Vec::new());
     for file in &args.files {

@@ -124,5 +124,5 @@ fn problem(text: &str) -> String {
     let text = text.get(..ANSWER_BYTES.min(text.len())).unwrap_or_default();
     let Ok(problem) = serde_json::from_str::<serde_json::Value>(text) else { return "no explanation".into() };
     let part = |name: &str| problem.get(name).and_then(|v| v.as_str()).unwrap_or_default().to_owned();
-    format!("{} {}", part("title"), part("detail")).trim().to_owned()
+    format!("{}: {}", part("title"), part("detail"))
 }

@@ -19,6 +19,9 @@ use support::{Program, block_on, client};
 /// Longest wait for a condition, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// Heartbeats that are lost in a row.
+const LOST: usize = 6;
+
 /// A backend that writes an access line for every request, as a root router does, and knows no page. It injects faults and
 /// proves nothing about Backstage: the real one is in tests/backstage.rs.
 struct Backend {
@@ -88,6 +91,26 @@ fn gaps(program: &Program) -> Vec<Value> {
     program.status()["gaps"].as_array().unwrap().clone()
 }
 
+/// Has the shipper lose some lines, for good: what was lost, and the gap that stays when lines come again. A gap that is seen
+/// while the machine is busy may be of what is only late, so it counts once it has ended around what was lost.
+fn lose(program: &Program, backend: &Backend) -> (Vec<String>, Value) {
+    let mut kept: Vec<String> = Vec::new();
+    until(
+        "lines to lose",
+        || kept.extend(backend.take()),
+        || (gaps(program).iter().any(|gap| gap["cause"] == "silent" && gap["until"].is_null())).then_some(()),
+    );
+    while kept.len() < LOST {
+        kept.extend(backend.take());
+        std::thread::yield_now();
+    }
+    let first: Value = serde_json::from_str(&kept[LOST / 2]).unwrap();
+    let first = first["date"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_millisecond();
+    let around = |gap: &Value| gap["since"].as_i64() < Some(first) && gap["until"].as_i64() > Some(first);
+    let ended = until("its end", || ship(program, &backend.take()), || gaps(program).into_iter().find(around));
+    (kept, ended)
+}
+
 fn watermark(program: &Program) -> i64 {
     let status = program.status();
     let inputs = status["inputs"].as_array().unwrap();
@@ -114,17 +137,13 @@ fn what_does_not_come_back_is_a_gap_until_it_does() {
     let later = until("a later watermark", everything, || Some(watermark(&program)).filter(|mark| *mark > first));
 
     // The shipper stands still: an open gap from the last heartbeat that came back on.
-    let gap = until("an open gap", || (), || gaps(&program).into_iter().find(|gap| gap["until"].is_null()));
-    assert_eq!(
-        (&gap["source"], &gap["input"], &gap["cause"]),
-        (&json!("backstage"), &json!("lines"), &json!("silent"))
-    );
+    // (Where the machine is busy our own heartbeats may be stored late, and another cause is seen for a moment.)
+    let silent = |gap: &Value| gap["until"].is_null() && gap["cause"] == "silent";
+    let gap = until("an open gap", || (), || gaps(&program).into_iter().find(silent));
+    assert_eq!((&gap["source"], &gap["input"]), (&json!("backstage"), &json!("lines")));
     assert!(gap["since"].as_i64().unwrap() >= later, "{gap}");
-    let metrics = program.get_admin("/metrics").unwrap();
-    assert!(
-        metrics.contains(r#"tokentrail_gaps_unrepaired{cause="silent",source="backstage",state="open"} 1"#),
-        "{metrics}"
-    );
+    let told = r#"tokentrail_gaps_unrepaired{cause="silent",source="backstage",state="open"} 1"#;
+    until("its metric", || (), || program.get_admin("/metrics").unwrap().contains(told).then_some(()));
 
     // Everything that it held back comes in the end: nothing is missing, and the history says what happened.
     until("the repair", everything, || gaps(&program).is_empty().then_some(()));
@@ -135,8 +154,7 @@ fn what_does_not_come_back_is_a_gap_until_it_does() {
     );
 
     // Lines that are lost stay missing after the gap has ended.
-    until("a second gap", || drop(backend.take()), || (!gaps(&program).is_empty()).then_some(()));
-    let lost = until("its end", everything, || gaps(&program).into_iter().find(|gap| gap["until"].is_i64()));
+    let (_, lost) = lose(&program, &backend);
     assert_eq!(lost["cause"], "silent");
 
     // The backend is gone, then we are: other causes.
@@ -192,21 +210,9 @@ fn an_import_repairs_what_it_holds_and_no_more() {
         let arguments = [&["import", "--source", "backstage"], more, &[file.to_str().unwrap()]].concat();
         run(&program, &config, &arguments)
     };
-    let lost = |what: &str| {
-        until("a watermark", everything, || Some(watermark(&program)).filter(|mark| *mark > 0));
-        // What the shipper lost, kept aside.
-        let kept = std::cell::RefCell::new(Vec::new());
-        until(
-            what,
-            || kept.borrow_mut().extend(backend.take()),
-            || gaps(&program).into_iter().find(|gap| gap["until"].is_null()),
-        );
-        let ended = until("its end", everything, || gaps(&program).into_iter().find(|gap| gap["until"].is_i64()));
-        (kept.into_inner(), ended)
-    };
-
     // A claim over lines that do not hold what the Backstage took is not believed.
-    let (lines, gap) = lost("a gap");
+    until("a watermark", everything, || Some(watermark(&program)).filter(|mark| *mark > 0));
+    let (lines, gap) = lose(&program, &backend);
     let time = |ms: &Value| format!("{:.3}", jiff::Timestamp::from_millisecond(ms.as_i64().unwrap()).unwrap());
     let (from, to) = (time(&gap["since"]), time(&gap["until"]));
     let other = [r#"{"level":"info","message":"nothing of that time","service":"catalog"}"#.to_owned()];
@@ -231,8 +237,13 @@ fn an_import_repairs_what_it_holds_and_no_more() {
     until("the second half", everything, || {
         gaps(&program).iter().all(|one| one["until"] != gap["until"]).then_some(())
     });
-    let mended = program.sql("SELECT repaired_by FROM gaps WHERE repaired_by != ''");
-    assert!(!mended.is_empty() && mended.iter().all(|gap| gap["repaired_by"] == "import"), "{mended:?}");
+    let (since, until) = (&gap["since"], &gap["until"]);
+    let mended = program.sql(&format!(
+        "SELECT repaired_by, toUnixTimestamp64Milli(until) - toUnixTimestamp64Milli(since) AS ms FROM gaps \
+         WHERE toUnixTimestamp64Milli(since) >= {since} AND toUnixTimestamp64Milli(until) <= {until} AND repaired_by = 'import'"
+    ));
+    let whole = until.as_i64().unwrap() - since.as_i64().unwrap();
+    assert!(mended.iter().map(|gap| gap["ms"].as_i64().unwrap()).sum::<i64>() >= whole, "{mended:?}");
 
     // Wrong arguments are refused before anything is sent.
     for (wrong, why) in [

@@ -7,7 +7,7 @@ mod story;
 use crate::{
     app::{App, Listeners},
     config::Config,
-    import,
+    import::{self, Batches, Entries},
     intake::{Delivery, Intake},
     secrets,
     status::{self, Report},
@@ -113,7 +113,8 @@ async fn send(app: &App, config: &Config, story: &Story) -> anyhow::Result<()> {
     }
     say(&format!("{} lines of Backstage's standard output acknowledged", lines.len()));
 
-    for batch in import::batches(&story.catalog, Path::new("catalog history"))? {
+    let mut catalog = Batches::of(Entries::of(std::io::Cursor::new(story.catalog.clone()), "catalog history")?);
+    while let Some(batch) = catalog.next()? {
         let (route, body) = (batch.route, batch.body);
         backstage.deliver(&Delivery { route, content_type: "application/x-ndjson", headers: Vec::new(), body }).await?;
     }

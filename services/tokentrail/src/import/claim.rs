@@ -6,7 +6,6 @@ use crate::{beating, config::Config, status::moment};
 use anyhow::bail;
 use events::record::{Claim, Held};
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use std::collections::BTreeSet;
 
 /// What is said of an import without a claim.
@@ -24,28 +23,31 @@ pub enum Holds {
     NoEvents,
 }
 
-/// Tells what a file can hold by its first entry.
-pub fn holds(format: Format, content: &[u8]) -> Holds {
-    let both = || Holds::Kinds([Held::UserEvents, Held::AdminEvents].into());
-    match format {
-        Format::BackstageLog => Holds::Kinds([Held::Lines].into()),
-        Format::CatalogHistory => Holds::NoEvents,
-        // A webhook delivers both kinds.
-        Format::WebhookRecording => both(),
-        Format::EventArray => {
-            #[derive(Deserialize)]
-            #[serde(rename_all = "camelCase")]
-            struct Entry {
-                uid: Option<serde::de::IgnoredAny>,
-                operation_type: Option<serde::de::IgnoredAny>,
-            }
-            let entries: Vec<&RawValue> = serde_json::from_slice(content).unwrap_or_default();
-            let Some(first) = entries.first() else { return Holds::Nothing };
-            match serde_json::from_str(first.get()) {
-                Ok(Entry { uid: Some(_), .. }) => both(),
-                Ok(Entry { operation_type: Some(_), .. }) => Holds::Kinds([Held::AdminEvents].into()),
-                _ => Holds::Kinds([Held::UserEvents].into()),
-            }
+impl Holds {
+    /// Of a file of this format, other than an array.
+    pub fn of(format: Format) -> Self {
+        match format {
+            Format::BackstageLog => Self::Kinds([Held::Lines].into()),
+            Format::CatalogHistory => Self::NoEvents,
+            // A webhook delivers both kinds.
+            Format::WebhookRecording => Self::Kinds([Held::UserEvents, Held::AdminEvents].into()),
+            Format::EventArray => Self::Nothing,
+        }
+    }
+
+    /// Of an array of events, by its first entry.
+    pub fn of_array(first: Option<&str>) -> Self {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Entry {
+            uid: Option<serde::de::IgnoredAny>,
+            operation_type: Option<serde::de::IgnoredAny>,
+        }
+        let Some(first) = first else { return Self::Nothing };
+        match serde_json::from_str(first) {
+            Ok(Entry { uid: Some(_), .. }) => Self::of(Format::WebhookRecording),
+            Ok(Entry { operation_type: Some(_), .. }) => Self::Kinds([Held::AdminEvents].into()),
+            _ => Self::Kinds([Held::UserEvents].into()),
         }
     }
 }
@@ -128,7 +130,7 @@ mod tests {
 
     #[test]
     fn what_a_file_can_hold_is_told_by_its_content() {
-        let of = |text: &str| holds(super::super::detect(text.as_bytes()), text.as_bytes());
+        let of = |text: &'static str| super::super::Entries::of(text.as_bytes(), "x").unwrap().holds;
         assert_eq!(of(r#"[{"id":"1","type":"LOGIN"}]"#), kinds(&[Held::UserEvents]));
         assert_eq!(of(r#"[{"id":"1","operationType":"CREATE"}]"#), kinds(&[Held::AdminEvents]));
         assert_eq!(of(r#"[{"uid":"1","type":"access.LOGIN"}]"#), kinds(&[Held::UserEvents, Held::AdminEvents]));

@@ -6,6 +6,7 @@
 //! see one row per key. Nothing here reads a body, decides a fate or knows where ClickHouse runs.
 
 mod cell;
+mod connect;
 mod coverage;
 pub mod engine;
 mod error;
@@ -22,8 +23,9 @@ mod rows;
 mod settings;
 
 pub use cell::Counted;
+pub use connect::ConnectOptions;
 pub use coverage::{
-    Gap, GapKey, HeartbeatStatus, LineCount, Records, Seal, Seen, SeenHeartbeat, SentHeartbeat, Watermark,
+    ClaimedSpan, Gap, GapKey, HeartbeatStatus, LineCount, Records, Seal, Seen, SeenHeartbeat, SentHeartbeat, Watermark,
 };
 pub use error::StoreError;
 pub use insert::{Block, Fate, StoredReceipt};
@@ -37,7 +39,7 @@ pub use replay::{
 };
 pub use rollup::{Rolled, Rolling};
 
-use clickhouse::{Client, Compression};
+use clickhouse::Client;
 use marks::Marks;
 use std::{
     collections::HashMap,
@@ -54,6 +56,7 @@ pub const VIEWS: &[&str] = &[
     "cell_receipts",
     "cells",
     "cells_recounted",
+    "claims",
     "contested_receipts",
     "coverage",
     "dead_letters",
@@ -77,29 +80,6 @@ pub const VIEWS: &[&str] = &[
 
 /// Longest database name.
 const DATABASE_NAME_BYTES: usize = 64;
-
-/// How to reach a ClickHouse.
-#[derive(Clone)]
-pub struct ConnectOptions {
-    /// `http://` or `https://` (TLS with the built-in public roots) and `host:port`.
-    pub url: String,
-    /// Lowercase letters, digits and underscores; made by [`Store::migrate`] if missing.
-    pub database: String,
-    /// User.
-    pub user: String,
-    /// Password.
-    pub password: String,
-}
-
-impl fmt::Debug for ConnectOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ConnectOptions")
-            .field("url", &self.url)
-            .field("database", &self.database)
-            .field("user", &self.user)
-            .finish_non_exhaustive()
-    }
-}
 
 /// A ClickHouse database. A cheap handle: clones share connections.
 #[derive(Clone)]
@@ -131,12 +111,8 @@ impl Store {
                 "a database name is made of lowercase letters, digits and underscores",
             ));
         }
-        // Within one machine, compressing costs more than copying.
-        let compression = if is_loopback(&options.url) { Compression::None } else { Compression::Lz4 };
-        let client = Client::default().with_url(options.url).with_compression(compression);
-        let client = client.with_user(options.user).with_password(options.password);
         Ok(Self {
-            client: settings::pin(client, settings::ALWAYS),
+            client: settings::pin(connect::client(&options)?, settings::ALWAYS),
             database: options.database,
             marks: Arc::new(Marks::new()),
             tables: Arc::default(),
@@ -153,12 +129,4 @@ impl Store {
     fn on_database(&self) -> Client {
         self.client.clone().with_database(&self.database)
     }
-}
-
-/// Whether the server is on this machine.
-fn is_loopback(url: &str) -> bool {
-    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
-    ["127.0.0.1", "[::1]", "localhost"]
-        .iter()
-        .any(|loopback| host.strip_prefix(loopback).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/'])))
 }

@@ -4,9 +4,11 @@
 use crate::{
     config::Config,
     deployment::{self, Fit},
+    gauges::Counts,
     running::RunFile,
     secrets,
     status::Observer,
+    trusting,
 };
 use anyhow::Context;
 use durable_log::Journal;
@@ -91,6 +93,7 @@ impl Storage {
             metrics: self.metrics.clone(),
             scrubbed: self.scrubbed.clone(),
         };
+        let counting = tokio::spawn(Counts::new(&self.registry)?.run(observer.clone()));
         self.found.send_replace(Some(observer));
         let lateness = i64::from(self.config.lateness_seconds) * 1000;
         let expected = crate::beating::expected(&self.config);
@@ -100,8 +103,13 @@ impl Storage {
         let rolling = tokio::spawn(Roller { store: store.clone() }.run(stop.clone()));
         let flow = Flow { journal: self.journal, store, context: self.context, metrics: self.metrics };
         let flowed = flow.run(stop).await;
-        keeping.abort();
-        rolling.abort();
+        // Every handle of the store goes, and with it our connections: the engine waits for open ones when it closes, idle or
+        // not, for five seconds.
+        for task in [keeping, rolling, counting] {
+            task.abort();
+            let _ = task.await;
+        }
+        self.found.send_replace(None);
         Ok(flowed?)
     }
 
@@ -114,7 +122,8 @@ impl Storage {
                 None => String::new(),
             };
             let (database, user) = (config.database.clone(), config.user.clone());
-            return Ok((None, ConnectOptions { url: url.clone(), database, user, password }));
+            let trust = trusting::at_store(&self.config)?;
+            return Ok((None, ConnectOptions { url: url.clone(), database, user, password, trust }));
         }
         let library = config.engine.clone().or_else(|| std::env::var_os("TOKENTRAIL_ENGINE").map(PathBuf::from));
         let library = library.context(

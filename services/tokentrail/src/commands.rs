@@ -4,7 +4,10 @@ use crate::{
     Cli, CollectorArgs, Command, ConfigCommand, Format, ImportArgs, JournalCommand, SendArgs, app,
     config::Config,
     demo, doctor,
-    import::{self, claim},
+    import::{
+        self,
+        claim::{self, Holds},
+    },
     intake::Intake,
     replay::{self, ReplayArgs},
     running::RunFile,
@@ -183,7 +186,9 @@ async fn import_files(config: &Config, args: ImportArgs) -> anyhow::Result<bool>
     }
     bar.finish_and_clear();
     eprintln!("{total} entries of {} files acknowledged", args.files.len());
-    eprintln!("{}", said.as_deref().unwrap_or(claim::NOTHING_SAID));
+    if holds.iter().any(|holds| *holds != Holds::NoEvents) {
+        eprintln!("{}", said.as_deref().unwrap_or(claim::NOTHING_SAID));
+    }
     Ok(true)
 }
 

@@ -249,7 +249,7 @@ fn an_import_repairs_what_it_holds_and_no_more() {
     for (wrong, why) in [
         (&["--from", "2026-11-24", "--to", "2026-11-24"][..], "not before"),
         (&["--from", "2026-11-24", "--to", "2999-01-01"], "future"),
-        (&["--from", "2026-11-24", "--to", "2026-11-25", "--scope", "b2"], "has no b2"),
+        (&["--from", "2026-11-24", "--to", "2026-11-25", "--scope", "b2"], "counts as one instance"),
         (&["--from", "2026-11-24"], "--to"),
         (&["--from", "soon", "--to", "2026-11-25"], "give a time"),
     ] {

@@ -311,7 +311,7 @@ fn a_change_within_the_span_of_a_decision_is_not_put_in_an_order() {
     case.tell_all(&mut correlator);
     correlator.take(&fact);
     correlator.settle();
-    let rows = crate::case::Rows { correlator };
+    let rows = crate::case::Rows::from(correlator);
     assert!(rows.decision(event).reasons.contains(&Reason::Straddles));
     assert_eq!(rows.decision(event).verdict, Verdict::Exposure);
 }
@@ -336,7 +336,7 @@ fn a_late_change_within_the_span_of_an_earlier_line_is_reckoned_with() {
     let decision = What::Decided(decided("user:default/cleo", "deploy", Allow));
     let event = tell(&mut correlator, 100_000, Rank::Decision, decision);
     tell(&mut correlator, 100_500, Rank::Change, member(false));
-    let rows = crate::case::Rows { correlator };
+    let rows = crate::case::Rows::from(correlator);
     assert!(rows.decision(event).reasons.contains(&Reason::Straddles));
 }
 

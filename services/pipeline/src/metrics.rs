@@ -19,8 +19,8 @@ pub struct Metrics {
     pub lag_ms: IntGauge,
     /// 1 when the last insert was acknowledged, else 0.
     pub store_up: IntGauge,
-    /// Records lost to damaged bytes of the log.
-    pub damaged: IntCounter,
+    /// Records that were carried and did not come out, by cause (`durable_log::carrier::Cause`).
+    pub lost: IntCounterVec,
 }
 
 impl Metrics {
@@ -37,18 +37,15 @@ impl Metrics {
                 "One block, from normalised to acknowledged",
             ))?,
             retries: IntCounter::new("tokentrail_insert_retries_total", "Inserts that failed and were tried again")?,
-            lag_records: IntGauge::new(
-                "tokentrail_journal_lag_records",
-                "Records that ClickHouse has not acknowledged",
-            )?,
+            lag_records: IntGauge::new("tokentrail_lag_records", "Records that ClickHouse has not acknowledged")?,
             lag_ms: IntGauge::new(
-                "tokentrail_journal_lag_milliseconds",
+                "tokentrail_lag_milliseconds",
                 "Age of the oldest record that ClickHouse has not acknowledged",
             )?,
             store_up: IntGauge::new("tokentrail_store_up", "1 when the last insert was acknowledged")?,
-            damaged: IntCounter::new(
-                "tokentrail_journal_damaged_records_total",
-                "Records lost to damaged bytes of the log",
+            lost: IntCounterVec::new(
+                Opts::new("tokentrail_lost_records_total", "Records that were carried and did not come out, by cause"),
+                &["cause"],
             )?,
         };
         registry.register(Box::new(metrics.receipts.clone()))?;
@@ -58,7 +55,7 @@ impl Metrics {
         registry.register(Box::new(metrics.lag_records.clone()))?;
         registry.register(Box::new(metrics.lag_ms.clone()))?;
         registry.register(Box::new(metrics.store_up.clone()))?;
-        registry.register(Box::new(metrics.damaged.clone()))?;
+        registry.register(Box::new(metrics.lost.clone()))?;
         Ok(metrics)
     }
 }

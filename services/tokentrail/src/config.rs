@@ -2,8 +2,12 @@
 //! known one. Holds no secret itself: only the paths of the files that do.
 
 mod heartbeat;
+mod kafka;
 
 pub use heartbeat::Heartbeat;
+pub use kafka::KafkaConfig;
+#[cfg(feature = "kafka")]
+pub use kafka::{KafkaSasl, SaslMechanism};
 
 use anyhow::{Context, bail};
 use schemars::JsonSchema;
@@ -33,6 +37,8 @@ pub struct Config {
     pub journal: JournalConfig,
     /// ClickHouse.
     pub store: StoreConfig,
+    /// Kafka between collectors and processors.
+    pub kafka: KafkaConfig,
     /// Keycloak servers and Backstage installations by their immutable source id.
     pub sources: BTreeMap<String, SourceConfig>,
 }
@@ -189,6 +195,7 @@ impl Default for Config {
             listen: Listen::default(),
             journal: JournalConfig::default(),
             store: StoreConfig::default(),
+            kafka: KafkaConfig::default(),
             sources: BTreeMap::new(),
         }
     }
@@ -258,6 +265,7 @@ impl Config {
         if self.journal.segment_mib == 0 || self.journal.max_mib < 4 * self.journal.segment_mib {
             bail!("journal.max_mib must be at least four segments of journal.segment_mib");
         }
+        self.kafka.check().context("kafka")?;
         for (id, source) in &self.sources {
             if id.is_empty()
                 || id.len() > 64

@@ -7,6 +7,7 @@ use durable_log::kafka::{KafkaCarrier, LagMeter};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use std::collections::BTreeSet;
 use std::time::Duration;
+use testbed::{Kafka, KafkaOptions};
 
 #[test]
 fn kafka_holds_the_contract() {
@@ -194,6 +195,43 @@ async fn retention_that_passes_the_consumer_and_a_topic_made_anew_are_losses() {
         carrier.settle(load.mark).unwrap();
     }
     assert_eq!(causes, [Cause::Recreated]);
+    tokio::task::block_in_place(|| {
+        world.close(carrier);
+        drop(world);
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silence_that_hides_a_success_is_sent_again_and_every_record_comes() {
+    // A broker of its own: it stands still with requests in its buffers, which it carries out when it wakes.
+    let kafka = tokio::task::block_in_place(|| Kafka::start(&KafkaOptions::default())).unwrap();
+    let mut connection = connection(&kafka.bootstrap());
+    connection.producer.insert("message.timeout.ms".into(), "1000".into());
+    let topic = fresh("silence");
+    let world = tokio::task::block_in_place(|| {
+        make_topic(&connection, &topic, 1);
+        OnKafka::on(connection, topic)
+    });
+    world.journal.append(entries(0..99, 100)).await.unwrap();
+    tokio::task::block_in_place(|| world.forwarded());
+    kafka.freeze(0);
+    world.journal.append(entries(99..199, 100)).await.unwrap();
+    let status = || world.forwarding.as_ref().unwrap().status();
+    tokio::task::block_in_place(|| until("what was sent is given up", || status().trouble));
+    assert!(status().cursor < world.journal.durable_end(), "nothing is taken for confirmed");
+    kafka.thaw(0);
+    tokio::task::block_in_place(|| world.forwarded());
+    assert!(status().resent > 0);
+    let carrier = world.open(LARGE);
+    let all = held(&world.journal);
+    let mut found = std::collections::BTreeMap::new();
+    while found.len() < all.len() {
+        let load = next(&carrier).await;
+        assert!(load.losses.is_empty());
+        found.extend(load.records.into_iter().map(|record| (place(&record), record)));
+        carrier.settle(load.mark).unwrap();
+    }
+    same(&found.into_values().collect::<Vec<_>>(), &all);
     tokio::task::block_in_place(|| {
         world.close(carrier);
         drop(world);

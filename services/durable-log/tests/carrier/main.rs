@@ -5,4 +5,6 @@ mod broker;
 mod contract;
 mod embedded;
 mod independent;
+mod injected;
 mod kafka;
+mod secured;

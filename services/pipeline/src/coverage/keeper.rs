@@ -9,8 +9,11 @@ use events::{
     receipt::{Input, SourceKind},
 };
 use prometheus::{IntGaugeVec, Opts, Registry};
-use std::{collections::BTreeMap, time::Duration};
-use store::{Gap, HeartbeatStatus, Store, StoreError, StreamStatus, Watermark};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+use store::{Gap, HeartbeatStatus, Seal, Store, StoreError, StreamStatus, Watermark};
 use tokio::sync::watch;
 
 /// Longest time between two rounds; heartbeats that are faster make it shorter.
@@ -216,18 +219,19 @@ impl Keeper {
             }
         }
         let by_id: BTreeMap<StreamId, &StreamStatus> = streams.iter().map(|stream| (stream.stream, stream)).collect();
+        let mut sealed_before = BTreeSet::new();
         for seal in self.store.seals(&self.tenant).await? {
+            let again = !sealed_before.insert(seal.previous);
             let Some(sealed) = by_id.get(&seal.previous) else { continue };
-            if sealed.last_seq < seal.previous_seq {
+            if again {
+                // Two streams go on from one: a backup was put back after the journal had gone on, or a volume was cloned.
+                found.push(self.rolled_back(&seal));
+            } else if sealed.last_seq < seal.previous_seq {
                 let range = (sealed.last_seq + 1, seal.previous_seq);
                 found.push(self.hole(seal.previous, range, (sealed.last_received_at, Some(seal.received_at))));
             } else if sealed.last_seq > seal.previous_seq {
                 // The journal went on from an older state than what was stored from it: a restored backup.
-                found.push(Gap {
-                    scope: format!("{}:{}", seal.previous, seal.previous_seq),
-                    until: Some(seal.received_at),
-                    ..self.gap("", seal.received_at, "log_rolled_back")
-                });
+                found.push(self.rolled_back(&seal));
             }
         }
         let own: Vec<Gap> = written
@@ -236,6 +240,11 @@ impl Keeper {
             .cloned()
             .collect();
         Ok(reconcile(&own, found, now, None))
+    }
+
+    fn rolled_back(&self, seal: &Seal) -> Gap {
+        let scope = format!("{}:{}", seal.previous, seal.previous_seq);
+        Gap { scope, until: Some(seal.received_at), ..self.gap("", seal.received_at, "log_rolled_back") }
     }
 
     fn hole(&self, stream: StreamId, (first, last): (u64, u64), (since, until): (i64, Option<i64>)) -> Gap {

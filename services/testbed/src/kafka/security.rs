@@ -1,7 +1,7 @@
 //! Certificates and users of a broker with TLS and SASL: made for one run, worth nothing elsewhere.
 
 use anyhow::{Context, Result};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use std::{fs, path::Path};
 
 /// User of every SASL mechanism.
@@ -13,11 +13,14 @@ pub const PASSWORD: &str = "broker-of-a-test";
 pub(super) fn certificates(dir: &Path) -> Result<()> {
     let ca_key = KeyPair::generate()?;
     let mut ca = CertificateParams::new(Vec::new())?;
+    // Names of their own: a certificate with the name of its issuer passes for one that signed itself.
+    ca.distinguished_name.push(DnType::CommonName, "ca of a test");
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let ca_certificate = ca.self_signed(&ca_key)?;
     let key = KeyPair::generate()?;
-    let own = CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()])?;
+    let mut own = CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()])?;
+    own.distinguished_name.push(DnType::CommonName, "broker of a test");
     let own = own.signed_by(&key, &Issuer::new(ca, ca_key))?;
     fs::write(dir.join("ca.pem"), ca_certificate.pem()).context("cannot write the CA")?;
     fs::write(dir.join("broker.pem"), key.serialize_pem() + &own.pem()).context("cannot write the broker's key")

@@ -1,6 +1,6 @@
 //! What goes wrong between collectors and processors, on real brokers: brokers that die or stand still, processors that come,
 //! go and freeze, two collectors for one source, a journal that is put back. `TOKENTRAIL_KAFKA_OUTAGE_SECONDS` for a longer
-//! outage than the suite's 20 s.
+//! outage than the suite's 10 s.
 #![cfg(feature = "kafka")]
 #![allow(clippy::unwrap_used)] // a test may panic
 
@@ -113,7 +113,7 @@ fn one_broker_of_three_dies_then_two_and_nothing_is_lost() {
 
 #[test]
 fn a_broker_that_is_away_costs_lag_and_nothing_else() {
-    let outage: u64 = std::env::var("TOKENTRAIL_KAFKA_OUTAGE_SECONDS").map_or(20, |n| n.parse().expect("seconds"));
+    let outage: u64 = std::env::var("TOKENTRAIL_KAFKA_OUTAGE_SECONDS").map_or(10, |n| n.parse().expect("seconds"));
     let dir = tempfile::tempdir().unwrap();
     let kafka = Kafka::start(&KafkaOptions::default()).unwrap();
     let deployment = Deployment::new(dir.path(), &kafka);

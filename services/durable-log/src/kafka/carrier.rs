@@ -119,6 +119,7 @@ fn measure(meter: &LagMeter, shared: &Shared) {
         match meter.measure() {
             Ok(lag) => {
                 shared.backlog.store(lag.records(), Ordering::Relaxed);
+                shared.answered.store(true, Ordering::Relaxed);
                 // Offsets alone do not tell a topic that was made anew and has grown as long as it was.
                 let without = lag.partitions.iter().filter(|found| found.committed.is_none());
                 let partitions: Vec<i32> = without.map(|found| found.partition).collect();

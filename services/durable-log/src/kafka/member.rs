@@ -111,7 +111,6 @@ impl Member {
                         let _ = self.loads.blocking_send(Err(newer));
                         return End::Stopped;
                     }
-                    consumer.context().common.fine();
                 }
                 Some(Err(error)) => {
                     if must_begin_anew(&error) {
@@ -124,6 +123,9 @@ impl Member {
             if self.shared.gone.swap(false, Ordering::Relaxed) {
                 tracing::warn!("The group's position has gone; the consumer begins anew.");
                 return End::Anew;
+            }
+            if self.shared.answered.swap(false, Ordering::Relaxed) {
+                consumer.context().common.fine();
             }
             *locked(&self.shared.trouble) = consumer.context().common.trouble();
             self.building.losses.append(&mut locked(&self.shared.losses));

@@ -267,7 +267,8 @@ impl Run {
         status.confirmed += confirmed;
         status.cursor = self.window.cursor();
         status.in_flight = self.window.len() as u64;
-        status.trouble = common.trouble();
+        // With nothing to send nobody knows, and nothing is harmed.
+        status.trouble = common.trouble().filter(|_| self.window.len() > 0);
     }
 
     fn is_fatal(&self, producer: &Sending) -> bool {

@@ -42,6 +42,8 @@ pub(super) struct Shared {
     /// The group's position has gone, and the topic with it: the consumer must look where to begin.
     pub(super) gone: AtomicBool,
     pub(super) backlog: AtomicU64,
+    /// The brokers have answered a question since this was looked at last.
+    pub(super) answered: AtomicBool,
     pub(super) leads: watch::Sender<bool>,
     pub(super) trouble: Mutex<Option<String>>,
 }
@@ -57,6 +59,7 @@ impl Shared {
             stop: AtomicBool::new(false),
             gone: AtomicBool::new(false),
             backlog: AtomicU64::new(0),
+            answered: AtomicBool::new(false),
             leads: watch::Sender::new(false),
             trouble: Mutex::default(),
         }

@@ -10,7 +10,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// One question to the cluster.
-const ASK: Duration = Duration::from_secs(10);
+const ASK: Duration = Duration::from_secs(5);
 /// Least time for which records must be kept, milliseconds: an outage over a night and the morning after.
 const LEAST_RETENTION_MS: i64 = 24 * 3_600_000;
 /// Replicas that must have a record before it is confirmed.

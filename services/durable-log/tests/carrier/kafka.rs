@@ -2,8 +2,10 @@
 
 use crate::broker::{OnKafka, connection, fresh, make_topic, try_topic, until};
 use crate::contract::{LARGE, World, entries, held, holds, next, place, same, take};
-use durable_log::carrier::{Appetite, Carrier, Cause};
+use durable_log::carrier::{Appetite, Carrier, CarryError, Cause};
 use durable_log::kafka::{KafkaCarrier, LagMeter};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -134,6 +136,54 @@ async fn records_that_are_none_of_ours_are_named_and_passed() {
     world.journal.append(entries(6..7, 10)).await.unwrap();
     let load = next(&carrier).await;
     assert!(load.losses.is_empty() && load.records.len() == 1, "it is told until it is settled, and then no more");
+    tokio::task::block_in_place(|| {
+        world.close(carrier);
+        drop(world);
+    });
+}
+
+/// The first record of a topic with another value.
+fn forge(world: &OnKafka, value: &str) {
+    let mut config = rdkafka::ClientConfig::new();
+    config.set("bootstrap.servers", &world.connection.brokers).set("group.id", "forger");
+    let consumer: BaseConsumer = config.create().unwrap();
+    let mut list = rdkafka::TopicPartitionList::new();
+    list.add_partition_offset(&world.topic, 0, rdkafka::Offset::Beginning).unwrap();
+    consumer.assign(&list).unwrap();
+    let headers = until("the first record", || {
+        let message = consumer.poll(Duration::from_millis(500))?.ok()?;
+        message.headers().map(|headers| headers.detach())
+    });
+    let producer: BaseProducer = config.create().unwrap();
+    producer.send(BaseRecord::<str, str>::to(&world.topic).payload(value).headers(headers)).unwrap();
+    producer.flush(Duration::from_secs(30)).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_altered_record_is_a_loss_and_a_newer_one_stops_the_processor() {
+    let world = tokio::task::spawn_blocking(|| OnKafka::new(1)).await.unwrap();
+    tokio::task::block_in_place(|| {
+        world.forwarded();
+        forge(&world, "altered");
+    });
+    let carrier = world.open(LARGE);
+    let (mut records, mut losses) = (Vec::new(), Vec::new());
+    while losses.is_empty() {
+        let load = next(&carrier).await;
+        records.extend(load.records);
+        losses.extend(load.losses);
+        carrier.settle(load.mark).unwrap();
+    }
+    same(&records, &held(&world.journal));
+    assert!(losses[0].place.ends_with("the body does not agree with its commitment"), "{losses:?}");
+    let producer: BaseProducer =
+        rdkafka::ClientConfig::new().set("bootstrap.servers", &world.connection.brokers).create().unwrap();
+    let version = rdkafka::message::Header { key: "tokentrail.format", value: Some("2") };
+    let headers = rdkafka::message::OwnedHeaders::new().insert(version);
+    producer.send(BaseRecord::<str, str>::to(&world.topic).payload("x").headers(headers)).unwrap();
+    tokio::task::block_in_place(|| producer.flush(Duration::from_secs(30))).unwrap();
+    let ended = tokio::time::timeout(crate::contract::PATIENCE, carrier.next()).await.unwrap();
+    assert!(matches!(ended, Err(CarryError::Newer(_))));
     tokio::task::block_in_place(|| {
         world.close(carrier);
         drop(world);

@@ -151,10 +151,6 @@ async fn read_and_normalise<C: Carrier>(
             );
         }
         work.records.gaps.extend(losses.iter().filter_map(|loss| coverage::lost(loss, &tenant, now_ms())));
-        metrics.lag_records.set(i64::try_from(carrier.backlog()).unwrap_or(i64::MAX));
-        if let Some(oldest) = work.block.receipts.first() {
-            metrics.lag_ms.set(now_ms().saturating_sub(oldest.receipt.header.received_at).max(0));
-        }
         if blocks.send((work, mark, since)).await.is_err() {
             return Ok(());
         }

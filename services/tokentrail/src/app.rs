@@ -14,6 +14,7 @@ pub use listeners::Listeners;
 
 use crate::{
     config::Config,
+    gauges,
     kafka::{Link, journal_consumer},
     running::RunFile,
     secrets,
@@ -114,6 +115,9 @@ impl App {
             None => None,
         };
         let journal = taken.as_ref().map(|taken| taken.journal.clone());
+        if let Some(journal) = &journal {
+            gauges::lag(&registry, (journal.clone(), journal_consumer(config)))?;
+        }
         let ready = {
             let (journal, observer) = (journal.clone(), observer.clone());
             Arc::new(move || match &journal {

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 /// Asks the collector that runs on this config's data folder; returns its answer.
 pub async fn again(config: &Config, (stream, from): (Option<&str>, u64)) -> anyhow::Result<String> {
     let run = RunFile::read(config)?;
-    let http = reqwest::Client::builder().no_proxy().timeout(std::time::Duration::from_secs(10)).build()?;
+    let http = trust::Trust::system().http(|builder| builder.no_proxy().timeout(std::time::Duration::from_secs(10)))?;
     let mut query = vec![("from", from.to_string())];
     query.extend(stream.map(|stream| ("stream", stream.to_owned())));
     let asked = http.post(format!("http://{}/v1/forward", run.admin)).query(&query).send().await;

@@ -5,18 +5,18 @@ mod token;
 
 use crate::{
     config::{Config, KafkaConfig, SaslMechanism},
-    secrets,
+    gauges, secrets,
     status::{ForwardReport, KafkaReport, MemberReport},
+    trusting,
 };
 use anyhow::{Context, bail};
 use durable_log::{
-    Journal, ReadLimits,
+    Journal,
     kafka::{
         self, Connection, Finding, ForwardStatus, Forwarder, Forwarding, KafkaCarrier, Label, LagMeter, Mechanism,
         MemberStatus, Risk, Sasl, Tls, Topics, TopicsError,
     },
 };
-use events::receipt::ReceiptHeader;
 use pipeline::flow::{self, APPETITE};
 use prometheus::Registry;
 use std::{
@@ -71,7 +71,10 @@ pub fn connection(config: &Config) -> anyhow::Result<Option<Connection>> {
                 SaslMechanism::Plain => of(Mechanism::Plain),
                 SaslMechanism::ScramSha256 => of(Mechanism::ScramSha256),
                 SaslMechanism::ScramSha512 => of(Mechanism::ScramSha512),
-                SaslMechanism::OauthBearer => Sasl::Token(token::source(sasl, &password)?),
+                SaslMechanism::OauthBearer => {
+                    let trust = trusting::at(&config.data_dir, "kafka.sasl.ca_file", sasl.ca_file.as_ref())?;
+                    Sasl::Token(token::source(sasl, &password, &trust)?)
+                }
             })
         }
     };
@@ -117,7 +120,7 @@ impl Link {
             allow_loss: self.allow_loss,
         };
         let forwarding = forwarder.start(Handle::current())?;
-        metrics::forwarder(&self.registry, journal.clone(), forwarding.watch())?;
+        metrics::forwarder(&self.registry, forwarding.watch())?;
         let _ = self.forwarder.set(Box::new(forwarding.watch()));
         Ok(Forward(forwarding))
     }
@@ -178,18 +181,12 @@ impl Link {
 fn forward_report(journal: &Journal, status: ForwardStatus) -> ForwardReport {
     ForwardReport {
         waiting: journal.durable_end().saturating_sub(status.cursor),
-        oldest_at: oldest(journal, status.cursor),
+        oldest_at: gauges::oldest(journal, (status.cursor, journal.durable_end())),
         confirmed: status.confirmed,
         resent: status.resent,
         trouble: status.trouble,
         refused: status.refused,
     }
-}
-
-/// When the first record from `cursor` on was taken in, UTC milliseconds.
-fn oldest(journal: &Journal, cursor: u64) -> Option<i64> {
-    let batch = journal.read(cursor, ReadLimits { records: 1, bytes: 1 }).ok()?;
-    Some(ReceiptHeader::from_bytes(&batch.records.first()?.header).ok()?.received_at)
 }
 
 impl Forward {

@@ -88,7 +88,7 @@ fn the_recorded_story_ends_in_the_same_rows_by_both_ways() {
     );
     assert!(processor.sql("SELECT * FROM gaps").is_empty());
     let metrics = collector.get_admin("/metrics").unwrap();
-    assert!(metrics.contains("tokentrail_forward_waiting_records 0") && metrics.contains("tokentrail_forward_up 1"));
+    assert!(metrics.contains("tokentrail_journal_lag_records 0") && metrics.contains("tokentrail_forward_up 1"));
     let metrics = processor.get_admin("/metrics").unwrap();
     assert!(metrics.contains("tokentrail_kafka_partitions 6"), "{metrics}");
 

@@ -120,6 +120,8 @@ fn measure(meter: &LagMeter, shared: &Shared) {
             Ok(lag) => {
                 shared.backlog.store(lag.records(), Ordering::Relaxed);
                 shared.answered.store(true, Ordering::Relaxed);
+                let behind = lag.partitions.iter().filter(|found| found.records() > 0).map(|found| found.partition);
+                *locked(&shared.behind_since) = locked(&shared.owned).settled_at(behind);
                 // Offsets alone do not tell a topic that was made anew and has grown as long as it was.
                 let without = lag.partitions.iter().filter(|found| found.committed.is_none());
                 let partitions: Vec<i32> = without.map(|found| found.partition).collect();

@@ -109,6 +109,12 @@ impl Owned {
         }
     }
 
+    /// The least time of the last settled records of these partitions, as far as it is known.
+    pub(super) fn settled_at(&self, partitions: impl Iterator<Item = i32>) -> Option<i64> {
+        let times = partitions.filter_map(|partition| self.parts.get(&partition)).map(|part| part.at_ms);
+        times.filter(|at_ms| *at_ms > 0).min()
+    }
+
     /// The group has a position in this partition.
     pub(super) fn stands(&mut self, partition: i32) {
         if let Some(part) = self.parts.get_mut(&partition) {

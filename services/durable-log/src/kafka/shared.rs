@@ -26,6 +26,8 @@ pub struct MemberStatus {
     pub partitions: Vec<i32>,
     /// Records that the whole group has not settled, when it was measured last.
     pub backlog: u64,
+    /// Of its partitions in which records wait: when the last settled record was written, the least of all, UTC milliseconds.
+    pub behind_since: Option<i64>,
     /// What is wrong with the brokers now.
     pub trouble: Option<String>,
 }
@@ -42,6 +44,7 @@ pub(super) struct Shared {
     /// The group's position has gone, and the topic with it: the consumer must look where to begin.
     pub(super) gone: AtomicBool,
     pub(super) backlog: AtomicU64,
+    pub(super) behind_since: Mutex<Option<i64>>,
     /// The brokers have answered a question since this was looked at last.
     pub(super) answered: AtomicBool,
     pub(super) leads: watch::Sender<bool>,
@@ -59,6 +62,7 @@ impl Shared {
             stop: AtomicBool::new(false),
             gone: AtomicBool::new(false),
             backlog: AtomicU64::new(0),
+            behind_since: Mutex::default(),
             answered: AtomicBool::new(false),
             leads: watch::Sender::new(false),
             trouble: Mutex::default(),
@@ -69,6 +73,7 @@ impl Shared {
         MemberStatus {
             partitions: locked(&self.owned).partitions(),
             backlog: self.backlog.load(Ordering::Relaxed),
+            behind_since: *locked(&self.behind_since),
             trouble: locked(&self.trouble).clone(),
         }
     }

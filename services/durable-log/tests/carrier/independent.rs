@@ -36,8 +36,7 @@ fn read(world: &OnKafka) -> BTreeMap<(Vec<u8>, u64), Proven> {
     consumer.subscribe(&[&world.topic]).unwrap();
     let mut found = BTreeMap::new();
     until("200 records", || {
-        let Some(message) = consumer.poll(Duration::from_millis(500)) else { return None };
-        let Ok(message) = message else { return None };
+        let message = consumer.poll(Duration::from_millis(500))?.ok()?;
         let headers = message.headers().unwrap();
         let get = |name: &str| headers.iter().find(|h| h.key == name).unwrap().value.unwrap().to_vec();
         let text = |name: &str| String::from_utf8(get(name)).unwrap();

@@ -4,9 +4,11 @@
 use super::listeners::Addresses;
 use crate::{
     config::Config,
+    gauges::Counts,
     running::{RunFile, RunStore},
     secrets,
     status::Observer,
+    trusting,
 };
 use anyhow::Context;
 use durable_log::carrier::Carrier;
@@ -90,7 +92,9 @@ impl Storage {
         let stopped = stop.clone();
         let opened = tokio::task::spawn_blocking(move || open(&stopped)).await.context("the log's opening died")?;
         let Some(carrier) = opened? else { return Ok(()) };
-        self.found.send_replace(Some(Observer { store: Some(store.clone()), ..self.observing }));
+        let observer = Observer { store: Some(store.clone()), ..self.observing };
+        let counting = tokio::spawn(Counts::new(&self.registry)?.run(observer.clone()));
+        self.found.send_replace(Some(observer));
         let lateness = i64::from(self.config.lateness_seconds) * 1000;
         let expected = crate::beating::expected(&self.config);
         let tenant = self.config.tenant.clone();
@@ -100,7 +104,13 @@ impl Storage {
         let duty = tokio::spawn(duty.run(stop.clone()));
         let flow = Flow { carrier: carrier.clone(), tenant, store, context: self.context, metrics: self.metrics };
         let flowed = flow.run(stop).await;
-        duty.abort();
+        // Every handle of the store goes, and with it our connections: the engine waits for open ones when it closes, idle or
+        // not, for five seconds.
+        for task in [duty, counting] {
+            task.abort();
+            let _ = task.await;
+        }
+        self.found.send_replace(None);
         // Leaves its group, if it is in one: that asks brokers.
         tokio::task::spawn_blocking(move || drop(carrier)).await.context("the log did not close")?;
         Ok(flowed?)
@@ -115,7 +125,8 @@ impl Storage {
                 None => String::new(),
             };
             let (database, user) = (config.database.clone(), config.user.clone());
-            return Ok((None, ConnectOptions { url: url.clone(), database, user, password }));
+            let trust = trusting::at_store(&self.config)?;
+            return Ok((None, ConnectOptions { url: url.clone(), database, user, password, trust }));
         }
         let library = config.engine.clone().or_else(|| std::env::var_os("TOKENTRAIL_ENGINE").map(PathBuf::from));
         let library = library.context(

@@ -6,7 +6,7 @@ use crate::{
     beating,
     config::Config,
     kafka::{Forward, Link, journal_consumer},
-    pulling, sources,
+    pulling, sources, trusting,
 };
 use anyhow::Context;
 use collector::{
@@ -27,9 +27,6 @@ use pipeline::flow::CONSUMER;
 use prometheus::Registry;
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinHandle};
-
-/// One fetch of a realm's keys.
-const KEYS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What taking in needs.
 pub struct Taking<'a> {
@@ -65,12 +62,8 @@ impl Taking<'_> {
         let Self { config, key, registry, link, stop } = self;
         let sources = sources::sources(config)?;
         let journal = open_journal(config).await?;
-        let keys = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(KEYS_TIMEOUT)
-            .build()
-            .context("cannot build an HTTP client")?;
-        let verifier = Verifier::new(&sources, Arc::new(HttpKeys::new(keys)))?;
+        let keys = HttpKeys::new(trusting::at_keys(config)?).context("the realms' keys cannot be fetched")?;
+        let verifier = Verifier::new(&sources, Arc::new(keys))?;
         let metrics = Arc::new(IntakeMetrics::new(registry, verifier.sources())?);
         let mut run = [0; 8];
         getrandom::fill(&mut run).context("the system gives no random bytes")?;
@@ -89,7 +82,7 @@ impl Taking<'_> {
         let beating = beating::run(config.clone(), journal.clone(), (beats, stop.clone()));
         let (scrubs, scrubbed) = scrub::Scrubs::new(config, journal.clone(), registry)?;
         tokio::spawn(scrubs.run(stop.clone()));
-        let pulling = pulling::run(config.clone(), (journal.clone(), key), stop);
+        let pulling = pulling::run(config.clone(), (journal.clone(), key), (registry.clone(), stop));
         let pulls = tokio::spawn(async move { tokio::try_join!(beating, pulling).map(drop) });
         let forward = link.map(|link| link.forward(&journal)).transpose()?;
         Ok(Taken { journal, scrubbed, forward, server, pulls })

@@ -78,6 +78,9 @@ pub struct KafkaSasl {
     /// OAUTHBEARER: scope to ask for.
     #[serde(default)]
     pub scope: Option<String>,
+    /// OAUTHBEARER: PEM file of CAs that are trusted at the token endpoint, beside the system's.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
 }
 
 /// How topics are made.

@@ -1,9 +1,6 @@
 //! Numbers of forwarder and consumer, read at each scrape.
 
-use durable_log::{
-    Journal,
-    kafka::{ForwardStatus, MemberStatus},
-};
+use durable_log::kafka::{ForwardStatus, MemberStatus};
 use prometheus::{
     IntGauge, Registry,
     core::{Collector, Desc},
@@ -48,47 +45,22 @@ fn count(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// How far records of the journal are on the topic.
+/// How forwarding goes. How far it is behind is the lag of the journal.
 pub(super) fn forwarder(
     registry: &Registry,
-    journal: Journal,
     status: impl Fn() -> ForwardStatus + Send + Sync + 'static,
 ) -> anyhow::Result<()> {
-    struct Reading {
-        status: ForwardStatus,
-        waiting: u64,
-        age: i64,
-    }
-    let read = move || {
-        let status = status();
-        let waiting = journal.durable_end().saturating_sub(status.cursor);
-        let oldest = super::oldest(&journal, status.cursor);
-        let age = oldest.map_or(0, |oldest| crate::app::now_ms().saturating_sub(oldest).max(0));
-        Reading { status, waiting, age }
-    };
     register(
         registry,
-        Box::new(read),
+        Box::new(status),
         &[
-            (
-                "tokentrail_forward_waiting_records",
-                "Records of the journal that no broker has confirmed",
-                |r: &Reading| count(r.waiting),
-            ),
-            ("tokentrail_forward_oldest_milliseconds", "Age of the oldest record that no broker has confirmed", |r| {
-                r.age
+            ("tokentrail_forward_confirmed_records", "Records that the brokers have confirmed since the start", |f| {
+                count(f.confirmed)
             }),
-            ("tokentrail_forward_confirmed_records", "Records that the brokers have confirmed since the start", |r| {
-                count(r.status.confirmed)
-            }),
-            ("tokentrail_forward_resent_records", "Records that were sent again after a failure", |r| {
-                count(r.status.resent)
-            }),
-            ("tokentrail_forward_renewed_producers", "Producers made anew after a fatal error", |r| {
-                count(r.status.renewed)
-            }),
-            ("tokentrail_forward_up", "1 when the brokers take what is forwarded", |r| {
-                i64::from(r.status.trouble.is_none() && r.status.refused.is_none())
+            ("tokentrail_forward_resent_records", "Records that were sent again after a failure", |f| count(f.resent)),
+            ("tokentrail_forward_renewed_producers", "Producers made anew after a fatal error", |f| count(f.renewed)),
+            ("tokentrail_forward_up", "1 when the brokers take what is forwarded", |f: &ForwardStatus| {
+                i64::from(f.trouble.is_none() && f.refused.is_none())
             }),
         ],
     )
@@ -107,6 +79,11 @@ pub(super) fn member(
                 "tokentrail_kafka_lag_records",
                 "Records of the topic that the group has not settled",
                 |m: &MemberStatus| count(m.backlog),
+            ),
+            (
+                "tokentrail_kafka_lag_seconds",
+                "Age of the position of this processor that is furthest behind; 0 if none is",
+                |m| m.behind_since.map_or(0, |since| (crate::app::now_ms() - since).max(0) / 1000),
             ),
             ("tokentrail_kafka_partitions", "Partitions that this processor has", |m| count(m.partitions.len() as u64)),
             ("tokentrail_kafka_up", "1 when the brokers answer this processor", |m| i64::from(m.trouble.is_none())),

@@ -6,6 +6,7 @@ use durable_log::kafka::{Token, TokenSource};
 use serde::Deserialize;
 use std::{sync::Arc, time::Duration};
 use tokio::runtime::Handle;
+use trust::Trust;
 
 /// One fetch.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -20,9 +21,9 @@ struct Answer {
 }
 
 /// A source of tokens from the token endpoint of the config.
-pub(super) fn source(sasl: &KafkaSasl, secret: &str) -> anyhow::Result<TokenSource> {
+pub(super) fn source(sasl: &KafkaSasl, secret: &str, trust: &Trust) -> anyhow::Result<TokenSource> {
     let url = sasl.token_url.clone().context("sasl.token_url is missing")?;
-    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(TIMEOUT).build()?;
+    let http = trust.http(|builder| builder.redirect(reqwest::redirect::Policy::none()).timeout(TIMEOUT))?;
     let mut form = vec![
         ("grant_type", "client_credentials".to_owned()),
         ("client_id", sasl.user.clone()),

@@ -84,6 +84,7 @@ impl Member {
                     let end = self.consume(&consumer);
                     // Leaves the group: its partitions are revoked, which commits what is settled.
                     drop(consumer);
+                    self.shared.give_up_all();
                     self.building = Building::default();
                     if matches!(end, End::Stopped) {
                         return;
@@ -106,22 +107,14 @@ impl Member {
             match consumer.poll(POLL) {
                 None => {}
                 Some(Ok(message)) => {
-                    if let Err(newer) = self.take(&message) {
-                        // Not at fault: skipping it would lose it.
-                        let _ = self.loads.blocking_send(Err(newer));
+                    if !self.take(&message) {
                         return End::Stopped;
                     }
                 }
-                Some(Err(error)) => {
-                    if must_begin_anew(&error) {
-                        tracing::warn!(%error, "The consumer begins anew.");
-                        return End::Anew;
-                    }
-                    consumer.context().common.note(&error);
-                }
+                Some(Err(error)) => self.trouble(consumer, &error),
             }
-            if self.shared.gone.swap(false, Ordering::Relaxed) {
-                tracing::warn!("The group's position has gone; the consumer begins anew.");
+            if self.shared.gone.swap(false, Ordering::Relaxed) || consumer.context().common.is_fatal() {
+                tracing::warn!("The consumer begins anew, at the group's position or where the log begins.");
                 return End::Anew;
             }
             if self.shared.answered.swap(false, Ordering::Relaxed) {
@@ -136,10 +129,19 @@ impl Member {
         }
     }
 
-    fn take(&mut self, message: &BorrowedMessage<'_>) -> Result<(), CarryError> {
+    /// Whatever an error means, it is not forgotten: a position that is gone needs another consumer.
+    fn trouble(&self, consumer: &Consuming, error: &KafkaError) {
+        consumer.context().common.note(error);
+        if must_begin_anew(error) {
+            self.shared.gone.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Adds a record to the load; false if no record may follow.
+    fn take(&mut self, message: &BorrowedMessage<'_>) -> bool {
         let partition = message.partition();
         // Of a partition that was given up since it was fetched.
-        let Some(assignment) = locked(&self.shared.owned).assignment(partition) else { return Ok(()) };
+        let Some(assignment) = locked(&self.shared.owned).assignment(partition) else { return true };
         let at_ms = message.timestamp().to_millis().unwrap_or(0);
         let claim = Claim { partition, assignment, next: message.offset() + 1, at_ms };
         self.building.since.get_or_insert_with(Instant::now);
@@ -149,14 +151,19 @@ impl Member {
                 self.building.bytes += record.header.len() + record.body.len();
                 self.building.records.push((claim, record));
             }
-            Err(Unreadable::Newer) => return Err(CarryError::Newer(place())),
+            Err(Unreadable::Newer) => {
+                // Not at fault: skipping it would lose it.
+                let newer = CarryError::Newer(place());
+                let _ = self.loads.blocking_send(Err(newer));
+                return false;
+            }
             Err(error) => {
                 let place = format!("{}: {error}", place());
                 let loss = Loss { cause: Cause::Unreadable, place, missing: Some(1), since_ms: Some(at_ms) };
                 self.building.losses.push((claim, loss));
             }
         }
-        Ok(())
+        true
     }
 
     fn is_ready(&self) -> bool {
@@ -199,9 +206,9 @@ impl Member {
             }
             match consumer.poll(POLL) {
                 None => {}
-                Some(Ok(message)) if self.take(&message).is_err() => return false,
+                Some(Ok(message)) if !self.take(&message) => return false,
                 Some(Ok(_)) => {}
-                Some(Err(error)) => consumer.context().common.note(&error),
+                Some(Err(error)) => self.trouble(consumer, &error),
             }
         }
         if paused.count() > 0 {

@@ -57,6 +57,11 @@ impl Owned {
         self.parts.remove(&partition);
     }
 
+    /// Gives all of them up.
+    pub(super) fn revoke_all(&mut self) {
+        self.parts.clear();
+    }
+
     /// The number under which a partition is held.
     pub(super) fn assignment(&self, partition: i32) -> Option<u64> {
         self.parts.get(&partition).map(|part| part.assignment)

@@ -52,6 +52,8 @@ impl ConsumerContext for Rebalancing {
         };
         if let Err(error) = done {
             tracing::error!(%error, ?partitions, "A change of partitions failed; the consumer begins anew.");
+            // The change must be answered, or the consumer cannot even be closed.
+            let _ = consumer.incremental_assign(&TopicPartitionList::new());
             self.common.set_fatal();
         }
         self.shared.tell_lead();

@@ -129,6 +129,12 @@ impl Shared {
         }
     }
 
+    /// Nothing is held any more, whatever a consumer left behind.
+    pub(super) fn give_up_all(&self) {
+        locked(&self.owned).revoke_all();
+        self.tell_lead();
+    }
+
     pub(super) fn tell_lead(&self) {
         let leads = locked(&self.owned).assignment(LEADING).is_some();
         self.leads.send_if_modified(|before| std::mem::replace(before, leads) != leads);

@@ -45,6 +45,9 @@ pub struct Link {
 /// A running forwarder, as the rest of the program knows it.
 pub struct Forward(Forwarding);
 
+/// Every name that the journal's consumer can have: one of them at a time.
+pub const CONSUMERS: [&str; 2] = [flow::CONSUMER, kafka::CONSUMER];
+
 /// Name of the journal's consumer: the forwarder if receipts go over Kafka, else the pipeline.
 pub fn journal_consumer(config: &Config) -> &'static str {
     if config.kafka.is_set() { kafka::CONSUMER } else { flow::CONSUMER }

@@ -14,6 +14,9 @@ pub struct Link(Infallible);
 /// Never made.
 pub struct Forward(Infallible);
 
+/// Every name that the journal's consumer can have had, also by a build with Kafka.
+pub const CONSUMERS: [&str; 2] = [flow::CONSUMER, "kafka"];
+
 /// Name of the journal's consumer.
 pub fn journal_consumer(_: &Config) -> &'static str {
     flow::CONSUMER

@@ -106,11 +106,8 @@ impl Member {
             }
             match consumer.poll(POLL) {
                 None => {}
-                Some(Ok(message)) => {
-                    if !self.take(&message) {
-                        return End::Stopped;
-                    }
-                }
+                Some(Ok(message)) if !self.take(&message) => return End::Stopped,
+                Some(Ok(_)) => {}
                 Some(Err(error)) => self.trouble(consumer, &error),
             }
             if self.shared.gone.swap(false, Ordering::Relaxed) || consumer.context().common.is_fatal() {

@@ -5,7 +5,7 @@ use super::{now_ms, scrub, serve};
 use crate::{
     beating,
     config::Config,
-    kafka::{Forward, Link, journal_consumer},
+    kafka::{CONSUMERS, Forward, Link, journal_consumer},
     pulling, sources, trusting,
 };
 use anyhow::Context;
@@ -108,7 +108,7 @@ async fn open_journal(config: &Config) -> anyhow::Result<Journal> {
     Ok(journal)
 }
 
-/// Makes a consumer the only one. From ClickHouse to Kafka it goes on where ClickHouse stood; the other way it begins at the
+/// Makes a consumer the only one of the two. From ClickHouse to Kafka it goes on where ClickHouse stood; the other way it begins at the
 /// first record kept, because what the brokers have need not be stored yet. Records that come twice are stored once.
 fn take_over(journal: &Journal, consumer: &str) -> anyhow::Result<()> {
     let known = journal.status().committed;
@@ -119,7 +119,7 @@ fn take_over(journal: &Journal, consumer: &str) -> anyhow::Result<()> {
         None => journal.status().first,
     };
     journal.commit(consumer, from)?;
-    for (other, _) in known.iter().filter(|(name, _)| name != consumer) {
+    for other in CONSUMERS.into_iter().filter(|name| *name != consumer && stands(name).is_some()) {
         tracing::info!(other, consumer, from, "The journal is carried in another way from here on.");
         journal.forget(other)?;
     }

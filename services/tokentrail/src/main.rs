@@ -250,11 +250,15 @@ fn run(cli: Cli) -> anyhow::Result<std::process::ExitCode> {
     }
     match cli.command {
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "tokentrail", &mut std::io::stdout());
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "tokentrail", &mut text);
+            commands::write_out(&text)?;
             return Ok(std::process::ExitCode::SUCCESS);
         }
         Command::Man => {
-            clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?;
+            let mut text = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut text)?;
+            commands::write_out(&text)?;
             return Ok(std::process::ExitCode::SUCCESS);
         }
         _ => {}

@@ -217,7 +217,15 @@ impl Store {
     /// For a program that writes and ends, such as a replay: tells the roller of another program that nothing is under
     /// way any more. Without it that roller waits half an hour.
     pub async fn close_marks(&self) -> Result<(), StoreError> {
-        let released = self.marks.release(Duration::ZERO);
+        self.close_quiet_marks(Duration::ZERO).await
+    }
+
+    /// The same for cells that were not in use for a while, of a program that goes on and does not roll up itself.
+    pub async fn close_quiet_marks(&self, quiet: Duration) -> Result<(), StoreError> {
+        let released = self.marks.release(quiet);
+        if released.is_empty() {
+            return Ok(());
+        }
         self.put_marks(&released, CLOSED).await?;
         self.marks.settled(released);
         Ok(())

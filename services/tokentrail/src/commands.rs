@@ -1,7 +1,8 @@
 //! From the parsed command line to the file that does the work.
 
 use crate::{
-    Cli, CollectorArgs, Command, ConfigCommand, Format, ImportArgs, JournalCommand, SendArgs, app,
+    Cli, CollectorArgs, Command, ConfigCommand, Format, ImportArgs, JournalCommand, SendArgs,
+    app::{self, Role},
     config::Config,
     demo, doctor,
     import::{
@@ -10,11 +11,16 @@ use crate::{
     },
     intake::Intake,
     replay::{self, ReplayArgs},
-    running::RunFile,
+    running::{self, RunFile},
     secrets,
     send::{Sender, Until},
     spool::Spool,
     status, trace, trusting,
+};
+#[cfg(feature = "kafka")]
+use crate::{
+    TopicsCommand, forward,
+    topics::{self, Doing},
 };
 use anyhow::{Context, bail};
 use events::{receipt::Input, record::InputClosed};
@@ -32,7 +38,9 @@ const DEFAULT_CONFIG: &str = "tokentrail.toml";
 pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     let load = || load_config(cli.config.as_deref());
     let good = match cli.command {
-        Command::Up => return app::up(&load()?).await,
+        Command::Up => return app::run(&load()?, Role::Up).await,
+        Command::Collect => return app::run(&load()?, Role::Collect).await,
+        Command::Process => return app::run(&load()?, Role::Process).await,
         Command::Demo { samples, user } => demo::run(&samples, &user).await.map(|()| true)?,
         Command::Status { format } => {
             let report = status::fetch(&RunFile::read(&load()?)?).await?;
@@ -40,7 +48,7 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Trace { term, format } => {
             let config = load()?;
-            let store = RunFile::read(&config)?.store(&config)?;
+            let store = running::store(&config)?;
             let trail = trace::lookup(&store, &config, &term).await?;
             print(format, &trail, |trail| trace::render(trail, usize::MAX))?
         }
@@ -50,6 +58,20 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Doctor { format } => {
             let findings = doctor::run(&load()?).await?;
             print(format, &findings, doctor::render)? && findings.good
+        }
+        #[cfg(feature = "kafka")]
+        Command::Topics(command) => {
+            let (doing, format) = match command {
+                TopicsCommand::Plan { format } => (Doing::Plan, format),
+                TopicsCommand::Apply { format } => (Doing::Apply, format),
+            };
+            let report = topics::run(&load()?, doing).await?;
+            print(format, &report, topics::render)? && report.good
+        }
+        #[cfg(feature = "kafka")]
+        Command::Forward { from, stream } => {
+            print!("{}", forward::again(&load()?, (stream.as_deref(), from)).await?);
+            true
         }
         Command::Config(command) => configure(command, load)?,
         Command::Journal(command) => journal(command, load)?,
@@ -102,8 +124,8 @@ fn intake(config: &Config, source: &str, args: &CollectorArgs) -> anyhow::Result
         Some(url) => url.clone(),
         None => {
             let scheme = if config.listen.tls_key.is_some() { "https" } else { "http" };
-            let address = RunFile::read(config).map_or(config.listen.intake, |run| run.intake);
-            format!("{scheme}://{address}")
+            let running = RunFile::read(config).ok().and_then(|run| run.intake);
+            format!("{scheme}://{}", running.unwrap_or(config.listen.intake))
         }
     };
     let ca_file = args.ca_file.as_ref().map(std::path::absolute).transpose()?;

@@ -3,8 +3,12 @@
 
 mod check;
 mod heartbeat;
+mod kafka;
 
 pub use heartbeat::Heartbeat;
+pub use kafka::KafkaConfig;
+#[cfg(feature = "kafka")]
+pub use kafka::{KafkaSasl, SaslMechanism};
 
 use anyhow::{Context, bail};
 use schemars::JsonSchema;
@@ -34,6 +38,8 @@ pub struct Config {
     pub journal: JournalConfig,
     /// ClickHouse.
     pub store: StoreConfig,
+    /// Kafka between collectors and processors.
+    pub kafka: KafkaConfig,
     /// Keycloak servers and Backstage installations by their immutable source id.
     pub sources: BTreeMap<String, SourceConfig>,
 }
@@ -206,6 +212,7 @@ impl Default for Config {
             listen: Listen::default(),
             journal: JournalConfig::default(),
             store: StoreConfig::default(),
+            kafka: KafkaConfig::default(),
             sources: BTreeMap::new(),
         }
     }

@@ -9,11 +9,15 @@ mod delivery_key;
 mod demo;
 mod deployment;
 mod doctor;
+#[cfg(feature = "kafka")]
+mod forward;
 mod gaps;
 mod gauges;
 mod import;
 mod intake;
 mod journal;
+#[cfg_attr(not(feature = "kafka"), path = "without_kafka.rs")]
+mod kafka;
 mod lines;
 mod other_lines;
 mod pulling;
@@ -25,6 +29,8 @@ mod sources;
 mod spool;
 mod status;
 mod table;
+#[cfg(feature = "kafka")]
+mod topics;
 mod trace;
 mod trusting;
 
@@ -53,6 +59,10 @@ struct Cli {
 enum Command {
     /// Run everything in one process: intake, journal, pipeline, embedded or external ClickHouse.
     Up,
+    /// Take receipts in and put them on Kafka: no ClickHouse. As many as there are places to collect at.
+    Collect,
+    /// Bring receipts from Kafka into ClickHouse: no intake. As many as the topic has partitions.
+    Process,
     /// Show what came in, the fate of every receipt, lag and sources.
     Status {
         #[arg(long, value_enum, default_value_t = Format::Table)]
@@ -88,6 +98,22 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Table)]
         format: Format,
     },
+    /// Compare Kafka's topics with what is needed, or make them.
+    ///
+    /// Exit code: 0 if work may begin on them, 1 if not, 2 if it cannot be told.
+    #[cfg(feature = "kafka")]
+    #[command(subcommand)]
+    Topics(TopicsCommand),
+    /// Have the running collector send receipts to Kafka again that a broker lost.
+    #[cfg(feature = "kafka")]
+    Forward {
+        /// First number to send again.
+        #[arg(long, value_name = "SEQ")]
+        from: u64,
+        /// Stream of that number; default: the one of the running collector.
+        #[arg(long, value_name = "ID")]
+        stream: Option<String>,
+    },
     /// Look at the config.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -111,6 +137,21 @@ enum ConfigCommand {
     Print,
     /// Print the JSON Schema of the config file.
     Schema,
+}
+
+#[cfg(feature = "kafka")]
+#[derive(Subcommand)]
+enum TopicsCommand {
+    /// Say what is missing or wrong; changes nothing.
+    Plan {
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
+    /// Make what is missing. A topic that exists is judged and left as it is.
+    Apply {
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
 }
 
 #[derive(Subcommand)]

@@ -69,7 +69,7 @@ impl Keeper {
     }
 
     /// Runs until `stop` turns true. What fails is tried again in the next round.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+    pub async fn run(&self, mut stop: watch::Receiver<bool>) {
         let mut failing = false;
         let fastest = self.expected.iter().filter_map(|expected| Some(expected.push.as_ref()?.2)).min();
         let pause = fastest.map_or(ROUND, |ms| ROUND.min(Duration::from_millis(ms.unsigned_abs())));

@@ -22,8 +22,12 @@ pub enum Folder {
 /// Prints what to paste into Keycloak and Backstage. Secrets are shown on a terminal only, and only for a fresh folder.
 pub fn settings(config: &Config, app: &App, folder: Folder) -> anyhow::Result<()> {
     let scheme = if config.listen.tls_key.is_some() { "https" } else { "http" };
-    let base = format!("{scheme}://{}", app.intake());
     let mut out = String::new();
+    let Some(intake) = app.takes() else {
+        writeln!(out, "Tokentrail brings receipts from Kafka into ClickHouse · Ctrl-C stops")?;
+        return crate::commands::write_out(out.as_bytes());
+    };
+    let base = format!("{scheme}://{intake}");
     writeln!(out, "Tokentrail takes receipts on {base} (data in {})\n", config.data_dir.display())?;
     let show = folder == Folder::Fresh && std::io::stdout().is_terminal();
     for (id, source) in &config.sources {

@@ -1,5 +1,6 @@
 //! Sockets and TLS: bound here or handed over by systemd, so that a restart refuses no connection.
 
+use super::Role;
 use crate::config::Config;
 use anyhow::{Context, bail};
 use collector::server::{
@@ -18,15 +19,25 @@ use tokio::sync::watch;
 /// How often the certificate's files are looked at.
 const RELOAD: Duration = Duration::from_secs(10);
 
-/// Bound sockets: intake first, admin second (also the order of `ListenStream=` in a systemd socket unit).
+/// Bound sockets: intake first, admin second (also the order of `ListenStream=` in a systemd socket unit). A process that
+/// takes nothing in has no intake; its admin listener is the first.
 pub struct Listeners {
-    intake: TcpListener,
+    intake: Option<TcpListener>,
     admin: TcpListener,
+}
+
+/// Where a process listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    /// Intake, if it takes receipts in.
+    pub intake: Option<SocketAddr>,
+    /// Admin listener.
+    pub admin: SocketAddr,
 }
 
 impl Listeners {
     /// Takes what systemd hands over, binds the rest.
-    pub fn bind(config: &Config) -> anyhow::Result<Self> {
+    pub fn bind(config: &Config, role: Role) -> anyhow::Result<Self> {
         let mut handed = listenfd::ListenFd::from_env();
         let mut listener = |place: usize, address: SocketAddr, key: &str| {
             if place < handed.len()
@@ -38,20 +49,20 @@ impl Listeners {
             TcpListener::bind(address)
                 .with_context(|| format!("cannot listen on {address} ({key}); is another Tokentrail running?"))
         };
-        Ok(Self {
-            intake: listener(0, config.listen.intake, "listen.intake")?,
-            admin: listener(1, config.listen.admin, "listen.admin")?,
-        })
+        let takes = role.takes();
+        let intake = takes.then(|| listener(0, config.listen.intake, "listen.intake")).transpose()?;
+        Ok(Self { intake, admin: listener(usize::from(takes), config.listen.admin, "listen.admin")? })
     }
 
     /// Where they really listen.
-    pub fn addresses(&self) -> anyhow::Result<(SocketAddr, SocketAddr)> {
-        Ok((self.intake.local_addr()?, self.admin.local_addr()?))
+    pub fn addresses(&self) -> anyhow::Result<Addresses> {
+        let intake = self.intake.as_ref().map(TcpListener::local_addr).transpose()?;
+        Ok(Addresses { intake, admin: self.admin.local_addr()? })
     }
 
     /// Hands them to the runtime.
-    pub fn adopt(self) -> anyhow::Result<(tokio::net::TcpListener, tokio::net::TcpListener)> {
-        Ok((adopt(self.intake)?, adopt(self.admin)?))
+    pub fn adopt(self) -> anyhow::Result<(Option<tokio::net::TcpListener>, tokio::net::TcpListener)> {
+        Ok((self.intake.map(adopt).transpose()?, adopt(self.admin)?))
     }
 }
 

@@ -12,7 +12,7 @@ pub use listeners::Listeners;
 use crate::{
     beating,
     config::Config,
-    gauges, pulling, secrets, sources,
+    deployment, gauges, pulling, sources,
     status::{Observer, Report},
     trusting,
 };
@@ -29,7 +29,6 @@ use durable_log::{Entry, Journal, Options, Sealed};
 use events::{
     ids::StreamId,
     normalise::Context as NormaliseContext,
-    person::DeploymentKey,
     receipt::{HEADER_VERSION, Input, Payload, ReceiptHeader, SourceKind},
 };
 use pipeline::{flow::CONSUMER, metrics::Metrics};
@@ -71,7 +70,8 @@ impl App {
     /// Opens the journal, takes receipts, and starts what brings them into ClickHouse.
     pub async fn start(config: &Config, listeners: Listeners) -> anyhow::Result<Self> {
         let sources = sources::sources(config)?;
-        let key = DeploymentKey::new(secrets::deployment_key(&config.data_dir)?);
+        let key = deployment::key(config)?;
+        deployment::bind_folder(config, &key)?;
         let journal = open_journal(config).await?;
         let registry = Registry::new();
         let metrics = Metrics::register(&registry)?;

@@ -4,7 +4,10 @@ use crate::{
     Cli, CollectorArgs, Command, ConfigCommand, Format, ImportArgs, JournalCommand, SendArgs, app,
     config::Config,
     demo, doctor,
-    import::{self, claim},
+    import::{
+        self,
+        claim::{self, Holds},
+    },
     intake::Intake,
     replay::{self, ReplayArgs},
     running::RunFile,
@@ -66,10 +69,15 @@ fn print<T: serde::Serialize>(format: Format, value: &T, render: impl Fn(&T) -> 
         Format::Table => render(value),
         Format::Json => serde_json::to_string_pretty(value)? + "\n",
     };
-    match std::io::stdout().write_all(text.as_bytes()) {
-        // `tokentrail trace ann | head` is no error.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(true),
-        other => other.map(|()| true).context("cannot write to standard output"),
+    write_out(text.as_bytes()).map(|()| true)
+}
+
+/// Writes to standard output; `tokentrail trace ann | head` is no error.
+pub fn write_out(text: &[u8]) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.context("cannot write to standard output"),
     }
 }
 
@@ -178,7 +186,9 @@ async fn import_files(config: &Config, args: ImportArgs) -> anyhow::Result<bool>
     }
     bar.finish_and_clear();
     eprintln!("{total} entries of {} files acknowledged", args.files.len());
-    eprintln!("{}", said.as_deref().unwrap_or(claim::NOTHING_SAID));
+    if holds.iter().any(|holds| *holds != Holds::NoEvents) {
+        eprintln!("{}", said.as_deref().unwrap_or(claim::NOTHING_SAID));
+    }
     Ok(true)
 }
 
@@ -200,8 +210,10 @@ fn configure(command: ConfigCommand, load: impl Fn() -> anyhow::Result<Config>) 
             trusting::check(&config)?;
             eprintln!("the config is good: {} sources, data in {}", config.sources.len(), config.data_dir.display());
         }
-        ConfigCommand::Print => print!("{}", toml::to_string_pretty(&load()?)?),
-        ConfigCommand::Schema => println!("{}", serde_json::to_string_pretty(&schemars::schema_for!(Config))?),
+        ConfigCommand::Print => write_out(toml::to_string_pretty(&load()?)?.as_bytes())?,
+        ConfigCommand::Schema => {
+            write_out((serde_json::to_string_pretty(&schemars::schema_for!(Config))? + "\n").as_bytes())?;
+        }
     }
     Ok(true)
 }

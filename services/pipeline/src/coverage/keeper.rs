@@ -29,8 +29,8 @@ pub struct Expected {
     pub source_id: String,
     /// Product.
     pub kind: SourceKind,
-    /// The input by which it pushes, with the scopes that send heartbeats (realms; instances of a Backstage, or one empty name) and the
-    /// milliseconds between two of them; none if it does not push or no heartbeats are sent.
+    /// The input by which it pushes, with the scopes that send heartbeats (realms; instances of a Backstage, or one empty
+    /// name) and the milliseconds between two of them; none if it does not push or no heartbeats are sent.
     pub push: Option<(Input, Vec<String>, i64)>,
     /// The greatest age that the watermark of its pull may reach, milliseconds; none if it is not pulled.
     pub pull: Option<i64>,

@@ -84,13 +84,15 @@ impl Files {
     }
 
     fn read(&self) -> anyhow::Result<Pem> {
-        let read = |path: &PathBuf| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
-        let some = |path: &Option<PathBuf>| path.as_ref().map(read).transpose();
+        let read = |key: &str, path: &PathBuf| {
+            std::fs::read(path).with_context(|| format!("cannot read listen.{key} {}", path.display()))
+        };
+        let some = |key: &str, path: &Option<PathBuf>| path.as_ref().map(|path| read(key, path)).transpose();
         Ok(Pem {
-            chain: read(&self.chain)?,
-            key: read(&self.key)?,
-            clients: some(&self.clients)?,
-            revoked: some(&self.revoked)?,
+            chain: read("tls_certificate", &self.chain)?,
+            key: read("tls_key", &self.key)?,
+            clients: some("tls_client_ca", &self.clients)?,
+            revoked: some("tls_client_crl", &self.revoked)?,
         })
     }
 
@@ -116,7 +118,8 @@ pub type Tls = (Option<Arc<rustls::ServerConfig>>, Option<Arc<ClientAuthority>>)
 pub fn tls(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Result<Tls> {
     let Some(files) = Files::of(config)? else { return Ok((None, None)) };
     let pem = files.read()?;
-    let certificate = Certificate::new(&pem.chain, &pem.key)?;
+    let certificate = Certificate::new(&pem.chain, &pem.key);
+    let certificate = certificate.context("listen.tls_certificate and listen.tls_key cannot be used")?;
     let clients = pem.clients().map(ClientAuthority::new).transpose();
     let clients = clients.context("listen.tls_client_ca or listen.tls_client_crl cannot be used")?;
     let server = certificate.server_config_with(clients.clone())?;

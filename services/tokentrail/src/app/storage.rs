@@ -1,7 +1,15 @@
 //! From the journal to ClickHouse for as long as the program runs: starts the engine (or connects), migrates, runs the
 //! pipeline. Tries again for as long as it takes: intake does not depend on it.
 
-use crate::{config::Config, gauges::Counts, running::RunFile, secrets, status::Observer, trusting};
+use crate::{
+    config::Config,
+    deployment::{self, Fit},
+    gauges::Counts,
+    running::RunFile,
+    secrets,
+    status::Observer,
+    trusting,
+};
 use anyhow::Context;
 use durable_log::Journal;
 use events::normalise::Context as NormaliseContext;
@@ -59,14 +67,15 @@ impl Storage {
         let store = Store::connect(options.clone())?;
         let prepare = || async {
             store.migrate().await?;
-            if alone {
+            let fit = deployment::bind_store(&store, &self.context.key).await?;
+            if alone && fit == Fit::Same {
                 store.close_marks_of_the_dead().await?;
             }
-            Ok(())
+            Ok(fit)
         };
-        if until_stopped(&stop, prepare).await.is_none() {
-            return Ok(());
-        }
+        let Some(fit) = until_stopped(&stop, prepare).await else { return Ok(()) };
+        // Another key does not become right by trying again: the program ends and says why.
+        fit.check()?;
         let run = RunFile {
             pid: std::process::id(),
             intake: self.addresses.0,

@@ -12,6 +12,10 @@
 //! and whatever it touches is answered anew. So a late event costs the answers from its time on, of those whom it concerns.
 //! `docs/correlation.md` says the rules in plain words.
 //!
+//! A caller makes one [`Correlator`] per tenant, takes every event of a block and settles once; each change is one row to write,
+//! keyed by [`rows::Key`]. There are no checkpoints: any instant can be asked at any time, so a late fact needs no replay. What
+//! it needs is the evidence in memory; nothing is evicted yet, and what is kept grows with the facts.
+//!
 //! Where to begin: [`Correlator`], then `intake.rs` (fact -> history), `state/ledger.rs` (what a history is) and
 //! `answer/judge.rs` (what a decision is measured against).
 

@@ -3,13 +3,12 @@
 use crate::{
     known::Known,
     moment::Millis,
-    names::Id,
+    names::{Id, Sym},
     rows::{AliasKind, AliasRow, GrantRow, Key, RightKind, Row},
     state::ledger::{Ledger, Segment},
 };
-use events::person::PersonKey;
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 /// A right that is in force at an instant, and the path by which.
@@ -152,38 +151,30 @@ impl Known {
 
     /// Rows of every name that a user bore.
     pub(crate) fn alias_rows(&self, user: Id) -> Vec<(Key, Row)> {
-        let mut rows = Vec::new();
-        let person = self.key(user);
-        let owner = self.names.name(user).to_owned();
-        for (kind, book) in [(AliasKind::Username, &self.keycloak.usernames), (AliasKind::Email, &self.keycloak.emails)]
-        {
-            let Some(ledger) = book.get(user) else { continue };
-            for (from, to, value) in spans(ledger) {
-                push(&mut rows, (&person, &owner), (kind, self.owned(value)), (from, to));
-            }
+        let mut names: Vec<(AliasKind, Id, Option<Millis>, Option<Millis>)> = Vec::new();
+        let books = [(AliasKind::Username, &self.keycloak.usernames), (AliasKind::Email, &self.keycloak.emails)];
+        for (kind, ledger) in books.into_iter().filter_map(|(kind, book)| Some((kind, book.get(user)?))) {
+            let name = |name| Id { source: user.source, name };
+            names.extend(spans(ledger).into_iter().map(|(from, to, value)| (kind, name(value), from, to)));
         }
         for reference in self.catalog.references(user) {
             let Some(ledger) = self.catalog.users.get(reference) else { continue };
-            for (from, to, value) in spans(ledger) {
-                if value == user {
-                    let name = self.names.name(reference).to_owned();
-                    push(&mut rows, (&person, &name), (AliasKind::Reference, name.clone()), (from, to));
-                }
-            }
+            let borne = spans(ledger).into_iter().filter(|(_, _, value)| *value == user);
+            names.extend(borne.map(|(from, to, _)| (AliasKind::Reference, reference, from, to)));
         }
-        rows
+        // By text, so that the place among equals does not follow the order of arrival.
+        names.sort_by(|a, b| self.names.name(a.1).cmp(self.names.name(b.1)));
+        let person = self.key(user);
+        let mut equals: BTreeMap<(AliasKind, Sym, Option<Millis>), u32> = BTreeMap::new();
+        let row = |(kind, name, from, to): (AliasKind, Id, Option<Millis>, Option<Millis>)| {
+            let place = equals.entry((kind, name.source, from)).and_modify(|place| *place += 1).or_insert(0);
+            let source = self.names.text(name.source).to_owned();
+            let key = Key::Alias(person.clone(), kind, source, from.unwrap_or(Millis::MIN), *place);
+            let name = self.names.name(name).to_owned();
+            (key, Row::Alias(AliasRow { person: person.clone(), kind, name, from, to }))
+        };
+        names.into_iter().map(row).collect()
     }
-}
-
-fn push(
-    rows: &mut Vec<(Key, Row)>,
-    whose: (&PersonKey, &str),
-    named: (AliasKind, String),
-    span: (Option<Millis>, Option<Millis>),
-) {
-    let ((person, owner), (kind, name), (from, to)) = (whose, named, span);
-    let key = Key::Alias(person.0.clone(), owner.to_owned(), kind, from.unwrap_or(Millis::MIN));
-    rows.push((key, Row::Alias(AliasRow { person: person.clone(), kind, name, from, to })));
 }
 
 /// The values of a history with from and to.

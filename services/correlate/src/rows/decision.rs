@@ -10,7 +10,7 @@ use uuid::Uuid;
 pub struct DecisionRow {
     /// Who; `None`: a caller that is no person.
     pub person: Option<PersonKey>,
-    /// Entity reference, or name of the caller.
+    /// Entity reference, or name of the caller. Personal.
     pub reference: String,
     /// When.
     pub at: Millis,
@@ -32,7 +32,7 @@ pub struct DecisionRow {
     pub clock: Clock,
     /// What supports it, or, for a stale one, what last did.
     pub support: Vec<Support>,
-    /// Owner claims that were used and were no longer held.
+    /// Owner claims (groups) that were used and were no longer held.
     pub stale_claims: Vec<String>,
     /// Keycloak session that can stand behind it.
     pub session: Option<String>,

@@ -29,8 +29,8 @@ pub enum Key {
     Decision(Uuid),
     /// Whose (a person, or the id of a group), kind and id of the right, and the evidence before it.
     Gap(String, RightKind, String, Uuid),
-    /// Source and entity reference or user id, kind of name, and from when.
-    Alias(String, String, AliasKind, Millis),
+    /// Person, kind of name, the source that says it, from when (least: unknown), and its place among equals. Never the name.
+    Alias(PersonKey, AliasKind, String, Millis, u32),
 }
 
 /// A row that is new, changed or gone.
@@ -82,7 +82,7 @@ pub struct SessionRow {
     pub refreshes: u32,
     /// It has offline tokens.
     pub offline: bool,
-    /// Somebody else who acts in it.
+    /// Somebody else who acts in it. Personal.
     pub impersonator: Option<String>,
     /// End and how it is known.
     pub ended: Option<(Millis, EndKind)>,
@@ -131,7 +131,7 @@ pub struct TokenRow {
 pub struct CredentialRow {
     /// Whose, as of then.
     pub person: PersonKey,
-    /// Entity reference.
+    /// Entity reference. Personal.
     pub reference: String,
     /// When.
     pub at: Millis,

@@ -99,6 +99,24 @@ fn what_a_refused_sign_in_leaves_does_not_pay_for_a_refresh() {
 }
 
 #[test]
+fn tokens_do_not_pay_after_their_time() {
+    let mut case = case();
+    case.code(10.0, ("u1", "s1", "t1"));
+    // Something else keeps the neighbourhood busy; then another session refreshes.
+    case.login(13.0, ("u1", "s9", "backstage"));
+    case.callback(14.0, "s9");
+    case.refresh(18.0, ("u1", "s2"), ("t2", "t3"));
+    let issuing = case.issuing(18.1, "user:default/cleo");
+    let rows = case.rows();
+    let row = rows.credential(issuing);
+    assert_eq!(
+        (row.session.as_deref(), row.sure),
+        (Some("s2"), true),
+        "what was issued eight seconds before pays no more"
+    );
+}
+
+#[test]
 fn a_sign_in_within_one_millisecond_is_put_in_its_order() {
     let mut case = case();
     // Told in the wrong order, and so with ids in the wrong order too.

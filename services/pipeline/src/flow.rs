@@ -5,6 +5,7 @@
 
 use crate::{
     block::{Work, work},
+    correlation::Acknowledged,
     metrics::Metrics,
 };
 use durable_log::{Batch, Journal, ReadLimits};
@@ -36,6 +37,8 @@ pub struct Flow {
     pub context: Context,
     /// Counters.
     pub metrics: Metrics,
+    /// Tells the correlation what it can read; never waits for it.
+    pub correlation: Acknowledged,
 }
 
 /// Why the chain ended before it was told to.
@@ -75,6 +78,7 @@ impl Flow {
             }
             self.metrics.insert.observe(since.elapsed().as_secs_f64());
             self.count(&work);
+            self.correlation.note(&work.block);
         }
         drop(ready);
         reader.await.map_err(|_| FlowError::Worker)?

@@ -1,8 +1,10 @@
 //! The one config struct: TOML, environment overrides, secrets from files. Unknown keys are refused with the nearest
 //! known one. Holds no secret itself: only the paths of the files that do.
 
+mod correlation;
 mod heartbeat;
 
+pub use correlation::{Correlation, SignIn};
 pub use heartbeat::Heartbeat;
 
 use anyhow::{Context, bail};
@@ -33,6 +35,8 @@ pub struct Config {
     pub journal: JournalConfig,
     /// ClickHouse.
     pub store: StoreConfig,
+    /// Who could do what, on which grounds.
+    pub correlation: Correlation,
     /// Keycloak servers and Backstage installations by their immutable source id.
     pub sources: BTreeMap<String, SourceConfig>,
 }
@@ -122,6 +126,9 @@ pub struct SourceConfig {
     /// Acts of our own at the source whose traces must come back: tells "nothing happened" from "nothing arrives".
     #[serde(default)]
     pub heartbeat: Option<Heartbeat>,
+    /// A Backstage: the Keycloak that its people sign in through. Of exactly one of each, those two.
+    #[serde(default)]
+    pub sign_in: Option<SignIn>,
     /// IANA zone of times that name none (Backstage's own audit logger).
     #[serde(default = "utc")]
     pub zone: String,
@@ -189,6 +196,7 @@ impl Default for Config {
             listen: Listen::default(),
             journal: JournalConfig::default(),
             store: StoreConfig::default(),
+            correlation: Correlation::default(),
             sources: BTreeMap::new(),
         }
     }
@@ -285,6 +293,9 @@ impl Config {
             if let Some(heartbeat) = &source.heartbeat {
                 heartbeat.check(source).with_context(|| format!("sources.{id}.heartbeat"))?;
             }
+            if let Some(sign_in) = &source.sign_in {
+                sign_in.check(self, source).with_context(|| format!("sources.{id}.sign_in"))?;
+            }
             if source.kind == Kind::Backstage && source.pull.is_some() {
                 bail!("sources.{id}.pull: only a Keycloak can be pulled");
             }
@@ -313,6 +324,7 @@ fn default_sources() -> BTreeMap<String, SourceConfig> {
         jwt: None,
         pull: None,
         heartbeat: None,
+        sign_in: None,
         zone: utc(),
     };
     BTreeMap::from([

@@ -18,7 +18,10 @@ use events::{
     ids::StreamId,
     receipt::{Input, ReceiptHeader},
 };
-use pipeline::flow::CONSUMER;
+use pipeline::{
+    correlation::{Acknowledged, Phase},
+    flow::CONSUMER,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use store::{FateCounts, PathCounts, Store, StreamStatus, Totals};
@@ -49,6 +52,25 @@ pub struct Report {
     /// Lines that are no receipts, by source.
     #[serde(default)]
     pub other_lines: Vec<OtherLines>,
+    /// How far the answers are.
+    #[serde(default)]
+    pub correlation: CorrelationReport,
+}
+
+/// How far the answers are behind what is stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CorrelationReport {
+    /// `loading`: it reads what is stored; `following`: block by block.
+    pub phase: String,
+    /// Receipts that are stored and not correlated yet.
+    pub lag: u64,
+}
+
+impl CorrelationReport {
+    fn of(correlation: &Acknowledged) -> Self {
+        let standing = correlation.standing();
+        Self { phase: standing.phase.as_str().to_owned(), lag: standing.lag }
+    }
 }
 
 /// What webhook and pull of one Keycloak say of each other.
@@ -118,6 +140,8 @@ pub struct Observer {
     pub metrics: pipeline::metrics::Metrics,
     /// What the last scrub of the journal found.
     pub scrubbed: Last,
+    /// How far the correlation is.
+    pub correlation: Acknowledged,
 }
 
 impl Observer {
@@ -182,6 +206,7 @@ impl Observer {
             paths: Vec::new(),
             gaps: Vec::new(),
             other_lines: Vec::new(),
+            correlation: CorrelationReport::of(&self.correlation),
         }
     }
 }
@@ -299,6 +324,13 @@ pub fn render(report: &Report) -> String {
     for gap in &report.gaps {
         out.push_str(&format!("  GAP  {}\n", gap.line()));
     }
+    let correlation = &report.correlation;
+    let reads = if correlation.phase == Phase::Loading.as_str() {
+        "; it reads what is stored, and answers are older until then"
+    } else {
+        ""
+    };
+    out.push_str(&format!("  Correlation: {} receipts behind what is stored{reads}\n", correlation.lag));
     let store = if report.store_up { "acknowledges" } else { "has not acknowledged the last block" };
     out.push_str(&format!("  ClickHouse: {store}\n"));
     out

@@ -56,6 +56,12 @@ pub fn settings(config: &Config, app: &App, folder: Folder) -> anyhow::Result<()
             }
         }
     }
+    for join in config.joins() {
+        println!(
+            "People of {} sign in through {} ([sources.{}.sign_in] in the config says otherwise).",
+            join.backstage, join.keycloak, join.backstage
+        );
+    }
     println!("tokentrail status · tokentrail trace <user> · tokentrail doctor · Ctrl-C stops");
     Ok(())
 }

@@ -5,7 +5,13 @@ use crate::{config::Config, running::RunFile, secrets, status::Observer};
 use anyhow::Context;
 use durable_log::Journal;
 use events::normalise::Context as NormaliseContext;
-use pipeline::{coverage::Keeper, flow::Flow, metrics::Metrics, rollup::Roller};
+use pipeline::{
+    correlation::{Acknowledged, CorrelationMetrics, Stage},
+    coverage::Keeper,
+    flow::Flow,
+    metrics::Metrics,
+    rollup::Roller,
+};
 use prometheus::Registry;
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 use store::{
@@ -76,6 +82,7 @@ impl Storage {
             store_password: options.password,
         };
         run.write(&self.config)?;
+        let correlation = Acknowledged::default();
         let observer = Observer {
             tenant: self.config.tenant.clone(),
             journal: self.journal.clone(),
@@ -83,6 +90,7 @@ impl Storage {
             lateness_ms: i64::from(self.config.lateness_seconds) * 1000,
             metrics: self.metrics.clone(),
             scrubbed: self.scrubbed.clone(),
+            correlation: correlation.clone(),
         };
         self.found.send_replace(Some(observer));
         let lateness = i64::from(self.config.lateness_seconds) * 1000;
@@ -91,8 +99,17 @@ impl Storage {
         let keeper = Keeper::new(place, lateness, expected, (crate::app::now_ms, &self.registry))?;
         let keeping = tokio::spawn(keeper.run(stop.clone()));
         let rolling = tokio::spawn(Roller { store: store.clone() }.run(stop.clone()));
-        let flow = Flow { journal: self.journal, store, context: self.context, metrics: self.metrics };
+        let stage = Stage {
+            store: store.clone(),
+            config: self.config.correlation(self.context.key.clone()),
+            acknowledged: correlation.clone(),
+            metrics: CorrelationMetrics::register(&self.registry)?,
+        };
+        let correlating = tokio::spawn(stage.run(stop.clone()));
+        let flow = Flow { journal: self.journal, store, context: self.context, metrics: self.metrics, correlation };
         let flowed = flow.run(stop).await;
+        // What it has not taken in is read after the next start.
+        correlating.abort();
         keeping.abort();
         rolling.abort();
         Ok(flowed?)

@@ -67,6 +67,11 @@ pub struct CorrelationReport {
 }
 
 impl CorrelationReport {
+    /// True if everything that is stored is correlated.
+    pub fn has_caught_up(&self) -> bool {
+        self.phase != Phase::Loading.as_str() && self.lag == 0
+    }
+
     fn of(correlation: &Acknowledged) -> Self {
         let standing = correlation.standing();
         Self { phase: standing.phase.as_str().to_owned(), lag: standing.lag }

@@ -68,6 +68,19 @@ fn millis(seconds: u32) -> i64 {
 }
 
 impl SignIn {
+    /// Of the recorded story.
+    pub fn of_story(keycloak: String, token_life_seconds: u32, catalog_seconds: u32) -> Self {
+        let budgets = Budgets { catalog_seconds: Some(catalog_seconds), ..Budgets::default() };
+        Self {
+            keycloak,
+            clients: vec!["backstage".into()],
+            token_life_seconds,
+            tie_seconds: tie(),
+            by_name: false,
+            budgets,
+        }
+    }
+
     /// Refuses what leads nowhere.
     pub(super) fn check(&self, config: &Config, source: &SourceConfig) -> anyhow::Result<()> {
         if source.kind != Kind::Backstage {

@@ -29,6 +29,7 @@ GRANT SELECT ON tokentrail.watermarks TO tokentrail_read;
 GRANT SELECT ON tokentrail.coverage TO tokentrail_read;
 GRANT SELECT ON tokentrail.heartbeats TO tokentrail_read;
 GRANT SELECT ON tokentrail.gaps TO tokentrail_read;
+GRANT SELECT ON tokentrail.claims TO tokentrail_read;
 GRANT SELECT ON tokentrail.persons TO tokentrail_read;
 GRANT SELECT ON tokentrail.aliases TO tokentrail_read;
 GRANT SELECT ON tokentrail.sessions TO tokentrail_read;

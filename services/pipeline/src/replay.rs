@@ -111,6 +111,22 @@ impl Replay {
         mode: Mode,
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<Summary, ReplayError> {
+        let done = self.judge(selection, mode, progress).await;
+        // Nothing is under way any more: the counts that this has changed need not wait for the marks to expire.
+        if mode == Mode::Write
+            && let Err(error) = self.store.close_marks().await
+        {
+            tracing::debug!(%error, "The marks of the replay stay open until they expire.");
+        }
+        done
+    }
+
+    async fn judge(
+        &self,
+        selection: &Selection,
+        mode: Mode,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Summary, ReplayError> {
         let spans = retry(|| self.store.selected_streams(&self.tenant, selection)).await?;
         if let (Some(stream), []) = (selection.stream, spans.as_slice()) {
             return Err(ReplayError::NoSuchStream(stream));

@@ -35,8 +35,11 @@ const MIGRATIONS: &[Migration] = migrations![
     6 "0006_line_counts",
     7 "0007_rollups",
     8 "0008_coverage_views",
+    10 "0010_claims",
     13 "0013_correlation",
 ];
+
+const DATABASE: &str = "CREATE DATABASE IF NOT EXISTS {database} {on_cluster}";
 
 const RECORDS: &str = "CREATE TABLE IF NOT EXISTS {database}.schema_migrations {on_cluster}
 (version UInt32, name String, checksum String, applied_at DateTime64(3, 'UTC'))
@@ -69,10 +72,16 @@ impl Store {
 
     /// The same on every server of a ClickHouse cluster, with replicated tables.
     pub async fn migrate_on_cluster(&self, cluster: &str) -> Result<(), StoreError> {
-        if cluster.is_empty() || !cluster.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') {
-            return Err(StoreError::incompatible("a cluster name is made of letters, digits, - and _"));
-        }
-        self.migrate_with(format!("ON CLUSTER '{cluster}'")).await
+        self.migrate_with(on_cluster(cluster)?).await
+    }
+
+    /// Every kind of statement that [`Store::migrate_on_cluster`] sends, for who wants to read them before or run them by hand:
+    /// database, records, all files, and the lock around them.
+    pub fn statements_on_cluster(&self, cluster: &str) -> Result<Vec<String>, StoreError> {
+        let cluster = on_cluster(cluster)?;
+        let files = MIGRATIONS.iter().flat_map(|migration| statements(migration.sql));
+        let all = [DATABASE, RECORDS].into_iter().chain(files).map(|sql| self.rendered(sql, &cluster));
+        Ok(all.chain(Lock::statements(self, &cluster)).collect())
     }
 
     /// What was applied, in order.
@@ -82,7 +91,7 @@ impl Store {
     }
 
     async fn migrate_with(&self, cluster: String) -> Result<(), StoreError> {
-        self.statement("CREATE DATABASE IF NOT EXISTS {database} {on_cluster}", &cluster).await?;
+        self.statement(DATABASE, &cluster).await?;
         self.statement(RECORDS, &cluster).await?;
         if pending(&self.applied_migrations().await?)?.is_empty() {
             return Ok(());
@@ -123,15 +132,23 @@ impl Store {
         within(MIGRATION_WAIT, work).await
     }
 
-    async fn statement(&self, sql: &str, cluster: &str) -> Result<(), StoreError> {
+    fn rendered(&self, sql: &str, cluster: &str) -> String {
         let replicated = if cluster.is_empty() { "" } else { "Replicated" };
-        let sql = sql
-            .replace("{database}", &self.database)
-            .replace("{on_cluster}", cluster)
-            .replace("{replicated}", replicated);
+        sql.replace("{database}", &self.database).replace("{on_cluster}", cluster).replace("{replicated}", replicated)
+    }
+
+    async fn statement(&self, sql: &str, cluster: &str) -> Result<(), StoreError> {
+        let sql = self.rendered(sql, cluster);
         // As it stands: parameters of views look like parameters of the statement, which they are not.
         within(MIGRATION_WAIT, self.client.query_raw(&sql).execute()).await
     }
+}
+
+fn on_cluster(name: &str) -> Result<String, StoreError> {
+    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') {
+        return Err(StoreError::incompatible("a cluster name is made of letters, digits, - and _"));
+    }
+    Ok(format!("ON CLUSTER '{name}'"))
 }
 
 fn checksum(sql: &str) -> String {

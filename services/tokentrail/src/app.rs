@@ -12,8 +12,9 @@ pub use listeners::Listeners;
 use crate::{
     beating,
     config::Config,
-    pulling, secrets, sources,
+    gauges, pulling, secrets, sources,
     status::{Observer, Report},
+    trusting,
 };
 use anyhow::{Context, bail};
 use collector::{
@@ -52,8 +53,6 @@ const SERVER_DEADLINE: Duration = Duration::from_secs(3);
 const DRAIN_DEADLINE: Duration = Duration::from_secs(3);
 /// Between two looks at a condition of the stop.
 const LOOK: Duration = Duration::from_millis(20);
-/// One fetch of a realm's keys.
-const KEYS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The running program.
 pub struct App {
@@ -76,13 +75,10 @@ impl App {
         let journal = open_journal(config).await?;
         let registry = Registry::new();
         let metrics = Metrics::register(&registry)?;
+        gauges::lag(&registry, journal.clone())?;
 
-        let keys = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(KEYS_TIMEOUT)
-            .build()
-            .context("cannot build an HTTP client")?;
-        let verifier = Verifier::new(&sources, Arc::new(HttpKeys::new(keys)))?;
+        let keys = HttpKeys::new(trusting::at_keys(config)?).context("the realms' keys cannot be fetched")?;
+        let verifier = Verifier::new(&sources, Arc::new(keys))?;
         let intake_metrics = Arc::new(IntakeMetrics::new(&registry, verifier.sources())?);
         let mut run = [0; 8];
         getrandom::fill(&mut run).context("the system gives no random bytes")?;
@@ -140,7 +136,7 @@ impl App {
         let beating = beating::run(config.clone(), journal.clone(), (beats, intake_stopped.clone()));
         let (scrubs, scrubbed) = scrub::Scrubs::new(config, journal.clone(), &registry)?;
         tokio::spawn(scrubs.run(intake_stopped.clone()));
-        let pulling = pulling::run(config.clone(), (journal.clone(), key.clone()), intake_stopped);
+        let pulling = pulling::run(config.clone(), (journal.clone(), key.clone()), (registry.clone(), intake_stopped));
         let pulls = tokio::spawn(async move { tokio::try_join!(beating, pulling).map(drop) });
         let storage = storage::Storage {
             config: config.clone(),

@@ -10,6 +10,7 @@ mod delivery_key;
 mod demo;
 mod doctor;
 mod gaps;
+mod gauges;
 mod import;
 mod intake;
 mod journal;
@@ -25,6 +26,7 @@ mod spool;
 mod status;
 mod table;
 mod trace;
+mod trusting;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -181,6 +183,16 @@ struct ImportArgs {
     /// Source id.
     #[arg(long)]
     source: String,
+    /// The files together hold everything that happened from here on: your word, that repairs the gaps of this time. Exports of
+    /// /events and /admin-events must be unfiltered and of all pages; a Backstage's logs, of all its instances.
+    #[arg(long, value_name = "TIME", value_parser = replay::moment, requires = "to")]
+    from: Option<i64>,
+    /// And before here. Times as `tokentrail status` shows them, such as 2026-11-24T08:00:00.123Z.
+    #[arg(long, value_name = "TIME", value_parser = replay::moment, requires = "from")]
+    to: Option<i64>,
+    /// Realm of a Keycloak or instance of a Backstage that the files are of, where the source has several; may be repeated.
+    #[arg(long, value_name = "NAME", requires = "from")]
+    scope: Vec<String>,
     #[command(flatten)]
     collector: CollectorArgs,
     /// Files; the format is told by their content; gzip is inflated.
@@ -196,6 +208,9 @@ struct CollectorArgs {
     /// File with the source's bearer token; default: the one of the config.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// PEM file of CAs that are trusted beside the system's, for an https address.
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
 }
 
 fn main() -> std::process::ExitCode {
@@ -221,11 +236,15 @@ fn run(cli: Cli) -> anyhow::Result<std::process::ExitCode> {
     }
     match cli.command {
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "tokentrail", &mut std::io::stdout());
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "tokentrail", &mut text);
+            commands::write_out(&text)?;
             return Ok(std::process::ExitCode::SUCCESS);
         }
         Command::Man => {
-            clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?;
+            let mut text = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut text)?;
+            commands::write_out(&text)?;
             return Ok(std::process::ExitCode::SUCCESS);
         }
         _ => {}

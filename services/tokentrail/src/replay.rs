@@ -59,7 +59,7 @@ pub struct ReplayArgs {
 }
 
 /// A time or a day, as UTC milliseconds.
-fn moment(text: &str) -> Result<i64, String> {
+pub fn moment(text: &str) -> Result<i64, String> {
     let day = || text.parse::<Date>().ok()?.to_zoned(TimeZone::UTC).ok().map(|start| start.timestamp());
     let time = text.parse::<Timestamp>().ok().or_else(day);
     let time =
@@ -123,10 +123,6 @@ pub async fn run(
     let mode = if args.dry_run { Mode::DryRun } else { Mode::Write };
     let mut tell = |at: pipeline::replay::Progress| progress(at.done, at.total);
     let summary = replay.run(&selection, mode, &mut tell).await;
-    // The roller of the running program need not wait for this one to be taken for dead.
-    if let Err(error) = replay.store.close_marks().await {
-        tracing::warn!(%error, "The counts that this replay changed are taken from receipts for half an hour.");
-    }
     summary.context("the replay is not complete; run the same again, it goes on with what is left")
 }
 

@@ -118,7 +118,7 @@ impl Fold {
             let (table, person) = whose(row);
             Place { table, person, at: at(row), content: content(&self.config, row) }
         };
-        self.correlator.rows().map(|(key, row)| (row_id(&self.config, key), place(row))).collect()
+        self.correlator.rows().iter().map(|(key, row)| (row_id(&self.config, key), place(row))).collect()
     }
 }
 

@@ -14,7 +14,8 @@ use events::{
 use law::{Law, arrived, first, law, read, say, webhooks};
 use pipeline::replay::{EventCounts, Mode, Summary, Unreadable, UnreadableReceipt};
 use seen::{DAY, change, kinds, merge, parts, seen, text};
-use store::{DeadLetters, Page, Selection, Watermark};
+use std::time::Duration;
+use store::{DeadLetters, Page, Rolling, Selection, Watermark};
 use support::{Database, NOON, TENANT, position};
 
 /// Not a test: where the shared engine's child process begins.
@@ -85,6 +86,10 @@ async fn what_is_no_longer_an_event_goes_and_its_receipt_is_ignored() {
     assert_eq!(Summary { dry_run: false, ..dry }, done, "a dry run says what will be");
     assert_eq!(change(&done), [("event", "event", 2), ("event", "ignored", 3)]);
     assert_eq!(done.events, EventCounts { unchanged: 2, deleted: 2, ..EventCounts::default() });
+    // Counts follow, also rolled up by another program, which need not wait for the marks of this one.
+    let rolled = Rolling { quiet: Duration::ZERO, cells: usize::MAX };
+    assert!(database.another().roll(&rolled).await.unwrap().cells > 0);
+    assert_eq!(text(&database, "SELECT * FROM open_cells").await, "");
     for _ in 0..2 {
         assert_eq!(kinds(&database).await, ["a login", "c login"]);
         let fates = database.store.fates(TENANT).await.unwrap();

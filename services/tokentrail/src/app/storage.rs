@@ -1,7 +1,7 @@
 //! From the journal to ClickHouse for as long as the program runs: starts the engine (or connects), migrates, runs the
 //! pipeline. Tries again for as long as it takes: intake does not depend on it.
 
-use crate::{config::Config, running::RunFile, secrets, status::Observer};
+use crate::{config::Config, gauges::Counts, running::RunFile, secrets, status::Observer, trusting};
 use anyhow::Context;
 use durable_log::Journal;
 use events::normalise::Context as NormaliseContext;
@@ -92,6 +92,7 @@ impl Storage {
             scrubbed: self.scrubbed.clone(),
             correlation: correlation.clone(),
         };
+        let counting = tokio::spawn(Counts::new(&self.registry)?.run(observer.clone()));
         self.found.send_replace(Some(observer));
         let lateness = i64::from(self.config.lateness_seconds) * 1000;
         let expected = crate::beating::expected(&self.config);
@@ -108,10 +109,14 @@ impl Storage {
         let correlating = tokio::spawn(stage.run(stop.clone()));
         let flow = Flow { journal: self.journal, store, context: self.context, metrics: self.metrics, correlation };
         let flowed = flow.run(stop).await;
-        // What it has not taken in is read after the next start.
-        correlating.abort();
-        keeping.abort();
-        rolling.abort();
+        // What the correlation has not taken in is read after the next start.
+        // Every handle of the store goes, and with it our connections: the engine waits for open ones when it closes, idle or
+        // not, for five seconds.
+        for task in [keeping, rolling, counting, correlating] {
+            task.abort();
+            let _ = task.await;
+        }
+        self.found.send_replace(None);
         Ok(flowed?)
     }
 
@@ -124,7 +129,8 @@ impl Storage {
                 None => String::new(),
             };
             let (database, user) = (config.database.clone(), config.user.clone());
-            return Ok((None, ConnectOptions { url: url.clone(), database, user, password }));
+            let trust = trusting::at_store(&self.config)?;
+            return Ok((None, ConnectOptions { url: url.clone(), database, user, password, trust }));
         }
         let library = config.engine.clone().or_else(|| std::env::var_os("TOKENTRAIL_ENGINE").map(PathBuf::from));
         let library = library.context(

@@ -30,6 +30,15 @@ GRANT SELECT ON tokentrail.coverage TO tokentrail_read;
 GRANT SELECT ON tokentrail.heartbeats TO tokentrail_read;
 GRANT SELECT ON tokentrail.gaps TO tokentrail_read;
 GRANT SELECT ON tokentrail.claims TO tokentrail_read;
+GRANT SELECT ON tokentrail.persons TO tokentrail_read;
+GRANT SELECT ON tokentrail.aliases TO tokentrail_read;
+GRANT SELECT ON tokentrail.sessions TO tokentrail_read;
+GRANT SELECT ON tokentrail.tokens TO tokentrail_read;
+GRANT SELECT ON tokentrail.credentials TO tokentrail_read;
+GRANT SELECT ON tokentrail.grants TO tokentrail_read;
+GRANT SELECT ON tokentrail.decisions TO tokentrail_read;
+GRANT SELECT ON tokentrail.missing_events TO tokentrail_read;
+GRANT SELECT ON tokentrail.correlated TO tokentrail_read;
 
 CREATE USER IF NOT EXISTS tokentrail_reader IDENTIFIED WITH sha256_password BY 'replace me' SETTINGS readonly = 2, max_execution_time = 60;
 GRANT tokentrail_read TO tokentrail_reader;

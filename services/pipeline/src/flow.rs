@@ -5,6 +5,7 @@
 
 use crate::{
     block::{Work, work},
+    correlation::Acknowledged,
     coverage,
     metrics::Metrics,
 };
@@ -35,6 +36,8 @@ pub struct Flow<C> {
     pub context: Context,
     /// Counters.
     pub metrics: Metrics,
+    /// Told what it can read, if it runs here; never waited for.
+    pub correlation: Option<Acknowledged>,
 }
 
 /// Why the chain ended before it was told to.
@@ -68,6 +71,9 @@ impl<C: Carrier> Flow<C> {
             self.carrier.settle(mark)?;
             self.metrics.insert.observe(since.elapsed().as_secs_f64());
             self.count(&work);
+            if let Some(correlation) = &self.correlation {
+                correlation.note(&work.block);
+            }
         }
         drop(ready);
         reader.await.map_err(|_| FlowError::Worker)?

@@ -1,6 +1,7 @@
 //! Log in, ClickHouse out. [`flow`] shows the whole chain on one screen; nothing here knows HTTP or a file format.
 
 pub mod block;
+pub mod correlation;
 pub mod coverage;
 pub mod duty;
 pub mod flow;

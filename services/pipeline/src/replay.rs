@@ -138,8 +138,11 @@ impl Replay {
             while let Some(window) = windows.next() {
                 let page = retry(|| Page::read(self, selection, window)).await?;
                 if mode == Mode::Write && !page.changes_nothing() {
+                    // Before and after: whoever follows events reads them again once this is over, killed or not.
+                    retry(|| self.store.note_past_change(&self.tenant)).await?;
                     // Commit point of a page: after this it is done for good; before it, all of it is done again.
                     retry(|| self.store.rejudge(&self.tenant, &page.rejudged)).await?;
+                    retry(|| self.store.note_past_change(&self.tenant)).await?;
                 }
                 windows.covered(page.covered, page.receipts());
                 summary.add(page);

@@ -3,11 +3,13 @@
 use crate::{
     Store, StoreError,
     cell::Counted,
+    error::within,
     native::{self, Line},
     query,
     rows::{BadPersonKey, BodyRow, EventRow, ReceiptRow, month},
     settings::{self, INSERT_WAIT, SEND_WAIT},
 };
+use clickhouse::RowWrite;
 use events::{
     event::Event,
     normalise::{Dead, Ignored},
@@ -167,6 +169,21 @@ impl Store {
             let mut insert = client.insert_formatted_with(sql).with_timeouts(Some(SEND_WAIT), Some(INSERT_WAIT));
             for piece in block.pieces {
                 insert.send(piece.into()).await?;
+            }
+            insert.end().await?;
+        }
+        Ok(())
+    }
+
+    /// The same for rows with lists of tuples, which the encoder of [`native`] does not know: in RowBinary, by the client.
+    pub(crate) async fn write_typed<R: RowWrite>(&self, table: &str, rows: &[R::Value<'_>]) -> Result<(), StoreError> {
+        let client = settings::pin(self.on_database(), settings::INSERT);
+        for chunk in rows.chunks(ROWS_PER_INSERT) {
+            // The first call asks the server for the columns, which has no bound of its own.
+            let insert = within(INSERT_WAIT, client.insert::<R>(table)).await?;
+            let mut insert = insert.with_timeouts(Some(SEND_WAIT), Some(INSERT_WAIT));
+            for row in chunk {
+                insert.write(row).await?;
             }
             insert.end().await?;
         }

@@ -7,6 +7,7 @@
 
 mod cell;
 mod connect;
+pub mod correlation;
 mod coverage;
 pub mod engine;
 mod error;
@@ -52,14 +53,18 @@ pub const DEFAULT_DATABASE: &str = "tokentrail";
 
 /// Every view that readers may read, as `schemas/clickhouse` makes them.
 pub const VIEWS: &[&str] = &[
+    "aliases",
     "cell_events",
     "cell_receipts",
     "cells",
     "cells_recounted",
     "claims",
     "contested_receipts",
+    "correlated",
     "coverage",
+    "credentials",
     "dead_letters",
+    "decisions",
     "event_inputs",
     "event_inputs_in",
     "events",
@@ -67,14 +72,19 @@ pub const VIEWS: &[&str] = &[
     "fates",
     "fates_recounted",
     "gaps",
+    "grants",
     "heartbeats",
     "line_counts",
+    "missing_events",
     "open_cells",
+    "persons",
     "receipts",
+    "sessions",
     "stream_cells",
     "stream_cells_recounted",
     "streams",
     "streams_recounted",
+    "tokens",
     "watermarks",
 ];
 

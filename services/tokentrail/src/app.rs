@@ -26,6 +26,7 @@ use durable_log::carrier::JournalCarrier;
 use events::normalise::Context as NormaliseContext;
 use listeners::Addresses;
 use pipeline::{
+    correlation::Acknowledged,
     flow::{APPETITE, CONSUMER},
     metrics::Metrics,
 };
@@ -151,6 +152,8 @@ impl App {
             store: None,
             kafka: link.as_ref().map(Link::observe).transpose()?,
             lateness_ms: i64::from(config.lateness_seconds) * 1000,
+            // One owner: over Kafka processors share the receipts, and none of them sees them all.
+            correlation: (role.stores() && link.is_none()).then(Acknowledged::default),
             metrics: metrics.clone(),
             scrubbed: taken
                 .as_ref()

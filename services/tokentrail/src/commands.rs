@@ -3,6 +3,7 @@
 use crate::{
     Cli, CollectorArgs, Command, ConfigCommand, Format, ImportArgs, JournalCommand, SendArgs,
     app::{self, Role},
+    ask::{self, PersonCommand},
     config::Config,
     demo, doctor,
     import::{
@@ -52,6 +53,13 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             let trail = trace::lookup(&store, &config, &term).await?;
             print(format, &trail, |trail| trace::render(trail, usize::MAX))?
         }
+        Command::Explain { .. }
+        | Command::Access(_)
+        | Command::WhoCan(_)
+        | Command::Decisions(_)
+        | Command::Gaps(_)
+        | Command::Person(_)
+        | Command::SelfCheck { .. } => answer(&load()?, cli.command).await?,
         Command::Send(args) => send(&load()?, args).await?,
         Command::Import(args) => import_files(&load()?, args).await?,
         Command::Replay(args) => judge_again(&load()?, &args).await?,
@@ -78,6 +86,38 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Completions { .. } | Command::Man | Command::EngineChild => true, // handled before the runtime starts
     };
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Questions to the correlation.
+async fn answer(config: &Config, command: Command) -> anyhow::Result<bool> {
+    let store = crate::running::store(config)?;
+    let tenant = &config.tenant;
+    match command {
+        Command::Explain { decision, format } => {
+            print(format, &ask::explain::find(&store, config, &decision).await?, ask::explain::render)
+        }
+        Command::Access(args) => {
+            print(args.format, &ask::access::of_person(&store, tenant, &args).await?, ask::access::render_person)
+        }
+        Command::WhoCan(args) => {
+            print(args.format, &ask::access::of_right(&store, tenant, &args).await?, ask::access::render_right)
+        }
+        Command::Decisions(args) => print(args.format, &ask::decisions::find(&store, tenant, &args).await?, |found| {
+            ask::decisions::render(found)
+        }),
+        Command::Gaps(args) => print(args.format, &ask::gaps::find(&store, tenant, &args).await?, ask::gaps::render),
+        Command::Person(PersonCommand::Show { person, format }) => {
+            print(format, &ask::person::show(&store, tenant, &person).await?, ask::person::render_show)
+        }
+        Command::Person(PersonCommand::Search { text, format }) => {
+            print(format, &ask::person::search(&store, tenant, &text).await?, |found| ask::person::render_search(found))
+        }
+        Command::SelfCheck { persons, format } => {
+            let checked = ask::self_check::run(&store, config, persons).await?;
+            Ok(print(format, &checked, ask::self_check::render)? && checked.differ.is_empty())
+        }
+        _ => bail!("no question"),
+    }
 }
 
 fn load_config(named: Option<&Path>) -> anyhow::Result<Config> {

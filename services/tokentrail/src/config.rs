@@ -2,9 +2,11 @@
 //! known one. Holds no secret itself: only the paths of the files that do.
 
 mod check;
+mod correlation;
 mod heartbeat;
 mod kafka;
 
+pub use correlation::{Correlation, SignIn};
 pub use heartbeat::Heartbeat;
 pub use kafka::KafkaConfig;
 #[cfg(feature = "kafka")]
@@ -40,6 +42,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// Kafka between collectors and processors.
     pub kafka: KafkaConfig,
+    /// Who could do what, on which grounds.
+    pub correlation: Correlation,
     /// Keycloak servers and Backstage installations by their immutable source id.
     pub sources: BTreeMap<String, SourceConfig>,
 }
@@ -134,6 +138,9 @@ pub struct SourceConfig {
     /// Acts of our own at the source whose traces must come back: tells "nothing happened" from "nothing arrives".
     #[serde(default)]
     pub heartbeat: Option<Heartbeat>,
+    /// A Backstage: the Keycloak that its people sign in through. Of exactly one of each, those two.
+    #[serde(default)]
+    pub sign_in: Option<SignIn>,
     /// IANA zone of times that name none (Backstage's own audit logger).
     #[serde(default = "utc")]
     pub zone: String,
@@ -213,6 +220,7 @@ impl Default for Config {
             journal: JournalConfig::default(),
             store: StoreConfig::default(),
             kafka: KafkaConfig::default(),
+            correlation: Correlation::default(),
             sources: BTreeMap::new(),
         }
     }
@@ -298,6 +306,7 @@ fn default_sources() -> BTreeMap<String, SourceConfig> {
         jwt: None,
         pull: None,
         heartbeat: None,
+        sign_in: None,
         zone: utc(),
     };
     BTreeMap::from([

@@ -2,6 +2,7 @@
 
 mod aliases;
 mod app;
+mod ask;
 mod beating;
 mod commands;
 mod config;
@@ -72,6 +73,32 @@ enum Command {
     Trace {
         /// An event id, session id, token id, username, entity reference, Keycloak user id, or STREAM/SEQ.
         term: String,
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
+    /// Say on what grounds a decision stands: person, session, token, rights, clock, how sure that is, and the receipts.
+    Explain {
+        /// Event id of the decision, or its first eight digits.
+        decision: String,
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
+    /// List what a person holds directly, now, then, or over a time.
+    Access(ask::AccessArgs),
+    /// List who holds a group or role directly.
+    WhoCan(ask::WhoCanArgs),
+    /// List decisions by verdict, person, permission and time.
+    Decisions(ask::DecisionsArgs),
+    /// List times for which a source may be incomplete, and events that are missing.
+    Gaps(ask::GapsArgs),
+    /// Find persons and show what is known of one.
+    #[command(subcommand)]
+    Person(ask::PersonCommand),
+    /// Answer everything again from all events and compare with the rows that stand. Exit code 1: they differ.
+    SelfCheck {
+        /// How many persons, chosen by chance; 0 = all.
+        #[arg(long, default_value_t = 100)]
+        persons: usize,
         #[arg(long, value_enum, default_value_t = Format::Table)]
         format: Format,
     },

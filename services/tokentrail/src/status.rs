@@ -22,6 +22,7 @@ use events::{
     ids::StreamId,
     receipt::{Input, ReceiptHeader},
 };
+use pipeline::correlation::{Acknowledged, Phase};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use store::{FateCounts, PathCounts, Store, StreamStatus, Totals};
@@ -57,6 +58,30 @@ pub struct Report {
     /// Lines that are no receipts, by source.
     #[serde(default)]
     pub other_lines: Vec<OtherLines>,
+    /// How far the answers are.
+    #[serde(default)]
+    pub correlation: Option<CorrelationReport>,
+}
+
+/// How far the answers are behind what is stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CorrelationReport {
+    /// `loading`: it reads what is stored; `following`: block by block.
+    pub phase: String,
+    /// Receipts that are stored and not correlated yet.
+    pub lag: u64,
+}
+
+impl CorrelationReport {
+    /// True if everything that is stored is correlated.
+    pub fn has_caught_up(&self) -> bool {
+        self.phase != Phase::Loading.as_str() && self.lag == 0
+    }
+
+    fn of(correlation: &Acknowledged) -> Self {
+        let standing = correlation.standing();
+        Self { phase: standing.phase.as_str().to_owned(), lag: standing.lag }
+    }
 }
 
 /// What webhook and pull of one Keycloak say of each other.
@@ -128,6 +153,8 @@ pub struct Observer {
     pub metrics: pipeline::metrics::Metrics,
     /// What the last scrub of the journal found.
     pub scrubbed: Last,
+    /// How far the correlation is.
+    pub correlation: Option<Acknowledged>,
 }
 
 impl Observer {
@@ -223,6 +250,7 @@ impl Observer {
             paths: Vec::new(),
             gaps: Vec::new(),
             other_lines: Vec::new(),
+            correlation: self.correlation.as_ref().map(CorrelationReport::of),
         }
     }
 }
@@ -344,6 +372,18 @@ pub fn render(report: &Report) -> String {
     out.push_str(&other_lines::render(&report.other_lines));
     for gap in &report.gaps {
         out.push_str(&format!("  GAP  {}\n", gap.line()));
+    }
+    match &report.correlation {
+        Some(correlation) => {
+            let reads = if correlation.phase == Phase::Loading.as_str() {
+                "; it reads what is stored, and answers are older until then"
+            } else {
+                ""
+            };
+            out.push_str(&format!("  Correlation: {} receipts behind what is stored{reads}\n", correlation.lag));
+        }
+        None if report.store_up.is_some() => out.push_str("  Correlation: does not run beside Kafka yet\n"),
+        None => {}
     }
     if let Some(up) = report.store_up {
         let store = if up { "acknowledges" } else { "has not acknowledged the last block" };

@@ -10,7 +10,7 @@ use crate::{
 };
 use anyhow::{Context, bail};
 use events::{
-    event::Event,
+    event::{DataClass, Event},
     ids::{Position, StreamId},
     person::PersonKey,
     receipt::Payload,
@@ -46,12 +46,28 @@ pub struct Step {
     pub inputs: Vec<&'static str>,
     /// Fields in which they contradict each other.
     pub conflicts: Vec<String>,
+    /// What the correlation says of a decision.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub judged: Option<Judged>,
+}
+
+/// How a decision stands.
+#[derive(Clone, PartialEq, Serialize)]
+pub struct Judged {
+    /// Verdict.
+    pub verdict: String,
+    /// Between the change of the right and the decision, milliseconds.
+    pub delay_ms: Option<i64>,
+    /// The clock that it obeys.
+    pub clock: String,
+    /// How sure the grounds are.
+    pub grade: String,
 }
 
 impl From<StoredEvent> for Step {
     fn from(stored: StoredEvent) -> Self {
         let inputs = stored.inputs.iter().map(|input| input.as_str()).collect();
-        Self { event: stored.event, inputs, conflicts: stored.conflicts }
+        Self { event: stored.event, inputs, conflicts: stored.conflicts, judged: None }
     }
 }
 
@@ -81,7 +97,26 @@ pub async fn lookup(store: &Store, config: &Config, term: &str) -> anyhow::Resul
         }
     };
     let EventPage { events, more } = page;
-    Ok(Trail { term: term.to_owned(), understood, events: events.into_iter().map(Step::from).collect(), more })
+    let mut steps: Vec<Step> = events.into_iter().map(Step::from).collect();
+    judge(store, config, &mut steps).await?;
+    Ok(Trail { term: term.to_owned(), understood, events: steps, more })
+}
+
+/// Puts beside each decision what the correlation says of it.
+async fn judge(store: &Store, config: &Config, steps: &mut [Step]) -> anyhow::Result<()> {
+    let is_decision = |step: &&Step| step.event.data_class == DataClass::Decision;
+    let ids: Vec<_> = steps.iter().filter(is_decision).map(|step| step.event.event_id).collect();
+    let mut found: std::collections::HashMap<_, _> = std::collections::HashMap::new();
+    for ids in ids.chunks(1_000) {
+        for row in store.decisions_of(&config.tenant, ids).await? {
+            let judged = Judged { verdict: row.verdict, delay_ms: row.delay_ms, clock: row.clock, grade: row.grade };
+            found.insert(row.event_id, judged);
+        }
+    }
+    for step in steps {
+        step.judged = found.remove(&step.event.event_id);
+    }
+    Ok(())
 }
 
 fn kind_of(term: &str) -> Term {
@@ -149,6 +184,7 @@ pub fn render(trail: &Trail, lines: usize) -> String {
         ("source", Left),
         ("what", Left),
         ("outcome", Left),
+        ("verdict, grade", Left),
         ("session", Left),
         ("dated by", Left),
         ("receipt", Left),
@@ -164,6 +200,7 @@ pub fn render(trail: &Trail, lines: usize) -> String {
             event.source_id.clone(),
             what(event),
             outcome(run.first),
+            judged(run.first.judged.as_ref()),
             event.session_id.chars().take(8).collect(),
             event.time_basis.as_str().to_owned(),
             format!("{}/{}", event.receipt.stream.to_string().get(..8).unwrap_or_default(), event.receipt.seq),
@@ -189,8 +226,13 @@ struct Run<'a> {
 fn runs(steps: &[Step]) -> Vec<Run<'_>> {
     let mut runs: Vec<Run<'_>> = Vec::new();
     for step in steps {
-        let same =
-            |run: &&mut Run<'_>| what(&run.first.event) == what(&step.event) && outcome(run.first) == outcome(step);
+        let same = |run: &&mut Run<'_>| {
+            let (verdict, other) = (run.first.judged.as_ref(), step.judged.as_ref());
+            what(&run.first.event) == what(&step.event)
+                && outcome(run.first) == outcome(step)
+                && verdict.map(|judged| (&judged.verdict, &judged.grade))
+                    == other.map(|judged| (&judged.verdict, &judged.grade))
+        };
         match runs.last_mut().filter(same) {
             Some(run) => (run.count, run.last) = (run.count + 1, step.event.time),
             None => runs.push(Run { first: step, count: 1, last: step.event.time }),
@@ -214,6 +256,14 @@ fn outcome(step: &Step) -> String {
         text = format!("{text} CONFLICT in {}", step.conflicts.join(", "));
     }
     text
+}
+
+/// Verdict, seconds and grade; nothing where no permission was judged.
+fn judged(judged: Option<&Judged>) -> String {
+    let Some(judged) = judged.filter(|judged| judged.verdict != "not_judged") else { return String::new() };
+    let delay =
+        judged.delay_ms.map(|ms| format!(" {}.{} s", ms / 1_000, ms.rem_euclid(1_000) / 100)).unwrap_or_default();
+    format!("{}{delay}, {}", judged.verdict.replace('_', " "), judged.grade)
 }
 
 /// What happened, in few words.

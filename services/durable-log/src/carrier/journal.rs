@@ -14,7 +14,8 @@ pub struct JournalCarrier {
     consumer: &'static str,
     appetite: Appetite,
     next: Arc<Mutex<u64>>,
-    leads: watch::Receiver<bool>,
+    /// Kept, so that nobody takes the group for ended: a journal's only consumer always leads.
+    leads: watch::Sender<bool>,
 }
 
 impl JournalCarrier {
@@ -22,7 +23,7 @@ impl JournalCarrier {
     pub fn open(journal: Journal, consumer: &'static str, appetite: Appetite) -> Result<Self, CommitError> {
         let from = journal.committed(consumer);
         journal.commit(consumer, from)?;
-        let leads = watch::Sender::new(true).subscribe();
+        let leads = watch::Sender::new(true);
         Ok(Self { journal, consumer, appetite, next: Arc::new(Mutex::new(from)), leads })
     }
 }
@@ -60,7 +61,7 @@ impl Carrier for JournalCarrier {
     }
 
     fn leads(&self) -> watch::Receiver<bool> {
-        self.leads.clone()
+        self.leads.subscribe()
     }
 }
 

@@ -64,6 +64,13 @@ pub fn settings(config: &Config, app: &App, folder: Folder) -> anyhow::Result<()
             }
         }
     }
+    for join in config.joins() {
+        writeln!(
+            out,
+            "People of {} sign in through {} ([sources.{}.sign_in] in the config says otherwise).",
+            join.backstage, join.keycloak, join.backstage
+        )?;
+    }
     writeln!(out, "tokentrail status · tokentrail trace <user> · tokentrail doctor · Ctrl-C stops")?;
     crate::commands::write_out(out.as_bytes())
 }

@@ -14,7 +14,14 @@ use crate::{
 use anyhow::Context;
 use durable_log::carrier::Carrier;
 use events::normalise::Context as NormaliseContext;
-use pipeline::{coverage::Keeper, duty::Duty, flow::Flow, metrics::Metrics, rollup::Roller};
+use pipeline::{
+    correlation::{CorrelationMetrics, Stage},
+    coverage::Keeper,
+    duty::Duty,
+    flow::Flow,
+    metrics::Metrics,
+    rollup::Roller,
+};
 use prometheus::Registry;
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 use store::{
@@ -94,6 +101,7 @@ impl Storage {
         let stopped = stop.clone();
         let opened = tokio::task::spawn_blocking(move || open(&stopped)).await.context("the log's opening died")?;
         let Some(carrier) = opened? else { return Ok(()) };
+        let correlation = self.observing.correlation.clone();
         let observer = Observer { store: Some(store.clone()), ..self.observing };
         let counting = tokio::spawn(Counts::new(&self.registry)?.run(observer.clone()));
         self.found.send_replace(Some(observer));
@@ -104,11 +112,23 @@ impl Storage {
             Keeper::new((store.clone(), tenant.clone()), lateness, expected, (crate::app::now_ms, &self.registry))?;
         let duty = Duty { keeper, roller: Roller { store: store.clone() }, leads: carrier.leads() };
         let duty = tokio::spawn(duty.run(stop.clone()));
-        let flow = Flow { carrier: carrier.clone(), tenant, store, context: self.context, metrics: self.metrics };
+        let stage = |acknowledged| {
+            Ok::<_, anyhow::Error>(Stage {
+                store: store.clone(),
+                config: self.config.correlation(self.context.key.clone()),
+                acknowledged,
+                metrics: CorrelationMetrics::register(&self.registry)?,
+            })
+        };
+        let correlating =
+            correlation.clone().map(stage).transpose()?.map(|stage| tokio::spawn(stage.run(stop.clone())));
+        let flow =
+            Flow { carrier: carrier.clone(), tenant, store, context: self.context, metrics: self.metrics, correlation };
         let flowed = flow.run(stop).await;
+        // What the correlation has not taken in is read after the next start.
         // Every handle of the store goes, and with it our connections: the engine waits for open ones when it closes, idle or
         // not, for five seconds.
-        for task in [duty, counting] {
+        for task in [duty, counting].into_iter().chain(correlating) {
             task.abort();
             let _ = task.await;
         }

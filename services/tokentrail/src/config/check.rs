@@ -74,6 +74,9 @@ impl Config {
         if let Some(heartbeat) = &source.heartbeat {
             heartbeat.check(source).with_context(|| format!("sources.{id}.heartbeat"))?;
         }
+        if let Some(sign_in) = &source.sign_in {
+            sign_in.check(self, source).with_context(|| format!("sources.{id}.sign_in"))?;
+        }
         if source.kind == Kind::Backstage && source.pull.is_some() {
             bail!("sources.{id}.pull: only a Keycloak can be pulled");
         }

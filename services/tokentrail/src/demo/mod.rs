@@ -6,12 +6,12 @@ mod story;
 
 use crate::{
     app::{App, Listeners, Role},
-    config::Config,
+    ask::{self, DecisionsArgs},
+    config::{Config, SignIn},
     import::{self, Batches, Entries},
     intake::{Delivery, Intake},
     secrets,
-    status::{self, Report},
-    trace,
+    status::{self, CorrelationReport, Report},
 };
 use anyhow::{Context, bail};
 use events::{receipt::Input, record::InputClosed};
@@ -30,8 +30,11 @@ const DRAIN: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(50);
 /// Lines of one request, as a shipper would cut them.
 const LINES_PER_REQUEST: usize = 500;
-/// Lines of the person's trail that are shown.
-const TRAIL_LINES: usize = 40;
+/// Backstage's tokens live this long in the story, and its catalog is synced within this time, seconds.
+const TOKEN_LIFE: u32 = 600;
+const CATALOG_BUDGET: u32 = 15;
+/// Decisions that are asked for.
+const DECISIONS: u32 = 1_000;
 
 /// Plays the story of `samples` and shows what came of it.
 pub async fn run(samples: &Path, user: &str) -> anyhow::Result<()> {
@@ -41,6 +44,11 @@ pub async fn run(samples: &Path, user: &str) -> anyhow::Result<()> {
     config.data_dir = dir.path().join("data");
     config.listen.intake = ([127, 0, 0, 1], 0).into();
     config.listen.admin = ([127, 0, 0, 1], 0).into();
+    let keycloak =
+        config.sources.keys().find(|id| *id == "keycloak").cloned().context("the default config has a Keycloak")?;
+    if let Some(backstage) = config.sources.get_mut("backstage") {
+        backstage.sign_in = Some(SignIn::of_story(keycloak, TOKEN_LIFE, CATALOG_BUDGET));
+    }
     let story = Story::read(samples, jiff::Timestamp::now().as_millisecond())?;
 
     say("starting Tokentrail with an embedded ClickHouse in a temporary folder");
@@ -55,6 +63,7 @@ pub async fn run(samples: &Path, user: &str) -> anyhow::Result<()> {
     );
     println!("  target/demo/tokentrail status            what came in, and the fate of every receipt");
     println!("  target/demo/tokentrail trace <user>      one person's events across both systems");
+    println!("  target/demo/tokentrail decisions --verdict stale-allow    and explain, access, who-can, gaps, person");
     println!("  target/demo/tokentrail doctor            what is missing in Keycloak or Backstage, remedy by remedy");
     Ok(())
 }
@@ -75,11 +84,26 @@ async fn play(app: &App, config: &Config, story: &Story, user: &str) -> anyhow::
     if in_journal(&report) != sum || report.pending() != 0 {
         bail!("the counts do not agree: this is a fault of Tokentrail");
     }
+    told(app, config, user).await
+}
+
+/// What the correlation makes of it: decisions on a right that was gone, and the grounds of the worst.
+async fn told(app: &App, config: &Config, user: &str) -> anyhow::Result<()> {
+    let store = app.store().await?;
+    let tenant = &config.tenant;
+    let args = DecisionsArgs { verdict: vec!["stale-allow".into()], ..DecisionsArgs::latest(DECISIONS) };
+    let stale = ask::decisions::find(&store, tenant, &args).await?;
     println!(
-        "\nOne person across both systems ({user}), joined by the recorded catalog annotation keycloak.org/id only:\n"
+        "\nAllowed on a right that Keycloak had already taken away, by person and by the clock that the decision obeys:\n"
     );
-    let trail = trace::lookup(&app.store().await?, config, user).await?;
-    print!("{}", trace::render(&trail, TRAIL_LINES));
+    print!("{}", ask::decisions::longest(&stale));
+    let args = DecisionsArgs { person: Some(user.to_owned()), ..args };
+    let of_user = ask::decisions::find(&store, tenant, &args).await?;
+    let Some(worst) = of_user.iter().max_by_key(|one| one.delay_ms) else {
+        bail!("no decision of {user} on a right that was gone: this is not the story, or a fault of Tokentrail");
+    };
+    println!("\nOne of them, explained (tokentrail explain {}):", worst.event_id);
+    print!("{}", ask::explain::render(&ask::explain::find(&store, config, &worst.event_id.to_string()).await?));
     Ok(())
 }
 
@@ -148,9 +172,10 @@ async fn drained(app: &App) -> anyhow::Result<Report> {
     let started = Instant::now();
     loop {
         let report = app.report().await?;
-        if report.pending() == 0 && report.received() == in_journal(&report) {
+        let correlated = report.correlation.as_ref().is_some_and(CorrelationReport::has_caught_up);
+        if report.pending() == 0 && report.received() == in_journal(&report) && correlated {
             say(&format!(
-                "every receipt has its fate in ClickHouse {:.1} s after the last one was acknowledged",
+                "every receipt has its fate and every decision its grounds in ClickHouse {:.1} s after the last one was acknowledged",
                 started.elapsed().as_secs_f64()
             ));
             return Ok(report);

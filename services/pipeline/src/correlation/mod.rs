@@ -1,0 +1,256 @@
+//! Who could do what, on which grounds: follows what ClickHouse has acknowledged and keeps the answers beside it.
+//!
+//! One owner per tenant. At its start it reads every stored event (streamed; docs/operations.md says what that costs), answers
+//! all, and writes only rows that differ from those that stand. From then on, block by block: reads the events that were
+//! acknowledged, settles once, writes the changes, and then moves its cursor. It is told of a block in passing and never waited
+//! for: storing goes on however far this lags. Where the past was changed (a replay, or a second copy of an event that says
+//! something else), all is read anew.
+
+mod acknowledged;
+mod fold;
+mod metrics;
+mod records;
+
+pub use acknowledged::{Acknowledged, Phase, Standing};
+pub use fold::Fold;
+pub use metrics::CorrelationMetrics;
+
+use acknowledged::Pending;
+use correlate::rows::Change;
+use std::time::{Duration, Instant};
+use store::{
+    Store, StoreError,
+    correlation::{Told, Window},
+};
+use tokio::sync::watch;
+
+/// Most positions of one read: with their events in memory a few tens of MiB.
+const WINDOW_POSITIONS: u64 = 20_000;
+/// Most changes that are written at once.
+const CHANGES_AT_ONCE: usize = 20_000;
+/// First and longest wait between two tries.
+const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+/// Between two looks whether the past was changed.
+const PAST_LOOK: Duration = Duration::from_secs(5);
+/// A change of the past is taken in when it has been over for this long, milliseconds.
+const PAST_QUIET_MS: i64 = 3_000;
+/// After reading everything anew, the next time comes no sooner than this many times as long.
+const PACE: u32 = 20;
+
+/// The stage.
+pub struct Stage {
+    /// Events in, answers out.
+    pub store: Store,
+    /// What an operator declares.
+    pub config: correlate::Config,
+    /// Told by the flow.
+    pub acknowledged: Acknowledged,
+    /// Counters.
+    pub metrics: CorrelationMetrics,
+}
+
+/// Why following ended without an error.
+enum End {
+    Stopped,
+    PastChanged,
+}
+
+impl Stage {
+    /// Runs until `stop` turns true. Nothing that happens here reaches the flow.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        let mut wait = RETRY.0;
+        loop {
+            match self.follow(&mut stop).await {
+                Ok(End::Stopped) => return,
+                Ok(End::PastChanged) => {
+                    wait = RETRY.0;
+                    tracing::info!("Events of the past were changed: the correlation reads everything again.");
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "The correlation cannot go on now; storing does, and this is tried again.");
+                    tokio::select! {
+                        () = tokio::time::sleep(wait) => wait = (wait * 2).min(RETRY.1),
+                        _ = stop.wait_for(|stop| *stop) => return,
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads everything, then follows block by block until the past changes.
+    async fn follow(&self, stop: &mut watch::Receiver<bool>) -> Result<End, StoreError> {
+        let tenant = &self.config.tenant;
+        let began = Instant::now();
+        let Some(past) = self.quiet_past(stop).await? else { return Ok(End::Stopped) };
+        // What was acknowledged before this line is read with everything else; what comes from here on is pending.
+        let before = self.acknowledged.begin();
+        let epoch = self.store.take_over_correlation(tenant).await?;
+        let mut next = self.store.stream_ends(tenant).await?;
+        let mut fold = Fold::new(self.config.clone(), epoch, self.store.correlated_places(tenant).await?);
+        let loaded = tokio::select! {
+            loaded = self.load(&mut fold) => loaded?,
+            _ = stop.wait_for(|stop| *stop) => return Ok(End::Stopped),
+        };
+        let (settled, changes) = settle(fold).await?;
+        fold = settled;
+        for chunk in changes.chunks(CHANGES_AT_ONCE) {
+            self.write(&mut fold, chunk).await?;
+        }
+        let rest = fold.unsaid();
+        self.store.write_correlated(&rest).await?;
+        // Commit point: every row of what was read is acknowledged. A crash before this line reads all again, to the same rows.
+        self.store.put_correlated_to(tenant, (epoch, &next)).await?;
+        self.metrics.loads.inc();
+        self.metrics.events.inc_by(loaded);
+        self.acknowledged.loaded(before);
+        let took = began.elapsed();
+        tracing::info!(
+            events = loaded,
+            seconds = took.as_secs(),
+            "The correlation has read what is stored and follows from here."
+        );
+
+        let mut looked = Instant::now();
+        loop {
+            self.metrics.lag.set(i64::try_from(self.acknowledged.standing().lag).unwrap_or(i64::MAX));
+            tokio::select! {
+                () = self.acknowledged.more() => {}
+                () = tokio::time::sleep(PAST_LOOK) => {}
+                _ = stop.wait_for(|stop| *stop) => return Ok(End::Stopped),
+            }
+            let pending = self.acknowledged.take();
+            if !pending.is_empty() {
+                let taken: u64 = pending.iter().map(|one| one.receipts).sum();
+                let Some(followed) = self.step(fold, &pending, stop).await? else { return Ok(End::Stopped) };
+                fold = followed;
+                for one in &pending {
+                    let end = next.entry(one.window.stream).or_default();
+                    *end = one.window.end.max(*end);
+                }
+                // Commit point, as above, for this block.
+                let Some(()) = self.patiently(stop, || self.store.put_correlated_to(tenant, (epoch, &next))).await
+                else {
+                    return Ok(End::Stopped);
+                };
+                self.acknowledged.done(taken);
+            }
+            let rested = began.elapsed() > took * PACE;
+            if fold.contradicted() && rested {
+                return Ok(End::PastChanged);
+            }
+            if looked.elapsed() >= PAST_LOOK {
+                looked = Instant::now();
+                if self.store.past_change(tenant).await.is_ok_and(|note| note.map(|(at, _)| at) != past) {
+                    return Ok(End::PastChanged);
+                }
+            }
+        }
+    }
+
+    /// Waits until nobody changes the past, and returns the last note of such a change; none when told to stop.
+    async fn quiet_past(&self, stop: &mut watch::Receiver<bool>) -> Result<Option<Option<i64>>, StoreError> {
+        loop {
+            let note = self.store.past_change(&self.config.tenant).await?;
+            let Some((_, age)) = note.filter(|(_, age)| (0..PAST_QUIET_MS).contains(age)) else {
+                return Ok(Some(note.map(|(at, _)| at)));
+            };
+            let rest = Duration::from_millis(u64::try_from(PAST_QUIET_MS - age).unwrap_or_default());
+            tokio::select! {
+                () = tokio::time::sleep(rest) => {}
+                _ = stop.wait_for(|stop| *stop) => return Ok(None),
+            }
+        }
+    }
+
+    /// Everything that is stored, in whatever order: the answers do not depend on it.
+    async fn load(&self, fold: &mut Fold) -> Result<u64, StoreError> {
+        let tenant = &self.config.tenant;
+        self.store.each_catalog_state(tenant, None, &mut |state| fold.take_state(&state)).await?;
+        self.store.each_event(tenant, &mut |told| fold.take(&told)).await
+    }
+
+    /// One block: reads it back, takes it in, settles, writes. None when told to stop before all was acknowledged.
+    async fn step(
+        &self,
+        mut fold: Fold,
+        pending: &[Pending],
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<Option<Fold>, StoreError> {
+        let tenant = &self.config.tenant;
+        for one in pending {
+            for window in windows(one.window) {
+                let read = || async {
+                    let (mut told, mut states): (Vec<Told>, Vec<_>) = (Vec::new(), Vec::new());
+                    if window.earliest <= window.latest {
+                        self.store.events_of(tenant, &window, &mut |event| told.push(event)).await?;
+                    }
+                    if one.states {
+                        let of = Some((window.stream, window.first, window.end));
+                        self.store.each_catalog_state(tenant, of, &mut |state| states.push(state)).await?;
+                    }
+                    Ok((told, states))
+                };
+                let Some((told, states)) = self.patiently(stop, read).await else { return Ok(None) };
+                self.metrics.events.inc_by(told.len() as u64);
+                states.iter().for_each(|state| fold.take_state(state));
+                told.iter().for_each(|told| fold.take_late(told));
+            }
+        }
+        let (mut fold, changes) = settle(fold).await?;
+        for chunk in changes.chunks(CHANGES_AT_ONCE) {
+            let rows = fold.records(chunk);
+            let Some(()) = self.patiently(stop, || self.store.write_correlated(&rows)).await else { return Ok(None) };
+            self.metrics.rows.inc_by(rows.len() as u64);
+        }
+        Ok(Some(fold))
+    }
+
+    async fn write(&self, fold: &mut Fold, changes: &[Change]) -> Result<(), StoreError> {
+        let rows = fold.records(changes);
+        self.store.write_correlated(&rows).await?;
+        self.metrics.rows.inc_by(rows.len() as u64);
+        Ok(())
+    }
+
+    /// Tries until ClickHouse answers; none when told to stop before that.
+    async fn patiently<T, F: Future<Output = Result<T, StoreError>>>(
+        &self,
+        stop: &mut watch::Receiver<bool>,
+        work: impl Fn() -> F,
+    ) -> Option<T> {
+        let mut wait = RETRY.0;
+        loop {
+            let error = tokio::select! {
+                done = work() => match done {
+                    Ok(done) => return Some(done),
+                    Err(error) => error,
+                },
+                _ = stop.wait_for(|stop| *stop) => return None,
+            };
+            tracing::warn!(%error, "The correlation waits for ClickHouse; storing does not wait for it.");
+            tokio::select! {
+                () = tokio::time::sleep(wait) => wait = (wait * 2).min(RETRY.1),
+                _ = stop.wait_for(|stop| *stop) => return None,
+            }
+        }
+    }
+}
+
+/// Settling can take long: not on a thread that serves requests.
+async fn settle(mut fold: Fold) -> Result<(Fold, Vec<Change>), StoreError> {
+    let work = move || {
+        let changes = fold.settle();
+        (fold, changes)
+    };
+    tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Incompatible("the correlation died".into()))
+}
+
+/// A window in parts that fit into memory.
+fn windows(whole: Window) -> impl Iterator<Item = Window> {
+    let step = usize::try_from(WINDOW_POSITIONS).unwrap_or(usize::MAX);
+    (whole.first..whole.end).step_by(step).map(move |first| Window {
+        first,
+        end: whole.end.min(first.saturating_add(WINDOW_POSITIONS)),
+        ..whole
+    })
+}

@@ -1,0 +1,189 @@
+//! Questions to the correlation's rows: by person and time, by event, by name, by right. All by sort key or index but names,
+//! which must not be in one.
+
+use super::{AliasRecord, DecisionRecord, Derived, GrantRecord, MissingEventRecord, SessionRecord};
+use crate::{Store, StoreError, query::rows};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// Most rows of one answer.
+const ROWS_MAX: u32 = 50_000;
+
+/// A person and every name that is known of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bearer {
+    /// Person key.
+    pub person: String,
+    /// In order of time.
+    pub names: Vec<AliasRecord>,
+}
+
+/// Which decisions. Empty lists and strings do not restrict.
+#[derive(Clone, Debug, Default)]
+pub struct DecisionQuery {
+    /// Tenant.
+    pub tenant: String,
+    /// Person keys.
+    pub persons: Vec<String>,
+    /// Verdicts.
+    pub verdicts: Vec<String>,
+    /// Permission.
+    pub permission: String,
+    /// From this time on, UTC milliseconds.
+    pub from: i64,
+    /// Before this time.
+    pub to: i64,
+    /// Most rows; the latest.
+    pub limit: u32,
+}
+
+impl Store {
+    /// Rows of some persons whose sort time is below `before`, in order of time.
+    pub async fn records_of<T: Derived>(
+        &self,
+        tenant: &str,
+        persons: &[String],
+        before: i64,
+    ) -> Result<Vec<T>, StoreError> {
+        let sql = format!(
+            "SELECT ?fields FROM {} FINAL WHERE tenant = {{tenant:String}} AND person IN {{persons:Array(String)}} \
+             AND at < fromUnixTimestamp64Milli({{before:Int64}}, 'UTC') ORDER BY at, row_id LIMIT {ROWS_MAX}",
+            T::TABLE
+        );
+        let asked = self.ask(&sql).param("tenant", tenant).param("persons", persons).param("before", before);
+        rows(asked).await
+    }
+
+    /// The decision that an event tells.
+    pub async fn decision_of(&self, tenant: &str, event: Uuid) -> Result<Option<DecisionRecord>, StoreError> {
+        let sql = "SELECT ?fields FROM decision_rows FINAL WHERE tenant = {tenant:String} AND event_id = toUUID({event:String}) LIMIT 1";
+        let asked = self.ask(sql).param("tenant", tenant).param("event", event.to_string());
+        Ok(rows(asked).await?.pop())
+    }
+
+    /// Decisions whose id begins with some digits, at most a few. Reads the ids of all decisions.
+    pub async fn decisions_beginning(&self, tenant: &str, digits: &str) -> Result<Vec<DecisionRecord>, StoreError> {
+        let sql = "SELECT ?fields FROM decision_rows FINAL WHERE tenant = {tenant:String} \
+            AND startsWith(toString(event_id), {digits:String}) LIMIT 2";
+        rows(self.ask(sql).param("tenant", tenant).param("digits", digits)).await
+    }
+
+    /// The decisions that some events tell.
+    pub async fn decisions_of(&self, tenant: &str, events: &[Uuid]) -> Result<Vec<DecisionRecord>, StoreError> {
+        let sql = "SELECT ?fields FROM decision_rows FINAL WHERE tenant = {tenant:String} \
+            AND event_id IN (arrayMap(id -> toUUID(id), {events:Array(String)}))";
+        let events: Vec<String> = events.iter().map(Uuid::to_string).collect();
+        rows(self.ask(sql).param("tenant", tenant).param("events", events)).await
+    }
+
+    /// The latest decisions that fit, in order of time.
+    pub async fn decisions(&self, query: &DecisionQuery) -> Result<Vec<DecisionRecord>, StoreError> {
+        let sql = "SELECT ?fields FROM decision_rows FINAL WHERE tenant = {tenant:String} \
+            AND at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND at < fromUnixTimestamp64Milli({to:Int64}, 'UTC') \
+            AND (empty({persons:Array(String)}) OR person IN {persons:Array(String)}) \
+            AND (empty({verdicts:Array(String)}) OR verdict IN {verdicts:Array(String)}) \
+            AND ({permission:String} = '' OR permission = {permission:String}) \
+            ORDER BY at DESC, row_id LIMIT {limit:UInt32}";
+        let asked = self
+            .ask(sql)
+            .param("tenant", &query.tenant)
+            .param("from", query.from)
+            .param("to", query.to)
+            .param("persons", &query.persons)
+            .param("verdicts", &query.verdicts)
+            .param("permission", &query.permission)
+            .param("limit", query.limit.min(ROWS_MAX));
+        let mut found: Vec<DecisionRecord> = rows(asked).await?;
+        found.reverse();
+        Ok(found)
+    }
+
+    /// A session by its id; several sources can have one of the same id.
+    pub async fn sessions_named(&self, tenant: &str, session: &str) -> Result<Vec<SessionRecord>, StoreError> {
+        let sql = "SELECT ?fields FROM session_rows FINAL WHERE tenant = {tenant:String} AND session_id = {session:String} \
+            ORDER BY source_id";
+        rows(self.ask(sql).param("tenant", tenant).param("session", session)).await
+    }
+
+    /// Everybody whose name, reference, e-mail, Keycloak user id or key contains `text` (`exact`: is), in order of key.
+    pub async fn bearers(&self, tenant: &str, text: &str, matching: Matching) -> Result<Vec<Bearer>, StoreError> {
+        let fits = match matching {
+            Matching::Whole => {
+                "lower(name) = lower({text:String}) OR user_id = {text:String} OR person = {text:String} \
+                 OR (kind = 'reference' AND splitByChar('/', lower(name))[-1] = lower({text:String}))"
+            }
+            Matching::Part => "positionCaseInsensitiveUTF8(name, {text:String}) > 0 OR user_id = {text:String}",
+        };
+        let sql = format!(
+            "SELECT ?fields FROM alias_rows FINAL WHERE tenant = {{tenant:String}} AND person IN \
+             (SELECT person FROM alias_rows FINAL WHERE tenant = {{tenant:String}} AND ({fits})) ORDER BY person, at, row_id LIMIT {ROWS_MAX}"
+        );
+        let found: Vec<AliasRecord> = rows(self.ask(&sql).param("tenant", tenant).param("text", text)).await?;
+        Ok(by_person(found))
+    }
+
+    /// The names of some persons.
+    pub async fn names_of(&self, tenant: &str, persons: &[String]) -> Result<Vec<Bearer>, StoreError> {
+        Ok(by_person(self.records_of::<AliasRecord>(tenant, persons, i64::from(u32::MAX) * 1_000).await?))
+    }
+
+    /// Who holds a right directly at an instant.
+    pub async fn holders(&self, tenant: &str, right: &str, at: i64) -> Result<Vec<GrantRecord>, StoreError> {
+        let sql = format!(
+            "SELECT ?fields FROM grant_rows FINAL WHERE tenant = {{tenant:String}} AND right_id = {{right:String}} \
+             AND ifNull(held_from <= fromUnixTimestamp64Milli({{at:Int64}}, 'UTC'), 1) \
+             AND ifNull(held_to > fromUnixTimestamp64Milli({{at:Int64}}, 'UTC'), 1) ORDER BY person, at LIMIT {ROWS_MAX}"
+        );
+        rows(self.ask(&sql).param("tenant", tenant).param("right", right).param("at", at)).await
+    }
+
+    /// Missing events whose time span meets [from, to).
+    pub async fn missing_events(
+        &self,
+        tenant: &str,
+        (from, to): (i64, i64),
+    ) -> Result<Vec<MissingEventRecord>, StoreError> {
+        let sql = format!(
+            "SELECT ?fields FROM missing_event_rows FINAL WHERE tenant = {{tenant:String}} \
+             AND before >= fromUnixTimestamp64Milli({{from:Int64}}, 'UTC') AND at < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC') \
+             ORDER BY at, row_id LIMIT {ROWS_MAX}"
+        );
+        rows(self.ask(&sql).param("tenant", tenant).param("from", from).param("to", to)).await
+    }
+
+    /// The last name that events gave to each of some rights: group path or role name.
+    pub async fn right_names(&self, tenant: &str, rights: &[String]) -> Result<BTreeMap<String, String>, StoreError> {
+        let sql = "SELECT right_id, argMax(right_name, time) FROM event_rows WHERE tenant = {tenant:String} \
+            AND right_id IN {rights:Array(String)} AND right_name != '' AND is_deleted = 0 GROUP BY right_id";
+        let found = rows::<(String, String)>(self.ask(sql).param("tenant", tenant).param("rights", rights)).await?;
+        Ok(found.into_iter().collect())
+    }
+
+    /// Groups and roles by id, path or name as events gave them, with their last name.
+    pub async fn rights_named(&self, tenant: &str, text: &str) -> Result<BTreeMap<String, String>, StoreError> {
+        let sql = "SELECT right_id, argMax(right_name, time) AS last FROM event_rows WHERE tenant = {tenant:String} \
+            AND right_id != '' AND right_name != '' AND is_deleted = 0 GROUP BY right_id \
+            HAVING right_id = {text:String} OR last = {text:String} OR splitByChar('/', last)[-1] = {text:String}";
+        Ok(rows::<(String, String)>(self.ask(sql).param("tenant", tenant).param("text", text))
+            .await?
+            .into_iter()
+            .collect())
+    }
+}
+
+/// How a name is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Matching {
+    /// All of it.
+    Whole,
+    /// A part of it.
+    Part,
+}
+
+fn by_person(names: Vec<AliasRecord>) -> Vec<Bearer> {
+    let mut bearers: BTreeMap<String, Vec<AliasRecord>> = BTreeMap::new();
+    for name in names {
+        bearers.entry(name.person.clone()).or_default().push(name);
+    }
+    bearers.into_iter().map(|(person, names)| Bearer { person, names }).collect()
+}

@@ -1,0 +1,215 @@
+//! `tokentrail explain`: the grounds of one decision, each with the event and the receipt that prove it.
+
+use super::{person, words};
+use crate::{config::Config, status::moment, table::visible};
+use anyhow::{Context, bail};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use store::{
+    Store, Term, TraceQuery,
+    correlation::{AliasRecord, DecisionRecord, GrantRecord, MissingEventRecord, SessionRecord},
+};
+use uuid::Uuid;
+
+/// Fewest digits of an id.
+const FEWEST_DIGITS: usize = 8;
+
+/// A decision and everything that stands behind it.
+#[derive(Serialize)]
+pub struct Explanation {
+    /// The decision.
+    pub decision: DecisionRecord,
+    /// Source of the decision.
+    pub source: String,
+    /// Names of the person.
+    pub names: Vec<AliasRecord>,
+    /// Its session.
+    pub session: Option<SessionRecord>,
+    /// How long the clock may take, milliseconds.
+    pub budget_ms: Option<i64>,
+    /// Grants behind the support, the removed ones too.
+    pub grants: Vec<GrantRecord>,
+    /// Names of groups and roles by id.
+    pub right_names: BTreeMap<String, String>,
+    /// Events of this person that are missing.
+    pub missing_events: Vec<MissingEventRecord>,
+    /// Receipts by event id.
+    pub receipts: BTreeMap<String, String>,
+}
+
+/// Gathers the grounds.
+pub async fn find(store: &Store, config: &Config, id: &str) -> anyhow::Result<Explanation> {
+    let tenant = &config.tenant;
+    let decision = decision(store, tenant, id).await?;
+    let persons = vec![decision.person.clone()];
+    let names = store.records_of::<AliasRecord>(tenant, &persons, i64::from(u32::MAX) * 1_000).await?;
+    let sessions = match decision.session_id.as_str() {
+        "" => Vec::new(),
+        session => store.sessions_named(tenant, session).await?,
+    };
+    let session = sessions.into_iter().find(|session| session.person == decision.person);
+    let groups: Vec<&str> = decision.support.iter().map(|path| path.0.as_str()).collect();
+    let held = store.records_of::<GrantRecord>(tenant, &persons, decision.at.saturating_add(1)).await?;
+    let grants: Vec<GrantRecord> = held.into_iter().filter(|grant| groups.contains(&grant.right_id.as_str())).collect();
+    let missing_events =
+        store.records_of::<MissingEventRecord>(tenant, &persons, decision.at.saturating_add(1)).await?;
+    let rights: Vec<String> = decision.support.iter().flat_map(|path| [path.0.clone(), path.1.clone()]).collect();
+    let right_names = store.right_names(tenant, &rights).await?;
+
+    let mut evidence = vec![decision.event_id, decision.credential];
+    evidence.extend(grants.iter().flat_map(|grant| [grant.granted_in, grant.removed_in]));
+    let (mut receipts, mut source) = (BTreeMap::new(), String::new());
+    evidence.sort_unstable();
+    evidence.dedup();
+    for event in evidence.into_iter().filter(|event| !event.is_nil()) {
+        let query = TraceQuery { tenant: tenant.clone(), term: Term::Event(event), limit: 1 };
+        if let Some(found) = store.trace(&query).await?.events.pop() {
+            let receipt = found.event.receipt;
+            receipts.insert(event.to_string(), format!("{}/{}", receipt.stream, receipt.seq));
+            if event == decision.event_id {
+                source = found.event.source_id;
+            }
+        }
+    }
+    let join = config.joins().into_iter().find(|join| join.backstage == source);
+    let budget_ms = join.and_then(|join| match decision.clock.as_str() {
+        "catalog" => Some(join.budgets.catalog),
+        "claims" => Some(join.budgets.claims),
+        "token" => Some(join.budgets.token),
+        _ => None,
+    });
+    Ok(Explanation { decision, source, names, session, budget_ms, grants, right_names, missing_events, receipts })
+}
+
+async fn decision(store: &Store, tenant: &str, id: &str) -> anyhow::Result<DecisionRecord> {
+    let id = id.trim().to_lowercase();
+    if let Ok(event) = Uuid::parse_str(&id) {
+        return store.decision_of(tenant, event).await?.context("no decision is told by that event");
+    }
+    if id.len() < FEWEST_DIGITS || !id.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-') {
+        bail!("a decision is named by its event id, or by the first {FEWEST_DIGITS} digits of it");
+    }
+    let mut found = store.decisions_beginning(tenant, &id).await?;
+    if found.len() > 1 {
+        bail!("several decisions begin with {id}: give more digits");
+    }
+    found.pop().context("no decision begins with that id")
+}
+
+/// For people.
+pub fn render(told: &Explanation) -> String {
+    let decision = &told.decision;
+    let what = if decision.permission.is_empty() { &decision.action } else { &decision.permission };
+    let mut out = format!(
+        "\n  {} {} {} {}at {}\n\n",
+        visible(&decision.reference),
+        decision.outcome.to_uppercase(),
+        visible(what),
+        if decision.resource.is_empty() { String::new() } else { format!("on {} ", visible(&decision.resource)) },
+        moment(decision.at)
+    );
+    let mut line = |name: &str, text: String| out.push_str(&format!("  {name:<12} {}\n", visible(&text)));
+    line("verdict", format!("{}: {}", decision.verdict.replace('_', " "), words::verdict(&decision.verdict)));
+    if let Some(delay) = decision.delay_ms {
+        let of = told.budget_ms.map(|budget| format!("; {} are allowed", words::seconds(budget))).unwrap_or_default();
+        let since = match (decision.verdict.as_str(), decision.clock.as_str()) {
+            ("pending_grant", _) => "the right was given",
+            (_, "token") => "the person was disabled or deleted",
+            _ => "the last right went",
+        };
+        line("", format!("{} after {since}{of}", words::seconds(delay)));
+    }
+    line("clock", words::clock(&decision.clock).to_owned());
+    line("person", if told.names.is_empty() { "nobody is known".into() } else { person::names(&told.names) });
+    line("session", session(told));
+    line("credential", credential(told));
+    for path in &decision.support {
+        line("right", right(told, path));
+    }
+    for grant in &told.grants {
+        line("held", held(told, grant));
+    }
+    for claim in &decision.stale_claims {
+        line("stale claim", format!("{claim}: used, and no longer held"));
+    }
+    line("grade", decision.grade.clone());
+    for reason in &decision.reasons {
+        line("", format!("{}: {}", reason.replace('_', " "), words::reason(reason)));
+    }
+    for gap in &told.missing_events {
+        line(
+            "missing",
+            format!(
+                "between {} and {}: {} {}",
+                moment(gap.at),
+                moment(gap.before),
+                name(told, &gap.right_id),
+                words::missing(&gap.missing)
+            ),
+        );
+    }
+    line("told by", evidence(told, decision.event_id));
+    if !decision.because.is_nil() {
+        line("", format!("an earlier answer was changed by event {}", decision.because));
+    }
+    out
+}
+
+fn session(told: &Explanation) -> String {
+    let decision = &told.decision;
+    let Some(session) = &told.session else {
+        return if decision.session_id.is_empty() { "not known".into() } else { decision.session_id.clone() };
+    };
+    let begun = session.started_at.map_or_else(|| "beginning not seen".into(), |at| format!("begun {}", moment(at)));
+    let ended = session.ended_at.map(|at| format!(", ended {} ({})", moment(at), session.ended_by.replace('_', " ")));
+    format!("{} in {}, {begun}{}", session.session_id, session.source_id, ended.unwrap_or_default())
+}
+
+fn credential(told: &Explanation) -> String {
+    let decision = &told.decision;
+    let Some(at) = decision.credential_at else { return "none is known".into() };
+    let others = match decision.candidates {
+        0 | 1 => "the only one that can stand behind it".to_owned(),
+        n => format!("the latest of {n} that can stand behind it"),
+    };
+    format!("issued {}, {others}{}", moment(at), receipt(told, decision.credential))
+}
+
+fn right(told: &Explanation, path: &(String, String, String, String, String, Option<i64>)) -> String {
+    let (group, above, reference, role, policy, since) = path;
+    let mut steps: Vec<String> = Vec::new();
+    for id in [group, above] {
+        if !id.is_empty() {
+            steps.push(name(told, id));
+        }
+    }
+    steps.extend([reference, role, policy].into_iter().filter(|step| !step.is_empty()).cloned());
+    let since = since.map(|at| format!(", held since {}", moment(at))).unwrap_or_default();
+    format!("{}{since}", steps.join(" > "))
+}
+
+fn held(told: &Explanation, grant: &GrantRecord) -> String {
+    let from = grant.held_from.map_or_else(|| "as far back as is known".into(), moment);
+    let to = match grant.held_to {
+        Some(at) => format!("taken {}{}", moment(at), receipt(told, grant.removed_in)),
+        None => "still held".into(),
+    };
+    format!("{} from {from}{}, {to}", name(told, &grant.right_id), receipt(told, grant.granted_in))
+}
+
+fn name(told: &Explanation, id: &str) -> String {
+    told.right_names.get(id).cloned().unwrap_or_else(|| id.to_owned())
+}
+
+fn receipt(told: &Explanation, event: Uuid) -> String {
+    let short = |receipt: &String| match receipt.split_once('/') {
+        Some((stream, seq)) => format!(" [{}/{seq}]", stream.get(..8).unwrap_or(stream)),
+        None => String::new(),
+    };
+    told.receipts.get(&event.to_string()).map(short).unwrap_or_default()
+}
+
+fn evidence(told: &Explanation, event: Uuid) -> String {
+    let receipt = told.receipts.get(&event.to_string()).map(|receipt| format!(", receipt {receipt}"));
+    format!("event {event}{}", receipt.unwrap_or_default())
+}

@@ -1,0 +1,68 @@
+//! `tokentrail gaps`: what may be missing (times for which a source is not known to be complete) and what is missing (events
+//! that must have happened, because state that was read contradicts the events). Two kinds, told apart.
+
+use super::{GapsArgs, at, person, words};
+use crate::gaps::GapReport;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use store::{
+    Store,
+    correlation::{AliasRecord, MissingEventRecord},
+};
+
+/// Both kinds.
+#[derive(Serialize)]
+pub struct Gaps {
+    coverage: Vec<GapReport>,
+    missing_events: Vec<MissingEventRecord>,
+    names: BTreeMap<String, Vec<AliasRecord>>,
+    right_names: BTreeMap<String, String>,
+}
+
+/// Gaps that meet the time that is asked for.
+pub async fn find(store: &Store, tenant: &str, args: &GapsArgs) -> anyhow::Result<Gaps> {
+    let (from, to) = (args.from.map_or(0, |from| from.0), at(args.to).saturating_add(1));
+    let meets = |gap: &GapReport| gap.since < to && gap.until.is_none_or(|until| until >= from);
+    let coverage = store.gaps(tenant, i64::MAX).await?.into_iter().map(GapReport::from).filter(meets).collect();
+    let missing_events = store.missing_events(tenant, (from, to)).await?;
+    let persons: Vec<String> = missing_events.iter().map(|gap| gap.person.clone()).collect();
+    let names = store.names_of(tenant, &persons).await?.into_iter().map(|one| (one.person, one.names)).collect();
+    let rights: Vec<String> = missing_events.iter().map(|gap| gap.right_id.clone()).collect();
+    let right_names = store.right_names(tenant, &rights).await?;
+    Ok(Gaps { coverage, missing_events, names, right_names })
+}
+
+/// For people.
+pub fn render(gaps: &Gaps) -> String {
+    let mut out = String::from("  Times for which a source is not known to be complete:\n");
+    if gaps.coverage.is_empty() {
+        out.push_str("    none\n");
+    }
+    for gap in &gaps.coverage {
+        out.push_str(&format!("    {}\n", crate::table::visible(&gap.line())));
+    }
+    out.push_str(
+        "\n  Events that must have happened and never arrived (state that was read contradicts the events):\n",
+    );
+    if gaps.missing_events.is_empty() {
+        out.push_str("    none, as far as states were read\n");
+    }
+    for gap in &gaps.missing_events {
+        out.push_str(&format!("    {}\n", crate::table::visible(&line(gaps, gap))));
+    }
+    out
+}
+
+fn line(gaps: &Gaps, gap: &MissingEventRecord) -> String {
+    let who = gaps.names.get(&gap.person).map_or_else(|| gap.person.clone(), |names| person::names(names));
+    let right = gaps.right_names.get(&gap.right_id).unwrap_or(&gap.right_id);
+    let causes: Vec<String> = gap.causes.iter().map(|cause| cause.replace('_', " ")).collect();
+    format!(
+        "{who}: {} {right} {}, between {} and {}; likely: {}",
+        gap.right_kind.replace('_', " "),
+        words::missing(&gap.missing),
+        crate::status::moment(gap.at),
+        crate::status::moment(gap.before),
+        causes.join(", ")
+    )
+}

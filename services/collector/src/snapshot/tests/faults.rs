@@ -19,7 +19,10 @@ async fn dies_at(bench: &Bench, request: u64) -> bool {
     let number = bench.source.world.lock().unwrap().requests + request;
     bench.source.world.lock().unwrap().faults.insert(number, Fault::Dies);
     // Dropped where it stands, as by a kill: nothing of it runs on.
-    let died = tokio::time::timeout(Duration::from_millis(30), bench.take()).await.is_err();
+    let died = tokio::select! {
+        taken = bench.take() => taken.is_err(),
+        () = bench.source.died.notified() => true,
+    };
     bench.source.world.lock().unwrap().faults.clear();
     died
 }

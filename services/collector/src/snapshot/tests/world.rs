@@ -131,6 +131,8 @@ pub(super) fn name(n: u8) -> String {
 pub(super) struct Source {
     pub world: Mutex<World>,
     pub clock: Arc<AtomicI64>,
+    /// Told when a request is met by [`Fault::Dies`].
+    pub died: tokio::sync::Notify,
 }
 
 impl Ask for Source {
@@ -155,7 +157,10 @@ impl Ask for Source {
         Box::pin(async move {
             match answer {
                 Some(answer) => answer,
-                None => std::future::pending().await,
+                None => {
+                    self.died.notify_one();
+                    std::future::pending().await
+                }
             }
         })
     }
@@ -200,7 +205,12 @@ impl Bench {
             now: Arc::new(move || now.load(Ordering::SeqCst)),
         };
         let settings = Settings { page, patience: vec![Duration::ZERO; 2], ..Settings::new(dir.to_owned()) };
-        Self { source: Arc::new(Source { world: Mutex::new(world), clock }), journal, settings, around }
+        Self {
+            source: Arc::new(Source { world: Mutex::new(world), clock, died: tokio::sync::Notify::new() }),
+            journal,
+            settings,
+            around,
+        }
     }
 
     /// Takes a snapshot as the program does, over the realm in memory; its id.

@@ -62,7 +62,8 @@ LEFT ANY JOIN (
     SELECT *, said['entity'] AS entity, said['hash'] AS hash FROM {database}.snapshot_events WHERE startsWith(kind, 'state_')
 ) AS s ON s.tenant = l.tenant AND s.source_id = l.source_id AND s.entity = l.entity AND s.hash = l.hash;
 
--- What the snapshot before listed and a complete area does not: it was absent at some instant from time_min to time_max.
+-- What a complete area no longer lists, compared with the last snapshot before in which the same area was complete: it was
+-- absent at some instant from time_min to time_max.
 CREATE OR REPLACE VIEW {database}.snapshot_absences {on_cluster} DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
 SELECT b.tenant AS tenant, b.source_id AS source_id, a.snapshot AS snapshot, b.snapshot AS last_seen_in, b.realm AS realm, b.area AS area,
     b.entity AS entity, b.time_min AS last_seen, a.time_min AS time_min, a.time_max AS time_max,
@@ -70,10 +71,9 @@ SELECT b.tenant AS tenant, b.source_id AS source_id, a.snapshot AS snapshot, b.s
     b.holder_kind AS holder_kind, b.holder_id AS holder_id, b.client AS client, b.session_id AS session_id
 FROM {database}.snapshot_states AS b
 INNER JOIN (
-    SELECT n.tenant AS tenant, n.source_id AS source_id, n.snapshot AS snapshot, n.previous AS previous, o.realm AS realm, o.area AS area,
-        o.time_min AS time_min, o.time_max AS time_max
-    FROM {database}.snapshots AS n
-    INNER JOIN {database}.snapshot_areas AS o ON o.tenant = n.tenant AND o.source_id = n.source_id AND o.snapshot = n.snapshot
-    WHERE n.previous != '' AND o.outcome = 'complete'
-) AS a ON a.tenant = b.tenant AND a.source_id = b.source_id AND a.previous = b.snapshot AND a.realm = b.realm AND a.area = b.area
+    SELECT tenant, source_id, snapshot, realm, area, time_min, time_max, lagInFrame(snapshot) OVER (
+        PARTITION BY tenant, source_id, realm, area ORDER BY time_max, snapshot ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS before
+    FROM {database}.snapshot_areas
+    WHERE outcome = 'complete'
+) AS a ON a.tenant = b.tenant AND a.source_id = b.source_id AND a.before = b.snapshot AND a.realm = b.realm AND a.area = b.area
 WHERE (b.tenant, b.source_id, a.snapshot, b.entity) NOT IN (SELECT tenant, source_id, snapshot, entity FROM {database}.snapshot_entries);

@@ -143,6 +143,7 @@ async fn absence_rests_on_complete_areas_only() {
     log.snapshot(("s2", Some("s1")), &[("ann", false), ("cleo", true)], Some(Outcome::Complete));
     log.snapshot(("s3", Some("s2")), &[], Some(Outcome::Forbidden));
     log.snapshot(("s4", Some("s3")), &[("ann", true)], None);
+    log.snapshot(("s5", Some("s3")), &[("cleo", true)], Some(Outcome::Complete));
     let count = log.0.len();
     let forward: Vec<usize> = (0..count).collect();
     let backward: Vec<usize> = (0..count).rev().chain(0..count).collect();
@@ -154,17 +155,19 @@ async fn absence_rests_on_complete_areas_only() {
         }
         let taken = store.snapshots(TENANT, 10).await.unwrap();
         let told: Vec<_> = taken.iter().map(|one| (one.snapshot.as_str(), one.ended.is_some(), one.complete)).collect();
-        assert_eq!(told, [("s4", false, false), ("s3", true, false), ("s2", true, true), ("s1", true, true)]);
-        assert_eq!(taken[1].lacking, ["acme users: forbidden (view-users)"]);
+        assert_eq!(told, [("s5", true, true), ("s4", false, false), ("s3", true, false), ("s2", true, true), ("s1", true, true)]);
+        assert_eq!(taken[2].lacking, ["acme users: forbidden (view-users)"]);
 
         let text = |sql: &str| {
             let query = database.sql().query(sql);
             async move { query.fetch_all::<String>().await.unwrap() }
         };
         let absent = "SELECT concat(snapshot, ' ', person_id) FROM snapshot_absences ORDER BY 1";
-        assert_eq!(text(absent).await, ["s2 ben"], "nobody is absent from what was not read or did not end");
+        assert_eq!(text(absent).await, ["s2 ben", "s5 ann"], "nobody is absent from what was not read or did not end");
         let states = "SELECT concat(snapshot, ' ', person_id, ' ', details['enabled']) FROM snapshot_states ORDER BY 1";
-        assert_eq!(text(states).await, ["s1 ann true", "s1 ben true", "s1 cleo true", "s2 ann false", "s2 cleo true"]);
+        let expected =
+            ["s1 ann true", "s1 ben true", "s1 cleo true", "s2 ann false", "s2 cleo true", "s5 cleo true"];
+        assert_eq!(text(states).await, expected);
 
         let sides = store.snapshot_sides(TENANT, ("s1", "s2")).await.unwrap();
         let field = |fields: &[(String, String)], name: &str| {

@@ -4,15 +4,19 @@
 
 mod announce;
 mod listeners;
+mod order;
 pub mod scrub;
 mod storage;
 
 pub use listeners::Listeners;
+pub use order::HEADER as ORDER_HEADER;
 
 use crate::{
     beating,
     config::Config,
-    pulling, secrets, sources,
+    pulling, secrets,
+    snapshotting::Snapshots,
+    sources,
     status::{Observer, Report},
 };
 use anyhow::{Context, bail};
@@ -106,8 +110,10 @@ impl App {
             })
         };
         let beats = collector::heartbeat::counter(&registry)?;
-        let admin_routes =
-            collector::admin::router(registry.clone(), ready).merge(announce::status_route(observer.clone()));
+        let (snapshots, orders) = Snapshots::new(config, (journal.clone(), key.clone()), &registry)?;
+        let admin_routes = collector::admin::router(registry.clone(), ready)
+            .merge(announce::status_route(observer.clone()))
+            .merge(order::route(orders));
         let (tls, clients) = listeners::tls(config, intake_stopped.clone())?;
         let (intake_listener, admin_listener) = listeners.adopt()?;
         let serve = |server: Server| {
@@ -140,8 +146,10 @@ impl App {
         let beating = beating::run(config.clone(), journal.clone(), (beats, intake_stopped.clone()));
         let (scrubs, scrubbed) = scrub::Scrubs::new(config, journal.clone(), &registry)?;
         tokio::spawn(scrubs.run(intake_stopped.clone()));
-        let pulling = pulling::run(config.clone(), (journal.clone(), key.clone()), intake_stopped);
-        let pulls = tokio::spawn(async move { tokio::try_join!(beating, pulling).map(drop) });
+        let pulling = pulling::run(config.clone(), (journal.clone(), key.clone()), intake_stopped.clone());
+        let states = snapshots.states();
+        let snapshotting = snapshots.run(intake_stopped);
+        let pulls = tokio::spawn(async move { tokio::try_join!(beating, pulling, snapshotting).map(drop) });
         let storage = storage::Storage {
             config: config.clone(),
             journal: journal.clone(),
@@ -150,6 +158,7 @@ impl App {
             registry,
             addresses: (intake, admin),
             scrubbed,
+            snapshots: states,
             found,
         };
         let storage = tokio::spawn(storage.run(storage_stopped));
@@ -256,7 +265,7 @@ pub async fn up(config: &Config) -> anyhow::Result<ExitCode> {
 }
 
 /// Opens the journal; its opening receipt names and so seals the stream before.
-async fn open_journal(config: &Config) -> anyhow::Result<Journal> {
+pub async fn open_journal(config: &Config) -> anyhow::Result<Journal> {
     let mut options = Options::new(config.path("journal"));
     options.segment_bytes = config.journal.segment_mib << 20;
     options.keep = Duration::from_secs(config.journal.keep_hours * 3600);

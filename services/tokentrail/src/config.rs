@@ -2,8 +2,10 @@
 //! known one. Holds no secret itself: only the paths of the files that do.
 
 mod heartbeat;
+mod snapshot;
 
 pub use heartbeat::Heartbeat;
+pub use snapshot::Snapshot;
 
 use anyhow::{Context, bail};
 use schemars::JsonSchema;
@@ -122,6 +124,9 @@ pub struct SourceConfig {
     /// Acts of our own at the source whose traces must come back: tells "nothing happened" from "nothing arrives".
     #[serde(default)]
     pub heartbeat: Option<Heartbeat>,
+    /// Reads the state itself through the source's API, on a schedule and on demand.
+    #[serde(default)]
+    pub snapshot: Option<Snapshot>,
     /// IANA zone of times that name none (Backstage's own audit logger).
     #[serde(default = "utc")]
     pub zone: String,
@@ -274,9 +279,9 @@ impl Config {
                 && source.token_files.is_empty()
                 && source.basic.is_none()
                 && source.client_certificates.is_empty();
-            if silent && source.jwt.is_none() && source.pull.is_none() {
+            if silent && source.jwt.is_none() && source.pull.is_none() && source.snapshot.is_none() {
                 bail!(
-                    "sources.{id}: nothing can reach it: give webhook_secret_files, token_files, basic, client_certificates, jwt or pull"
+                    "sources.{id}: nothing can reach it: give webhook_secret_files, token_files, basic, client_certificates, jwt, pull or snapshot"
                 );
             }
             if !source.client_certificates.is_empty() && self.listen.tls_client_ca.is_none() {
@@ -284,6 +289,9 @@ impl Config {
             }
             if let Some(heartbeat) = &source.heartbeat {
                 heartbeat.check(source).with_context(|| format!("sources.{id}.heartbeat"))?;
+            }
+            if let Some(snapshot) = &source.snapshot {
+                snapshot.check(source).with_context(|| format!("sources.{id}.snapshot"))?;
             }
             if source.kind == Kind::Backstage && source.pull.is_some() {
                 bail!("sources.{id}.pull: only a Keycloak can be pulled");
@@ -313,6 +321,7 @@ fn default_sources() -> BTreeMap<String, SourceConfig> {
         jwt: None,
         pull: None,
         heartbeat: None,
+        snapshot: None,
         zone: utc(),
     };
     BTreeMap::from([

@@ -2,6 +2,7 @@
 
 mod backstage;
 mod journal;
+mod snapshots;
 
 use crate::{
     config::{Config, Kind, SourceConfig},
@@ -85,6 +86,7 @@ pub fn from_report(config: &Config, report: &Report, now: i64) -> Vec<Check> {
         checks.push(heartbeats(id, source));
         checks.extend(of_source(id, report, now));
     }
+    checks.extend(snapshots::checks(config, &report.snapshots, now));
     checks
 }
 

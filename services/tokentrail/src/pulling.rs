@@ -52,13 +52,18 @@ fn surroundings(append: Arc<dyn Append>, key: DeploymentKey) -> Surroundings {
     Surroundings { append, redact: Arc::new(redact), now: Arc::new(now_ms) }
 }
 
-pub(crate) fn source(config: &Config, id: &str, pull: &Pull) -> anyhow::Result<Source> {
-    let secret = secrets::read(&config.data_dir, &pull.client_secret_file)?;
+/// The certificates that a part of a source's config trusts beside the system's.
+pub(crate) fn ca(config: &Config, (id, part): (&str, &str), file: Option<&PathBuf>) -> anyhow::Result<Option<Vec<u8>>> {
     let read = |file: &PathBuf| {
         let path = config.data_dir.join(file);
-        std::fs::read(&path).with_context(|| format!("cannot read sources.{id}.pull.ca_file {}", path.display()))
+        std::fs::read(&path).with_context(|| format!("cannot read sources.{id}.{part}.ca_file {}", path.display()))
     };
-    let ca_pem = pull.ca_file.as_ref().map(read).transpose()?;
+    file.map(read).transpose()
+}
+
+pub(crate) fn source(config: &Config, id: &str, pull: &Pull) -> anyhow::Result<Source> {
+    let secret = secrets::read(&config.data_dir, &pull.client_secret_file)?;
+    let ca_pem = ca(config, (id, "pull"), pull.ca_file.as_ref())?;
     let realm = |name: &String| Realm {
         name: name.clone(),
         login_realm: pull.login_realm.clone(),

@@ -33,6 +33,8 @@ pub struct Storage {
     pub addresses: (SocketAddr, SocketAddr),
     /// What the last scrub of the journal found.
     pub scrubbed: super::scrub::Last,
+    /// State of snapshots by source.
+    pub snapshots: watch::Receiver<crate::snapshotting::States>,
     /// Told once ClickHouse is ready to be asked.
     pub found: watch::Sender<Option<Observer>>,
 }
@@ -83,6 +85,7 @@ impl Storage {
             lateness_ms: i64::from(self.config.lateness_seconds) * 1000,
             metrics: self.metrics.clone(),
             scrubbed: self.scrubbed.clone(),
+            snapshots: self.snapshots.clone(),
         };
         self.found.send_replace(Some(observer));
         let lateness = i64::from(self.config.lateness_seconds) * 1000;

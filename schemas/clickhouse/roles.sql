@@ -29,6 +29,7 @@ GRANT SELECT ON tokentrail.watermarks TO tokentrail_read;
 GRANT SELECT ON tokentrail.coverage TO tokentrail_read;
 GRANT SELECT ON tokentrail.heartbeats TO tokentrail_read;
 GRANT SELECT ON tokentrail.gaps TO tokentrail_read;
+GRANT SELECT ON tokentrail.claims TO tokentrail_read;
 GRANT SELECT ON tokentrail.snapshot_events TO tokentrail_read;
 GRANT SELECT ON tokentrail.snapshots TO tokentrail_read;
 GRANT SELECT ON tokentrail.snapshot_areas TO tokentrail_read;

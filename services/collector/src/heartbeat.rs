@@ -17,12 +17,14 @@ use prometheus::{IntCounterVec, Opts, Registry};
 use reqwest::Url;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
+use trust::{Refused, Trust};
 
 /// For one request to a Backstage.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a heartbeat was not sent, beside what [`crate::pull::State`] names.
 const UNREACHABLE: &str = "unreachable";
+const REFUSED: &str = "certificate_refused";
 
 /// Sends the heartbeats of one realm or one Backstage.
 pub struct Heart {
@@ -35,6 +37,17 @@ pub struct Heart {
 enum To {
     Realm(Box<RealmClient>),
     Backstage { http: reqwest::Client, base: Url },
+}
+
+/// A Backstage, or one of its instances.
+#[derive(Clone, Copy, Debug)]
+pub struct Instance<'a> {
+    /// Name, the scope of its heartbeats; empty if the installation counts as one.
+    pub name: &'a str,
+    /// Base address as we reach it, past every balancer.
+    pub url: &'a str,
+    /// Whom to trust.
+    pub trust: &'a Trust,
 }
 
 /// One heartbeat.
@@ -87,18 +100,15 @@ impl Heart {
         Ok(own.map(heart).collect())
     }
 
-    /// The one of a Backstage that answers below `base_url`.
-    pub fn backstage(tenant: &str, source_id: &str, base_url: &str) -> Result<Self, Failed> {
-        let base = base(base_url, source_id)?;
-        // The first call of the process wins; any installed provider serves.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none());
-        let http = http.build().map_err(Failed::Http)?;
+    /// The one of a Backstage, or of one instance of it.
+    pub fn backstage(tenant: &str, source_id: &str, instance: Instance<'_>) -> Result<Self, Failed> {
+        let base = base(instance.url, source_id)?;
+        let http = instance.trust.http(|builder| builder.timeout(TIMEOUT)).map_err(Failed::Http)?;
         let (tenant, source_id) = (tenant.to_owned(), source_id.to_owned());
-        Ok(Self { tenant, source_id, scope: String::new(), to: To::Backstage { http, base } })
+        Ok(Self { tenant, source_id, scope: instance.name.to_owned(), to: To::Backstage { http, base } })
     }
 
-    /// The realm, or empty for a Backstage.
+    /// The realm of a Keycloak; the instance of a Backstage, empty if it counts as one.
     pub fn scope(&self) -> &str {
         &self.scope
     }
@@ -121,7 +131,13 @@ impl Heart {
                 // Whatever it answers, it has logged the request; usually that there is no such page.
                 match http.get(url).send().await {
                     Ok(_) => Beat { id, state: SENT },
-                    Err(_) => Beat { id: String::new(), state: UNREACHABLE },
+                    Err(error) => {
+                        let refused = Refused::find(&error);
+                        if let Some(why) = refused {
+                            tracing::debug!(source = self.source_id, scope = self.scope, %why, "A Backstage is refused.");
+                        }
+                        Beat { id: String::new(), state: if refused.is_some() { REFUSED } else { UNREACHABLE } }
+                    }
                 }
             }
         }
@@ -202,6 +218,10 @@ mod tests {
         }
     }
 
+    fn at<'a>(url: &'a str, trust: &'a Trust) -> Instance<'a> {
+        Instance { name: "", url, trust }
+    }
+
     /// A backend that logs what it is asked for, as a root router does, and knows no page.
     async fn backend() -> (String, Arc<Mutex<Vec<String>>>) {
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -228,7 +248,7 @@ mod tests {
             sent: counter(&registry).unwrap(),
         };
         let (stop, stopped) = watch::channel(false);
-        let heart = Heart::backstage("default", "portal", &url).unwrap();
+        let heart = Heart::backstage("default", "portal", at(&url, &Trust::system())).unwrap();
         let running = tokio::spawn(heart.run(around, stopped));
         while kept.0.lock().unwrap().len() < 3 {
             tokio::task::yield_now().await;
@@ -246,9 +266,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_backstage_that_is_not_there_is_said_so() {
-        let port = testbed::free_port().unwrap();
-        let heart = Heart::backstage("default", "portal", &format!("http://127.0.0.1:{port}")).unwrap();
+        let (port, system) = (testbed::free_port().unwrap(), Trust::system());
+        let heart = Heart::backstage("default", "portal", at(&format!("http://127.0.0.1:{port}"), &system)).unwrap();
         assert_eq!(heart.beat().await, Beat { id: String::new(), state: "unreachable" });
-        assert!(Heart::backstage("default", "portal", "not an address").is_err());
+        assert!(Heart::backstage("default", "portal", at("not an address", &system)).is_err());
     }
 }

@@ -18,7 +18,10 @@ use axum::{
     routing::post,
 };
 use bytes::Bytes;
-use events::receipt::{Input, SourceKind};
+use events::{
+    receipt::{Input, SourceKind},
+    record::{Claim, InputClosed},
+};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use problem::Problem;
 use std::{sync::Arc, time::Instant};
@@ -130,13 +133,6 @@ async fn discard(body: &mut Body) {
     }
 }
 
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Close {
-    input: Input,
-    watermark: i64,
-}
-
 impl Shared {
     fn refuse(&self, problem: Problem) -> Response<Body> {
         self.intake.metrics.rejected(problem.reason);
@@ -182,12 +178,17 @@ impl Shared {
         let admitted: Admitted =
             self.intake.verifier.verify_operator(source, &head.headers).map_err(|_| problem::REFUSED)?;
         let body = self.read(&head.headers, body, CLOSE_BYTES).await?;
-        let close: Close = serde_json::from_slice(&body).map_err(|_| problem::UNPROCESSABLE)?;
-        if matches!(close.input, Input::Heartbeat | Input::Operator | Input::Collector) {
+        let closed: InputClosed = serde_json::from_slice(&body).map_err(|_| problem::UNPROCESSABLE)?;
+        if matches!(closed.input, Input::Heartbeat | Input::Operator | Input::Collector) {
             return Err(problem::UNPROCESSABLE);
         }
+        // Only what an operator brings can be complete by an operator's word.
+        let claims = |claim: &Claim| closed.input == Input::Import && claim.is_of(admitted.source.kind);
+        if !closed.claim.as_ref().is_none_or(claims) {
+            return Err(problem::CLAIM);
+        }
         let now = (self.intake.clock)();
-        let entry = self.intake.receiver.close(&admitted.source, (close.input, close.watermark), now);
+        let entry = self.intake.receiver.close(&admitted.source, &closed, now);
         self.append(vec![entry], 0).await
     }
 

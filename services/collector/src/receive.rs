@@ -13,6 +13,7 @@ use events::{
     lines::LineCounts,
     person::DeploymentKey,
     receipt::{HEADER_VERSION, Input, Payload, ReceiptHeader, SourceKind},
+    record::InputClosed,
 };
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -82,14 +83,14 @@ impl Receiver {
         Ok(self.entries(pieces, delivery))
     }
 
-    /// The record that an input is complete up to `watermark` (UTC milliseconds).
-    pub fn close(&self, source: &KnownSource, (input, watermark): (Input, i64), received_at: i64) -> Entry {
+    /// The record that closes an input of a source.
+    pub fn close(&self, source: &KnownSource, closed: &InputClosed, received_at: i64) -> Entry {
         let mut header = self.header(source, received_at);
         header.input = Input::Collector;
         header.payload = Payload::InputClosed;
         header.delivery_id = self.delivery_id();
-        let body = format!(r#"{{"input":"{}","watermark":{watermark}}}"#, input.as_str());
-        Entry { header: header.to_bytes(), body: body.into_bytes() }
+        // Names, numbers and plain text always serialise.
+        Entry { header: header.to_bytes(), body: serde_json::to_vec(closed).unwrap_or_default() }
     }
 
     fn split(&self, text: &str, delivery: &Delivery<'_>) -> Result<Vec<Piece>, TooManyLines> {

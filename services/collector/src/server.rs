@@ -162,13 +162,15 @@ impl Shared {
             let seat = seat;
             match &self.tls {
                 None => self.connection(stream, None, watcher).await,
-                Some(acceptor) => {
-                    if let Ok(Ok(stream)) = tokio::time::timeout(self.handshake, acceptor.accept(stream)).await {
+                Some(acceptor) => match tokio::time::timeout(self.handshake, acceptor.accept(stream)).await {
+                    Ok(Ok(stream)) => {
                         let chain = stream.get_ref().1.peer_certificates();
                         let peer = self.clients.as_ref().and_then(|authority| authority.peer(chain));
                         self.connection(stream, peer, watcher).await;
                     }
-                }
+                    Ok(Err(error)) => tracing::debug!(%error, "A TLS handshake failed."),
+                    Err(_) => tracing::debug!("A TLS handshake was not done in time."),
+                },
             }
             drop(seat);
         });

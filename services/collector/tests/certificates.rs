@@ -9,11 +9,16 @@ use collector::{
     http::{Intake, router},
     metrics::Metrics,
     receive::Receiver,
-    server::{Server, client::ClientAuthority, tls::Certificate},
+    server::{
+        Server,
+        client::{ClientAuthority, ClientTrust},
+        tls::Certificate,
+    },
     verify::{Verifier, jwks::NoKeys},
 };
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyIdMethod, KeyPair, RevokedCertParams, SanType, SerialNumber, date_time_ymd,
 };
 use rustls::{
     ClientConfig, HandshakeKind, RootCertStore, SupportedProtocolVersion,
@@ -36,8 +41,13 @@ struct Ca {
 
 impl Ca {
     fn new() -> Self {
+        Self::named("clients")
+    }
+
+    fn named(name: &str) -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let pem = params.self_signed(&key).unwrap().pem().into_bytes();
         Self { pem, issuer: Issuer::new(params, key) }
@@ -47,6 +57,43 @@ impl Ca {
         let key = KeyPair::generate().unwrap();
         let chain = vec![params.signed_by(&key, &self.issuer).unwrap().der().clone()];
         Identity { chain, key: key.serialize_der() }
+    }
+}
+
+/// CAs without lists.
+fn only(ca_pem: &[u8]) -> ClientTrust<'_> {
+    ClientTrust { ca_pem, revoked_pem: None }
+}
+
+/// Whether a list's time is now.
+#[derive(Clone, Copy, PartialEq)]
+enum Fresh {
+    Now,
+    Over,
+}
+
+impl Ca {
+    /// Its list with these serial numbers, PEM.
+    fn revokes(&self, serials: &[u64], fresh: Fresh) -> Vec<u8> {
+        let (this_update, next_update) = match fresh {
+            Fresh::Now => (date_time_ymd(2020, 1, 1), date_time_ymd(2999, 1, 1)),
+            Fresh::Over => (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1)),
+        };
+        let revoked = |serial: &u64| RevokedCertParams {
+            serial_number: SerialNumber::from(*serial),
+            revocation_time: this_update,
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update,
+            next_update,
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: serials.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        list.signed_by(&self.issuer).unwrap().pem().unwrap().into_bytes()
     }
 }
 
@@ -94,7 +141,7 @@ async fn start(ca: &Ca) -> Running {
 
     let own = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let certificate = Certificate::new(own.cert.pem().as_bytes(), own.signing_key.serialize_pem().as_bytes()).unwrap();
-    let authority = ClientAuthority::new(&ca.pem).unwrap();
+    let authority = ClientAuthority::new(only(&ca.pem)).unwrap();
     let tls = certificate.server_config_with(Some(authority.clone())).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -253,18 +300,61 @@ async fn a_changed_ca_holds_for_open_connections_and_no_session_is_resumed() {
     }
     let mut open = running.connect(running.client(Some(&shipper), rustls::ALL_VERSIONS)).await.unwrap();
     assert_eq!(ask(&mut open, "/v1/backstage/portal", "").await, Some(200));
-    assert!(running.authority.reload(b"nonsense").is_err() && running.authority.reload(b"").is_err());
+    assert!(running.authority.reload(only(b"nonsense")).is_err() && running.authority.reload(only(b"")).is_err());
     assert_eq!(ask(&mut open, "/v1/backstage/portal", "").await, Some(200), "a bad reload changes nothing");
     assert_eq!(running.lines(&next).await, None);
 
-    running.authority.reload(&[ca.pem.as_slice(), &next_ca.pem].concat()).unwrap();
+    running.authority.reload(only(&[ca.pem.as_slice(), &next_ca.pem].concat())).unwrap();
     assert_eq!(running.lines(&next).await, Some(200), "both, while the clients change");
     assert_eq!(ask(&mut open, "/v1/backstage/portal", "").await, Some(200));
 
-    running.authority.reload(&next_ca.pem).unwrap();
+    running.authority.reload(only(&next_ca.pem)).unwrap();
     assert_eq!(ask(&mut open, "/v1/backstage/portal", "").await, Some(401), "an open connection is held to the new CA");
     let bearer = format!("authorization: Bearer {TOKEN}\r\n");
     assert_eq!(ask(&mut open, "/v1/backstage/portal", &bearer).await, Some(200), "and may prove itself otherwise");
     assert_eq!(running.lines(&shipper).await, None);
     assert_eq!(running.lines(&next).await, Some(200));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_certificate_gets_no_connection_and_loses_the_one_it_has() {
+    let (ca, other_ca) = (Ca::new(), Ca::named("clients two"));
+    let both = [ca.pem.as_slice(), &other_ca.pem].concat();
+    let running = start(&ca).await;
+    let numbered = |ca: &Ca, serial: u64| {
+        let mut params = named("shipper.example.org");
+        params.serial_number = Some(SerialNumber::from(serial));
+        ca.sign(&params)
+    };
+    let (good, lost, other) = (numbered(&ca, 7), numbered(&ca, 8), numbered(&other_ca, 7));
+    let reload = |lists: &[u8]| running.authority.reload(ClientTrust { ca_pem: &both, revoked_pem: Some(lists) });
+    let mut open = running.connect(running.client(Some(&lost), rustls::ALL_VERSIONS)).await.unwrap();
+    assert_eq!(ask(&mut open, "/v1/backstage/portal", "").await, Some(200));
+
+    reload(&[ca.revokes(&[], Fresh::Now), other_ca.revokes(&[], Fresh::Now)].concat()).unwrap();
+    for identity in [&good, &lost, &other] {
+        assert_eq!(running.lines(identity).await, Some(200), "no list names it");
+    }
+    assert_eq!(ask(&mut open, "/v1/backstage/portal", "").await, Some(200));
+
+    reload(&[ca.revokes(&[8], Fresh::Now), other_ca.revokes(&[8], Fresh::Now)].concat()).unwrap();
+    assert_eq!(running.lines(&good).await, Some(200));
+    assert_eq!(running.lines(&other).await, Some(200), "the same number of another CA is another certificate");
+    assert_eq!(running.lines(&lost).await, None);
+    assert_eq!(ask(&mut open, "/v1/backstage/portal", "").await, Some(401), "an open connection is held to the list");
+
+    assert!(reload(b"nonsense").is_err() && reload(&ca.pem).is_err() && reload(b"").is_err());
+    assert_eq!(
+        (running.lines(&good).await, running.lines(&lost).await),
+        (Some(200), None),
+        "a bad reload changes nothing"
+    );
+
+    // Where lists are, each CA needs one, of now and by its own key.
+    reload(&ca.revokes(&[8], Fresh::Now)).unwrap();
+    assert_eq!((running.lines(&good).await, running.lines(&other).await), (Some(200), None));
+    reload(&ca.revokes(&[], Fresh::Over)).unwrap();
+    assert_eq!(running.lines(&good).await, None);
+    reload(&Ca::new().revokes(&[], Fresh::Now)).unwrap();
+    assert_eq!(running.lines(&good).await, None);
 }

@@ -81,7 +81,7 @@ fn source(url: &str, cursors: &Path) -> Source {
         tenant: "default".into(),
         source_id: "keycloak".into(),
         base_url: url.into(),
-        ca_pem: None,
+        trust: trust::Trust::system(),
         realms: vec![account("acme"), account("beta")],
         limits: Limits { page: 7, requests_per_second: 1_000, ..Limits::default() },
         cursors: cursors.to_owned(),

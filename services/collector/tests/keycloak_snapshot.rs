@@ -26,6 +26,7 @@ use testbed::{
     Keycloak, KeycloakOptions,
     keycloak::{Admin, OidcClient, realm},
 };
+use trust::Trust;
 
 #[derive(Default)]
 struct Memory(Mutex<Vec<Received>>);
@@ -55,7 +56,7 @@ fn taker(url: &str, dir: &Path, journal: &Arc<Memory>) -> Taker {
         tenant: "default".into(),
         source_id: "keycloak".into(),
         base_url: url.into(),
-        ca_pem: None,
+        trust: Trust::system(),
         realms: vec![account],
         limits: Limits { requests_per_second: 1_000, ..Limits::default() },
         cursors: dir.to_owned(),

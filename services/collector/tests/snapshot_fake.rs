@@ -28,6 +28,7 @@ use std::{
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
+use trust::Trust;
 
 /// Groups of the realm; every user is in three.
 const GROUPS: usize = 40;
@@ -61,12 +62,20 @@ impl Server {
         });
         let routes = Router::new()
             .route("/realms/acme/protocol/openid-connect/token", post(token))
-            .route("/admin/realms/acme", get(async |state: Shared, headers: HeaderMap| answer(state, headers, "", BTreeMap::new()).await))
+            .route(
+                "/admin/realms/acme",
+                get(async |state: Shared, headers: HeaderMap| answer(state, headers, "", BTreeMap::new()).await),
+            )
             .route(
                 "/admin/realms/acme/{*path}",
-                get(async |state: Shared, headers: HeaderMap, Path(path): Path<String>, Query(query): Query<BTreeMap<String, String>>| {
-                    answer(state, headers, &path, query).await
-                }),
+                get(
+                    async |state: Shared,
+                           headers: HeaderMap,
+                           Path(path): Path<String>,
+                           Query(query): Query<BTreeMap<String, String>>| {
+                        answer(state, headers, &path, query).await
+                    },
+                ),
             )
             .with_state(Arc::clone(&server));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -91,7 +100,9 @@ impl Server {
             ["groups"] => (0..GROUPS)
                 .skip(first)
                 .take(max)
-                .map(|n| json!({"id": format!("g{n}"), "name": format!("group{n:03}"), "path": format!("/group{n:03}")}))
+                .map(
+                    |n| json!({"id": format!("g{n}"), "name": format!("group{n:03}"), "path": format!("/group{n:03}")}),
+                )
                 .collect(),
             ["users"] => users(&mut (0..self.users)),
             ["groups", group, "members"] => {
@@ -109,12 +120,7 @@ async fn token(State(server): Shared) -> Response {
     Json(json!({"access_token": format!("token-{n}"), "expires_in": 3600})).into_response()
 }
 
-async fn answer(
-    State(server): Shared,
-    headers: HeaderMap,
-    path: &str,
-    query: BTreeMap<String, String>,
-) -> Response {
+async fn answer(State(server): Shared, headers: HeaderMap, path: &str, query: BTreeMap<String, String>) -> Response {
     let number = server.requests.fetch_add(1, Ordering::SeqCst) + 1;
     let fault = server.faults.lock().unwrap().remove(&number);
     match fault {
@@ -165,7 +171,7 @@ async fn take(url: &str, dir: &FilePath) -> (Report, Arc<Counted>) {
         tenant: "default".into(),
         source_id: "keycloak".into(),
         base_url: url.into(),
-        ca_pem: None,
+        trust: Trust::system(),
         realms: vec![realm],
         limits,
         cursors: dir.to_owned(),

@@ -45,10 +45,6 @@ async fn start(limits: Limits, tls: Option<Arc<rustls::ServerConfig>>) -> Runnin
     Running { address, journal, stop: Some(stop), served }
 }
 
-fn quick() -> Limits {
-    Limits { header_seconds: 1, body_seconds: 1, keep_alive_seconds: 3, ..Limits::default() }
-}
-
 const BODY: &str = r#"{"id":"1","uid":"2","type":"access.LOGIN","time":1}"#;
 
 fn request(extra: &str, body: &str) -> String {
@@ -84,29 +80,29 @@ async fn ask(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), request: &[u8])
     answer(stream).await
 }
 
+/// Each limit on a server of its own, where only that one can run out: on a busy machine a second is soon gone.
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_heads_and_idle_connections_are_ended_and_slow_bodies_are_answered() {
-    let running = start(quick(), None).await;
+    let second = Duration::from_secs(1);
+    let running = start(Limits { header_seconds: 1, ..Limits::default() }, None).await;
     for head in ["", "POST /v1/keyc", "POST /v1/keycloak/kc HTTP/1.1\r\nhost: x\r\n"] {
-        let mut stream = TcpStream::connect(running.address).await.unwrap();
         let started = Instant::now();
+        let mut stream = TcpStream::connect(running.address).await.unwrap();
         assert_eq!(ask(&mut stream, head.as_bytes()).await, "", "{head:?}");
-        let took = started.elapsed();
-        assert!(took > Duration::from_millis(800) && took < Duration::from_millis(2800), "{head:?} {took:?}");
+        assert!(started.elapsed() >= second, "{head:?}");
     }
+
+    let running = start(Limits { body_seconds: 1, ..Limits::default() }, None).await;
     let mut stream = TcpStream::connect(running.address).await.unwrap();
     let half = request("content-length: 1000\r\n", "{");
     assert!(ask(&mut stream, half.as_bytes()).await.starts_with("HTTP/1.1 408"));
 
+    let running = start(Limits { keep_alive_seconds: 1, ..Limits::default() }, None).await;
+    let started = Instant::now();
     let mut stream = TcpStream::connect(running.address).await.unwrap();
     assert!(ask(&mut stream, whole().as_bytes()).await.starts_with("HTTP/1.1 200"));
-    let started = Instant::now();
     assert_eq!(answer(&mut stream).await, "");
-    let took = started.elapsed();
-    assert!(
-        took > Duration::from_millis(2500) && took < Duration::from_secs(6),
-        "an idle connection is kept: {took:?}"
-    );
+    assert!(started.elapsed() >= second, "an idle connection is kept for its time");
     assert_eq!(running.journal.take().len(), 1);
 }
 
@@ -140,7 +136,7 @@ async fn connections_over_the_bounds_are_closed_and_places_come_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn chunked_compressed_and_broken_bodies() {
-    let running = start(quick(), None).await;
+    let running = start(Limits::default(), None).await;
     let mut stream = TcpStream::connect(running.address).await.unwrap();
     let (a, b) = BODY.split_at(20);
     let chunks = format!("{:x}\r\n{a}\r\n{:x}\r\n{b}\r\n0\r\n\r\n", a.len(), b.len());
@@ -207,7 +203,7 @@ async fn ask_tls(address: SocketAddr, trusted: &rustls::pki_types::CertificateDe
 async fn a_new_certificate_is_used_without_a_restart() {
     let (first, second) = (certificate(), certificate());
     let certificate = Certificate::new(&first.0, &first.1).unwrap();
-    let running = start(quick(), Some(certificate.server_config().unwrap())).await;
+    let running = start(Limits::default(), Some(certificate.server_config().unwrap())).await;
     assert!(ask_tls(running.address, &first.2).await.unwrap().starts_with("HTTP/1.1 200"));
     assert!(ask_tls(running.address, &second.2).await.is_err());
 

@@ -45,6 +45,17 @@ fn the_console_removes_roles_without_naming_them() {
 }
 
 #[test]
+fn a_renamed_group_can_come_with_its_old_path() {
+    let renamed = json!({"id": "g1", "name": "operations", "path": "/platform/ops"});
+    let found = admin("GROUP", "UPDATE", "groups/g1", renamed);
+    assert_eq!((found[0].kind.as_str(), found[0].right_name.as_str()), ("group_updated", "/platform/operations"));
+    let slash = admin("GROUP", "UPDATE", "groups/g1", json!({"id": "g1", "name": "a/b", "path": "/platform/a~/b"}));
+    assert_eq!(slash[0].right_name, "/platform/a~/b");
+    let plain = admin("GROUP", "UPDATE", "groups/g1", json!({"name": "operations"}));
+    assert_eq!(plain[0].right_name, "operations");
+}
+
+#[test]
 fn roles_come_in_arrays_and_each_is_a_right_of_its_own() {
     let roles = json!([{"id": "r1", "name": "a", "clientRole": false}, {"id": "r2", "name": "b", "clientRole": true, "containerId": "c9"}]);
     let found = admin("REALM_ROLE_MAPPING", "CREATE", "groups/g1/role-mappings/realm", roles);

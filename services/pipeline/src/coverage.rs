@@ -3,23 +3,30 @@
 //! end in the same rows.
 
 pub mod assess;
+mod holes;
 mod keeper;
+mod pushed;
 mod reconcile;
+mod repair;
+mod spans;
 
 pub use keeper::{Expected, Keeper};
 
 use events::{
     lines::{LineCounts, LineKind, SenderGap},
     receipt::{Input, Payload, Receipt},
-    record::{self, heartbeat_id},
+    record::{self, InputClosed, heartbeat_id},
 };
 use serde::Deserialize;
-use store::{Gap, LineCount, Records, SeenHeartbeat, SentHeartbeat, Watermark};
+use store::{ClaimedSpan, Gap, LineCount, Records, SeenHeartbeat, SentHeartbeat, Watermark};
+
+/// Cause of a gap that a sender admits.
+const SENDER_DROPPED: &str = "sender_dropped";
 
 /// Adds what one receipt says of completeness.
 pub(crate) fn note(records: &mut Records, receipt: &Receipt) {
     match receipt.header.payload {
-        Payload::InputClosed => records.watermarks.extend(watermark(receipt)),
+        Payload::InputClosed => closed(records, receipt),
         Payload::Heartbeat => records.sent.extend(sent(receipt)),
         Payload::LineCounts => records.line_counts.extend(line_counts(receipt)),
         Payload::SenderGap => records.gaps.extend(dropped(receipt)),
@@ -28,21 +35,30 @@ pub(crate) fn note(records: &mut Records, receipt: &Receipt) {
     }
 }
 
-/// The watermark that a closing record tells.
-fn watermark(receipt: &Receipt) -> Option<Watermark> {
-    #[derive(Deserialize)]
-    struct Closed {
-        input: Input,
-        watermark: i64,
-    }
-    let closed: Closed = serde_json::from_slice(&receipt.body).ok()?;
-    Some(Watermark {
-        tenant: receipt.header.tenant.clone(),
-        source_id: receipt.header.source_id.clone(),
+/// The watermark that a closing record tells, and what an import is said to hold.
+fn closed(records: &mut Records, receipt: &Receipt) {
+    let Ok(closed) = serde_json::from_slice::<InputClosed>(&receipt.body) else { return };
+    let header = &receipt.header;
+    records.watermarks.push(Watermark {
+        tenant: header.tenant.clone(),
+        source_id: header.source_id.clone(),
         input: closed.input,
         watermark: closed.watermark,
-        recorded_at: receipt.header.received_at,
-    })
+        recorded_at: header.received_at,
+    });
+    let Some(claim) = closed.claim.filter(|claim| claim.is_of(header.source_kind)) else { return };
+    let scopes = if claim.scopes.is_empty() { vec![String::new()] } else { claim.scopes };
+    for (scope, held) in scopes.iter().flat_map(|scope| claim.holds.iter().map(move |held| (scope, held))) {
+        records.claims.push(ClaimedSpan {
+            tenant: header.tenant.clone(),
+            source_id: header.source_id.clone(),
+            scope: scope.clone(),
+            held: held.as_str().to_owned(),
+            since: claim.from,
+            until: claim.to,
+            recorded_at: header.received_at,
+        });
+    }
 }
 
 fn sent(receipt: &Receipt) -> Option<SentHeartbeat> {
@@ -67,7 +83,7 @@ fn dropped(receipt: &Receipt) -> Option<Gap> {
         // The record is the collector's; what is missing are lines.
         input: Input::Lines.as_str().to_owned(),
         since: body.since,
-        cause: "sender_dropped".to_owned(),
+        cause: SENDER_DROPPED.to_owned(),
         until: Some(body.until),
         missing: body.dropped_lines,
         repaired_at: None,

@@ -160,12 +160,6 @@ async fn read_and_normalise(
             metrics.damaged.inc();
             tracing::error!(%damage, "bytes of the journal are damaged; they are quarantined and the records in them are lost here.");
         }
-        metrics.lag_records.set(i64::try_from(journal.durable_end().saturating_sub(next)).unwrap_or(i64::MAX));
-        if let Some(oldest) = work.block.receipts.first() {
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-            let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-            metrics.lag_ms.set(now.saturating_sub(oldest.receipt.header.received_at).max(0));
-        }
         if blocks.send((work, after, since)).await.is_err() {
             return Ok(());
         }

@@ -13,10 +13,6 @@ pub struct Metrics {
     pub insert: Histogram,
     /// Inserts that failed and are tried again.
     pub retries: IntCounter,
-    /// Records of the log that ClickHouse has not acknowledged yet.
-    pub lag_records: IntGauge,
-    /// Age of the oldest record not acknowledged, milliseconds.
-    pub lag_ms: IntGauge,
     /// 1 when the last insert was acknowledged, else 0.
     pub store_up: IntGauge,
     /// Records lost to damaged bytes of the log.
@@ -37,14 +33,6 @@ impl Metrics {
                 "One block, from normalised to acknowledged",
             ))?,
             retries: IntCounter::new("tokentrail_insert_retries_total", "Inserts that failed and were tried again")?,
-            lag_records: IntGauge::new(
-                "tokentrail_journal_lag_records",
-                "Records that ClickHouse has not acknowledged",
-            )?,
-            lag_ms: IntGauge::new(
-                "tokentrail_journal_lag_milliseconds",
-                "Age of the oldest record that ClickHouse has not acknowledged",
-            )?,
             store_up: IntGauge::new("tokentrail_store_up", "1 when the last insert was acknowledged")?,
             damaged: IntCounter::new(
                 "tokentrail_journal_damaged_records_total",
@@ -55,8 +43,6 @@ impl Metrics {
         registry.register(Box::new(metrics.events.clone()))?;
         registry.register(Box::new(metrics.insert.clone()))?;
         registry.register(Box::new(metrics.retries.clone()))?;
-        registry.register(Box::new(metrics.lag_records.clone()))?;
-        registry.register(Box::new(metrics.lag_ms.clone()))?;
         registry.register(Box::new(metrics.store_up.clone()))?;
         registry.register(Box::new(metrics.damaged.clone()))?;
         Ok(metrics)

@@ -109,3 +109,35 @@ async fn what_is_missing_behind_intake_is_a_gap_with_its_numbers() {
     assert!(written.iter().any(|gap| gap.repaired_at == Some(now + 2)), "{written:?}");
     engine.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_of_which_nothing_is_there_is_told_from_the_beginning_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let library = testbed::engine().unwrap();
+    let command = engine::test_command("engine_child").unwrap();
+    let engine = Engine::start(EngineOptions { library, dir: dir.path().join("engine"), command }).await.unwrap();
+    let store = Store::connect(engine.connect_options("tokentrail")).unwrap();
+    store.migrate().await.unwrap();
+    let place = (store.clone(), "default".to_owned());
+    let keeper = Keeper::new(place, LATENESS, Vec::new(), (|| NOON, &Registry::new())).unwrap();
+    // The store began anew; the journal had freed stream 6 before.
+    let receipts = vec![opening(7, (6, 41)), receipt(7, 1, "{}")];
+    store.insert(&Block { receipts, events: Vec::new() }).await.unwrap();
+    let opened = NOON + 700_000;
+    keeper.round(opened + LATENESS, true).await.unwrap();
+    assert_eq!(gaps(&store).await, [], "it may still be on its way");
+    let now = NOON + 3_600_000;
+    for round in 0..2 {
+        keeper.round(now + round, true).await.unwrap();
+        let told = store.gaps("default", i64::MAX).await.unwrap();
+        assert_eq!(told.len(), 1);
+        assert_eq!((told[0].since, told[0].until, told[0].recorded_at), (0, Some(opened), now));
+        assert_eq!(gaps(&store).await, [row("records_missing", "06:0-41", Some(42))]);
+    }
+    // It comes after all, but for its end.
+    let late = (0..40).map(|seq| receipt(6, seq, "{}")).collect();
+    store.insert(&Block { receipts: late, events: Vec::new() }).await.unwrap();
+    keeper.round(now + 5, true).await.unwrap();
+    assert_eq!(gaps(&store).await, [row("records_missing", "06:40-41", Some(2))]);
+    engine.close().await;
+}

@@ -34,7 +34,7 @@ pub struct SentHeartbeat {
     pub source_id: String,
     /// When, UTC milliseconds of our clock.
     pub sent_at: i64,
-    /// Realm of a Keycloak; empty for a Backstage.
+    /// Realm of a Keycloak; instance of a Backstage, empty if it counts as one.
     pub scope: String,
     /// By what it is known again; empty if it was not sent.
     pub id: String,
@@ -62,7 +62,7 @@ pub struct SeenHeartbeat {
 /// A heartbeat with all the ways by which it came back.
 #[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
 pub struct HeartbeatStatus {
-    /// Realm of a Keycloak; empty for a Backstage.
+    /// Realm of a Keycloak; instance of a Backstage, empty if it counts as one.
     pub scope: String,
     /// When it was sent, UTC milliseconds of our clock.
     pub sent_at: i64,
@@ -130,6 +130,25 @@ impl Gap {
     }
 }
 
+/// A time for which an operator says that an import holds everything of a kind that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Row, Serialize, Deserialize)]
+pub struct ClaimedSpan {
+    /// Tenant.
+    pub tenant: String,
+    /// Source.
+    pub source_id: String,
+    /// Realm of a Keycloak or instance of a Backstage; empty = all of the source.
+    pub scope: String,
+    /// Kind, a name of `events::record::Held`.
+    pub held: String,
+    /// Start, UTC milliseconds.
+    pub since: i64,
+    /// End, UTC milliseconds.
+    pub until: i64,
+    /// When it was said, UTC milliseconds.
+    pub recorded_at: i64,
+}
+
 /// Lines of one kind in one delivery that are no receipts.
 #[derive(Clone, Debug, PartialEq, Eq, Row, Serialize)]
 pub struct LineCount {
@@ -158,6 +177,8 @@ pub struct Records {
     pub seen: Vec<SeenHeartbeat>,
     /// Gaps that senders admit.
     pub gaps: Vec<Gap>,
+    /// What imports are said to hold.
+    pub claims: Vec<ClaimedSpan>,
     /// Lines that are no receipts.
     pub line_counts: Vec<LineCount>,
 }
@@ -188,6 +209,7 @@ impl Store {
         self.write::<SentHeartbeat>("heartbeat_rows", &records.sent).await?;
         self.write::<SeenHeartbeat>("heartbeat_seen_rows", &records.seen).await?;
         self.write::<LineCount>("line_count_rows", &records.line_counts).await?;
+        self.write::<ClaimedSpan>("claim_rows", &records.claims).await?;
         self.put_watermarks(&records.watermarks).await?;
         self.put_gaps(&records.gaps).await
     }
@@ -219,6 +241,13 @@ impl Store {
             marks.push(Watermark { tenant: tenant.to_owned(), source_id, input, watermark, recorded_at });
         }
         Ok(marks)
+    }
+
+    /// What imports of every source are said to hold.
+    pub async fn claims(&self, tenant: &str) -> Result<Vec<ClaimedSpan>, StoreError> {
+        let sql =
+            "SELECT ?fields FROM claims WHERE tenant = {tenant:String} ORDER BY source_id, since, until, scope, held";
+        rows(self.ask(sql).param("tenant", tenant)).await
     }
 
     /// When the receipts before and behind a range of seqs of a stream were taken in, UTC milliseconds.

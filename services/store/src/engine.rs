@@ -19,6 +19,7 @@ use config::{Plan, READER_USER, SERVICE_USER, random_password};
 use std::{ffi::OsString, fmt, net::TcpListener, path::PathBuf, time::Duration};
 use supervise::Supervisor;
 use tokio::{sync::oneshot, sync::watch, task::JoinHandle};
+use trust::Trust;
 
 const CHILD_LIBRARY: &str = "TOKENTRAIL_ENGINE_CHILD_LIBRARY";
 const CHILD_CONFIG: &str = "TOKENTRAIL_ENGINE_CHILD_CONFIG";
@@ -175,6 +176,7 @@ impl Engine {
             database: database.into(),
             user: self.user.clone(),
             password: self.password.clone(),
+            trust: Trust::system(),
         }
     }
 
@@ -185,6 +187,7 @@ impl Engine {
             database: crate::DEFAULT_DATABASE.into(),
             user: READER_USER.into(),
             password: self.reader_password.clone(),
+            trust: Trust::system(),
         }
     }
 

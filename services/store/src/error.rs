@@ -1,6 +1,7 @@
 //! Errors in three kinds: try again, bad input, does not fit. Never repeats what ClickHouse quotes of the data.
 
 use std::{future::Future, time::Duration};
+use trust::Refused;
 
 /// Why the store did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +27,7 @@ const PASSING: &[u32] = &[
 /// ClickHouse error codes of a schema, rights or settings that are not as this program needs them.
 const UNFIT: &[u32] = &[
     8, 10, 16, 20, 36, 44, 46, 47, 48, 50, 53, 57, 60, 62, 63, 80, 81, 82, 115, 192, 193, 194, 195, 218, 344, 392, 446,
-    497, 511, 514, 516, 552, 731,
+    497, 511, 514, 516, 552, 701, 731,
 ];
 
 impl StoreError {
@@ -46,7 +47,11 @@ impl From<clickhouse::error::Error> for StoreError {
         match error {
             Error::BadResponse(text) => from_answer(&text),
             Error::TimedOut => Self::Unavailable("no answer in time".into()),
-            Error::Network(_) => Self::Unavailable("no connection".into()),
+            // A person has to act: no repetition makes a certificate another one.
+            Error::Network(error) => match Refused::find(&*error) {
+                Some(refused) => Self::Incompatible(format!("the server is refused: {refused}")),
+                None => Self::Unavailable("no connection".into()),
+            },
             Error::Decompression(_) | Error::NotEnoughData => Self::Unavailable("the answer broke off".into()),
             Error::SchemaMismatch(_) | Error::InvalidColumnsHeader(_) => {
                 Self::Incompatible("the columns are not those of this program".into())

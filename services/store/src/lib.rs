@@ -6,6 +6,7 @@
 //! see one row per key. Nothing here reads a body, decides a fate or knows where ClickHouse runs.
 
 mod cell;
+mod connect;
 mod coverage;
 pub mod engine;
 mod error;
@@ -20,12 +21,13 @@ mod rows;
 mod settings;
 
 pub use cell::Counted;
+pub use connect::ConnectOptions;
 pub use coverage::{
-    Gap, GapKey, HeartbeatStatus, LineCount, Records, Seal, Seen, SeenHeartbeat, SentHeartbeat, Watermark,
+    ClaimedSpan, Gap, GapKey, HeartbeatStatus, LineCount, Records, Seal, Seen, SeenHeartbeat, SentHeartbeat, Watermark,
 };
 pub use error::StoreError;
 pub use insert::{Block, Fate, StoredReceipt};
-pub use migrate::{AppliedMigration, latest_version, versions};
+pub use migrate::{AppliedMigration, latest_version};
 pub use query::{
     ComparedArea, EventPage, FateCounts, LineSurvey, OtherLines, Page, PathCounts, PersonQuery, RangeCount,
     SnapshotSide, StoredBody, StoredEvent, StoredHeader, StreamStatus, SurveyedEvents, SurveyedReceipts, TakenSnapshot,
@@ -49,6 +51,7 @@ pub const VIEWS: &[&str] = &[
     "cell_receipts",
     "cells",
     "cells_recounted",
+    "claims",
     "contested_receipts",
     "coverage",
     "dead_letters",
@@ -79,29 +82,6 @@ pub const VIEWS: &[&str] = &[
 /// Longest database name.
 const DATABASE_NAME_BYTES: usize = 64;
 
-/// How to reach a ClickHouse.
-#[derive(Clone)]
-pub struct ConnectOptions {
-    /// `http://` or `https://` (TLS with the built-in public roots) and `host:port`.
-    pub url: String,
-    /// Lowercase letters, digits and underscores; made by [`Store::migrate`] if missing.
-    pub database: String,
-    /// User.
-    pub user: String,
-    /// Password.
-    pub password: String,
-}
-
-impl fmt::Debug for ConnectOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ConnectOptions")
-            .field("url", &self.url)
-            .field("database", &self.database)
-            .field("user", &self.user)
-            .finish_non_exhaustive()
-    }
-}
-
 /// A ClickHouse database. A cheap handle: clones share connections.
 #[derive(Clone)]
 pub struct Store {
@@ -130,7 +110,7 @@ impl Store {
                 "a database name is made of lowercase letters, digits and underscores",
             ));
         }
-        let client = Client::default().with_url(options.url).with_user(options.user).with_password(options.password);
+        let client = connect::client(&options)?;
         let marks = Arc::new(Marks::new());
         Ok(Self { client: settings::pin(client, settings::ALWAYS), database: options.database, marks })
     }

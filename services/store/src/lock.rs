@@ -68,6 +68,12 @@ impl Lock {
         }
     }
 
+    /// The statements of a lock, with the words of one that is free.
+    pub(crate) fn statements(store: &Store, cluster: &str) -> [String; 3] {
+        let table = table(store, 1, cluster);
+        [create(&table, FREE), comment(&table, FREE), drop(&table)]
+    }
+
     /// Extends the lease; fails if somebody else took over.
     pub(crate) async fn renew(&self) -> Result<(), StoreError> {
         match last(&self.store).await? {
@@ -88,13 +94,12 @@ impl Lock {
     }
 
     fn table(&self, number: u64) -> String {
-        format!("{}.{PREFIX}{number} {}", self.store.database, self.cluster)
+        table(&self.store, number, &self.cluster)
     }
 
     /// True if this owner made the table. An answer that was lost is settled by reading the comment.
     async fn create(&self) -> Result<bool, StoreError> {
-        let sql =
-            format!("CREATE TABLE {} (unused UInt8) ENGINE = Null COMMENT '{}'", self.table(self.number), self.lease());
+        let sql = create(&self.table(self.number), &self.lease());
         let error = match within_raw(&self.store, &sql).await? {
             Ok(()) => return Ok(true),
             Err(error) => error,
@@ -110,7 +115,7 @@ impl Lock {
     }
 
     async fn comment(&self, text: &str) -> Result<(), StoreError> {
-        let sql = format!("ALTER TABLE {} MODIFY COMMENT '{text}'", self.table(self.number));
+        let sql = comment(&self.table(self.number), text);
         within_raw(&self.store, &sql).await??;
         Ok(())
     }
@@ -121,11 +126,27 @@ impl Lock {
             if number >= self.number {
                 continue;
             }
-            let sql = format!("DROP TABLE IF EXISTS {} SYNC", self.table(number));
+            let sql = drop(&self.table(number));
             within_raw(&self.store, &sql).await??;
         }
         Ok(())
     }
+}
+
+fn table(store: &Store, number: u64, cluster: &str) -> String {
+    format!("{}.{PREFIX}{number} {cluster}", store.database)
+}
+
+fn create(table: &str, text: &str) -> String {
+    format!("CREATE TABLE {table} (unused UInt8) ENGINE = Null COMMENT '{text}'")
+}
+
+fn comment(table: &str, text: &str) -> String {
+    format!("ALTER TABLE {table} MODIFY COMMENT '{text}'")
+}
+
+fn drop(table: &str) -> String {
+    format!("DROP TABLE IF EXISTS {table} SYNC")
 }
 
 async fn within_raw(store: &Store, sql: &str) -> Result<Result<(), clickhouse::error::Error>, StoreError> {

@@ -35,8 +35,11 @@ const MIGRATIONS: &[Migration] = migrations![
     6 "0006_line_counts",
     7 "0007_rollups",
     8 "0008_coverage_views",
+    10 "0010_claims",
     12 "0012_snapshots",
 ];
+
+const DATABASE: &str = "CREATE DATABASE IF NOT EXISTS {database} {on_cluster}";
 
 const RECORDS: &str = "CREATE TABLE IF NOT EXISTS {database}.schema_migrations {on_cluster}
 (version UInt32, name String, checksum String, applied_at DateTime64(3, 'UTC'))
@@ -56,11 +59,6 @@ pub struct AppliedMigration {
     pub applied_at: i64,
 }
 
-/// Numbers of the migrations that this program knows, ascending.
-pub fn versions() -> Vec<u32> {
-    MIGRATIONS.iter().map(|migration| migration.version).collect()
-}
-
 /// The newest schema that this program knows.
 pub fn latest_version() -> u32 {
     MIGRATIONS.last().map_or(0, |migration| migration.version)
@@ -74,10 +72,16 @@ impl Store {
 
     /// The same on every server of a ClickHouse cluster, with replicated tables.
     pub async fn migrate_on_cluster(&self, cluster: &str) -> Result<(), StoreError> {
-        if cluster.is_empty() || !cluster.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') {
-            return Err(StoreError::incompatible("a cluster name is made of letters, digits, - and _"));
-        }
-        self.migrate_with(format!("ON CLUSTER '{cluster}'")).await
+        self.migrate_with(on_cluster(cluster)?).await
+    }
+
+    /// Every kind of statement that [`Store::migrate_on_cluster`] sends, for who wants to read them before or run them by hand:
+    /// database, records, all files, and the lock around them.
+    pub fn statements_on_cluster(&self, cluster: &str) -> Result<Vec<String>, StoreError> {
+        let cluster = on_cluster(cluster)?;
+        let files = MIGRATIONS.iter().flat_map(|migration| statements(migration.sql));
+        let all = [DATABASE, RECORDS].into_iter().chain(files).map(|sql| self.rendered(sql, &cluster));
+        Ok(all.chain(Lock::statements(self, &cluster)).collect())
     }
 
     /// What was applied, in order.
@@ -87,7 +91,7 @@ impl Store {
     }
 
     async fn migrate_with(&self, cluster: String) -> Result<(), StoreError> {
-        self.statement("CREATE DATABASE IF NOT EXISTS {database} {on_cluster}", &cluster).await?;
+        self.statement(DATABASE, &cluster).await?;
         self.statement(RECORDS, &cluster).await?;
         if pending(&self.applied_migrations().await?)?.is_empty() {
             return Ok(());
@@ -128,15 +132,23 @@ impl Store {
         within(MIGRATION_WAIT, work).await
     }
 
-    async fn statement(&self, sql: &str, cluster: &str) -> Result<(), StoreError> {
+    fn rendered(&self, sql: &str, cluster: &str) -> String {
         let replicated = if cluster.is_empty() { "" } else { "Replicated" };
-        let sql = sql
-            .replace("{database}", &self.database)
-            .replace("{on_cluster}", cluster)
-            .replace("{replicated}", replicated);
+        sql.replace("{database}", &self.database).replace("{on_cluster}", cluster).replace("{replicated}", replicated)
+    }
+
+    async fn statement(&self, sql: &str, cluster: &str) -> Result<(), StoreError> {
+        let sql = self.rendered(sql, cluster);
         // As it stands: parameters of views look like parameters of the statement, which they are not.
         within(MIGRATION_WAIT, self.client.query_raw(&sql).execute()).await
     }
+}
+
+fn on_cluster(name: &str) -> Result<String, StoreError> {
+    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') {
+        return Err(StoreError::incompatible("a cluster name is made of letters, digits, - and _"));
+    }
+    Ok(format!("ON CLUSTER '{name}'"))
 }
 
 fn checksum(sql: &str) -> String {
@@ -189,7 +201,7 @@ mod tests {
 
     #[test]
     fn files_are_numbered_upwards_and_split_into_whole_statements() {
-        assert!(MIGRATIONS.is_sorted_by(|one, next| one.version < next.version));
+        assert!(MIGRATIONS.windows(2).all(|pair| pair[0].version < pair[1].version));
         for migration in MIGRATIONS {
             assert!(migration.name.starts_with(&format!("{:04}_", migration.version)));
             for sql in statements(migration.sql) {

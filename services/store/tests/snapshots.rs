@@ -155,7 +155,10 @@ async fn absence_rests_on_complete_areas_only() {
         }
         let taken = store.snapshots(TENANT, 10).await.unwrap();
         let told: Vec<_> = taken.iter().map(|one| (one.snapshot.as_str(), one.ended.is_some(), one.complete)).collect();
-        assert_eq!(told, [("s5", true, true), ("s4", false, false), ("s3", true, false), ("s2", true, true), ("s1", true, true)]);
+        assert_eq!(
+            told,
+            [("s5", true, true), ("s4", false, false), ("s3", true, false), ("s2", true, true), ("s1", true, true)]
+        );
         assert_eq!(taken[2].lacking, ["acme users: forbidden (view-users)"]);
 
         let text = |sql: &str| {
@@ -165,8 +168,7 @@ async fn absence_rests_on_complete_areas_only() {
         let absent = "SELECT concat(snapshot, ' ', person_id) FROM snapshot_absences ORDER BY 1";
         assert_eq!(text(absent).await, ["s2 ben", "s5 ann"], "nobody is absent from what was not read or did not end");
         let states = "SELECT concat(snapshot, ' ', person_id, ' ', details['enabled']) FROM snapshot_states ORDER BY 1";
-        let expected =
-            ["s1 ann true", "s1 ben true", "s1 cleo true", "s2 ann false", "s2 cleo true", "s5 cleo true"];
+        let expected = ["s1 ann true", "s1 ben true", "s1 cleo true", "s2 ann false", "s2 cleo true", "s5 cleo true"];
         assert_eq!(text(states).await, expected);
 
         let sides = store.snapshot_sides(TENANT, ("s1", "s2")).await.unwrap();

@@ -18,7 +18,15 @@ pub fn cache_dir() -> PathBuf {
 
 /// Held while a part of the cache is filled; released on drop, also when the process dies.
 #[derive(Debug)]
-pub struct Lock(#[allow(dead_code, reason = "holds the lock")] File);
+pub struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing alone is not enough: a child that another thread is just starting shares the open file until its exec.
+        // Where this fails, closing releases it a moment later.
+        let _ = self.0.unlock();
+    }
+}
 
 /// Waits for the lock file `path`, making its folder if needed.
 pub fn lock(path: &Path) -> Result<Lock> {

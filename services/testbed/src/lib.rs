@@ -3,6 +3,7 @@
 //! Nothing here downloads by itself: Maven and npm do, through their own settings, and every file is checked against
 //! a pinned hash. What was fetched stays in [`cache_dir`], outside the checkout.
 
+pub mod authority;
 pub mod backstage;
 pub mod cache;
 mod engine;

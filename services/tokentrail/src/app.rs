@@ -14,10 +14,11 @@ pub use order::HEADER as ORDER_HEADER;
 use crate::{
     beating,
     config::Config,
-    pulling, secrets,
+    gauges, pulling, secrets,
     snapshotting::Snapshots,
     sources,
     status::{Observer, Report},
+    trusting,
 };
 use anyhow::{Context, bail};
 use collector::{
@@ -56,8 +57,6 @@ const SERVER_DEADLINE: Duration = Duration::from_secs(3);
 const DRAIN_DEADLINE: Duration = Duration::from_secs(3);
 /// Between two looks at a condition of the stop.
 const LOOK: Duration = Duration::from_millis(20);
-/// One fetch of a realm's keys.
-const KEYS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The running program.
 pub struct App {
@@ -80,13 +79,10 @@ impl App {
         let journal = open_journal(config).await?;
         let registry = Registry::new();
         let metrics = Metrics::register(&registry)?;
+        gauges::lag(&registry, journal.clone())?;
 
-        let keys = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(KEYS_TIMEOUT)
-            .build()
-            .context("cannot build an HTTP client")?;
-        let verifier = Verifier::new(&sources, Arc::new(HttpKeys::new(keys)))?;
+        let keys = HttpKeys::new(trusting::at_keys(config)?).context("the realms' keys cannot be fetched")?;
+        let verifier = Verifier::new(&sources, Arc::new(keys))?;
         let intake_metrics = Arc::new(IntakeMetrics::new(&registry, verifier.sources())?);
         let mut run = [0; 8];
         getrandom::fill(&mut run).context("the system gives no random bytes")?;
@@ -146,7 +142,8 @@ impl App {
         let beating = beating::run(config.clone(), journal.clone(), (beats, intake_stopped.clone()));
         let (scrubs, scrubbed) = scrub::Scrubs::new(config, journal.clone(), &registry)?;
         tokio::spawn(scrubs.run(intake_stopped.clone()));
-        let pulling = pulling::run(config.clone(), (journal.clone(), key.clone()), intake_stopped.clone());
+        let pulling =
+            pulling::run(config.clone(), (journal.clone(), key.clone()), (registry.clone(), intake_stopped.clone()));
         let states = snapshots.states();
         let snapshotting = snapshots.run(intake_stopped);
         let pulls = tokio::spawn(async move { tokio::try_join!(beating, pulling, snapshotting).map(drop) });

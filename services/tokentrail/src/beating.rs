@@ -2,10 +2,11 @@
 
 use crate::{
     app::now_ms,
-    config::{Config, Kind, SourceConfig},
+    config::{Config, Heartbeat, Kind, SourceConfig},
     pulling::{self, ToJournal},
+    trusting,
 };
-use collector::heartbeat::{Heart, Surroundings};
+use collector::heartbeat::{Heart, Instance, Surroundings};
 use durable_log::Journal;
 use events::receipt::{Input, SourceKind};
 use pipeline::coverage::Expected;
@@ -46,8 +47,25 @@ fn hearts(config: &Config, id: &str, source: &SourceConfig) -> anyhow::Result<Ve
     if let Some(login) = source.login() {
         return Ok(Heart::keycloak(&pulling::source(config, id, &login)?)?);
     }
-    let url = source.heartbeat.as_ref().and_then(|heartbeat| heartbeat.url.as_ref());
-    url.map(|url| Ok(Heart::backstage(&config.tenant, id, url)?)).into_iter().collect()
+    let trust = trusting::at_heartbeat(config, id)?;
+    let instances = source.heartbeat.iter().flat_map(Heartbeat::addresses);
+    let heart = |(name, url)| Ok(Heart::backstage(&config.tenant, id, Instance { name, url, trust: &trust })?);
+    instances.map(heart).collect()
+}
+
+/// Where the heartbeats of a source are sent: realms of a Keycloak, instances of a Backstage (one empty name if it counts
+/// as one).
+pub fn scopes(source: &SourceConfig) -> Vec<String> {
+    match source.kind {
+        Kind::Keycloak => {
+            let own = source.login().filter(|login| login.login_realm.is_none());
+            own.map(|login| login.realms).unwrap_or_default()
+        }
+        Kind::Backstage => {
+            let instances = source.heartbeat.iter().flat_map(Heartbeat::addresses);
+            instances.map(|(name, _)| name.to_owned()).collect()
+        }
+    }
 }
 
 /// What must come back, by source.
@@ -55,15 +73,8 @@ pub fn expected(config: &Config) -> Vec<Expected> {
     let one = |(id, source): (&String, &SourceConfig)| {
         let interval = i64::try_from(source.heartbeat_seconds().saturating_mul(1000)).unwrap_or(i64::MAX);
         let (kind, input, scopes) = match source.kind {
-            Kind::Keycloak => {
-                let login = source.login();
-                let own = login.filter(|login| login.login_realm.is_none());
-                (SourceKind::Keycloak, Input::Webhook, own.map(|login| login.realms).unwrap_or_default())
-            }
-            Kind::Backstage => {
-                let scopes = source.heartbeat.iter().map(|_| String::new()).collect();
-                (SourceKind::Backstage, Input::Lines, scopes)
-            }
+            Kind::Keycloak => (SourceKind::Keycloak, Input::Webhook, scopes(source)),
+            Kind::Backstage => (SourceKind::Backstage, Input::Lines, scopes(source)),
         };
         let pushes = match source.kind {
             // A bearer token alone may be there for imports only.

@@ -3,7 +3,8 @@
 use crate::{
     Cli, CollectorArgs, Command, ConfigCommand, Format, ImportArgs, JournalCommand, SendArgs, app,
     config::Config,
-    demo, doctor, import,
+    demo, doctor,
+    import::{self, claim},
     intake::Intake,
     replay::{self, ReplayArgs},
     running::RunFile,
@@ -11,9 +12,10 @@ use crate::{
     send::{Sender, Until},
     snapshot::{self, SnapshotCommand},
     spool::Spool,
-    status, trace,
+    status, trace, trusting,
 };
 use anyhow::{Context, bail};
+use events::{receipt::Input, record::InputClosed};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
     io::Write,
@@ -92,12 +94,14 @@ fn intake(config: &Config, source: &str, args: &CollectorArgs) -> anyhow::Result
     let token = secrets::read(&config.data_dir, &token_file)?;
     let base = match &args.url {
         Some(url) => url.clone(),
-        None => match RunFile::read(config) {
-            Ok(run) => format!("http://{}", run.intake),
-            Err(_) => format!("http://{}", config.listen.intake),
-        },
+        None => {
+            let scheme = if config.listen.tls_key.is_some() { "https" } else { "http" };
+            let address = RunFile::read(config).map_or(config.listen.intake, |run| run.intake);
+            format!("{scheme}://{address}")
+        }
     };
-    Intake::new(&base, source, &token)
+    let ca_file = args.ca_file.as_ref().map(std::path::absolute).transpose()?;
+    Intake::new(&base, (source, &token), &trusting::at(&config.data_dir, "--ca-file", ca_file.as_ref())?)
 }
 
 async fn send(config: &Config, args: SendArgs) -> anyhow::Result<bool> {
@@ -105,8 +109,9 @@ async fn send(config: &Config, args: SendArgs) -> anyhow::Result<bool> {
     let instance = args.instance.clone().unwrap_or_else(host_name);
     let state_dir = config.path("send").join(&args.source);
     if args.file == Path::new("-") {
-        return send_stdin(&args, (intake, instance), &state_dir).await;
+        return send_stdin(&args, (intake.patient(), instance), &state_dir).await;
     }
+    let intake = if args.follow { intake.patient() } else { intake };
     if args.tee.is_some() {
         bail!("--tee belongs to standard input: give `-` as FILE");
     }
@@ -152,18 +157,30 @@ async fn send_stdin(args: &SendArgs, (intake, instance): (Intake, String), state
 
 async fn import_files(config: &Config, args: ImportArgs) -> anyhow::Result<bool> {
     let intake = intake(config, &args.source, &args.collector)?;
-    let bar = bar("entries");
-    let (mut total, mut last) = (0, 0);
-    for file in &args.files {
-        let (entries, time) = import::file(&intake, file, &mut |n| bar.inc(n as u64)).await?;
-        total += entries;
-        last = last.max(time);
+    let times = args.from.zip(args.to);
+    // Whatever is wrong with the claim is said before anything is sent.
+    let claim = |holds| times.map(|times| claim::claim(config, (&args.source, &args.scope), times, holds)).transpose();
+    claim(Default::default())?;
+    if let Some(source) = config.sources.get(&args.source) {
+        args.files.iter().try_for_each(|file| import::check(file, source.kind))?;
     }
+    let bar = bar("entries");
+    let (mut total, mut last, mut holds) = (0, 0, Vec::new());
+    for file in &args.files {
+        let sent = import::file(&intake, file, &mut |n| bar.inc(n as u64)).await?;
+        total += sent.entries;
+        last = last.max(sent.last_time);
+        holds.push(sent.holds);
+    }
+    let claim = if times.is_some() { claim(claim::together(&holds)?)? } else { None };
+    let last = claim.as_ref().map_or(0, |claim| claim.to).max(last);
+    let said = claim.as_ref().map(claim::describe);
     if last > 0 {
-        import::close(&intake, "import", last).await?;
+        import::close(&intake, &InputClosed { input: Input::Import, watermark: last, claim }).await?;
     }
     bar.finish_and_clear();
     eprintln!("{total} entries of {} files acknowledged", args.files.len());
+    eprintln!("{}", said.as_deref().unwrap_or(claim::NOTHING_SAID));
     Ok(true)
 }
 
@@ -193,6 +210,7 @@ fn configure(command: ConfigCommand, load: impl Fn() -> anyhow::Result<Config>) 
     match command {
         ConfigCommand::Check => {
             let config = load()?;
+            trusting::check(&config)?;
             eprintln!("the config is good: {} sources, data in {}", config.sources.len(), config.data_dir.display());
         }
         ConfigCommand::Print => print!("{}", toml::to_string_pretty(&load()?)?),

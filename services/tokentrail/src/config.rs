@@ -1,6 +1,7 @@
 //! The one config struct: TOML, environment overrides, secrets from files. Unknown keys are refused with the nearest
 //! known one. Holds no secret itself: only the paths of the files that do.
 
+mod check;
 mod heartbeat;
 mod snapshot;
 
@@ -53,6 +54,9 @@ pub struct Listen {
     pub tls_key: Option<PathBuf>,
     /// PEM file of the CAs of client certificates (`client_certificates` of a source); needs TLS. Read again when it changes.
     pub tls_client_ca: Option<PathBuf>,
+    /// PEM file of the lists of revoked client certificates (CRL), one of every CA of `tls_client_ca` and between. Read again
+    /// when it changes.
+    pub tls_client_crl: Option<PathBuf>,
 }
 
 /// Settings of the journal.
@@ -83,6 +87,8 @@ pub struct StoreConfig {
     pub user: String,
     /// File with the user's password, with `url`.
     pub password_file: Option<PathBuf>,
+    /// PEM file of CAs that are trusted beside the system's, with an `https://` `url`.
+    pub ca_file: Option<PathBuf>,
     /// Path of libchdb.so for the embedded engine; absent: `TOKENTRAIL_ENGINE`.
     pub engine: Option<PathBuf>,
 }
@@ -152,6 +158,17 @@ pub struct Jwt {
     pub audience: String,
     /// JWKS address; absent: `<issuer>/protocol/openid-connect/certs`.
     pub jwks_url: Option<String>,
+    /// PEM file of CAs that are trusted beside the system's.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+}
+
+impl Jwt {
+    /// Where the realm's keys are.
+    pub fn keys_url(&self) -> String {
+        let usual = || format!("{}/protocol/openid-connect/certs", self.issuer.trim_end_matches('/'));
+        self.jwks_url.clone().unwrap_or_else(usual)
+    }
 }
 
 /// Admin REST pull of one Keycloak server.
@@ -169,7 +186,7 @@ pub struct Pull {
     /// Realm of the client; absent: each realm has its own client of that name.
     #[serde(default)]
     pub login_realm: Option<String>,
-    /// PEM file of certificates that are trusted beside the system's, for a server behind a CA of your own.
+    /// PEM file of CAs that are trusted beside the system's.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
     /// Seconds between two reads.
@@ -207,6 +224,7 @@ impl Default for Listen {
             tls_certificate: None,
             tls_key: None,
             tls_client_ca: None,
+            tls_client_crl: None,
         }
     }
 }
@@ -219,7 +237,14 @@ impl Default for JournalConfig {
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self { url: None, database: "tokentrail".into(), user: "tokentrail".into(), password_file: None, engine: None }
+        Self {
+            url: None,
+            database: "tokentrail".into(),
+            user: "tokentrail".into(),
+            password_file: None,
+            ca_file: None,
+            engine: None,
+        }
     }
 }
 
@@ -242,62 +267,12 @@ impl Config {
         }
         let mut config: Self = table
             .try_into()
-            .map_err(|error: toml::de::Error| anyhow::anyhow!("{name}: {}", nearest(error.message())))?;
+            .map_err(|error: toml::de::Error| anyhow::anyhow!("{name}: {}", nearest(error.to_string().trim_end())))?;
         config.check()?;
         if config.sources.is_empty() {
             config.sources = default_sources();
         }
         Ok(config)
-    }
-
-    fn check(&self) -> anyhow::Result<()> {
-        if self.tenant.is_empty() || self.tenant.len() > 64 {
-            bail!("tenant must have 1 to 64 characters");
-        }
-        if self.listen.tls_certificate.is_some() != self.listen.tls_key.is_some() {
-            bail!("listen.tls_certificate and listen.tls_key belong together: set both or none");
-        }
-        if self.listen.tls_client_ca.is_some() && self.listen.tls_key.is_none() {
-            bail!("listen.tls_client_ca needs TLS: set listen.tls_certificate and listen.tls_key");
-        }
-        if self.journal.segment_mib == 0 || self.journal.max_mib < 4 * self.journal.segment_mib {
-            bail!("journal.max_mib must be at least four segments of journal.segment_mib");
-        }
-        for (id, source) in &self.sources {
-            if id.is_empty()
-                || id.len() > 64
-                || !id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-            {
-                bail!(
-                    "sources.{id}: a source id has 1 to 64 letters, digits, '-' or '_'; it is a part of the webhook's address"
-                );
-            }
-            if source.webhook_secret_files.len() > 2 {
-                bail!("sources.{id}.webhook_secret_files: at most two secrets at once (the old and the new one)");
-            }
-            let silent = source.webhook_secret_files.is_empty()
-                && source.token_files.is_empty()
-                && source.basic.is_none()
-                && source.client_certificates.is_empty();
-            if silent && source.jwt.is_none() && source.pull.is_none() && source.snapshot.is_none() {
-                bail!(
-                    "sources.{id}: nothing can reach it: give webhook_secret_files, token_files, basic, client_certificates, jwt, pull or snapshot"
-                );
-            }
-            if !source.client_certificates.is_empty() && self.listen.tls_client_ca.is_none() {
-                bail!("sources.{id}.client_certificates: set listen.tls_client_ca to the CAs that sign them");
-            }
-            if let Some(heartbeat) = &source.heartbeat {
-                heartbeat.check(source).with_context(|| format!("sources.{id}.heartbeat"))?;
-            }
-            if let Some(snapshot) = &source.snapshot {
-                snapshot.check(source).with_context(|| format!("sources.{id}.snapshot"))?;
-            }
-            if source.kind == Kind::Backstage && source.pull.is_some() {
-                bail!("sources.{id}.pull: only a Keycloak can be pulled");
-            }
-        }
-        Ok(())
     }
 
     /// Path below the data folder.

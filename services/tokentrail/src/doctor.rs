@@ -127,8 +127,9 @@ pub async fn run(config: &Config) -> anyhow::Result<Findings> {
     let mut checks = from_report(config, &report, now);
     checks.extend(crate::pulling::check(config).await);
     let store = run.store(config)?;
-    for (id, _) in config.sources.iter().filter(|(_, source)| source.kind == Kind::Backstage) {
-        let found = backstage::check(&store, (&config.tenant, id), now).await;
+    for (id, source) in config.sources.iter().filter(|(_, source)| source.kind == Kind::Backstage) {
+        let place = (config.tenant.as_str(), id.as_str());
+        let found = backstage::check(&store, place, (&crate::beating::scopes(source), now)).await;
         checks.extend(found.context("the store does not say what came in")?);
     }
     Ok(Findings { good: checks.iter().all(Check::good), checks })

@@ -48,7 +48,7 @@ impl GapReport {
             name(&self.source, "all sources"),
             name(&self.input, "all inputs"),
             self.cause.replace('_', " "),
-            moment(self.since),
+            if self.since == 0 { "the beginning".to_owned() } else { moment(self.since) },
         )
     }
 
@@ -61,18 +61,27 @@ impl GapReport {
 
     fn remedy(&self) -> &'static str {
         match self.cause.as_str() {
-            "silent" => "what happened there did not arrive: look at the webhook, the shipper or the pull",
+            "silent" => {
+                "what happened there did not arrive: look at the webhook, the shipper or the pull; an export of that time \
+                repairs it (`tokentrail import --from --to`)"
+            }
             "source_unreachable" => {
                 "the source took no heartbeat: look whether it ran, and at its address in the config"
             }
-            "no_heartbeat" => "Tokentrail did not run then; a webhook's events come by pull, others by import",
+            "no_heartbeat" => {
+                "Tokentrail did not run then; a webhook's events come by pull, others by import (--from, --to)"
+            }
             "records_missing" => {
-                "records were lost behind intake: run `tokentrail journal verify`, import that time again"
+                "records were lost behind intake: run `tokentrail journal verify`, import that time again (an import does \
+                not close this one: what else was lost is not known)"
             }
             "log_rolled_back" => {
                 "an older state of the journal was put back: what the store has beyond it has no log now"
             }
-            "sender_dropped" => "the sender's spool was full: raise --spool-mib, or import that time from a log",
+            "sender_dropped" => {
+                "the sender's spool was full: raise --spool-mib; a whole log of that time repairs it (`tokentrail import \
+                --from --to`)"
+            }
             _ => "import that time again",
         }
     }

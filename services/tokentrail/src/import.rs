@@ -1,39 +1,27 @@
 //! `tokentrail import`: backfill from exports, through the same door as everything else. Ends by closing its input,
-//! so that what it brought counts as complete up to its last time.
+//! so that what it brought counts as complete up to its last time, and with what its operator says that it holds.
+
+pub mod claim;
+mod entries;
+
+pub use entries::{Entries, Format};
 
 use crate::{
+    config::Kind,
     delivery_key,
     intake::{Delivery, Intake},
 };
 use anyhow::{Context, bail};
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use claim::Holds;
+use events::record::InputClosed;
 use std::path::Path;
 
-/// Most bytes in one request; below every limit of the intake.
-const BATCH_BYTES: usize = 3 << 20;
+/// Most bytes in one request of Keycloak events, of catalog states and of lines; below the limits of the intake.
+const BATCH_BYTES: (usize, usize) = (900 << 10, 3 << 20);
 /// Most Keycloak events in one request.
 const BATCH_EVENTS: usize = 500;
 /// Most lines in one request.
 const BATCH_LINES: usize = 20_000;
-
-/// What a file holds, told by its content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// `[{...}]` of /events or /admin-events.
-    EventArray,
-    /// One recorded delivery per line: `{"received_at", "headers", "body"}`.
-    WebhookRecording,
-    /// One state of the catalog per line: `{"read_at", "entities"}`.
-    CatalogHistory,
-    /// Lines of a Backstage backend, plain or framed.
-    BackstageLog,
-}
-
-#[derive(Deserialize)]
-struct Recorded<'a> {
-    body: std::borrow::Cow<'a, str>,
-}
 
 /// One batch to send and how many entries it holds.
 pub struct Batch {
@@ -47,99 +35,98 @@ pub struct Batch {
     pub last_time: i64,
 }
 
-/// Tells the format by the first bytes.
-pub fn detect(content: &[u8]) -> Format {
-    let text = content.trim_ascii_start();
-    let first = text.split(|b| *b == b'\n').next().unwrap_or_default();
-    let has = |key: &str| {
-        serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(first)
-            .is_ok_and(|map| map.contains_key(key))
-    };
-    if text.starts_with(b"[") && serde_json::from_slice::<Vec<&RawValue>>(text).is_ok() {
-        Format::EventArray
-    } else if has("received_at") && has("body") {
-        Format::WebhookRecording
-    } else if has("read_at") && has("entities") {
-        Format::CatalogHistory
-    } else {
-        Format::BackstageLog
-    }
+/// Cuts entries into batches.
+pub struct Batches {
+    entries: Entries,
+    /// What did not fit into the last one.
+    left: Option<entries::Entry>,
 }
 
-/// Cuts the content of a file into batches.
-pub fn batches(content: &[u8], name: &Path) -> anyhow::Result<Vec<Batch>> {
-    let format = detect(content);
-    let (route, most) = match format {
-        Format::EventArray | Format::WebhookRecording => ("keycloak", BATCH_EVENTS),
-        Format::CatalogHistory => ("snapshot/backstage-catalog", BATCH_EVENTS),
-        Format::BackstageLog => ("backstage", BATCH_LINES),
-    };
-    let mut out: Vec<Batch> = Vec::new();
-    let mut add = |entry: &[u8], time: i64| {
-        let fits = out.last().is_some_and(|b| b.entries < most && b.body.len() + entry.len() < BATCH_BYTES);
-        if !fits {
-            out.push(Batch { route, body: Vec::new(), entries: 0, last_time: 0 });
-        }
-        if let Some(batch) = out.last_mut() {
-            batch.body.extend_from_slice(entry);
+impl Batches {
+    /// In order.
+    pub fn of(entries: Entries) -> Self {
+        Self { entries, left: None }
+    }
+
+    /// The next one; none at the end.
+    pub fn next(&mut self) -> anyhow::Result<Option<Batch>> {
+        let (route, most, bytes) = match self.entries.format {
+            Format::EventArray | Format::WebhookRecording => ("keycloak", BATCH_EVENTS, BATCH_BYTES.0),
+            Format::CatalogHistory => ("snapshot/backstage-catalog", BATCH_EVENTS, BATCH_BYTES.1),
+            Format::BackstageLog => ("backstage", BATCH_LINES, BATCH_BYTES.1),
+        };
+        let mut batch = Batch { route, body: Vec::new(), entries: 0, last_time: 0 };
+        while batch.entries < most {
+            let next = match self.left.take() {
+                Some(left) => Some(left),
+                None => self.entries.next()?,
+            };
+            let Some((entry, time)) = next else { break };
+            if batch.entries > 0 && batch.body.len() + entry.len() >= bytes {
+                self.left = Some((entry, time));
+                break;
+            }
+            batch.body.extend_from_slice(&entry);
             batch.body.push(b'\n');
             batch.entries += 1;
             batch.last_time = batch.last_time.max(time);
         }
-    };
-    match format {
-        Format::EventArray => {
-            let events: Vec<&RawValue> =
-                serde_json::from_slice(content).with_context(|| format!("{} is no JSON array", name.display()))?;
-            for event in events {
-                add(one_line(event.get()).as_bytes(), time_of(event.get()));
-            }
+        Ok(Some(batch).filter(|batch| batch.entries > 0))
+    }
+}
+
+impl Format {
+    /// The product that writes it.
+    fn kind(self) -> Kind {
+        match self {
+            Self::EventArray | Self::WebhookRecording => Kind::Keycloak,
+            Self::CatalogHistory | Self::BackstageLog => Kind::Backstage,
         }
-        Format::WebhookRecording => {
-            for (number, line) in lines(content).enumerate() {
-                let recorded: Recorded<'_> = serde_json::from_slice(line)
-                    .with_context(|| format!("{} line {}: no recorded delivery", name.display(), number + 1))?;
-                add(one_line(&recorded.body).as_bytes(), time_of(&recorded.body));
-            }
+    }
+
+    /// In words.
+    fn describe(self) -> &'static str {
+        match self {
+            Self::EventArray => "an array of Keycloak events",
+            Self::WebhookRecording => "recorded webhook deliveries of a Keycloak",
+            Self::CatalogHistory => "recorded states of a Backstage catalog",
+            Self::BackstageLog => "lines, as a Backstage logs them (JSON that is broken or cut looks so too)",
         }
-        Format::CatalogHistory => lines(content).for_each(|line| add(line, 0)),
-        Format::BackstageLog => lines(content).for_each(|line| add(line, 0)),
     }
-    Ok(out)
 }
 
-fn lines(content: &[u8]) -> impl Iterator<Item = &[u8]> {
-    content.split(|b| *b == b'\n').filter(|line| !line.trim_ascii().is_empty())
-}
-
-/// JSON on one line: raw line breaks can only be white space between tokens.
-fn one_line(json: &str) -> String {
-    json.replace(['\n', '\r'], " ")
-}
-
-fn time_of(json: &str) -> i64 {
-    #[derive(Deserialize)]
-    struct Timed {
-        #[serde(default)]
-        time: i64,
+/// Refuses a file that no source of this product can have written; the collector could only say that the token is wrong.
+pub fn check(path: &Path, kind: Kind) -> anyhow::Result<()> {
+    let format = Entries::open(path)?.format;
+    if format.kind() != kind {
+        let (name, found) = (path.display(), format.describe());
+        match kind {
+            Kind::Keycloak => {
+                bail!("{name} holds {found}; a Keycloak's exports are arrays of /events and /admin-events")
+            }
+            Kind::Backstage => bail!("{name} holds {found}, and the source is a Backstage"),
+        }
     }
-    serde_json::from_str::<Timed>(json).map_or(0, |timed| timed.time)
+    Ok(())
 }
 
-/// Sends one file and returns entries sent and the latest time named in it. `progress` hears each acknowledged batch.
-pub async fn file(intake: &Intake, path: &Path, progress: &mut dyn FnMut(usize)) -> anyhow::Result<(usize, i64)> {
-    let content = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let content = if content.starts_with(&[0x1f, 0x8b]) {
-        gunzip(&content).with_context(|| format!("cannot inflate {}", path.display()))?
-    } else {
-        content
-    };
-    if content.trim_ascii().is_empty() {
-        bail!("{} is empty: nothing to import", path.display());
-    }
-    let (mut entries, mut last) = (0, 0);
+/// What one file was.
+pub struct Sent {
+    /// Entries that were sent.
+    pub entries: usize,
+    /// Latest time named in it, UTC milliseconds; 0 if none.
+    pub last_time: i64,
+    /// What it can hold.
+    pub holds: Holds,
+}
+
+/// Sends one file. `progress` hears each acknowledged batch.
+pub async fn file(intake: &Intake, path: &Path, progress: &mut dyn FnMut(usize)) -> anyhow::Result<Sent> {
+    let entries = Entries::open(path)?;
+    let mut sent = Sent { entries: 0, last_time: 0, holds: entries.holds.clone() };
     let name = std::path::absolute(path).with_context(|| format!("cannot name {}", path.display()))?;
-    for (number, batch) in (0u64..).zip(batches(&content, path)?) {
+    let (mut batches, mut number) = (Batches::of(entries), 0u64);
+    while let Some(batch) = batches.next()? {
         // Equal when the import is repeated: a second one of the same file brings nothing new.
         let at = [name.as_os_str().as_encoded_bytes(), &number.to_be_bytes()];
         let key = delivery_key::header("import", &at, &batch.body);
@@ -150,59 +137,59 @@ pub async fn file(intake: &Intake, path: &Path, progress: &mut dyn FnMut(usize))
             body: batch.body,
         };
         intake.deliver(&delivery).await?;
-        entries += batch.entries;
-        last = last.max(batch.last_time);
+        sent.entries += batch.entries;
+        sent.last_time = sent.last_time.max(batch.last_time);
         progress(batch.entries);
+        number += 1;
     }
-    Ok((entries, last))
+    Ok(sent)
 }
 
-/// Says that `input` is complete up to `watermark` (UTC milliseconds).
-pub async fn close(intake: &Intake, input: &str, watermark: i64) -> anyhow::Result<()> {
-    let body = serde_json::to_vec(&serde_json::json!({ "input": input, "watermark": watermark }))?;
+/// Closes an input of the source.
+pub async fn close(intake: &Intake, closed: &InputClosed) -> anyhow::Result<()> {
+    let body = serde_json::to_vec(closed)?;
     intake.deliver(&Delivery { route: "close", content_type: "application/json", headers: Vec::new(), body }).await
-}
-
-/// Inflates a gzip file.
-pub fn gunzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut out = Vec::new();
-    std::io::Read::read_to_end(&mut flate2::read::MultiGzDecoder::new(bytes), &mut out)?;
-    Ok(out)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use collector::config::Limits;
+    use std::io::Cursor;
 
-    #[test]
-    fn formats_are_told_by_content() {
-        assert_eq!(detect(b"[\n{\"id\": \"a\"}\n]"), Format::EventArray);
-        assert_eq!(detect(b"{\"received_at\": 1.5, \"headers\": {}, \"body\": \"{}\"}\n"), Format::WebhookRecording);
-        assert_eq!(detect(b"{\"read_at\": 1.5, \"entities\": []}\n"), Format::CatalogHistory);
-        assert_eq!(detect(b"Loading config\n{\"isAuditEvent\":true}\n"), Format::BackstageLog);
-    }
-
-    #[test]
-    fn arrays_become_one_event_per_line_with_the_last_time() {
-        let batches =
-            batches(b"[\n{\n\"id\": \"a\",\n\"time\": 5\n},\n{\"id\":\"b\",\"time\":9}]", Path::new("x")).unwrap();
-        assert_eq!(batches.len(), 1);
-        assert_eq!(batches[0].last_time, 9);
-        let lines: Vec<_> = lines(&batches[0].body).collect();
-        assert_eq!(lines.len(), 2);
-        assert!(lines.iter().all(|line| serde_json::from_slice::<serde_json::Value>(line).is_ok()));
+    fn batches(text: Vec<u8>) -> Vec<Batch> {
+        let mut batches = Batches::of(Entries::of(Cursor::new(text), "x").unwrap());
+        std::iter::from_fn(|| batches.next().unwrap()).collect()
     }
 
     #[test]
     fn batches_stay_below_the_limits() {
-        let log = b"x\n".repeat(45_000);
-        let sizes: Vec<_> = batches(&log, Path::new("x")).unwrap().iter().map(|b| b.entries).collect();
+        let sizes: Vec<_> = batches(b"x\n".repeat(45_000)).iter().map(|batch| batch.entries).collect();
         assert_eq!(sizes, [20_000, 20_000, 5_000]);
+        // Large admin events: the intake takes less in one request from a Keycloak than from a shipper.
+        let event = |n: usize| format!(r#"{{"id":"{n}","time":{n},"representation":"{}"}}"#, "r".repeat(4_000));
+        let array = format!("[{}]", (1..=900).map(event).collect::<Vec<_>>().join(","));
+        let found = batches(array.into_bytes());
+        let limit = Limits::default().keycloak_bytes;
+        assert!(found.len() > 3 && found.iter().all(|batch| batch.body.len() < limit));
+        assert_eq!(found.iter().map(|batch| batch.entries).sum::<usize>(), 900);
+        assert_eq!(found.iter().map(|batch| batch.last_time).max(), Some(900));
     }
 
     #[test]
-    fn a_broken_recording_names_file_and_line() {
-        let error = batches(b"{\"received_at\":1,\"body\":\"{}\"}\nnonsense\n", Path::new("rec.ndjson")).err().unwrap();
-        assert!(format!("{error}").contains("rec.ndjson line 2"));
+    fn a_file_of_another_product_is_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |text: &str| {
+            let path = dir.path().join("export.json");
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let events = file("[{\"id\": \"a\"}]");
+        assert!(check(&events, Kind::Keycloak).is_ok());
+        let error = check(&events, Kind::Backstage).unwrap_err().to_string();
+        assert!(error.contains("export.json holds an array of Keycloak events"), "{error}");
+        let error = check(&file("[{\"id\": \"a\"}"), Kind::Keycloak).unwrap_err().to_string();
+        assert!(error.contains("broken or cut"), "{error}");
+        assert!(check(&file("plain\n"), Kind::Backstage).is_ok());
     }
 }

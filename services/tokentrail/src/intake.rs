@@ -1,8 +1,9 @@
 //! Client of our own intake: what `send`, `import` and `demo` speak. Tries again until acknowledged; never drops.
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use std::time::Duration;
+use trust::Trust;
 
 /// First and longest wait between two tries.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(15));
@@ -15,9 +16,19 @@ const ANSWER_BYTES: usize = 64 << 10;
 #[derive(Clone)]
 pub struct Intake {
     http: Client,
+    refused: Refusal,
     base: String,
     source: String,
     token: String,
+}
+
+/// What a refused certificate of the collector means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    /// The end: whoever asked is there to mend it.
+    Ends,
+    /// One more thing to wait for.
+    Waits,
 }
 
 /// One request to be acknowledged.
@@ -34,15 +45,20 @@ pub struct Delivery<'a> {
 
 impl Intake {
     /// `base` is the collector's address, `token` a bearer token of the source.
-    pub fn new(base: &str, source: &str, token: &str) -> anyhow::Result<Self> {
-        let http =
-            Client::builder().timeout(REQUEST_TIMEOUT).no_proxy().build().context("cannot build an HTTP client")?;
+    pub fn new(base: &str, (source, token): (&str, &str), trust: &Trust) -> anyhow::Result<Self> {
+        let http = trust.http(|builder| builder.timeout(REQUEST_TIMEOUT).no_proxy())?;
         Ok(Self {
             http,
+            refused: Refusal::Ends,
             base: base.trim_end_matches('/').to_owned(),
             source: source.to_owned(),
             token: token.to_owned(),
         })
+    }
+
+    /// For who ships without end: a certificate that is refused today may be renewed tomorrow.
+    pub fn patient(self) -> Self {
+        Self { refused: Refusal::Waits, ..self }
     }
 
     /// Sends with the source's bearer token until acknowledged. Fails only on an answer that no repetition can change.
@@ -79,8 +95,13 @@ impl Intake {
                 }
                 Err(error) if error.is_builder() => bail!("{} is no address of a collector", self.base),
                 Err(error) => {
+                    let refused = trust::Refused::find(&error);
+                    if let (Some(why), Refusal::Ends) = (refused, self.refused) {
+                        bail!("the collector at {} is refused: {why}", self.base);
+                    }
                     if wait == RETRY.0 {
                         tracing::warn!(
+                            refused = refused.map(trust::Refused::as_str),
                             connect = error.is_connect(),
                             timeout = error.is_timeout(),
                             "the collector cannot be reached; trying until it answers"
@@ -103,5 +124,5 @@ fn problem(text: &str) -> String {
     let text = text.get(..ANSWER_BYTES.min(text.len())).unwrap_or_default();
     let Ok(problem) = serde_json::from_str::<serde_json::Value>(text) else { return "no explanation".into() };
     let part = |name: &str| problem.get(name).and_then(|v| v.as_str()).unwrap_or_default().to_owned();
-    format!("{} {}", part("title"), part("detail")).trim().to_owned()
+    format!("{}: {}", part("title"), part("detail"))
 }

@@ -9,6 +9,7 @@ mod delivery_key;
 mod demo;
 mod doctor;
 mod gaps;
+mod gauges;
 mod import;
 mod intake;
 mod journal;
@@ -26,6 +27,7 @@ mod spool;
 mod status;
 mod table;
 mod trace;
+mod trusting;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -159,6 +161,16 @@ struct ImportArgs {
     /// Source id.
     #[arg(long)]
     source: String,
+    /// The files together hold everything that happened from here on: your word, that repairs the gaps of this time. Exports of
+    /// /events and /admin-events must be unfiltered and of all pages; a Backstage's logs, of all its instances.
+    #[arg(long, value_name = "TIME", value_parser = replay::moment, requires = "to")]
+    from: Option<i64>,
+    /// And before here. Times as `tokentrail status` shows them, such as 2026-11-24T08:00:00.123Z.
+    #[arg(long, value_name = "TIME", value_parser = replay::moment, requires = "from")]
+    to: Option<i64>,
+    /// Realm of a Keycloak or instance of a Backstage that the files are of, where the source has several; may be repeated.
+    #[arg(long, value_name = "NAME", requires = "from")]
+    scope: Vec<String>,
     #[command(flatten)]
     collector: CollectorArgs,
     /// Files; the format is told by their content; gzip is inflated.
@@ -174,6 +186,9 @@ struct CollectorArgs {
     /// File with the source's bearer token; default: the one of the config.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// PEM file of CAs that are trusted beside the system's, for an https address.
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
 }
 
 fn main() -> std::process::ExitCode {

@@ -4,9 +4,8 @@ use crate::{
     app::now_ms,
     config::{Config, Pull},
     doctor::Check,
-    secrets,
+    gauges, secrets, trusting,
 };
-use anyhow::Context;
 use collector::{
     pull::{
         Append, Appending, Limits, NotAppended, Puller, Realm, RealmPull, Received, Secret, Severity, Source,
@@ -19,7 +18,8 @@ use events::{
     person::DeploymentKey,
     receipt::{HEADER_VERSION, Input, Payload, ReceiptHeader, SourceKind},
 };
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use prometheus::Registry;
+use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 /// How often a watermark that moved is written into the log.
@@ -52,18 +52,9 @@ fn surroundings(append: Arc<dyn Append>, key: DeploymentKey) -> Surroundings {
     Surroundings { append, redact: Arc::new(redact), now: Arc::new(now_ms) }
 }
 
-/// The certificates that a part of a source's config trusts beside the system's.
-pub(crate) fn ca(config: &Config, (id, part): (&str, &str), file: Option<&PathBuf>) -> anyhow::Result<Option<Vec<u8>>> {
-    let read = |file: &PathBuf| {
-        let path = config.data_dir.join(file);
-        std::fs::read(&path).with_context(|| format!("cannot read sources.{id}.{part}.ca_file {}", path.display()))
-    };
-    file.map(read).transpose()
-}
-
 pub(crate) fn source(config: &Config, id: &str, pull: &Pull) -> anyhow::Result<Source> {
     let secret = secrets::read(&config.data_dir, &pull.client_secret_file)?;
-    let ca_pem = ca(config, (id, "pull"), pull.ca_file.as_ref())?;
+    let trust = trusting::at(&config.data_dir, &format!("sources.{id}.pull.ca_file"), pull.ca_file.as_ref())?;
     let realm = |name: &String| Realm {
         name: name.clone(),
         login_realm: pull.login_realm.clone(),
@@ -74,7 +65,7 @@ pub(crate) fn source(config: &Config, id: &str, pull: &Pull) -> anyhow::Result<S
         tenant: config.tenant.clone(),
         source_id: id.to_owned(),
         base_url: pull.url.clone(),
-        ca_pem,
+        trust,
         realms: pull.realms.iter().map(realm).collect(),
         limits: Limits { poll: Duration::from_secs(pull.interval_seconds), ..Limits::default() },
         cursors: config.path("pull"),
@@ -85,16 +76,18 @@ pub(crate) fn source(config: &Config, id: &str, pull: &Pull) -> anyhow::Result<S
 pub async fn run(
     config: Config,
     (journal, key): (Journal, DeploymentKey),
-    stop: watch::Receiver<bool>,
+    (registry, stop): (Registry, watch::Receiver<bool>),
 ) -> anyhow::Result<()> {
-    let mut pullers = tokio::task::JoinSet::new();
+    let (mut pullers, mut realms) = (tokio::task::JoinSet::new(), Vec::new());
     for (id, pull) in config.sources.iter().filter_map(|(id, source)| Some((id, source.pull.as_ref()?))) {
         let around = surroundings(Arc::new(ToJournal(journal.clone())), key.clone());
         let puller = Puller::open(&source(&config, id, pull)?, &around)?;
         let mark = Watermark { tenant: config.tenant.clone(), source_id: id.clone(), journal: journal.clone() };
+        realms.extend(puller.status().into_iter().map(|realm| (id.clone(), realm)));
         tokio::spawn(mark.keep(puller.status(), stop.clone()));
         pullers.spawn(puller.run(stop.clone()));
     }
+    gauges::realms(&registry, realms)?;
     while let Some(ended) = pullers.join_next().await {
         ended??;
     }

@@ -59,7 +59,7 @@ pub struct ReplayArgs {
 }
 
 /// A time or a day, as UTC milliseconds.
-fn moment(text: &str) -> Result<i64, String> {
+pub fn moment(text: &str) -> Result<i64, String> {
     let day = || text.parse::<Date>().ok()?.to_zoned(TimeZone::UTC).ok().map(|start| start.timestamp());
     let time = text.parse::<Timestamp>().ok().or_else(day);
     let time =

@@ -3,6 +3,7 @@
 use crate::{
     config::Config,
     secrets::{self, write_private},
+    trusting,
 };
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -34,7 +35,8 @@ pub fn store(config: &Config) -> anyhow::Result<store::Store> {
         None => String::new(),
     };
     let (database, user) = (config.store.database.clone(), config.store.user.clone());
-    Ok(store::Store::connect(store::ConnectOptions { url: url.clone(), database, user, password })?)
+    let trust = trusting::at_store(config)?;
+    Ok(store::Store::connect(store::ConnectOptions { url: url.clone(), database, user, password, trust })?)
 }
 
 fn path(config: &Config) -> PathBuf {
@@ -63,6 +65,7 @@ impl RunFile {
             database: config.store.database.clone(),
             user: self.store_user.clone(),
             password: self.store_password.clone(),
+            trust: trusting::at_store(config)?,
         };
         Ok(store::Store::connect(options)?)
     }

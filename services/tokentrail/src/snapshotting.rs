@@ -4,7 +4,7 @@ use crate::{
     app::now_ms,
     config::{Config, Pull, Snapshot},
     pulling::{self, ToJournal},
-    secrets,
+    secrets, trusting,
 };
 use anyhow::Context;
 use collector::{
@@ -310,7 +310,11 @@ pub fn taker(
             source_id: id.to_owned(),
             base_url: snapshot.url.clone().unwrap_or_default(),
             token: Secret::new(secrets::read(&config.data_dir, token)?),
-            ca_pem: pulling::ca(config, (id, "snapshot"), snapshot.ca_file.as_ref())?,
+            trust: trusting::at(
+                &config.data_dir,
+                &format!("sources.{id}.snapshot.ca_file"),
+                snapshot.ca_file.as_ref(),
+            )?,
             limits,
         }),
         (None, None) => anyhow::bail!("sources.{id}.snapshot names nothing that can be read"),

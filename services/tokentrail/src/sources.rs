@@ -27,25 +27,22 @@ fn one(config: &Config, id: &str, source: &SourceConfig) -> anyhow::Result<Sourc
             })
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let kind =
-        match source.kind {
-            Kind::Keycloak => SourceAuth::Keycloak(KeycloakAuth {
-                hmac: secrets(&source.webhook_secret_files)?,
-                bearer,
-                basic,
-                certificates: source.client_certificates.clone(),
-                jwt: source.jwt.as_ref().map(|jwt| Jwt {
-                    issuer: jwt.issuer.clone(),
-                    audience: jwt.audience.clone(),
-                    keys: JwtKeys::Url(jwt.jwks_url.clone().unwrap_or_else(|| {
-                        format!("{}/protocol/openid-connect/certs", jwt.issuer.trim_end_matches('/'))
-                    })),
-                    body: BodyBinding::Required,
-                }),
+    let kind = match source.kind {
+        Kind::Keycloak => SourceAuth::Keycloak(KeycloakAuth {
+            hmac: secrets(&source.webhook_secret_files)?,
+            bearer,
+            basic,
+            certificates: source.client_certificates.clone(),
+            jwt: source.jwt.as_ref().map(|jwt| Jwt {
+                issuer: jwt.issuer.clone(),
+                audience: jwt.audience.clone(),
+                keys: JwtKeys::Url(jwt.keys_url()),
+                body: BodyBinding::Required,
             }),
-            Kind::Backstage => {
-                SourceAuth::Backstage(BackstageAuth { bearer, basic, certificates: source.client_certificates.clone() })
-            }
-        };
+        }),
+        Kind::Backstage => {
+            SourceAuth::Backstage(BackstageAuth { bearer, basic, certificates: source.client_certificates.clone() })
+        }
+    };
     Ok(Source { id: id.to_owned(), kind, zone: source.zone.clone() })
 }

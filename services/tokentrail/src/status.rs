@@ -247,7 +247,7 @@ fn count_pending(
 
 /// Asks the running program.
 pub async fn fetch(run: &RunFile) -> anyhow::Result<Report> {
-    let http = reqwest::Client::builder().no_proxy().timeout(std::time::Duration::from_secs(60)).build()?;
+    let http = trust::Trust::system().http(|builder| builder.no_proxy().timeout(std::time::Duration::from_secs(60)))?;
     let answer = http
         .get(format!("http://{}/v1/status", run.admin))
         .send()

@@ -39,6 +39,40 @@ fn post(program: &Program, numbers: std::ops::Range<u32>) {
     });
 }
 
+/// The number behind a series of `/metrics`.
+fn metric(program: &Program, series: &str) -> Option<f64> {
+    let text = program.get_admin("/metrics").unwrap();
+    text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
+}
+
+/// Lag and fates as Prometheus sees them, while ClickHouse stands still and after.
+fn metrics_tell_it(program: &Program) {
+    assert_eq!(metric(program, "tokentrail_journal_lag_records"), Some(0.0), "all is acknowledged");
+    assert_eq!(metric(program, "tokentrail_journal_lag_seconds"), Some(0.0));
+    let pid = engine_pid(program);
+    let signal = |name: &str| assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    signal("-STOP");
+    post(program, 800..850);
+    let (records, seconds) =
+        ["records", "seconds"].map(|what| metric(program, &format!("tokentrail_journal_lag_{what}"))).into();
+    signal("-CONT");
+    assert!(records >= Some(50.0) && seconds > Some(0.0), "{records:?} {seconds:?}");
+    program.drained();
+    assert_eq!(metric(program, "tokentrail_journal_lag_records"), Some(0.0));
+    let fate = |fate: &str| {
+        let series = format!(r#"tokentrail_receipts{{fate="{fate}",input="webhook",source="keycloak"}}"#);
+        metric(program, &series)
+    };
+    let started = Instant::now();
+    while fate("stored") != Some(850.0) {
+        assert!(started.elapsed() < COMES_BACK, "{:?}", fate("stored"));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(["duplicate", "ignored", "dead", "pending"].map(fate), [Some(0.0); 4], "the sum is what came in");
+    let last = r#"tokentrail_last_receipt_timestamp_seconds{input="webhook",source="keycloak"}"#;
+    assert!(metric(program, last) > Some(1_700_000_000.0));
+}
+
 #[test]
 fn intake_goes_on_while_clickhouse_is_dead_and_all_is_caught_up() {
     let dir = tempfile::tempdir().unwrap();
@@ -56,8 +90,9 @@ fn intake_goes_on_while_clickhouse_is_dead_and_all_is_caught_up() {
         std::thread::yield_now();
     }
     program.drained();
+    metrics_tell_it(&program);
     let counted =
         &program.sql("SELECT count() AS n, uniqExact(native_id) AS ids FROM events WHERE source_id = 'keycloak'")[0];
-    assert_eq!((&counted["n"], &counted["ids"]), (&800.into(), &800.into()), "nothing lost, nothing twice");
+    assert_eq!((&counted["n"], &counted["ids"]), (&850.into(), &850.into()), "nothing lost, nothing twice");
     assert_eq!(program.terminate(), Some(0));
 }

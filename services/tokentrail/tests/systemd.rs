@@ -30,6 +30,11 @@ fn unit(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/systemd").join(name)
 }
 
+/// What the engine warned of.
+fn engine_log(data: &Path) -> String {
+    String::from_utf8_lossy(&std::fs::read(data.join("clickhouse/log/server.log")).unwrap()).into_owned()
+}
+
 /// All values of a key of a unit.
 fn values(name: &str, key: &str) -> Vec<String> {
     let text = std::fs::read_to_string(unit(name)).unwrap();
@@ -152,6 +157,7 @@ fn restarts_refuse_no_connection_and_lose_nothing_acknowledged() {
         let began = Instant::now();
         assert_eq!(program.terminate(), Some(0));
         println!("stopped in {:?}", began.elapsed());
+        assert!(!engine_log(&data).contains("remain"), "the engine waits for connections that we left open");
         program = sockets.start(&data);
     }
     let in_order = ledger.cut.load(Ordering::Relaxed);

@@ -45,6 +45,8 @@ problems! {
     STOPPED: Stopped SERVICE_UNAVAILABLE "the journal has stopped" "Nothing can be kept until the collector is restarted. Send again later.";
     UNPROCESSABLE: Unprocessable UNPROCESSABLE_ENTITY "not a closing record"
         "Send {\"input\": one of webhook, pull, lines, snapshot, import, \"watermark\": UTC milliseconds}.";
+    CLAIM: Unprocessable UNPROCESSABLE_ENTITY "not a claim of this source"
+        "A claim belongs to input import: {\"from\": ms, \"to\": a later ms, \"scopes\": [realms or instances], \"holds\": [user_events, admin_events of a Keycloak, lines of a Backstage]}.";
 }
 
 impl Problem {

@@ -211,11 +211,23 @@ async fn import_snapshot_and_close_need_a_token_of_the_source() {
         send(&app, bearer("/v1/snapshot/backstage-catalog/portal").body(Body::from(state)).unwrap()).await;
     assert_eq!(status, 200);
 
+    let claim =
+        r#"{"input":"import","watermark":5,"claim":{"from":1,"to":5,"scopes":["acme"],"holds":["user_events"]}}"#;
     let close = r#"{"input":"import","watermark":1795467054537}"#;
     assert_eq!(send(&app, bearer("/v1/close/kc").body(Body::from(close)).unwrap()).await.0, 200);
     assert_eq!(send(&app, Request::post("/v1/close/kc").body(Body::from(close)).unwrap()).await.0, 401);
-    for bad in ["{}", r#"{"input":"operator","watermark":1}"#, r#"{"input":"import","watermark":"1"}"#] {
-        assert_eq!(send(&app, bearer("/v1/close/kc").body(Body::from(bad)).unwrap()).await.0, 422, "{bad}");
+    assert_eq!(send(&app, bearer("/v1/close/kc").body(Body::from(claim)).unwrap()).await.0, 200);
+    for bad in [
+        "{}".to_owned(),
+        r#"{"input":"operator","watermark":1}"#.to_owned(),
+        r#"{"input":"import","watermark":"1"}"#.to_owned(),
+        claim.replace("import", "webhook"),
+        claim.replace("user_events", "lines"),
+        claim.replace("\"from\":1", "\"from\":5"),
+        claim.replace("acme", ""),
+        claim.replace("holds", "held"),
+    ] {
+        assert_eq!(send(&app, bearer("/v1/close/kc").body(Body::from(bad.clone())).unwrap()).await.0, 422, "{bad}");
     }
 
     let seen: Vec<_> = journal.headers().into_iter().map(|header| (header.input, header.payload)).collect();
@@ -225,9 +237,11 @@ async fn import_snapshot_and_close_need_a_token_of_the_source() {
             (Input::Import, Payload::KeycloakEvent),
             (Input::Snapshot, Payload::BackstageCatalogSnapshot),
             (Input::Collector, Payload::InputClosed),
+            (Input::Collector, Payload::InputClosed),
         ]
     );
     let first = &journal.headers()[0];
     assert_eq!((first.delivery_id.as_str(), first.delivery_keyed), ("file-7", true));
-    assert_eq!(journal.entries.lock().unwrap()[2].body, close.as_bytes());
+    let entries = journal.entries.lock().unwrap();
+    assert_eq!((&*entries[2].body, &*entries[3].body), (close.as_bytes(), claim.as_bytes()));
 }

@@ -11,6 +11,7 @@ use reqwest::{
 use serde::Deserialize;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{sync::Mutex, time::Instant};
+use trust::{Refused, Trust, TrustError};
 
 /// Largest answer of the token endpoint and of `events/config`, in bytes.
 const SMALL_ANSWER_BYTES: usize = 256 * 1024;
@@ -24,24 +25,14 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// Longest time for which a `Retry-After` is believed: a wrong one must not stop a source for days.
 pub const MAX_QUIET: Duration = Duration::from_secs(15 * 60);
 
-/// An HTTP client that trusts the system's and the source's own certificates.
-pub(crate) fn http(source: &Source) -> Result<Client, reqwest::Error> {
-    http_with(&source.limits, source.ca_pem.as_deref())
+/// The HTTP client of a source.
+pub(crate) fn http(source: &Source) -> Result<Client, TrustError> {
+    http_with(&source.limits, &source.trust)
 }
 
 /// The same for any source.
-pub(crate) fn http_with(limits: &Limits, ca_pem: Option<&[u8]>) -> Result<Client, reqwest::Error> {
-    // The first call of the process wins; any installed provider serves.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut builder = Client::builder().timeout(limits.timeout).connect_timeout(CONNECT);
-    // A redirect would carry credentials to wherever it points.
-    builder = builder.redirect(reqwest::redirect::Policy::none());
-    if let Some(pem) = ca_pem {
-        for certificate in reqwest::Certificate::from_pem_bundle(pem)? {
-            builder = builder.add_root_certificate(certificate);
-        }
-    }
-    builder.build()
+pub(crate) fn http_with(limits: &Limits, trust: &Trust) -> Result<Client, TrustError> {
+    trust.http(|builder| builder.timeout(limits.timeout).connect_timeout(CONNECT))
 }
 
 /// Spaces requests evenly, and keeps quiet for as long as Keycloak asks for; shared by all realms of a source.
@@ -356,7 +347,9 @@ fn claims(token: &str) -> Option<Claims> {
 }
 
 pub(crate) fn unreachable(error: &reqwest::Error) -> State {
-    let why = if error.is_timeout() {
+    let why = if let Some(refused) = Refused::find(error) {
+        refused.as_str()
+    } else if error.is_timeout() {
         "no answer in time"
     } else if error.is_connect() {
         "no connection"

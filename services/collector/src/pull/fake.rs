@@ -17,6 +17,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
+use trust::Trust;
 
 /// What the next request for events meets instead of an answer.
 pub(super) enum Fault {
@@ -135,7 +136,7 @@ impl Fake {
             tenant: "t".into(),
             source_id: "kc".into(),
             base_url: self.url.clone(),
-            ca_pem: None,
+            trust: Trust::system(),
             realms: vec![realm],
             limits,
             cursors: cursors.to_owned(),

@@ -25,6 +25,7 @@ pub use state::{Severity, State};
 
 use events::receipt::{Payload, ReceiptHeader};
 use std::{fmt, future::Future, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
+use trust::Trust;
 
 /// A Keycloak to read from.
 #[derive(Clone, Debug)]
@@ -35,8 +36,8 @@ pub struct Source {
     pub source_id: String,
     /// Where Keycloak answers, with its relative path if it has one: `https://sso.example/auth`.
     pub base_url: String,
-    /// PEM certificates trusted beside the system's, if any.
-    pub ca_pem: Option<Vec<u8>>,
+    /// Whom to trust.
+    pub trust: Trust,
     /// Realms to read.
     pub realms: Vec<Realm>,
     /// Rates, sizes and times.

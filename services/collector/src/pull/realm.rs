@@ -16,9 +16,9 @@ pub enum Failed {
     /// The base URL is none.
     #[error("the base URL of source {0} is not an http(s) URL")]
     BaseUrl(String),
-    /// The HTTP client, for instance a certificate that is none.
-    #[error("the HTTP client cannot be made")]
-    Http(#[source] reqwest::Error),
+    /// The HTTP client.
+    #[error("the HTTP client of a source cannot be made")]
+    Http(#[source] trust::TrustError),
     /// A cursor cannot be read.
     #[error("a cursor cannot be read")]
     Cursor(#[source] io::Error),

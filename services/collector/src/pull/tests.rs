@@ -1,9 +1,11 @@
 //! Paging, overlap, crashes and states against a Keycloak that fails on demand.
 
+mod looping;
 mod reach;
+mod states;
 
 use super::{
-    Feed, Limits, NotAppended, PassError, PassReport, Puller, RealmPull, Source, State, Stopped,
+    Feed, Limits, NotAppended, PassError, PassReport, Puller, RealmPull, RealmStatus, Source, State, Stopped,
     cursor::{Cursor, CursorFile, CursorName, KeepCursor, Loaded},
     fake::{Fake, Fate, Fault, Memory, around, event},
     pass::{MAX_EVENT_BYTES, MAX_PAGE},
@@ -288,57 +290,6 @@ async fn what_redaction_returns_is_what_is_kept() {
 }
 
 #[tokio::test]
-async fn every_state_is_told_by_what_shows_it() {
-    let bench = Bench::new().await;
-    let check = async |change: &dyn Fn(&mut super::fake::World)| {
-        let fresh = Fake::start().await;
-        change(&mut fresh.world());
-        bench.realm_of(&fresh.source(bench.dir.path())).check().await
-    };
-    assert_eq!(check(&|_| {}).await, [State::Reachable]);
-    assert_eq!(check(&|world| world.login_status = 401).await, [State::Unauthorized]);
-    assert_eq!(check(&|world| world.login_status = 404).await, [State::RealmMissing]);
-    assert_eq!(check(&|world| world.login_status = 503).await, [State::ServerError { status: 503 }]);
-    assert_eq!(check(&|world| world.config_status = 403).await, [State::Forbidden { role: "view-events" }]);
-    assert_eq!(check(&|world| world.events_status = 403).await, [State::Forbidden { role: "view-events" }]);
-    assert_eq!(check(&|world| world.events_status = 429).await, [State::Throttled]);
-    assert_eq!(check(&|world| world.events_status = 500).await, [State::EventStoreMissing]);
-    assert_eq!(check(&|world| world.config = json!("<html>")).await, [State::NotSupported]);
-    let off = |world: &mut super::fake::World| world.config["eventsEnabled"] = json!(false);
-    assert_eq!(check(&off).await, [State::EventsOff, State::Reachable]);
-    let off = |world: &mut super::fake::World| world.config["adminEventsEnabled"] = json!(false);
-    assert_eq!(check(&off).await, [State::AdminEventsOff, State::Reachable]);
-    let off = |world: &mut super::fake::World| world.config["adminEventsDetailsEnabled"] = json!(false);
-    assert_eq!(check(&off).await, [State::DetailsOff, State::Reachable]);
-    let few = |world: &mut super::fake::World| {
-        world.config["enabledEventTypes"].as_array_mut().unwrap().retain(|name| name != "REFRESH_TOKEN");
-    };
-    assert_eq!(check(&few).await, [State::TypesNotSaved(vec!["REFRESH_TOKEN".into()]), State::Reachable]);
-    let late = |world: &mut super::fake::World| world.date = "Thu, 01 Jan 1970 02:46:00 GMT";
-    assert_eq!(check(&late).await, [State::ClockOffset { ms: 9_960_500 - NOW }, State::Reachable]);
-    // No date that can be read: the token's time of issue stands in.
-    let told = check(&|world| world.date = "-").await;
-    assert!(matches!(told[0], State::ClockOffset { ms } if ms >= 1_700_000_000_500 - NOW), "{told:?}");
-    let mut nowhere = bench.source();
-    nowhere.base_url = "http://127.0.0.1:1".into();
-    assert_eq!(bench.realm_of(&nowhere).check().await, [State::Unreachable { why: "no connection" }]);
-}
-
-#[tokio::test]
-async fn no_state_is_without_remedy_and_none_shows_what_came() {
-    let bench = Bench::new().await;
-    for body in ["<html>s3cret</html>", "[1]", r#"[{"time":2},{"time":1}]"#, "{\"error\":\"s3cret\"}"] {
-        bench.fake.world().faults.push_back(Fault::Body(body));
-        let failed = bench.realm().pass(Feed::User).await.unwrap_err();
-        assert_eq!(failed, PassError::Source(State::NotSupported));
-        assert!(!format!("{failed:?} {failed}").contains("s3cret"));
-    }
-    assert!(!format!("{:?}", bench.source()).contains("s3cret"));
-    assert!(State::EventStoreMissing.remedy().contains("--spi-events-store--provider=jpa"));
-    assert!(State::Forbidden { role: "view-events" }.remedy().contains("`view-events`"));
-}
-
-#[tokio::test]
 async fn a_heartbeat_is_a_new_login_with_the_id_of_its_event() {
     let bench = Bench::new().await;
     let mut source = bench.source();
@@ -360,53 +311,8 @@ async fn the_watermark_is_the_start_of_a_complete_pass_less_the_overlap() {
     assert_eq!(report.watermark, 9_999_000 - 1_000);
 }
 
-async fn until(status: &mut watch::Receiver<super::RealmStatus>, what: impl FnMut(&super::RealmStatus) -> bool) {
+async fn until(status: &mut watch::Receiver<RealmStatus>, what: impl FnMut(&RealmStatus) -> bool) {
     tokio::time::timeout(Duration::from_secs(20), status.wait_for(what)).await.unwrap().unwrap();
-}
-
-#[tokio::test]
-async fn the_loop_goes_on_after_every_fault_and_ends_when_told() {
-    let bench = Bench::new().await;
-    bench.store((0..30).map(|n| event(n, 1_000 + n as i64)));
-    bench.fake.world().events_status = 403;
-    let puller = Puller::open(&bench.source(), &around(&bench.journal, NOW)).unwrap();
-    let mut status = puller.status().remove(0);
-    let (stop, stopped) = watch::channel(false);
-    let running = tokio::spawn(puller.run(stopped));
-    until(&mut status, |status| status.states == [State::Forbidden { role: "view-events" }]).await;
-    *bench.journal.fates.lock().unwrap() = [Fate::Lands, Fate::NotLanded].into();
-    bench.fake.world().events_status = 200;
-    until(&mut status, |status| status.states == [State::JournalFull]).await;
-    until(&mut status, |status| status.passes > 0 && status.states == [State::Reachable]).await;
-    bench.assert_each_once();
-    assert_eq!(status.borrow().watermark(), Some(NOW - 1_000));
-    stop.send(true).unwrap();
-    assert_eq!(running.await.unwrap(), Ok(()));
-}
-
-#[tokio::test]
-async fn a_feed_that_is_off_has_no_watermark() {
-    let bench = Bench::new().await;
-    bench.fake.world().config["eventsEnabled"] = json!(false);
-    let puller = Puller::open(&bench.source(), &around(&bench.journal, NOW)).unwrap();
-    let mut status = puller.status().remove(0);
-    let (_stop, stopped) = watch::channel(false);
-    let running = tokio::spawn(puller.run(stopped));
-    until(&mut status, |status| status.passes > 1).await;
-    let seen = status.borrow().clone();
-    assert_eq!((seen.user_watermark, seen.watermark()), (None, None));
-    assert!(seen.admin_watermark.is_some());
-    running.abort();
-}
-
-#[tokio::test]
-async fn a_stopped_journal_ends_the_loop() {
-    let bench = Bench::new().await;
-    bench.store([event(1, 1_000)]);
-    bench.journal.fates.lock().unwrap().push_back(Fate::Stops);
-    let puller = Puller::open(&bench.source(), &around(&bench.journal, NOW)).unwrap();
-    let (_stop, stopped) = watch::channel(false);
-    assert_eq!(puller.run(stopped).await, Err(Stopped));
 }
 
 #[tokio::test]

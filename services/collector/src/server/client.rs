@@ -11,9 +11,9 @@ use rustls::{
     DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme,
     client::danger::HandshakeSignatureValid,
     crypto::ring,
-    pki_types::{CertificateDer, UnixTime, pem::PemObject},
+    pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime, pem::PemObject},
     server::{
-        WebPkiClientVerifier,
+        VerifierBuilderError, WebPkiClientVerifier,
         danger::{ClientCertVerified, ClientCertVerifier},
     },
 };
@@ -26,6 +26,16 @@ use std::{
 /// A certificate of an open connection is checked again after this time.
 const RECHECK: Duration = Duration::from_secs(60);
 
+/// Who signs the certificates of clients, and what was taken back.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientTrust<'a> {
+    /// Certificates of the CAs, PEM.
+    pub ca_pem: &'a [u8],
+    /// Their lists of revoked certificates, PEM; none: nothing is looked up. With lists, a certificate of a CA without one, or
+    /// with one whose time is over, is refused too.
+    pub revoked_pem: Option<&'a [u8]>,
+}
+
 /// The CAs in use; handshakes after [`ClientAuthority::reload`] and requests on open connections are held to the new ones.
 pub struct ClientAuthority(ArcSwap<Arc<dyn ClientCertVerifier>>);
 
@@ -36,14 +46,14 @@ impl fmt::Debug for ClientAuthority {
 }
 
 impl ClientAuthority {
-    /// Reads the certificates of the CAs.
-    pub fn new(ca_pem: &[u8]) -> Result<Arc<Self>, TlsError> {
-        Ok(Arc::new(Self(ArcSwap::from_pointee(read(ca_pem)?))))
+    /// Reads the certificates of the CAs and their lists.
+    pub fn new(trust: ClientTrust<'_>) -> Result<Arc<Self>, TlsError> {
+        Ok(Arc::new(Self(ArcSwap::from_pointee(read(trust)?))))
     }
 
-    /// Takes other CAs; keeps the old ones when these cannot be used.
-    pub fn reload(&self, ca_pem: &[u8]) -> Result<(), TlsError> {
-        self.0.store(Arc::new(read(ca_pem)?));
+    /// Takes other CAs and lists; keeps the old ones when these cannot be used.
+    pub fn reload(&self, trust: ClientTrust<'_>) -> Result<(), TlsError> {
+        self.0.store(Arc::new(read(trust)?));
         Ok(())
     }
 
@@ -84,13 +94,21 @@ impl Peer {
     }
 }
 
-fn read(ca_pem: &[u8]) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+fn read(trust: ClientTrust<'_>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(ca_pem) {
+    for certificate in CertificateDer::pem_slice_iter(trust.ca_pem) {
         roots.add(certificate.map_err(|_| TlsError::NoCertificate)?).map_err(TlsError::Unusable)?;
     }
-    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(ring::default_provider()));
-    builder.build().map_err(|_| TlsError::NoCertificate)
+    let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(ring::default_provider()));
+    if let Some(pem) = trust.revoked_pem {
+        let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(pem).collect();
+        let lists = lists.ok().filter(|lists| !lists.is_empty()).ok_or(TlsError::NoRevocationList)?;
+        builder = builder.with_crls(lists).enforce_revocation_expiration();
+    }
+    builder.build().map_err(|error| match error {
+        VerifierBuilderError::InvalidCrl(_) => TlsError::NoRevocationList,
+        _ => TlsError::NoCertificate,
+    })
 }
 
 impl ClientCertVerifier for ClientAuthority {

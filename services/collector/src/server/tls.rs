@@ -17,6 +17,9 @@ pub enum TlsError {
     /// No certificate in the PEM text.
     #[error("no certificate found in the pem text")]
     NoCertificate,
+    /// No list of revoked certificates in the PEM text, or one that cannot be read.
+    #[error("no usable list of revoked certificates found in the pem text")]
+    NoRevocationList,
     /// No private key in the PEM text.
     #[error("no usable private key found in the pem text")]
     NoKey,

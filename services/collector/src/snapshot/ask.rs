@@ -8,6 +8,7 @@ use crate::pull::{
 use events::snapshot::Outcome;
 use reqwest::Url;
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use trust::TrustError;
 
 /// Why there is no answer that helps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,8 +83,8 @@ pub(super) struct BackstageClient {
 }
 
 impl BackstageClient {
-    pub(super) fn new(source: &Backstage, base: Url) -> Result<Self, reqwest::Error> {
-        let http = client::http_with(&source.limits, source.ca_pem.as_deref())?;
+    pub(super) fn new(source: &Backstage, base: Url) -> Result<Self, TrustError> {
+        let http = client::http_with(&source.limits, &source.trust)?;
         Ok(Self { http, base, source: source.clone(), pace: Arc::new(Pace::new(&source.limits)) })
     }
 

@@ -24,6 +24,7 @@ pub use taker::{Failed, NotTaken, Report, Taker};
 use crate::pull::{Append, Limits, Secret, Source};
 use events::{person::DeploymentKey, snapshot::Trigger};
 use std::{path::PathBuf, sync::Arc, time::Duration};
+use trust::Trust;
 
 /// A Backstage to read from.
 #[derive(Clone, Debug)]
@@ -36,8 +37,8 @@ pub struct Backstage {
     pub base_url: String,
     /// Static token of an external access whose subject may read the catalog and, with RBAC, `policy-entity`.
     pub token: Secret,
-    /// PEM certificates trusted beside the system's, if any.
-    pub ca_pem: Option<Vec<u8>>,
+    /// Whom to trust.
+    pub trust: Trust,
     /// Rates, sizes and times.
     pub limits: Limits,
 }

@@ -24,6 +24,7 @@ use std::{
     path::PathBuf,
     sync::Arc,
 };
+use trust::TrustError;
 
 /// Why a source cannot be read at all.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +34,7 @@ pub enum Failed {
     BaseUrl(String),
     /// The HTTP client, for instance a certificate that is none.
     #[error("the HTTP client cannot be made")]
-    Http(#[source] reqwest::Error),
+    Http(#[source] TrustError),
 }
 
 /// Why a snapshot did not end. What was read is kept, and the next one goes on from there.

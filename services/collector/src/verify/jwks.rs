@@ -5,10 +5,12 @@
 use crate::journal::Later;
 use jsonwebtoken::jwk::{Jwk, JwkSet};
 use std::{
+    collections::HashMap,
     sync::{PoisonError, RwLock},
     time::Duration,
 };
 use tokio::{sync::Mutex, time::Instant};
+use trust::{Refused, Trust, TrustError};
 
 /// How long fetched keys are taken as they are.
 pub const KEYS_TTL: Duration = Duration::from_secs(600);
@@ -25,10 +27,10 @@ const KEYS_BYTES: usize = 256 * 1024;
 /// Time for one fetch.
 const FETCH_TIME: Duration = Duration::from_secs(5);
 
-/// Keys could not be fetched.
+/// Keys could not be fetched, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the realm's keys could not be fetched")]
-pub struct FetchFailed;
+#[error("{0}")]
+pub struct FetchFailed(pub &'static str);
 
 /// Gets the bytes of a JWK set.
 pub trait FetchKeys: Send + Sync + 'static {
@@ -36,22 +38,24 @@ pub trait FetchKeys: Send + Sync + 'static {
     fn fetch<'a>(&'a self, url: &'a str) -> Later<'a, Result<Vec<u8>, FetchFailed>>;
 }
 
-/// Fetches by HTTP. The client brings TLS and should follow no redirects.
-pub struct HttpKeys(reqwest::Client);
+/// Fetches by HTTP, from the addresses that it knows only.
+pub struct HttpKeys(HashMap<String, reqwest::Client>);
 
 impl HttpKeys {
-    /// Uses this client.
-    pub fn new(client: reqwest::Client) -> Self {
-        Self(client)
+    /// Each address with whom to trust there.
+    pub fn new(addresses: impl IntoIterator<Item = (String, Trust)>) -> Result<Self, TrustError> {
+        let client = |(url, trust): (String, Trust)| Ok((url, trust.http(|builder| builder)?));
+        addresses.into_iter().map(client).collect::<Result<_, _>>().map(Self)
     }
 
     async fn get(&self, url: &str) -> Result<Vec<u8>, FetchFailed> {
-        let answer = self.0.get(url).send().await.map_err(|_| FetchFailed)?;
-        let mut answer = answer.error_for_status().map_err(|_| FetchFailed)?;
+        let http = self.0.get(url).ok_or(FetchFailed("its address is not known"))?;
+        let answer = http.get(url).send().await.map_err(|error| why(&error))?;
+        let mut answer = answer.error_for_status().map_err(|_| FetchFailed("it answers with an error"))?;
         let mut bytes = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|_| FetchFailed)? {
+        while let Some(chunk) = answer.chunk().await.map_err(|error| why(&error))? {
             if bytes.len() + chunk.len() > KEYS_BYTES {
-                return Err(FetchFailed);
+                return Err(FetchFailed("its answer is too large"));
             }
             bytes.extend_from_slice(&chunk);
         }
@@ -61,8 +65,13 @@ impl HttpKeys {
 
 impl FetchKeys for HttpKeys {
     fn fetch<'a>(&'a self, url: &'a str) -> Later<'a, Result<Vec<u8>, FetchFailed>> {
-        Box::pin(async move { tokio::time::timeout(FETCH_TIME, self.get(url)).await.unwrap_or(Err(FetchFailed)) })
+        let late = FetchFailed("no answer in time");
+        Box::pin(async move { tokio::time::timeout(FETCH_TIME, self.get(url)).await.unwrap_or(Err(late)) })
     }
+}
+
+fn why(error: &reqwest::Error) -> FetchFailed {
+    FetchFailed(Refused::find(error).map_or("no connection", Refused::as_str))
 }
 
 /// No fetching at all: for sources without a key URL.
@@ -70,7 +79,7 @@ pub struct NoKeys;
 
 impl FetchKeys for NoKeys {
     fn fetch<'a>(&'a self, _url: &'a str) -> Later<'a, Result<Vec<u8>, FetchFailed>> {
-        Box::pin(async { Err(FetchFailed) })
+        Box::pin(async { Err(FetchFailed("no address is known")) })
     }
 }
 
@@ -99,15 +108,19 @@ impl Keys {
         }
         if self.read(|state| state.tried.is_none_or(|at| at.elapsed() >= KEYS_COOLDOWN)) {
             self.write(|state| state.tried = Some(Instant::now()));
-            let set = fetch.fetch(url).await.ok().and_then(|bytes| serde_json::from_slice::<JwkSet>(&bytes).ok());
+            let set = fetch.fetch(url).await.and_then(|bytes| {
+                serde_json::from_slice::<JwkSet>(&bytes).map_err(|_| FetchFailed("its answer is no set of keys"))
+            });
             match set {
-                Some(set) => self.write(|state| {
+                Ok(set) => self.write(|state| {
                     state.set = Some(set);
                     state.fetched = Some(Instant::now());
                 }),
-                None => {
-                    tracing::warn!(url, "The keys of a realm could not be fetched; those known serve on for a while.")
-                }
+                Err(FetchFailed(why)) => tracing::warn!(
+                    url,
+                    why,
+                    "The keys of a realm could not be fetched; those known serve on for a while."
+                ),
             }
         }
         self.read(|state| state.within(KEYS_STALE, kid))

@@ -201,7 +201,7 @@ impl jwks::FetchKeys for CountingKeys {
             assert_eq!(url, "https://kc/certs");
             self.fetches.fetch_add(1, Ordering::SeqCst);
             tokio::task::yield_now().await;
-            if self.fails.load(Ordering::SeqCst) { Err(jwks::FetchFailed) } else { Ok(key_set().into_bytes()) }
+            if self.fails.load(Ordering::SeqCst) { Err(jwks::FetchFailed("down")) } else { Ok(key_set().into_bytes()) }
         })
     }
 }

@@ -21,7 +21,7 @@ use scope::Scope;
 use serde::Serialize;
 
 /// Raised whenever a normaliser yields anything else for the same receipt; newer rows replace older ones.
-pub const NORMALISER_VERSION: u32 = 2;
+pub const NORMALISER_VERSION: u32 = 3;
 
 /// What normalising needs beside the receipt.
 #[derive(Clone, Debug)]
@@ -42,7 +42,7 @@ pub enum Ignored {
     Bookkeeping,
     /// A heartbeat.
     Heartbeat,
-    /// State that was read, as programs before normaliser 2 judged it.
+    /// State that was read, as programs before normaliser 3 judged it.
     State,
     /// A log or access line that says nothing about access.
     PlainLine,

@@ -1,28 +1,26 @@
 //! The task that keeps watermarks and gaps, round by round.
 
 use super::{
-    assess::{Assessment, Beat, Pace, assess},
+    SENDER_DROPPED,
+    pushed::Push,
     reconcile::reconcile,
+    repair::{claimed, time_of},
+    spans::Spans,
 };
-use events::{
-    ids::StreamId,
-    receipt::{Input, SourceKind},
-};
+use events::receipt::{Input, SourceKind};
 use prometheus::{IntGaugeVec, Opts, Registry};
 use std::{collections::BTreeMap, time::Duration};
-use store::{Gap, HeartbeatStatus, Store, StoreError, StreamStatus, Watermark};
+use store::{ClaimedSpan, Gap, Store, StoreError};
 use tokio::sync::watch;
 
 /// Longest time between two rounds; heartbeats that are faster make it shorter.
 const ROUND: Duration = Duration::from_secs(10);
 /// Streams and the whole time of unrepaired gaps are looked at in one of so many rounds.
 const THOROUGH: u64 = 30;
-/// Heartbeats of this time are judged in every round, milliseconds.
-const RECENT: i64 = 2 * 3_600_000;
-/// Gaps older than this are left as they are, milliseconds.
+/// Gaps older than this are left as they are unless a claim is about them, milliseconds.
 const OLDEST: i64 = 32 * 86_400_000;
 /// Most that a source's clock and ours may differ for a heartbeat to be found, milliseconds.
-const CLOCK: i64 = 600_000;
+pub(super) const CLOCK: i64 = 600_000;
 
 /// What is expected of one source.
 #[derive(Clone, Debug)]
@@ -31,7 +29,7 @@ pub struct Expected {
     pub source_id: String,
     /// Product.
     pub kind: SourceKind,
-    /// The input by which it pushes, with the scopes that send heartbeats (realms; one empty name for a Backstage) and the
+    /// The input by which it pushes, with the scopes that send heartbeats (realms; instances of a Backstage, or one empty name) and the
     /// milliseconds between two of them; none if it does not push or no heartbeats are sent.
     pub push: Option<(Input, Vec<String>, i64)>,
     /// The greatest age that the watermark of its pull may reach, milliseconds; none if it is not pulled.
@@ -40,9 +38,9 @@ pub struct Expected {
 
 /// Keeps watermarks and gaps of one tenant.
 pub struct Keeper {
-    store: Store,
-    tenant: String,
-    lateness: i64,
+    pub(super) store: Store,
+    pub(super) tenant: String,
+    pub(super) lateness: i64,
     expected: Vec<Expected>,
     clock: fn() -> i64,
     open: IntGaugeVec,
@@ -93,20 +91,27 @@ impl Keeper {
 
     /// Judges everything once at `now` (UTC milliseconds).
     pub async fn round(&self, now: i64, thorough: bool) -> Result<(), StoreError> {
-        let written = self.store.gaps(&self.tenant, now - OLDEST).await?;
+        let mut oldest = now - OLDEST;
+        let mut written = self.store.gaps(&self.tenant, oldest).await?;
         let mut complete = self.watermarks().await?;
+        let claims = self.store.claims(&self.tenant).await?;
+        if let Some(since) = claimed_since(&written, &claims).filter(|since| thorough && since - CLOCK < oldest) {
+            oldest = since - CLOCK;
+            written = self.store.gaps(&self.tenant, oldest).await?;
+        }
+        let look = Look { now, thorough, oldest, written: &written, claims: &claims };
         let mut rows = Vec::new();
         for expected in &self.expected {
-            let at = (now, thorough);
             if let Some((input, scopes, interval)) = &expected.push {
                 let push = Push { expected, input: *input, scopes, interval: *interval };
-                rows.extend(self.pushed(&push, at, &written, &mut complete).await?);
+                rows.extend(self.pushed(&push, &look, &mut complete).await?);
             }
             if let Some(stale) = expected.pull {
                 rows.extend(self.pulled(expected, (now, stale), &written, &complete));
             }
         }
         rows.extend(self.no_longer_expected(&written, now));
+        rows.extend(sent_again(&written, &claims, now));
         if thorough {
             rows.extend(self.missing_records(now, &written).await?);
         }
@@ -118,53 +123,6 @@ impl Keeper {
     async fn watermarks(&self) -> Result<BTreeMap<(String, Input), i64>, StoreError> {
         let marks = self.store.watermarks(&self.tenant).await?;
         Ok(marks.into_iter().map(|mark| ((mark.source_id, mark.input), mark.watermark)).collect())
-    }
-
-    /// Heartbeats of a source that pushes: its watermark and its gaps.
-    async fn pushed(
-        &self,
-        push: &Push<'_>,
-        (now, thorough): (i64, bool),
-        written: &[Gap],
-        complete: &mut BTreeMap<(String, Input), i64>,
-    ) -> Result<Vec<Gap>, StoreError> {
-        let (source, input) = (&push.expected.source_id, push.input);
-        let own: Vec<Gap> = written.iter().filter(|gap| push.is_of(gap)).cloned().collect();
-        // From before every gap that reaches into this time, so that none is cut in two.
-        let reaching = own.iter().filter(|gap| gap.repaired_at.is_none() || gap.until.is_none_or(|u| u > now - RECENT));
-        let oldest = reaching.map(|gap| gap.since - CLOCK).min().unwrap_or(now);
-        let since = oldest.max(now - OLDEST).min(now - RECENT);
-        if push.expected.kind == SourceKind::Keycloak {
-            let from = if thorough { since } else { now - RECENT };
-            self.store.find_heartbeats((&self.tenant, source), input, (from, CLOCK)).await?;
-        }
-        let beats = self.store.heartbeats(&self.tenant, source, since).await?;
-        let covered = complete.get(&(source.clone(), Input::Pull)).map(|complete| (*complete, Input::Pull.as_str()));
-        let pace = Pace { interval: push.interval, lateness: self.lateness };
-        let (mut rows, mut slowest) = (Vec::new(), Some(i64::MAX));
-        for scope in push.scopes {
-            let Assessment { watermark, gaps } = assess(&seen_by(&beats, scope, input), now, pace);
-            slowest = slowest.zip(watermark).map(|(a, b)| a.min(b));
-            let found = gaps.into_iter().map(|span| Gap {
-                scope: scope.clone(),
-                input: input.as_str().to_owned(),
-                until: span.until,
-                ..self.gap(source, span.since, span.cause.as_str())
-            });
-            let of_scope: Vec<Gap> =
-                own.iter().filter(|gap| gap.scope == *scope && gap.since >= since).cloned().collect();
-            rows.extend(reconcile(&of_scope, found.collect(), now, covered));
-        }
-        let slowest = slowest.filter(|mark| *mark < i64::MAX);
-        if let Some(watermark) = slowest
-            && complete.get(&(source.clone(), input)).is_none_or(|before| *before < watermark)
-        {
-            let tenant = self.tenant.clone();
-            let mark = Watermark { tenant, source_id: source.clone(), input, watermark, recorded_at: now };
-            self.store.put_watermarks(&[mark]).await?;
-            complete.insert((source.clone(), input), watermark);
-        }
-        Ok(rows)
     }
 
     /// A pull reads everything from where it stood, so what it did not reach for long is a gap only until it does.
@@ -202,48 +160,7 @@ impl Keeper {
         open.map(|gap| Gap { until: Some(now), recorded_at: now, ..gap.clone() }).collect()
     }
 
-    /// Seqs are dense: a hole in a stream, or an end before the one that the next stream's opening names, is loss.
-    async fn missing_records(&self, now: i64, written: &[Gap]) -> Result<Vec<Gap>, StoreError> {
-        let streams = self.store.streams(&self.tenant).await?;
-        let mut found = Vec::new();
-        for stream in &streams {
-            for range in &stream.missing {
-                let (since, until) = self.store.around(&self.tenant, stream.stream, *range).await?;
-                // Where several processes write, a block may still be on its way.
-                if until.is_some_and(|until| until < now - self.lateness) {
-                    found.push(self.hole(stream.stream, *range, (since.unwrap_or(0), until)));
-                }
-            }
-        }
-        let by_id: BTreeMap<StreamId, &StreamStatus> = streams.iter().map(|stream| (stream.stream, stream)).collect();
-        for seal in self.store.seals(&self.tenant).await? {
-            let Some(sealed) = by_id.get(&seal.previous) else { continue };
-            if sealed.last_seq < seal.previous_seq {
-                let range = (sealed.last_seq + 1, seal.previous_seq);
-                found.push(self.hole(seal.previous, range, (sealed.last_received_at, Some(seal.received_at))));
-            } else if sealed.last_seq > seal.previous_seq {
-                // The journal went on from an older state than what was stored from it: a restored backup.
-                found.push(Gap {
-                    scope: format!("{}:{}", seal.previous, seal.previous_seq),
-                    until: Some(seal.received_at),
-                    ..self.gap("", seal.received_at, "log_rolled_back")
-                });
-            }
-        }
-        let own: Vec<Gap> = written
-            .iter()
-            .filter(|gap| matches!(gap.cause.as_str(), "records_missing" | "log_rolled_back"))
-            .cloned()
-            .collect();
-        Ok(reconcile(&own, found, now, None))
-    }
-
-    fn hole(&self, stream: StreamId, (first, last): (u64, u64), (since, until): (i64, Option<i64>)) -> Gap {
-        let scope = format!("{stream}:{first}-{last}");
-        Gap { scope, until, missing: Some(last - first + 1), ..self.gap("", since, "records_missing") }
-    }
-
-    fn gap(&self, source: &str, since: i64, cause: &str) -> Gap {
+    pub(super) fn gap(&self, source: &str, since: i64, cause: &str) -> Gap {
         Gap {
             tenant: self.tenant.clone(),
             source_id: source.to_owned(),
@@ -286,27 +203,38 @@ impl Keeper {
     }
 }
 
-struct Push<'a> {
-    expected: &'a Expected,
-    input: Input,
-    scopes: &'a [String],
-    interval: i64,
+/// What one round starts from.
+pub(super) struct Look<'a> {
+    /// UTC milliseconds.
+    pub now: i64,
+    /// Whether more than the recent past is looked at.
+    pub thorough: bool,
+    /// Gaps that begin before this are left as they are, UTC milliseconds.
+    pub oldest: i64,
+    /// Gaps that are not repaired, and all since `oldest`.
+    pub written: &'a [Gap],
+    /// What imports are said to hold.
+    pub claims: &'a [ClaimedSpan],
 }
 
-impl Push<'_> {
-    fn is_of(&self, gap: &Gap) -> bool {
-        let judged = matches!(gap.cause.as_str(), "silent" | "source_unreachable" | "no_heartbeat");
-        judged && gap.source_id == self.expected.source_id && gap.input == self.input.as_str()
-    }
-}
-
-/// The heartbeats of one scope as one input saw them, oldest first.
-fn seen_by(beats: &[HeartbeatStatus], scope: &str, input: Input) -> Vec<Beat> {
-    let of_scope = beats.iter().filter(|beat| beat.scope == scope);
-    let beat = |beat: &HeartbeatStatus| Beat {
-        sent_at: beat.sent_at,
-        taken: beat.state == events::record::SENT,
-        seen: beat.seen.iter().filter(|(by, ..)| by == input.as_str()).map(|(_, time, _)| *time).min(),
+/// The beginning of the oldest gap that is not repaired and that a claim is about.
+fn claimed_since(written: &[Gap], claims: &[ClaimedSpan]) -> Option<i64> {
+    let about = |gap: &Gap, claim: &ClaimedSpan| {
+        claim.source_id == gap.source_id && Spans::of([time_of(gap)]).touch((claim.since, claim.until))
     };
-    of_scope.map(beat).collect()
+    let open = written.iter().filter(|gap| gap.repaired_at.is_none());
+    open.filter(|gap| claims.iter().any(|claim| about(gap, claim))).map(|gap| gap.since).min()
+}
+
+/// Lines that a sender dropped and that a whole log of that time has brought.
+fn sent_again(written: &[Gap], claims: &[ClaimedSpan], now: i64) -> Vec<Gap> {
+    let dropped = written.iter().filter(|gap| gap.cause == SENDER_DROPPED && gap.repaired_at.is_none());
+    let there = |gap: &&Gap| {
+        let whole = Spans::of([time_of(gap)]);
+        whole.without(&claimed(claims, (SourceKind::Backstage, &gap.source_id, &gap.scope))) == Spans::default()
+    };
+    let repaired_by = Input::Import.as_str();
+    let row =
+        |gap: &Gap| Gap { repaired_at: Some(now), repaired_by: repaired_by.into(), recorded_at: now, ..gap.clone() };
+    dropped.filter(there).map(row).collect()
 }

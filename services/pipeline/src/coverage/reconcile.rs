@@ -6,14 +6,17 @@ use store::{Gap, GapKey};
 /// Rows that bring what is written in line with what was `found` at `now`, for one input of one source. `written` are its
 /// gaps of the time that was looked at. `covered`: another input that is complete up to there, with its name.
 ///
-/// A gap that is found no more was filled by late arrivals of its own input. One that is closed and lies below what another
-/// input has completely is repaired by that one. A repaired gap stays as history.
+/// A gap that is found no more was filled by late arrivals of its own input, or is a part of one that is found repaired.
+/// One that is closed and lies below what another input has completely is repaired by that one. A repaired gap stays as
+/// history.
 pub fn reconcile(written: &[Gap], found: Vec<Gap>, now: i64, covered: Option<(i64, &str)>) -> Vec<Gap> {
     let mut before: BTreeMap<GapKey, &Gap> = written.iter().map(|gap| (gap.key(), gap)).collect();
+    let mended: Vec<Gap> = found.iter().filter(|gap| gap.repaired_at.is_some()).cloned().collect();
     let mut rows = Vec::new();
     for mut gap in found {
         gap.recorded_at = now;
         let known = before.remove(&gap.key());
+        let covered = covered.filter(|_| gap.repaired_at.is_none());
         if let Some((_, by)) = covered.filter(|(complete, _)| gap.until.is_some_and(|until| until <= *complete)) {
             (gap.repaired_at, gap.repaired_by) = (Some(now), by.to_owned());
         }
@@ -25,7 +28,9 @@ pub fn reconcile(written: &[Gap], found: Vec<Gap>, now: i64, covered: Option<(i6
         }
     }
     for gone in before.into_values().filter(|gap| gap.repaired_at.is_none()) {
-        let by = gone.input.clone();
+        let holds =
+            |gap: &&Gap| gap.since <= gone.since && gone.until.is_some_and(|end| gap.until.is_some_and(|u| end <= u));
+        let by = mended.iter().find(holds).map_or_else(|| gone.input.clone(), |gap| gap.repaired_by.clone());
         let until = gone.until.or(Some(now));
         rows.push(Gap { until, repaired_at: Some(now), repaired_by: by, recorded_at: now, ..gone.clone() });
     }

@@ -51,6 +51,8 @@ pub struct SurveyedReceipts {
     pub without_instance: u64,
     /// Of these, access lines that date a decision.
     pub authorize_access: u64,
+    /// Instances that they name, in order, up to a bound.
+    pub instances: Vec<String>,
 }
 
 #[derive(Row, Deserialize)]
@@ -79,7 +81,8 @@ impl Store {
               AND time >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') - toIntervalDay({days:UInt32}) \
               AND 281474976710655 - bitAnd(version, 281474976710655) >= {since:Int64})";
         let receipts = "SELECT count() AS lines, countIf(line_instance = '') AS without_instance, \
-            countIf(reason = 'dates_decision') AS authorize_access \
+            countIf(reason = 'dates_decision') AS authorize_access, \
+            arraySort(groupUniqArrayIf(1000)(toString(line_instance), line_instance != '')) AS instances \
             FROM receipt_rows WHERE tenant = {tenant:String} AND source_id = {source:String} \
             AND payload = 'backstage_line' AND received_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')";
         let ask = |sql: &str| {

@@ -65,34 +65,66 @@ const IN_TOKEN: &str =
     "token_id = {text:String} OR refresh_token_id = {text:String} OR new_refresh_token_id = {text:String}";
 const IN_NAMES: &str = "person_id = {text:String} OR person_name = {text:String} OR person_email = {text:String} \
     OR actor_id = {text:String} OR actor_name = {text:String}";
-const IN_PERSONS: &str = "person IN (arrayMap(k -> toFixedString(unhex(k), 16), {keys:Array(String)})) \
-    OR actor IN (arrayMap(k -> toFixedString(unhex(k), 16), {keys:Array(String)}))";
-/// By event row, and by receipt: a duplicate's row may be merged into the first one's.
-const IN_RECEIPT: &str = "(stream = unhex({text:String}) AND seq = {seq:UInt64}) OR event_id IN (SELECT event_id FROM receipts \
-    WHERE tenant = {tenant:String} AND stream = unhex({text:String}) AND seq = {seq:UInt64} AND fate = 'event')";
 
-/// First the ids whose rows match in any input, by index; then those events, merged from all their inputs.
-fn sql(matching: &str, within: &str) -> String {
-    format!(
-        "SELECT ?fields FROM events WHERE tenant = {{tenant:String}} AND event_id IN \
-         (SELECT event_id FROM event_rows WHERE tenant = {{tenant:String}} AND ({matching})) {within} \
-         ORDER BY time, event_id LIMIT {{limit:UInt32}}"
-    )
+/// How an event is found: a condition on its rows, which an index may answer, and the same on what stands of it.
+struct Matching {
+    rows: String,
+    current: String,
+}
+
+impl Matching {
+    /// Columns that have one name in both.
+    fn both(condition: &str) -> Self {
+        Self { rows: condition.into(), current: condition.into() }
+    }
+
+    fn persons() -> Self {
+        let keys = "(arrayMap(k -> toFixedString(unhex(k), 16), {keys:Array(String)}))";
+        Self {
+            rows: format!("person IN {keys} OR actor IN {keys}"),
+            current: format!("person_bytes IN {keys} OR actor_bytes IN {keys}"),
+        }
+    }
+
+    /// By event row, and by receipt: a duplicate's row may be merged into the first one's.
+    fn receipt() -> Self {
+        let by_receipt = "event_id IN (SELECT event_id FROM receipts \
+            WHERE tenant = {tenant:String} AND stream = unhex({text:String}) AND seq = {seq:UInt64} AND fate = 'event')";
+        Self {
+            rows: format!("(stream = unhex({{text:String}}) AND seq = {{seq:UInt64}}) OR {by_receipt}"),
+            current: format!(
+                "(tupleElement(receipt, 1) = unhex({{text:String}}) AND tupleElement(receipt, 2) = {{seq:UInt64}}) OR {by_receipt}"
+            ),
+        }
+    }
+
+    /// First the ids of rows that match in any input, by index. Then those of which the match still stands: until a merge,
+    /// rows also hold what a newer normaliser or an earlier receipt has replaced. Then those events, from all their inputs.
+    fn sql(&self, within: &str) -> String {
+        let Self { rows, current } = self;
+        format!(
+            "SELECT ?fields FROM events WHERE tenant = {{tenant:String}} AND event_id IN \
+             (SELECT event_id FROM event_inputs WHERE tenant = {{tenant:String}} AND ({current}) AND event_id IN \
+             (SELECT event_id FROM event_rows WHERE tenant = {{tenant:String}} AND ({rows}))) {within} \
+             ORDER BY time, event_id LIMIT {{limit:UInt32}}"
+        )
+    }
 }
 
 impl Store {
     /// All events of a term, in order of time.
     pub async fn trace(&self, query: &TraceQuery) -> Result<EventPage, StoreError> {
         let any = format!("{IN_SESSION} OR {IN_TOKEN} OR {IN_NAMES} OR native_id = {{text:String}}");
-        let ask = |matching: &str, text: &str| self.ask(&sql(matching, "")).param("text", text);
+        let by = |matching: Matching, text: &str| self.ask(&matching.sql("")).param("text", text);
+        let ask = |matching: &str, text: &str| by(Matching::both(matching), text);
         let asked = match &query.term {
             Term::Event(id) => ask("event_id = toUUID({text:String})", &id.to_string()),
             Term::Session(id) => ask(IN_SESSION, id),
             Term::Token(id) => ask(IN_TOKEN, id),
             Term::Name(name) => ask(IN_NAMES, name),
             Term::Any(text) => ask(&any, text),
-            Term::Person(key) => self.ask(&sql(IN_PERSONS, "")).param("keys", vec![&key.0]),
-            Term::Receipt(position) => ask(IN_RECEIPT, &position.stream.to_string()).param("seq", position.seq),
+            Term::Person(key) => self.ask(&Matching::persons().sql("")).param("keys", vec![&key.0]),
+            Term::Receipt(position) => by(Matching::receipt(), &position.stream.to_string()).param("seq", position.seq),
         };
         page(asked.param("tenant", &query.tenant), query.limit).await
     }
@@ -102,7 +134,7 @@ impl Store {
         let keys: Vec<&str> = query.persons.iter().map(|key| key.0.as_str()).collect();
         let span = "AND time >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND time < fromUnixTimestamp64Milli({to:Int64}, 'UTC')";
         let asked = self
-            .ask(&sql(IN_PERSONS, span))
+            .ask(&Matching::persons().sql(span))
             .param("keys", keys)
             .param("from", query.from)
             .param("to", query.to)

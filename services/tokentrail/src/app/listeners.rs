@@ -2,7 +2,11 @@
 
 use crate::config::Config;
 use anyhow::{Context, bail};
-use collector::server::{adopt, client::ClientAuthority, tls::Certificate};
+use collector::server::{
+    adopt,
+    client::{ClientAuthority, ClientTrust},
+    tls::Certificate,
+};
 use std::{
     net::{SocketAddr, TcpListener},
     path::PathBuf,
@@ -55,6 +59,7 @@ struct Files {
     chain: PathBuf,
     key: PathBuf,
     clients: Option<PathBuf>,
+    revoked: Option<PathBuf>,
 }
 
 /// What the files hold, PEM.
@@ -62,65 +67,103 @@ struct Pem {
     chain: Vec<u8>,
     key: Vec<u8>,
     clients: Option<Vec<u8>>,
+    revoked: Option<Vec<u8>>,
 }
 
 impl Files {
-    fn read(&self) -> anyhow::Result<Pem> {
-        let read = |path: &PathBuf| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
-        let clients = self.clients.as_ref().map(read).transpose()?;
-        Ok(Pem { chain: read(&self.chain)?, key: read(&self.key)?, clients })
+    fn of(config: &Config) -> anyhow::Result<Option<Self>> {
+        let listen = &config.listen;
+        match (listen.tls_certificate.clone(), listen.tls_key.clone()) {
+            (Some(chain), Some(key)) => {
+                let (clients, revoked) = (listen.tls_client_ca.clone(), listen.tls_client_crl.clone());
+                Ok(Some(Self { chain, key, clients, revoked }))
+            }
+            (None, None) => Ok(None),
+            _ => bail!("listen.tls_certificate and listen.tls_key belong together"),
+        }
     }
 
+    fn read(&self) -> anyhow::Result<Pem> {
+        let read = |path: &PathBuf| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+        let some = |path: &Option<PathBuf>| path.as_ref().map(read).transpose();
+        Ok(Pem {
+            chain: read(&self.chain)?,
+            key: read(&self.key)?,
+            clients: some(&self.clients)?,
+            revoked: some(&self.revoked)?,
+        })
+    }
+
+    /// When each of them changed last; none while one is not there.
     fn changed(&self) -> Option<Vec<SystemTime>> {
         let time = |path: &PathBuf| std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
-        [Some(&self.chain), Some(&self.key), self.clients.as_ref()].into_iter().flatten().map(time).collect()
+        let files = [Some(&self.chain), Some(&self.key), self.clients.as_ref(), self.revoked.as_ref()];
+        files.into_iter().flatten().map(time).collect()
+    }
+}
+
+impl Pem {
+    fn clients(&self) -> Option<ClientTrust<'_>> {
+        let ca_pem = self.clients.as_deref()?;
+        Some(ClientTrust { ca_pem, revoked_pem: self.revoked.as_deref() })
     }
 }
 
 /// TLS, and the CAs of clients if they may prove themselves by certificate.
 pub type Tls = (Option<Arc<rustls::ServerConfig>>, Option<Arc<ClientAuthority>>);
 
-/// TLS of the intake, if the config says so. The files are read again when they change; a broken pair leaves the old one.
-pub fn tls(config: &Config, mut stop: watch::Receiver<bool>) -> anyhow::Result<Tls> {
-    let (chain, key) = match (&config.listen.tls_certificate, &config.listen.tls_key) {
-        (Some(chain), Some(key)) => (chain.clone(), key.clone()),
-        (None, None) => return Ok((None, None)),
-        _ => bail!("listen.tls_certificate and listen.tls_key belong together"),
-    };
-    let files = Files { chain, key, clients: config.listen.tls_client_ca.clone() };
+/// TLS of the intake, if the config says so. The files are read again when they change; what cannot be used leaves the old.
+pub fn tls(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Result<Tls> {
+    let Some(files) = Files::of(config)? else { return Ok((None, None)) };
     let pem = files.read()?;
     let certificate = Certificate::new(&pem.chain, &pem.key)?;
-    let clients = pem.clients.as_deref().map(ClientAuthority::new).transpose();
-    let clients = clients.context("listen.tls_client_ca holds no certificate of a CA that can be used")?;
+    let clients = pem.clients().map(ClientAuthority::new).transpose();
+    let clients = clients.context("listen.tls_client_ca or listen.tls_client_crl cannot be used")?;
     let server = certificate.server_config_with(clients.clone())?;
-    let authority = clients.clone();
-    tokio::spawn(async move {
-        let mut seen = files.changed();
+    tokio::spawn(Reload { files, certificate, clients: clients.clone() }.run(stop));
+    Ok((Some(server), clients))
+}
+
+/// Watches the files.
+struct Reload {
+    files: Files,
+    certificate: Arc<Certificate>,
+    clients: Option<Arc<ClientAuthority>>,
+}
+
+impl Reload {
+    async fn run(self, mut stop: watch::Receiver<bool>) {
+        let mut seen = self.files.changed();
         loop {
             tokio::select! {
                 () = tokio::time::sleep(RELOAD) => {}
                 _ = stop.wait_for(|stop| *stop) => return,
             }
-            let now = files.changed();
+            let now = self.files.changed();
             if now == seen || now.is_none() {
                 continue;
             }
             seen = now;
-            let reloaded = files.read().and_then(|pem| {
-                certificate.reload(&pem.chain, &pem.key)?;
-                if let (Some(authority), Some(clients)) = (&authority, pem.clients) {
-                    authority.reload(&clients)?;
-                }
-                Ok(())
-            });
-            match reloaded {
-                Ok(()) => tracing::info!("The certificate was read again."),
+            match self.read() {
+                Ok(()) => tracing::info!("The certificates of the intake were read again."),
                 Err(error) => tracing::error!(
                     error = format!("{error:#}"),
-                    "The new certificate cannot be used; the old one stays."
+                    "Changed certificates of the intake cannot be used; the old ones stay."
                 ),
             }
         }
-    });
-    Ok((Some(server), clients))
+    }
+
+    /// Each part by itself: a broken list must not keep a renewed certificate out.
+    fn read(&self) -> anyhow::Result<()> {
+        let pem = self.files.read()?;
+        let own = self.certificate.reload(&pem.chain, &pem.key).context("listen.tls_certificate and listen.tls_key");
+        let others = match (&self.clients, pem.clients()) {
+            (Some(authority), Some(trust)) => {
+                authority.reload(trust).context("listen.tls_client_ca and listen.tls_client_crl")
+            }
+            _ => Ok(()),
+        };
+        own.and(others)
+    }
 }

@@ -1,7 +1,7 @@
 //! From the journal to ClickHouse for as long as the program runs: starts the engine (or connects), migrates, runs the
 //! pipeline. Tries again for as long as it takes: intake does not depend on it.
 
-use crate::{config::Config, running::RunFile, secrets, status::Observer};
+use crate::{config::Config, gauges::Counts, running::RunFile, secrets, status::Observer, trusting};
 use anyhow::Context;
 use durable_log::Journal;
 use events::normalise::Context as NormaliseContext;
@@ -87,6 +87,7 @@ impl Storage {
             scrubbed: self.scrubbed.clone(),
             snapshots: self.snapshots.clone(),
         };
+        let counting = tokio::spawn(Counts::new(&self.registry)?.run(observer.clone()));
         self.found.send_replace(Some(observer));
         let lateness = i64::from(self.config.lateness_seconds) * 1000;
         let expected = crate::beating::expected(&self.config);
@@ -96,8 +97,13 @@ impl Storage {
         let rolling = tokio::spawn(Roller { store: store.clone() }.run(stop.clone()));
         let flow = Flow { journal: self.journal, store, context: self.context, metrics: self.metrics };
         let flowed = flow.run(stop).await;
-        keeping.abort();
-        rolling.abort();
+        // Every handle of the store goes, and with it our connections: the engine waits for open ones when it closes, idle or
+        // not, for five seconds.
+        for task in [keeping, rolling, counting] {
+            task.abort();
+            let _ = task.await;
+        }
+        self.found.send_replace(None);
         Ok(flowed?)
     }
 
@@ -110,7 +116,8 @@ impl Storage {
                 None => String::new(),
             };
             let (database, user) = (config.database.clone(), config.user.clone());
-            return Ok((None, ConnectOptions { url: url.clone(), database, user, password }));
+            let trust = trusting::at_store(&self.config)?;
+            return Ok((None, ConnectOptions { url: url.clone(), database, user, password, trust }));
         }
         let library = config.engine.clone().or_else(|| std::env::var_os("TOKENTRAIL_ENGINE").map(PathBuf::from));
         let library = library.context(

@@ -4,7 +4,10 @@ use super::{Kind, Pull, SourceConfig, pull_interval};
 use anyhow::bail;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
+
+/// Longest name of an instance.
+const INSTANCE_BYTES: usize = 256;
 
 /// Heartbeats of one source. A Keycloak that is pulled needs no settings: each realm's own pull client logs in.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -13,6 +16,10 @@ pub struct Heartbeat {
     /// Base address: of the Backstage backend, or of the Keycloak if there is no pull.
     #[serde(default)]
     pub url: Option<String>,
+    /// Backstage with several instances, instead of `url`: the base address of each, past the balancer, by the name that its
+    /// shipper gives it. One heartbeat proves the way of one instance.
+    #[serde(default)]
+    pub instances: BTreeMap<String, String>,
     /// Keycloak without pull: realms.
     #[serde(default)]
     pub realms: Vec<String>,
@@ -22,7 +29,7 @@ pub struct Heartbeat {
     /// Keycloak without pull: file with the client's secret.
     #[serde(default)]
     pub client_secret_file: Option<PathBuf>,
-    /// Keycloak without pull: PEM file of certificates that are trusted beside the system's.
+    /// PEM file of CAs that are trusted beside the system's.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
     /// Seconds between two of them.
@@ -35,17 +42,33 @@ fn heartbeat_interval() -> u64 {
 }
 
 impl Heartbeat {
+    /// Where a Backstage's heartbeats go: the name of the instance, empty if the installation counts as one, and its address.
+    pub fn addresses(&self) -> impl Iterator<Item = (&str, &str)> {
+        let one = self.url.iter().map(|url| ("", url.as_str()));
+        one.chain(self.instances.iter().map(|(name, url)| (name.as_str(), url.as_str())))
+    }
+
     /// Refuses settings by which nothing could be sent.
     pub(super) fn check(&self, source: &SourceConfig) -> anyhow::Result<()> {
         let client = self.client_id.is_some() || self.client_secret_file.is_some();
-        let account = !self.realms.is_empty() || client || self.ca_file.is_some();
+        let account = !self.realms.is_empty() || client;
+        let ca = self.ca_file.is_some();
         if self.interval_seconds == 0 {
             bail!("interval_seconds must be at least 1");
         }
         match source.kind {
             Kind::Backstage if account => bail!("a Backstage needs only url; realms and clients are Keycloak's"),
-            Kind::Backstage if self.url.is_none() => bail!("url is missing: the address of the Backstage backend"),
-            Kind::Keycloak if source.pull.is_some() && (account || self.url.is_some()) => {
+            Kind::Backstage if self.url.is_none() && self.instances.is_empty() => {
+                bail!("url is missing: the address of the Backstage backend (or instances, where it has several)")
+            }
+            Kind::Backstage if self.url.is_some() && !self.instances.is_empty() => {
+                bail!("give url, or instances where it has several, not both: a balancer's address proves no instance")
+            }
+            Kind::Backstage if self.instances.keys().any(|name| name.is_empty() || name.len() > INSTANCE_BYTES) => {
+                bail!("the name of an instance has 1 to {INSTANCE_BYTES} bytes: the one that its shipper gives it")
+            }
+            Kind::Keycloak if !self.instances.is_empty() => bail!("instances are a Backstage's; a Keycloak has realms"),
+            Kind::Keycloak if source.pull.is_some() && (account || ca || self.url.is_some()) => {
                 bail!("with pull, heartbeats use its address, realms and client: leave only interval_seconds here")
             }
             Kind::Keycloak if source.pull.is_none() => {

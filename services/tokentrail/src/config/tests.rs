@@ -23,6 +23,31 @@ fn unknown_keys_name_the_nearest() {
 }
 
 #[test]
+fn a_wrong_value_names_its_key() {
+    let error = format!("{:#}", load("", &[("TOKENTRAIL__JOURNAL__SEGMENT_MIB", "abc")]).unwrap_err());
+    assert!(error.contains("journal.segment_mib") && error.contains("u64"), "{error}");
+    let error = format!("{:#}", load("[listen]\nintake = \"here\"", &[]).unwrap_err());
+    assert!(error.contains("listen.intake"), "{error}");
+}
+
+#[test]
+fn addresses_are_addresses_and_a_ca_belongs_to_tls() {
+    let error = |text: &str| format!("{:#}", load(text, &[]).unwrap_err());
+    assert!(error("[store]\nurl = \"ftp://x\"").contains("store: its address must begin with"));
+    assert!(error("[store]\nurl = \"clickhouse\"").contains("store: its address is no url"));
+    assert!(error("[store]\nca_file = \"x\"").contains("store.ca_file belongs to an https"));
+    assert!(error("[store]\nurl = \"http://x\"\nca_file = \"x\"").contains("store.ca_file belongs to an https"));
+    assert!(load("[store]\nurl = \"https://x:8443\"\nca_file = \"x\"", &[]).is_ok());
+    let backstage = "[sources.bs]\nkind = \"backstage\"\ntoken_files = [\"s\"]\n[sources.bs.heartbeat]\n";
+    assert!(error(&format!("{backstage}url = \"b:7007\"")).contains("sources.bs.heartbeat: its address"));
+    let both = "url = \"http://b\"\ninstances = { a = \"http://a\" }";
+    assert!(error(&format!("{backstage}{both}")).contains("not both"));
+    let two = load(&format!("{backstage}instances = {{ a = \"http://a\", b = \"http://b\" }}"), &[]).unwrap();
+    let addresses: Vec<_> = two.sources["bs"].heartbeat.as_ref().unwrap().addresses().collect();
+    assert_eq!(addresses, [("a", "http://a"), ("b", "http://b")]);
+}
+
+#[test]
 fn the_environment_wins_over_the_file() {
     let config = load(
         "tenant = \"a\"\n[journal]\nsegment_mib = 8",
@@ -72,6 +97,11 @@ fn heartbeats_that_cannot_be_sent_are_refused() {
 
 #[test]
 fn a_source_id_that_breaks_an_address_is_refused() {
+    let named = |id: &str| load(&format!("[sources.\"{id}\"]\nkind = \"keycloak\"\ntoken_files = [\"t\"]"), &[]);
+    assert!(named("Portal").is_err() && named("kc-prod.1").is_ok(), "as the intake takes them");
+    let zone = "[sources.bs]\nkind = \"backstage\"\ntoken_files = [\"t\"]\nzone = \"Mars\"";
+    assert!(format!("{:#}", load(zone, &[]).unwrap_err()).contains("sources.bs.zone: Mars is no IANA time zone"));
+    assert!(load("[journal]\nmax_mib = 18446744073709551615", &[]).is_err());
     let error = load("[sources.\"a/b\"]\nkind = \"keycloak\"\ntoken_files = [\"t\"]", &[]).unwrap_err();
     assert!(format!("{error:#}").contains("source id"));
 }

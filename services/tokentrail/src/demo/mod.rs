@@ -7,13 +7,14 @@ mod story;
 use crate::{
     app::{App, Listeners},
     config::Config,
-    import,
+    import::{self, Batches, Entries},
     intake::{Delivery, Intake},
     secrets,
     status::{self, Report},
     trace,
 };
 use anyhow::{Context, bail};
+use events::{receipt::Input, record::InputClosed};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::{
@@ -21,6 +22,7 @@ use std::{
     time::{Duration, Instant},
 };
 use story::Story;
+use trust::Trust;
 
 /// Longest wait until everything that was sent can be queried.
 const DRAIN: Duration = Duration::from_secs(60);
@@ -86,7 +88,7 @@ async fn send(app: &App, config: &Config, story: &Story) -> anyhow::Result<()> {
     let base = format!("http://{}", app.intake());
     let intake = |source: &str| -> anyhow::Result<Intake> {
         let token = secrets::read(&config.data_dir, Path::new(&format!("secrets/{source}.token")))?;
-        Intake::new(&base, source, &token)
+        Intake::new(&base, (source, &token), &Trust::system())
     };
     let (keycloak, backstage) = (intake("keycloak")?, intake("backstage")?);
 
@@ -111,7 +113,8 @@ async fn send(app: &App, config: &Config, story: &Story) -> anyhow::Result<()> {
     }
     say(&format!("{} lines of Backstage's standard output acknowledged", lines.len()));
 
-    for batch in import::batches(&story.catalog, Path::new("catalog history"))? {
+    let mut catalog = Batches::of(Entries::of(std::io::Cursor::new(story.catalog.clone()), "catalog history")?);
+    while let Some(batch) = catalog.next()? {
         let (route, body) = (batch.route, batch.body);
         backstage.deliver(&Delivery { route, content_type: "application/x-ndjson", headers: Vec::new(), body }).await?;
     }
@@ -125,11 +128,12 @@ async fn send(app: &App, config: &Config, story: &Story) -> anyhow::Result<()> {
     keycloak.deliver(&exported).await?;
     say("the recorded catalog history and what Keycloak's own event store held are imported");
 
-    for input in ["webhook", "import"] {
-        import::close(&keycloak, input, story.ends).await?;
+    let ended = |input| InputClosed { input, watermark: story.ends, claim: None };
+    for input in [Input::Webhook, Input::Import] {
+        import::close(&keycloak, &ended(input)).await?;
     }
-    for input in ["lines", "snapshot"] {
-        import::close(&backstage, input, story.ends).await?;
+    for input in [Input::Lines, Input::Snapshot] {
+        import::close(&backstage, &ended(input)).await?;
     }
     Ok(())
 }

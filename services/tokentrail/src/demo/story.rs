@@ -1,7 +1,7 @@
 //! The recorded story of a Keycloak and a Backstage (schemas/samples/pair), with its times moved so that it ends now.
 
 use super::shift::shift;
-use crate::import::gunzip;
+use crate::import::{Batches, Entries};
 use anyhow::{Context, bail};
 use serde::Deserialize;
 use std::path::Path;
@@ -44,7 +44,8 @@ impl Story {
         let mut exported = Vec::new();
         for name in ["keycloak-events.json", "keycloak-admin-events.json"] {
             let moved = shift(&text(dir, name)?, delta);
-            for batch in crate::import::batches(moved.as_bytes(), Path::new(name))? {
+            let mut batches = Batches::of(Entries::of(std::io::Cursor::new(moved.into_bytes()), name)?);
+            while let Some(batch) = batches.next()? {
                 exported.extend_from_slice(&batch.body);
             }
         }
@@ -85,5 +86,8 @@ fn text(dir: &Path, name: &str) -> anyhow::Result<String> {
     let packed = dir.join(format!("{name}.gz"));
     let bytes = std::fs::read(&packed)
         .with_context(|| format!("the recorded story is missing: neither {} nor its .gz", plain.display()))?;
-    String::from_utf8(gunzip(&bytes)?).with_context(|| format!("{} is no text", packed.display()))
+    let mut text = String::new();
+    let inflating = std::io::Read::read_to_string(&mut flate2::read::MultiGzDecoder::new(&*bytes), &mut text);
+    inflating.with_context(|| format!("{} is no gzipped text", packed.display()))?;
+    Ok(text)
 }

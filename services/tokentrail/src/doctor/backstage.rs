@@ -11,6 +11,9 @@ use store::{LineSurvey, Store, StoreError};
 /// How far back lines are looked at, milliseconds.
 const DAY_MS: i64 = 24 * 3_600_000;
 
+/// Most instances that are named in a remedy.
+const NAMED: usize = 5;
+
 /// What is known of the lines of one source.
 #[derive(Default)]
 struct Known {
@@ -21,8 +24,12 @@ struct Known {
     zoneless: bool,
 }
 
-/// Checks one source.
-pub async fn check(store: &Store, (tenant, source): (&str, &str), now: i64) -> Result<Vec<Check>, StoreError> {
+/// Checks one source; `beating` are the instances that heartbeats go to.
+pub async fn check(
+    store: &Store,
+    (tenant, source): (&str, &str),
+    (beating, now): (&[String], i64),
+) -> Result<Vec<Check>, StoreError> {
     let since = now - DAY_MS;
     let others = store.other_lines(tenant).await?.into_iter().filter(|row| row.source_id == source);
     let known = Known {
@@ -30,7 +37,33 @@ pub async fn check(store: &Store, (tenant, source): (&str, &str), now: i64) -> R
         others: others.map(|row| (row.kind, row.last_received_at)).collect(),
         zoneless: store.self_dated_lines(tenant, source, since).await?.iter().any(|line| is_zoneless(line)),
     };
-    Ok(known.checks(source, since))
+    let mut checks = known.checks(source, since);
+    if !checks.is_empty() {
+        checks.extend(unproven(source, beating, &known.survey.receipts.instances));
+    }
+    Ok(checks)
+}
+
+/// Whether a heartbeat goes to every instance of which lines come; none where no heartbeats are sent at all.
+fn unproven(source: &str, beating: &[String], instances: &[String]) -> Option<Check> {
+    let what = format!("source {source}: a heartbeat goes to each instance");
+    let check = Check::new("backstage_instances", what).of_source(source);
+    let without: Vec<&str> = match beating {
+        [] => return None,
+        // One address is all there is: one instance, or a balancer in front of several.
+        [one] if one.is_empty() && instances.len() > 1 => instances.iter().map(String::as_str).collect(),
+        [one] if one.is_empty() => Vec::new(),
+        named => instances.iter().filter(|instance| !named.contains(instance)).map(String::as_str).collect(),
+    };
+    if without.is_empty() {
+        return Some(check);
+    }
+    let named = without.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+    let more = if without.len() > NAMED { format!(" and {} more", without.len() - NAMED) } else { String::new() };
+    let remedy = format!(
+        "lines come of {named}{more}: name the address of each, past the balancer, in sources.{source}.heartbeat.instances"
+    );
+    Some(check.look(remedy).losing("the shipper of an instance without heartbeat can fall silent unseen"))
 }
 
 impl Known {
@@ -176,3 +209,24 @@ const REDACTION: Finding = Finding {
     lost: "a secret of its config that gets into a log line leaves Backstage in clear; Tokentrail removes only what it \
         recognises by itself",
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instances_without_a_heartbeat_are_named() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<String>>();
+        let remedy = |beating: &[&str], instances: &[&str]| {
+            unproven("portal", &names(beating), &names(instances)).map(|check| check.remedy.unwrap_or_default())
+        };
+        assert_eq!(remedy(&[], &["a", "b"]), None, "that there are no heartbeats is another check");
+        for (beating, instances) in [(&[""][..], &["a"][..]), (&[""], &[]), (&["a", "b"], &["a", "b"])] {
+            assert_eq!(remedy(beating, instances).as_deref(), Some(""), "{beating:?} {instances:?}");
+        }
+        assert!(remedy(&[""], &["a", "b"]).unwrap().contains("of a, b: name the address of each"));
+        assert!(remedy(&["a"], &["a", "b"]).unwrap().contains("of b: "));
+        let many = ["a", "b", "c", "d", "e", "f", "g"];
+        assert!(remedy(&[""], &many).unwrap().contains("e and 2 more"));
+    }
+}

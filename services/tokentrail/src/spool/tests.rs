@@ -112,7 +112,7 @@ async fn collector(answers: usize) -> Collector {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, routes).await });
-    Collector { intake: Intake::new(&base, "portal", "token").unwrap(), got }
+    Collector { intake: Intake::new(&base, ("portal", "token"), &trust::Trust::system()).unwrap(), got }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Reaching a Keycloak: certificates of its own CA, and being asked to come again later.
 
 use super::*;
+use trust::{Refused, Trust};
 
 #[tokio::test]
 async fn a_keycloak_behind_a_ca_of_its_own_is_trusted_when_told_so_and_only_then() {
@@ -8,16 +9,14 @@ async fn a_keycloak_behind_a_ca_of_its_own_is_trusted_when_told_so_and_only_then
     let (fake, ca) = Fake::start_tls().await;
     let (_, other_ca) = Fake::start_tls().await;
     fake.world().user.push(event(1, 1_000));
-    let realm = |ca_pem: Option<Vec<u8>>| bench.realm_of(&Source { ca_pem, ..fake.source(bench.dir.path()) });
-    for ca_pem in [None, Some(other_ca.clone())] {
-        assert_eq!(realm(ca_pem).check().await, [State::Unreachable { why: "no connection" }]);
+    let realm = |trust: Trust| bench.realm_of(&Source { trust, ..fake.source(bench.dir.path()) });
+    for trust in [Trust::system(), Trust::with_own(&other_ca).unwrap()] {
+        assert_eq!(realm(trust).check().await, [State::Unreachable { why: Refused::Issuer.as_str() }]);
     }
     let bundle = [other_ca, ca].concat();
-    let mut trusted = realm(Some(bundle));
+    let mut trusted = realm(Trust::with_own(&bundle).unwrap());
     assert_eq!(trusted.check().await, [State::Reachable]);
     assert_eq!(user(&mut trusted).await.appended, 1);
-    let nonsense = Source { ca_pem: Some(b"-----BEGIN CERTIFICATE-----\nx".to_vec()), ..fake.source(bench.dir.path()) };
-    assert!(matches!(RealmPull::open(&nonsense, &around(&bench.journal, NOW)), Err(crate::pull::Failed::Http(_))));
 }
 
 #[tokio::test]

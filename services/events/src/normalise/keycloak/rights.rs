@@ -44,8 +44,15 @@ fn named_group(admin: &Admin<'_>, event: &mut Event, id: &str) {
     let said = get(&group, "id").text();
     "group".clone_into(&mut event.right_kind);
     event.right_id = json::cut(if id.is_empty() { &said } else { id });
-    let path = get(&group, "path").text();
-    event.right_name = json::cut(if path.is_empty() { get(&group, "name").text() } else { path }.as_ref());
+    let (path, name) = (get(&group, "path").text(), get(&group, "name").text());
+    // Keycloak writes a slash within a name as `~/`.
+    let as_last = format!("/{}", name.replace('/', "~/"));
+    event.right_name = match path.rsplit_once('/') {
+        None => json::cut(&name),
+        Some(_) if name.is_empty() || path.ends_with(&as_last) => json::cut(&path),
+        // Whoever renames a group can send it as it was read, with the old path beside the new name: the name is what counts.
+        Some((above, _)) => json::cut(&format!("{above}{as_last}")),
+    };
 }
 
 /// The groups that a new user gets at once: no membership events are sent for them, only paths in the representation.

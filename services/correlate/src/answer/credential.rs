@@ -1,0 +1,267 @@
+//! What paid for a Backstage token, and which tokens can stand behind a decision.
+//!
+//! An "Issuing token" line names a person and no session. It is tied to the Keycloak tokens issued to that person just before
+//! (each pays once), and to the sign-in's callback line just after, which names the session. A callback without an Issuing line
+//! before it is a refused sign-in: its Keycloak tokens paid for nothing and are not left for the next line.
+
+use crate::{
+    facts::Grant,
+    known::Known,
+    moment::{Millis, Moment},
+    names::Id,
+    rows::{CredentialKind, CredentialRow},
+    state::sessions::Issue,
+};
+use std::{collections::BTreeMap, ops::Bound};
+use uuid::Uuid;
+
+/// Most neighbours of each kind that are looked at for one token: beyond it, a flood, nothing is certain.
+const MAX_NEIGHBOURS: usize = 32;
+
+/// What paid for a Backstage token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Payment {
+    pub kind: CredentialKind,
+    pub session: Option<Id>,
+    pub cause: Option<Uuid>,
+    pub callback: Option<Uuid>,
+    pub sure: bool,
+}
+
+const UNPAID: Payment =
+    Payment { kind: CredentialKind::Unknown, session: None, cause: None, callback: None, sure: false };
+
+#[derive(Clone, Copy)]
+enum Step {
+    Keycloak { session: Option<Id>, grant: Grant },
+    Backstage,
+    Callback { session: Id },
+}
+
+/// Keycloak tokens that have paid for nothing yet.
+#[derive(Clone, Copy)]
+struct Unspent {
+    moment: Moment,
+    session: Option<Id>,
+    grant: Grant,
+}
+
+/// A credential that can stand behind a decision.
+#[derive(Clone, Copy)]
+pub(crate) struct Candidate {
+    pub moment: Moment,
+    pub session: Option<Id>,
+    pub cause: Option<Uuid>,
+    pub sure: bool,
+    pub placed: bool,
+}
+
+impl Known {
+    /// What paid for the token that Backstage issued to `reference` at `moment`.
+    pub(crate) fn payment(&self, reference: Id, moment: Moment) -> Payment {
+        let (Some(user), Some(join)) = (self.who(reference, moment.at).user, self.join(reference.source)) else {
+            return UNPAID;
+        };
+        let (steps, cut) = self.steps((reference, user), moment, join.tie);
+        let Some(here) = steps.iter().position(|(at, step)| *at == moment && matches!(step, Step::Backstage)) else {
+            return UNPAID;
+        };
+        let mut unspent: Vec<Unspent> = Vec::new();
+        let mut answered: Option<Id> = None;
+        for (index, (at, step)) in steps.iter().enumerate().take(here + 1) {
+            unspent.retain(|issue| issue.moment.at >= at.at.saturating_sub(join.tie));
+            match *step {
+                Step::Keycloak { session, grant } => unspent.push(Unspent { moment: *at, session, grant }),
+                Step::Callback { session } if answered == Some(session) => answered = None,
+                Step::Callback { session } => unspent.retain(|issue| issue.session != Some(session)),
+                Step::Backstage => {
+                    let mut payment = spend(&mut unspent, &steps[index + 1..], at.at.saturating_add(join.tie));
+                    payment.sure &= !cut || payment.callback.is_some();
+                    if index == here {
+                        return self.or_later(payment, &steps[index + 1..], at.at);
+                    }
+                    answered = payment.callback.and(payment.session);
+                }
+            }
+        }
+        UNPAID
+    }
+
+    /// Nothing came before: the clocks can differ, and an event can be lost of which the callback still tells.
+    fn or_later(&self, payment: Payment, next: &[(Moment, Step)], at: Millis) -> Payment {
+        if payment.session.is_some() {
+            return payment;
+        }
+        match next.first() {
+            Some((moment, Step::Callback { session })) => {
+                let (session, callback) = (Some(*session), Some(moment.event));
+                Payment { kind: CredentialKind::SignIn, session, cause: None, callback, sure: true }
+            }
+            Some((moment, Step::Keycloak { session: Some(session), grant }))
+                if moment.at <= at.saturating_add(self.config.skew) =>
+            {
+                let cause = Some(moment.event);
+                Payment { kind: kind(*grant), session: Some(*session), cause, callback: None, sure: false }
+            }
+            _ => payment,
+        }
+    }
+
+    /// The steps around `moment`: back to a silence longer than `tie`, and forward for as long as an answer can take; and
+    /// whether there were more than are looked at.
+    fn steps(&self, whose: (Id, Id), moment: Moment, tie: Millis) -> (Vec<(Moment, Step)>, bool) {
+        let (reference, user) = whose;
+        let mut steps: Vec<(Moment, Step)> = Vec::new();
+        let issues = self.sessions.issues.get(&user).map(|all| around(all, moment, tie)).unwrap_or_default();
+        let pays = issues.iter().filter(|(_, issue)| self.pays(reference, issue));
+        steps.extend(pays.map(|(at, issue)| (*at, Step::Keycloak { session: issue.session, grant: issue.grant })));
+        let paid = self.sessions.paid.get(&reference).map(|all| around(all, moment, tie)).unwrap_or_default();
+        steps.extend(paid.iter().map(|(at, _)| (*at, Step::Backstage)));
+        let callbacks = self.sessions.callbacks.get(&user).map(|all| around(all, moment, tie)).unwrap_or_default();
+        let here = callbacks.iter().filter(|(_, (_, source))| *source == reference.source);
+        steps.extend(here.map(|(at, (session, _))| (*at, Step::Callback { session: *session })));
+        steps.sort_by_key(|(at, _)| *at);
+        let mut first = steps.partition_point(|(at, _)| *at < moment);
+        while first > 0 && steps[first].0.at.saturating_sub(steps[first - 1].0.at) <= tie {
+            first -= 1;
+        }
+        let flood = [issues.len(), paid.len(), callbacks.len()].iter().any(|count| *count >= MAX_NEIGHBOURS);
+        let cut = flood && first == 0;
+        (steps.split_off(first), cut)
+    }
+
+    /// Whether Keycloak tokens can pay for a Backstage token: of the right client, and no exchange.
+    fn pays(&self, reference: Id, issue: &Issue) -> bool {
+        let clients = self.join(reference.source).map_or(&[][..], |join| &join.clients);
+        matches!(issue.grant, Grant::Code | Grant::Refresh | Grant::Other)
+            && (clients.is_empty() || clients.iter().any(|client| client == self.names.text(issue.client)))
+    }
+
+    /// Whether Keycloak issued tokens, alive at `t`, that paid for none of `candidates` and were not refused: then a Backstage
+    /// token may be out of which no line tells.
+    pub(crate) fn is_one_unseen(&self, whose: (Id, Id), t: Millis, candidates: &[Candidate]) -> bool {
+        let (reference, user) = whose;
+        let (Some(join), Some(issues)) = (self.join(reference.source), self.sessions.issues.get(&user)) else {
+            return false;
+        };
+        // What was issued just now may not have been answered yet.
+        let answered = Moment::floor(t.saturating_sub(join.token_life))..Moment::floor(t.saturating_sub(join.tie));
+        if answered.start >= answered.end {
+            return false;
+        }
+        let refused = |at: &Moment, session: Option<Id>| {
+            let callbacks = self.sessions.callbacks.get(&user);
+            let soon = *at..=Moment::ceiling(at.at.saturating_add(join.tie));
+            callbacks.is_some_and(|all| all.range(soon).any(|(_, (called, _))| Some(*called) == session))
+        };
+        let mut latest = issues.range(answered).rev().take(MAX_NEIGHBOURS);
+        latest.any(|(at, issue)| {
+            let spent = candidates.iter().any(|candidate| candidate.cause == Some(at.event));
+            !spent && self.pays(reference, issue) && !refused(at, issue.session)
+        })
+    }
+
+    /// Credentials of `reference` that are alive at `t`, latest last.
+    pub(crate) fn candidates(&self, reference: Id, t: Millis) -> Vec<Candidate> {
+        let Some(join) = self.join(reference.source) else { return Vec::new() };
+        let Some(paid) = self.sessions.paid.get(&reference) else { return Vec::new() };
+        let alive = Moment::ceiling(t.saturating_sub(join.token_life))..=Moment::ceiling(t);
+        let candidate = |moment: Moment, placed| {
+            let payment = self.payment(reference, moment);
+            Candidate { moment, session: payment.session, cause: payment.cause, sure: payment.sure, placed }
+        };
+        let latest = paid.range(alive).rev().take(MAX_NEIGHBOURS).map(|(moment, paid)| candidate(*moment, paid.placed));
+        let mut found: Vec<Candidate> = latest.collect();
+        found.reverse();
+        found
+    }
+
+    /// Sessions of a user in which Keycloak issued tokens to the Backstage's client that can be alive at `t`: all that is known
+    /// where no Issuing line is.
+    pub(crate) fn keycloak_candidates(&self, reference: Id, user: Id, t: Millis) -> Vec<Candidate> {
+        let Some(join) = self.join(reference.source) else { return Vec::new() };
+        let Some(issues) = self.sessions.issues.get(&user) else { return Vec::new() };
+        let alive = Moment::ceiling(t.saturating_sub(join.token_life))..=Moment::ceiling(t);
+        let latest = issues.range(alive).rev().take(8 * MAX_NEIGHBOURS);
+        let latest = latest.filter(|(_, issue)| issue.session.is_some() && self.pays(reference, issue));
+        let candidate = |(moment, issue): (&Moment, &Issue)| Candidate {
+            moment: *moment,
+            session: issue.session,
+            cause: Some(moment.event),
+            sure: false,
+            placed: true,
+        };
+        let mut found: Vec<Candidate> = latest.take(MAX_NEIGHBOURS).map(candidate).collect();
+        found.reverse();
+        found
+    }
+
+    pub(crate) fn credential_row(&self, reference: Id, moment: Moment) -> Option<CredentialRow> {
+        let paid = self.sessions.paid.get(&reference)?.get(&moment)?;
+        let payment = self.payment(reference, moment);
+        let user = self.who(reference, moment.at).user;
+        let claims = self.names.text(paid.claims).split(',').filter(|claim| !claim.is_empty());
+        Some(CredentialRow {
+            person: user.map_or_else(|| self.named_key("user", reference), |user| self.key(user)),
+            reference: self.names.name(reference).to_owned(),
+            at: moment.at,
+            claims: claims.map(str::to_owned).collect(),
+            kind: payment.kind,
+            session: payment.session.map(|session| self.names.name(session).to_owned()),
+            cause: payment.cause,
+            callback: payment.callback,
+            sure: payment.sure,
+        })
+    }
+}
+
+/// Neighbours of `moment` in a log: the last before it and those within `tie` after it.
+fn around<T: Copy>(log: &BTreeMap<Moment, T>, moment: Moment, tie: Millis) -> Vec<(Moment, T)> {
+    let until = Moment::ceiling(moment.at.saturating_add(tie));
+    let before = log.range(..=moment).rev().take(MAX_NEIGHBOURS);
+    let after = log.range((Bound::Excluded(moment), Bound::Included(until))).take(MAX_NEIGHBOURS);
+    before.chain(after).map(|(at, entry)| (*at, *entry)).collect()
+}
+
+/// Takes what pays for a token out of what is unspent; `next` are the steps after it, `until` how long a callback can take.
+fn spend(unspent: &mut Vec<Unspent>, next: &[(Moment, Step)], until: Millis) -> Payment {
+    let before_the_next_token = next.iter().take_while(|(_, step)| !matches!(step, Step::Backstage));
+    let callback = before_the_next_token.filter(|(at, _)| at.at <= until).find_map(|(at, step)| match step {
+        Step::Callback { session } => Some((at.event, *session)),
+        _ => None,
+    });
+    // The callback names the session of a code; a refresh has none.
+    let named = callback.and_then(|(event, session)| {
+        let place = unspent.iter().position(|issue| issue.grant != Grant::Refresh && issue.session == Some(session))?;
+        Some((place, event))
+    });
+    if let Some((place, event)) = named {
+        let issue = unspent.remove(place);
+        return Payment {
+            kind: kind(issue.grant),
+            session: issue.session,
+            cause: Some(issue.moment.event),
+            callback: Some(event),
+            sure: true,
+        };
+    }
+    let Some(first) = unspent.first().copied() else { return UNPAID };
+    // A callback of a session whose tokens were never told: they may have paid for this one.
+    let untold = |session: Id| {
+        let told = |(_, step): &&(Moment, Step)| matches!(step, Step::Keycloak { session: Some(told), .. } if *told == session);
+        !next.iter().any(|step| told(&step))
+    };
+    let certain = !callback.is_some_and(|(_, session)| untold(session));
+    let one_session = certain && unspent.iter().all(|issue| issue.session == first.session);
+    unspent.remove(0);
+    let cause = Some(first.moment.event);
+    Payment { kind: kind(first.grant), session: first.session, cause, callback: None, sure: one_session }
+}
+
+fn kind(grant: Grant) -> CredentialKind {
+    match grant {
+        Grant::Refresh => CredentialKind::Refresh,
+        Grant::Code | Grant::Password | Grant::Other => CredentialKind::SignIn,
+        Grant::Client | Grant::Exchange => CredentialKind::Unknown,
+    }
+}

@@ -1,0 +1,210 @@
+//! Rights: what a person holds directly, as intervals; and everything that follows from it as of an instant.
+
+use crate::{
+    known::Known,
+    moment::Millis,
+    names::Id,
+    rows::{AliasKind, AliasRow, GrantRow, Key, RightKind, Row},
+    state::ledger::{Ledger, Segment},
+};
+use events::person::PersonKey;
+use serde::Serialize;
+use std::collections::BTreeSet;
+use uuid::Uuid;
+
+/// A right that is in force at an instant, and the path by which.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Effective {
+    /// Kind.
+    pub kind: RightKind,
+    /// Keycloak id, or Backstage role.
+    pub right: String,
+    /// From the person to the right, both ends left out: ids of groups and roles, references of Backstage groups.
+    pub path: Vec<String>,
+    /// Since when the person holds what the path begins with.
+    pub since: Option<Millis>,
+    /// An event is missing that this rests on, or a removal was not named.
+    pub unsure: bool,
+}
+
+impl Known {
+    /// Rows of everything that a user holds directly.
+    pub(crate) fn grant_rows(&self, user: Id) -> Vec<(Key, Row)> {
+        let mut rows = Vec::new();
+        for (group, ledger) in self.keycloak.members.ever(user) {
+            self.intervals((user, RightKind::Group, self.names.name(group)), ledger, &mut rows);
+        }
+        for (role, ledger) in self.keycloak.user_roles.ever(user) {
+            self.intervals((user, RightKind::Role, self.names.name(role)), ledger, &mut rows);
+        }
+        rows
+    }
+
+    fn intervals(&self, whose: (Id, RightKind, &str), ledger: &Ledger<()>, rows: &mut Vec<(Key, Row)>) {
+        let (user, kind, right) = whose;
+        let person = self.key(user);
+        let segments = ledger.segments();
+        let mut index = 0;
+        while index < segments.len() {
+            let first = &segments[index];
+            if first.says.is_none() {
+                index += 1;
+                continue;
+            }
+            // Neighbours that only differ in whether a gap follows are one interval.
+            let mut last = index;
+            while segments.get(last + 1).is_some_and(|next| next.says == first.says && next.since == first.since) {
+                last += 1;
+            }
+            let end = segments.get(last + 1);
+            let begun = first.since.map(|since| since.event);
+            let gap =
+                segments[index..=last].iter().any(|segment| segment.gap) || (begun.is_none() && first.from.is_some());
+            let text = |sym| self.owned(sym);
+            let row = GrantRow {
+                person: person.clone(),
+                kind,
+                right: right.to_owned(),
+                from: first.since.or(first.from).map(|from| from.at),
+                to: end.and_then(|end| end.from).map(|to| to.at),
+                by: (first.by.map(text), end.and_then(|end| end.by).map(text)),
+                evidence: (begun, end.and_then(|end| end.from).map(|to| to.event)),
+                rests_on_gap: gap,
+            };
+            let from = first.from.map_or(Uuid::nil(), |from| from.event);
+            rows.push((Key::Grant(person.clone(), kind, right.to_owned(), from), Row::Grant(row)));
+            index = last + 1;
+        }
+    }
+
+    /// Everything that a user may do at `t` as Keycloak has it: groups, roles by every path, and Backstage roles.
+    pub(crate) fn effective(&self, user: Id, t: Millis) -> Vec<Effective> {
+        let mut found: BTreeSet<Effective> = BTreeSet::new();
+        if !self.keycloak.exists(user, t) {
+            return Vec::new();
+        }
+        let name = |id: Id| self.names.name(id).to_owned();
+        for (role, segment) in self.keycloak.user_roles.of(user, t) {
+            let unsure = segment.gap || self.unnamed_since(user, segment, t);
+            self.roles(role, (Vec::new(), segment.since.map(|since| since.at), unsure), t, &mut found);
+        }
+        for member in self.keycloak.groups_of(user, t) {
+            let since = member.segment.since.map(|since| since.at);
+            for above in self.keycloak.chain(member.group, t) {
+                let path = if above == member.group { Vec::new() } else { vec![name(member.group)] };
+                let unsure = member.segment.gap;
+                found.insert(Effective {
+                    kind: RightKind::Group,
+                    right: name(above),
+                    path: path.clone(),
+                    since,
+                    unsure,
+                });
+                let mut path = path;
+                path.push(name(above));
+                for (role, segment) in self.keycloak.group_roles.of(above, t) {
+                    let unsure = unsure || segment.gap || self.unnamed_since(above, segment, t);
+                    self.roles(role, (path.clone(), since, unsure), t, &mut found);
+                }
+                for join in &self.config.joins {
+                    let Some(backstage) = self.names.known(&join.backstage) else { continue };
+                    for reference in self.references_of_group(above, backstage, t) {
+                        for (role, held) in self.rbac.members.of(reference, t) {
+                            let mut path = path.clone();
+                            path.push(name(reference));
+                            let (kind, right) = (RightKind::BackstageRole, name(role));
+                            found.insert(Effective { kind, right, path, since, unsure: unsure || held.gap });
+                        }
+                    }
+                }
+            }
+        }
+        for reference in self.references_of(user) {
+            if self.who(reference, t).user != Some(user) {
+                continue;
+            }
+            for (role, held) in self.rbac.members.of(reference, t) {
+                let (kind, right, since) = (RightKind::BackstageRole, name(role), held.since.map(|since| since.at));
+                found.insert(Effective { kind, right, path: Vec::new(), since, unsure: held.gap });
+            }
+        }
+        found.into_iter().collect()
+    }
+
+    /// A role and all that it contains.
+    fn roles(&self, role: Id, told: (Vec<String>, Option<Millis>, bool), t: Millis, found: &mut BTreeSet<Effective>) {
+        let (path, since, unsure) = told;
+        for inner in self.keycloak.contained(role, t) {
+            let mut path = path.clone();
+            if inner != role {
+                path.push(self.names.name(role).to_owned());
+            }
+            let right = self.names.name(inner).to_owned();
+            found.insert(Effective { kind: RightKind::Role, right, path, since, unsure });
+        }
+    }
+
+    /// A role was taken from this holder after `segment` began, and it is not said which.
+    fn unnamed_since(&self, holder: Id, segment: &Segment<()>, t: Millis) -> bool {
+        let since = segment.from.map_or(Millis::MIN, |from| from.at);
+        self.keycloak.unnamed.get(&holder).is_some_and(|times| times.iter().any(|at| since < *at && *at <= t))
+    }
+
+    /// Rows of every name that a user bore.
+    pub(crate) fn alias_rows(&self, user: Id) -> Vec<(Key, Row)> {
+        let mut rows = Vec::new();
+        let person = self.key(user);
+        let owner = self.names.name(user).to_owned();
+        for (kind, book) in [(AliasKind::Username, &self.keycloak.usernames), (AliasKind::Email, &self.keycloak.emails)]
+        {
+            let Some(ledger) = book.get(user) else { continue };
+            for (from, to, value) in spans(ledger) {
+                push(&mut rows, (&person, &owner), (kind, self.owned(value)), (from, to));
+            }
+        }
+        for reference in self.catalog.references(user) {
+            let Some(ledger) = self.catalog.users.get(reference) else { continue };
+            for (from, to, value) in spans(ledger) {
+                if value == user {
+                    let name = self.names.name(reference).to_owned();
+                    push(&mut rows, (&person, &name), (AliasKind::Reference, name.clone()), (from, to));
+                }
+            }
+        }
+        rows
+    }
+}
+
+fn push(
+    rows: &mut Vec<(Key, Row)>,
+    whose: (&PersonKey, &str),
+    named: (AliasKind, String),
+    span: (Option<Millis>, Option<Millis>),
+) {
+    let ((person, owner), (kind, name), (from, to)) = (whose, named, span);
+    let key = Key::Alias(person.0.clone(), owner.to_owned(), kind, from.unwrap_or(Millis::MIN));
+    rows.push((key, Row::Alias(AliasRow { person: person.clone(), kind, name, from, to })));
+}
+
+/// The values of a history with from and to.
+fn spans<V: Copy + PartialEq>(ledger: &Ledger<V>) -> Vec<(Option<Millis>, Option<Millis>, V)> {
+    let mut found: Vec<(Option<Millis>, Option<Millis>, V)> = Vec::new();
+    let mut open: Option<V> = None;
+    for segment in ledger.segments() {
+        let value = segment.says;
+        if value == open {
+            continue;
+        }
+        let at = segment.from.map(|from| from.at);
+        if open.is_some()
+            && let Some(last) = found.last_mut()
+        {
+            last.1 = at;
+        }
+        if let Some(value) = value {
+            found.push((at, None, value));
+        }
+        open = value;
+    }
+    found
+}

@@ -1,0 +1,84 @@
+//! Who an entity reference stood for, as of an instant: by the catalog's annotation, never by name unless configured.
+
+use crate::{facts::List, known::Known, moment::Millis, names::Id, rows::Reason, state::reads::Scope};
+
+/// The Keycloak user behind a reference, and what is to be said of the tie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Who {
+    pub user: Option<Id>,
+    pub reason: Option<Reason>,
+}
+
+impl Known {
+    /// Whom `reference` stood for at `t`.
+    pub(crate) fn who(&self, reference: Id, t: Millis) -> Who {
+        let Some(join) = self.join(reference.source) else {
+            return Who { user: None, reason: Some(Reason::NotTied) };
+        };
+        if let Some(segment) = self.catalog.users.at(reference, t) {
+            if let Some(user) = segment.says {
+                let reason = segment.from.is_none().then_some(Reason::TieSeenLater);
+                return Who { user: Some(user), reason };
+            }
+            // The entity is gone; a token that was issued before still names it, for as long as tokens live.
+            let since = segment.from.map_or(Millis::MIN, |from| from.at);
+            let oldest = t.saturating_sub(join.token_life);
+            if since >= oldest
+                && since > Millis::MIN
+                && let Some(user) = self.catalog.users.value(reference, since - 1)
+            {
+                return Who { user: Some(user), reason: Some(Reason::EntityGone) };
+            }
+        }
+        if !join.by_name {
+            return Who { user: None, reason: Some(Reason::NotTied) };
+        }
+        let bearers = self.bearers_of(reference, t);
+        match bearers.as_slice() {
+            [] => Who { user: None, reason: Some(Reason::NotTied) },
+            [user] => Who { user: Some(*user), reason: Some(Reason::TiedByName) },
+            _ => Who { user: None, reason: Some(Reason::SeveralUsers) },
+        }
+    }
+
+    /// Users of the joined Keycloak whose name, as Backstage would write it, the reference has.
+    fn bearers_of(&self, reference: Id, t: Millis) -> Vec<Id> {
+        let Some(join) = self.join(reference.source) else { return Vec::new() };
+        let name = self.names.name(reference).rsplit('/').next().unwrap_or("");
+        let Some(name) = self.names.known_id(&join.keycloak, &format!("entity:{name}")) else { return Vec::new() };
+        let bearers = self.bearers.get(&name).into_iter().flatten().copied();
+        bearers
+            .filter(|user| {
+                let now = self.keycloak.usernames.value(*user, t).map(|now| entity_name(self.names.text(now)));
+                now.is_none_or(|now| format!("entity:{now}") == self.names.name(name)) && self.keycloak.exists(*user, t)
+            })
+            .collect()
+    }
+
+    /// Every reference that a user ever had, or could have by name.
+    pub(crate) fn references_of(&self, user: Id) -> Vec<Id> {
+        let mut found: Vec<Id> = self.catalog.references(user).collect();
+        for join in self.config.joins.iter().filter(|join| join.by_name) {
+            let names = self.keycloak.usernames.get(user).into_iter().flat_map(|ledger| ledger.segments());
+            for name in names.filter_map(|segment| segment.says) {
+                let reference = format!("user:default/{}", entity_name(self.names.text(name)));
+                found.extend(self.names.known_id(&join.backstage, &reference));
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// When the catalog of a Backstage was last read before `t`.
+    pub(crate) fn catalog_read(&self, backstage: crate::names::Sym, t: Millis) -> Option<Millis> {
+        self.reads.last(Scope { list: List::Groups, within: backstage }, t)
+    }
+}
+
+/// A name as the importer of Keycloak's people and groups writes it: lower case, anything else than letters, digits, `-`, `_`
+/// and `.` replaced by `-`.
+pub(crate) fn entity_name(name: &str) -> String {
+    let keep = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c.to_ascii_lowercase() } else { '-' };
+    name.chars().map(keep).collect()
+}

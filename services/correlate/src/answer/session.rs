@@ -1,0 +1,121 @@
+//! Rows of sessions and of the tokens issued in them.
+
+use crate::{
+    facts::EndKind,
+    known::Known,
+    moment::{Millis, Moment},
+    names::Id,
+    rows::{SessionRow, SignIn, TokenRow},
+    state::sessions::{Session, UseKind},
+};
+use std::collections::BTreeSet;
+use uuid::Uuid;
+
+impl Known {
+    pub(crate) fn session_row(&self, id: Id) -> Option<SessionRow> {
+        let session = self.sessions.sessions.get(&id)?;
+        let logins = session.uses.iter().filter(|(_, used)| matches!(used.what, UseKind::Login { .. }));
+        let issues = session.uses.iter().filter_map(|(at, used)| match used.what {
+            UseKind::Issue { grant, offline } => Some((at, grant, offline)),
+            _ => None,
+        });
+        let good = || session.uses.iter().filter(|(_, used)| used.what != UseKind::Refused);
+        let ended = self.ended(session);
+        let alive: Vec<Millis> = good().map(|(at, _)| at.at).chain(session.callbacks.keys().map(|at| at.at)).collect();
+        let clients: BTreeSet<&str> =
+            good().map(|(_, used)| self.names.text(used.client)).filter(|c| !c.is_empty()).collect();
+        let impersonators = logins.clone().filter_map(|(_, used)| match used.what {
+            UseKind::Login { impersonator } => Some(self.names.text(impersonator)).filter(|name| !name.is_empty()),
+            _ => None,
+        });
+        let after_end = |at: &Moment| ended.is_some_and(|(end, _)| at.at > end.saturating_add(self.config.skew));
+        Some(SessionRow {
+            person: session.user.map(|user| self.key(user)),
+            started: logins.clone().map(|(at, _)| at.at).next(),
+            seen: alive.iter().min().zip(alive.iter().max()).map(|(first, last)| (*first, *last)),
+            clients: clients.into_iter().map(str::to_owned).collect(),
+            logins: count(logins.count()),
+            refreshes: count(issues.clone().filter(|(_, grant, _)| *grant == crate::facts::Grant::Refresh).count()),
+            offline: issues.clone().any(|(_, _, offline)| offline),
+            impersonator: impersonators.min().map(str::to_owned),
+            ended,
+            active_after_end: issues.clone().any(|(at, _, _)| after_end(at)),
+            sign_ins: self.sign_ins(id, session),
+        })
+    }
+
+    /// The earliest end that is told. A revoked grant ends a session only if no other client used it: single sign-on goes on.
+    fn ended(&self, session: &Session) -> Option<(Millis, EndKind)> {
+        let first = session.uses.keys().chain(session.callbacks.keys()).min().copied()?;
+        let clients: BTreeSet<_> = session.uses.values().map(|used| used.client).collect();
+        let own = session.ends.iter().filter(|(_, how)| **how != EndKind::RevokeGrant || clients.len() <= 1);
+        let mut ends: Vec<(Moment, EndKind)> = own.map(|(at, how)| (*at, *how)).collect();
+        if let Some(user) = session.user {
+            let of_user = self.sessions.ends.get(&user);
+            let of_realm = session.realm.and_then(|name| self.sessions.ends.get(&Id { source: user.source, name }));
+            let wide = of_user.into_iter().chain(of_realm).flatten();
+            ends.extend(wide.map(|(at, how)| (*at, *how)).filter(|(at, _)| *at >= first));
+        }
+        ends.into_iter().min().map(|(at, how)| (at.at, how)).or_else(|| self.absent(session, first.at))
+    }
+
+    /// A complete read of sessions, after the last sign of life, that does not list it.
+    fn absent(&self, session: &Session, first: Millis) -> Option<(Millis, EndKind)> {
+        let last = session.uses.keys().map(|at| at.at).max().unwrap_or(first);
+        let last = session.listed.iter().copied().max().map_or(last, |listed| listed.max(last));
+        let scope = crate::state::reads::Scope { list: crate::facts::List::Sessions, within: session.realm? };
+        let reads = self.reads.of(scope);
+        let next = reads.iter().find(|read| read.begin > last.saturating_add(self.config.skew))?;
+        Some((next.begin, EndKind::AbsentFromRead))
+    }
+
+    fn sign_ins(&self, id: Id, session: &Session) -> Vec<SignIn> {
+        let Some(user) = session.user else { return Vec::new() };
+        let references = self.references_of(user);
+        let brought = |callback: Moment, backstage| {
+            let tie = self.join(backstage)?.tie;
+            let before = Moment::floor(callback.at.saturating_sub(tie))..callback;
+            let mut tokens =
+                references.iter().filter(|reference| reference.source == backstage).filter_map(|reference| {
+                    let (moment, _) = self.sessions.paid.get(reference)?.range(before.clone()).next_back()?;
+                    let payment = self.payment(*reference, *moment);
+                    (payment.session == Some(id) && payment.callback == Some(callback.event)).then_some(moment.event)
+                });
+            tokens.next()
+        };
+        let sign_in = |(at, backstage): (&Moment, &crate::names::Sym)| SignIn {
+            callback: at.event,
+            at: at.at,
+            credential: brought(*at, *backstage),
+        };
+        session.callbacks.iter().map(sign_in).collect()
+    }
+
+    pub(crate) fn token_row(&self, user: Id, moment: Moment) -> Option<TokenRow> {
+        let issue = self.sessions.issues.get(&user)?.get(&moment)?;
+        let presented = Id { source: user.source, name: issue.presented };
+        let presentations = self.sessions.presented.get(&presented);
+        let earlier = presentations.is_some_and(|all| all.range(..moment).any(|(_, refused)| !refused));
+        Some(TokenRow {
+            person: self.key(user),
+            session: issue.session.map_or_else(String::new, |session| self.names.name(session).to_owned()),
+            client: self.owned(issue.client),
+            at: moment.at,
+            grant: issue.grant,
+            access: self.owned(issue.access),
+            refresh: self.owned(issue.refresh),
+            parent: self.parent(presented, moment),
+            reused: earlier,
+        })
+    }
+
+    /// The event that issued a refresh token, before it was presented at `moment`.
+    fn parent(&self, presented: Id, moment: Moment) -> Option<Uuid> {
+        let issued = self.sessions.refresh_of.get(&presented)?;
+        issued.range(..moment).next_back().map(|at| at.event)
+    }
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,67 @@
+//! The public face: take facts in any order, settle, read changes; or ask about an instant.
+
+use crate::{
+    answer::grants::Effective,
+    config::Config,
+    dirt::Dirt,
+    facts::{BadState, Fact, catalog, facts},
+    known::Known,
+    moment::Millis,
+    rows::{Change, Key, Row},
+    settle::Rows,
+};
+use events::event::Event;
+use uuid::Uuid;
+
+/// The correlation of one tenant.
+///
+/// [`Correlator::take`] only puts facts where they belong; nothing is answered before [`Correlator::settle`]. Settle once per
+/// block: however many facts of a block touch a row, it is answered once.
+pub struct Correlator {
+    known: Known,
+    dirt: Dirt,
+    rows: Rows,
+}
+
+impl Correlator {
+    /// Knows nothing yet.
+    pub fn new(config: Config) -> Self {
+        Self { known: Known::new(config), dirt: Dirt::default(), rows: Rows::default() }
+    }
+
+    /// Takes a fact in. A fact that was taken before changes nothing.
+    pub fn take(&mut self, fact: &Fact<'_>) {
+        self.known.take(fact, &mut self.dirt);
+    }
+
+    /// Takes everything in that an event says.
+    pub fn take_event(&mut self, event: &Event) {
+        facts(event, &mut |fact| self.take(&fact));
+    }
+
+    /// Takes a recorded state of a Backstage's catalog in; `evidence` stands for it in rows.
+    pub fn take_catalog(&mut self, body: &[u8], source: &str, evidence: Uuid) -> Result<(), BadState> {
+        catalog((body, source, evidence), &mut |fact| self.take(fact))
+    }
+
+    /// Answers everything anew that was touched since the last time. Changes come in the order of their keys.
+    pub fn settle(&mut self) -> Vec<Change> {
+        self.rows.settle(&self.known, std::mem::take(&mut self.dirt))
+    }
+
+    /// The current rows, in the order of their keys.
+    pub fn rows(&self) -> impl Iterator<Item = (&Key, &Row)> {
+        self.rows.current()
+    }
+
+    /// How many answers were given since the beginning: what late facts cost.
+    pub fn answered(&self) -> u64 {
+        self.rows.answered()
+    }
+
+    /// Everything that a Keycloak user could do at an instant, as Keycloak had it, by every path.
+    pub fn rights_at(&self, source: &str, user: &str, t: Millis) -> Vec<Effective> {
+        let user = self.known.names.known_id(source, user);
+        user.map(|user| self.known.effective(user, t)).unwrap_or_default()
+    }
+}

@@ -1,0 +1,166 @@
+//! Puts a fact where it belongs, and tells which answers it touches, from when on.
+//!
+//! Never looks at what came before it in order of arrival: the same facts in any order leave the same histories.
+
+mod rights;
+mod sessions;
+
+use crate::{
+    dirt::Dirt,
+    facts::{Decided, Fact, What},
+    known::{Known, Told},
+    moment::{Millis, Moment},
+    names::{Id, Sym},
+    state::{
+        book::Dirty,
+        ledger::Mark,
+        sessions::{Paid, UseKind},
+    },
+};
+use events::event::Outcome;
+
+impl Known {
+    /// Takes one fact in.
+    pub(crate) fn take(&mut self, fact: &Fact<'_>, dirt: &mut Dirt) {
+        dirt.event = fact.moment.event;
+        let place = Place {
+            moment: fact.moment,
+            source: self.names.sym(fact.source),
+            within: self.names.sym(if fact.realm.is_empty() { fact.source } else { fact.realm }),
+            by: (!fact.by.is_empty()).then(|| self.names.sym(fact.by)),
+        };
+        match &fact.what {
+            What::Named { user, username, email } => self.named(&place, (user, username, email), dirt),
+            What::UserCreated { user } => self.user_lives(&place, (user, true), dirt),
+            What::UserDeleted { user } => self.user_lives(&place, (user, false), dirt),
+            What::Enabled { user, enabled } => {
+                let user = self.id(&place, user);
+                let found = self.keycloak.enabled.mark((user, place.within), place.mark(Some(*enabled)), &self.reads);
+                dirt.users(found);
+                dirt.user_touched(user);
+            }
+            What::Member { user, group, path, held } => self.member(&place, (user, group, path, *held), dirt),
+            What::RoleHeld { holder, role, held } => self.role_held(&place, (*holder, *role, *held), dirt),
+            What::Composite { outer, inner, held } => self.composite(&place, (*outer, *inner, *held)),
+            What::Group { group, name, parent } => self.group(&place, (group, name, *parent), dirt),
+            What::GroupDeleted { group } => {
+                let group = self.id(&place, group);
+                let found = self.keycloak.groups.mark((group, place.within), place.mark(None), &self.reads);
+                self.group_changed(&place, found, dirt);
+            }
+            What::DefaultGroup { group, held } => {
+                let (group, realm) = (self.id(&place, group), Id { source: place.source, name: place.within });
+                let mark = place.mark(held.then_some(()));
+                let found = self.keycloak.defaults.mark((realm, group, place.within), mark, &self.reads);
+                // Whoever is created from then on gets it: only people of the realm are touched.
+                if let Some(found) = found {
+                    dirt.all(place.source, found.from);
+                }
+            }
+            What::Login { user, session, client, impersonator } => {
+                let what = UseKind::Login { impersonator: self.names.sym(impersonator) };
+                self.used(&place, (user, session, client), what, dirt);
+            }
+            What::Issued(issued) => self.issued(&place, issued, dirt),
+            What::Refused { user, session, presented } => {
+                self.used(&place, (user, session, ""), UseKind::Refused, dirt);
+                self.presented(&place, (presented, true), dirt);
+            }
+            What::Ended { which, how } => self.ended_by(&place, *which, *how, dirt),
+            // The catalog's own clock: kept as an event of its own; what it brought is told by reads.
+            What::CatalogSynced => {}
+            What::RoleMember { role, member, held } => {
+                let (role, member) = (self.id(&place, &role.to_lowercase()), self.id(&place, member));
+                let found = self.rbac.member((member, role), place.mark(held.then_some(())), &self.reads);
+                self.rbac_changed(&place, found, dirt);
+            }
+            What::RoleMembersReplaced { role } => {
+                let role = self.id(&place, &role.to_lowercase());
+                let found = self.rbac.members_replaced(role, place.moment, &self.reads);
+                self.rbac_changed(&place, found, dirt);
+            }
+            What::Policy { role, policy, held } => {
+                let role = self.id(&place, &role.to_lowercase());
+                let said = (policy.permission, policy.action, policy.effect);
+                let policy = self.rbac.policy(place.source, said, &mut self.names);
+                let mark = place.mark(held.then_some(()));
+                let found = self.rbac.policies.mark((role, policy, place.source), mark, &self.reads);
+                self.policies_known(&place, dirt);
+                self.rbac_changed(&place, found.into_iter().collect(), dirt);
+            }
+            What::PoliciesReplaced { role } => {
+                let role = self.id(&place, &role.to_lowercase());
+                if self.rbac.policies_replaced(role, place.moment.at) {
+                    self.rbac_changed(&place, vec![Dirty { of: role, from: place.moment.at }], dirt);
+                }
+            }
+            What::BackstageIssued { reference, claims, instance } => {
+                let reference = self.id(&place, reference);
+                let paid = Paid { span: fact.span, claims: self.names.sym(claims), placed: !instance.is_empty() };
+                self.sessions.paid.entry(reference).or_default().insert(place.moment, paid);
+                let tie = self.join(reference.source).map_or(0, |join| join.tie);
+                dirt.reference(reference, place.moment.at.saturating_sub(tie));
+                if let Some(user) = self.who(reference, place.moment.at).user {
+                    dirt.sessions_of(user, place.moment.at.saturating_sub(tie));
+                }
+            }
+            What::Callback { session } => self.callback(&place, session, dirt),
+            What::Decided(decided) => self.decided(&place, (decided, fact), dirt),
+            What::Read(read) => self.piece(&place, read, dirt),
+        }
+    }
+
+    pub(crate) fn id(&mut self, place: &Place, name: &str) -> Id {
+        Id { source: place.source, name: self.names.sym(name) }
+    }
+
+    fn decided(&mut self, place: &Place, said: (&Decided<'_>, &Fact<'_>), dirt: &mut Dirt) {
+        let (decided, fact) = said;
+        let name = if decided.reference.is_empty() { decided.actor.1 } else { decided.reference };
+        let reference = self.id(place, name);
+        let trace = (!decided.trace.is_empty()).then(|| self.names.sym(decided.trace));
+        let told = Told {
+            span: fact.span,
+            actor: (self.names.sym(decided.actor.0), self.names.sym(decided.actor.1)),
+            permission: self.names.sym(decided.permission),
+            action: self.names.sym(decided.action),
+            resource_type: self.names.sym(decided.resource_type),
+            resource: self.names.sym(decided.resource),
+            outcome: decided.outcome,
+            owner_refs: decided.owner_refs.iter().map(|claim| self.names.sym(claim)).collect(),
+            placed: !decided.instance.is_empty(),
+            trace,
+        };
+        self.widest = self.widest.max(fact.span.max.saturating_sub(place.moment.at));
+        if let (Some(name), true) = (trace, decided.permission.is_empty()) {
+            let calls = self.traces.entry(Id { source: place.source, name }).or_default();
+            calls.insert(place.moment, decided.outcome);
+            dirt.traces.insert(Id { source: place.source, name });
+        }
+        if told.outcome == Outcome::Conditional
+            && let Some(name) = trace
+        {
+            self.conditional.entry(Id { source: place.source, name }).or_default().insert((reference, place.moment));
+        }
+        self.decisions.entry(reference).or_default().insert(place.moment, told);
+        dirt.decisions.insert((reference, place.moment));
+    }
+
+    pub(crate) fn longest_tie(&self) -> Millis {
+        self.config.joins.iter().map(|join| join.tie).max().unwrap_or(0)
+    }
+}
+
+/// Where a fact belongs.
+pub(crate) struct Place {
+    pub moment: Moment,
+    pub source: Sym,
+    pub within: Sym,
+    pub by: Option<Sym>,
+}
+
+impl Place {
+    pub(crate) fn mark<V>(&self, says: Option<V>) -> Mark<V> {
+        Mark { moment: self.moment, says, by: self.by }
+    }
+}

@@ -1,0 +1,222 @@
+//! People, groups, roles and policies: each fact is one event of one history.
+
+use super::Place;
+use crate::{
+    dirt::Dirt,
+    facts::{EndKind, Holder, Parent, RoleName},
+    known::Known,
+    moment::Millis,
+    names::{Id, Sym},
+    state::book::Dirty,
+};
+
+impl Known {
+    pub(super) fn named(&mut self, place: &Place, said: (&str, &str, &str), dirt: &mut Dirt) {
+        let (user, username, email) = said;
+        let user = self.id(place, user);
+        let at = (user, place.within);
+        if !username.is_empty() {
+            self.bears(user, username);
+            let name = self.names.sym(username);
+            let found = self.keycloak.usernames.mark(at, place.mark(Some(name)), &self.reads);
+            if self.config.joins.iter().any(|join| join.by_name) {
+                dirt.users(found);
+            }
+        }
+        if !email.is_empty() {
+            let email = self.names.sym(email);
+            self.keycloak.emails.mark(at, place.mark(Some(email)), &self.reads);
+        }
+        dirt.user_touched(user);
+    }
+
+    pub(crate) fn bears(&mut self, user: Id, username: &str) {
+        let name = format!("entity:{}", crate::answer::person::entity_name(username));
+        let name = Id { source: user.source, name: self.names.sym(&name) };
+        self.bearers.entry(name).or_default().insert(user);
+    }
+
+    pub(super) fn user_lives(&mut self, place: &Place, said: (&str, bool), dirt: &mut Dirt) {
+        let (user, lives) = said;
+        let user = self.id(place, user);
+        let found = self.keycloak.users.mark((user, place.within), place.mark(lives.then_some(())), &self.reads);
+        if let Some(found) = found {
+            dirt.user(user, found.from.min(place.moment.at));
+            self.user_may_have_ended(user, dirt);
+        }
+        if !lives {
+            self.sessions.ends.entry(user).or_default().insert(place.moment, EndKind::UserDeleted);
+            dirt.sessions_of(user, Millis::MIN);
+        }
+        dirt.user_touched(user);
+    }
+
+    /// Reads after a user's end do not speak of what they held.
+    pub(crate) fn user_may_have_ended(&mut self, user: Id, dirt: &mut Dirt) {
+        let end = self.keycloak.user_ended(user);
+        let mut found = self.keycloak.members.ends(user, end, &self.reads);
+        found.extend(self.keycloak.user_roles.ends(user, end, &self.reads));
+        for found in found {
+            dirt.user(found.of, found.from);
+        }
+    }
+
+    pub(super) fn member(&mut self, place: &Place, said: (&str, &str, &str, bool), dirt: &mut Dirt) {
+        let (user, group, path, held) = said;
+        let user = self.id(place, user);
+        let mark = place.mark(held.then_some(()));
+        let group = if group.is_empty() {
+            let path = self.id(place, path);
+            self.keycloak.by_path_only.entry(path).or_default().insert(place.moment, (user, mark, place.within));
+            self.settle_path(path, dirt);
+            return;
+        } else {
+            self.id(place, group)
+        };
+        if path.starts_with('/') {
+            let path = self.id(place, path);
+            if self.keycloak.path(path, group, place.moment) {
+                self.settle_path(path, dirt);
+            }
+        }
+        let found = self.keycloak.members.mark((user, group, place.within), mark, &self.reads);
+        dirt.users(found);
+        dirt.user_touched(user);
+    }
+
+    /// Memberships that name only a path go to the group that bore it then, as far as that is known by now.
+    pub(crate) fn settle_path(&mut self, path: Id, dirt: &mut Dirt) {
+        let Some(waiting) = self.keycloak.by_path_only.get(&path).cloned() else { return };
+        for (moment, (user, mark, within)) in waiting {
+            let group = self.keycloak.by_path(path, moment).unwrap_or(path);
+            let settled = self.keycloak.settled.insert(moment, group);
+            if settled == Some(group) {
+                continue;
+            }
+            if let Some(before) = settled {
+                dirt.users(self.keycloak.members.unmark((user, before, within), moment, &self.reads));
+            }
+            dirt.users(self.keycloak.members.mark((user, group, within), mark, &self.reads));
+            dirt.user_touched(user);
+        }
+    }
+
+    pub(super) fn role_held(&mut self, place: &Place, said: (Holder<'_>, RoleName<'_>, Option<bool>), dirt: &mut Dirt) {
+        let (holder, role, held) = said;
+        let role = self.role(place, role);
+        let (holder, person) = match holder {
+            Holder::User(user) => (self.id(place, user), true),
+            Holder::Group(group) => (self.id(place, group), false),
+        };
+        let Some(held) = held else {
+            self.keycloak.unnamed.entry(holder).or_default().insert(place.moment.at);
+            if person {
+                dirt.user_touched(holder);
+            }
+            return;
+        };
+        let mark = place.mark(held.then_some(()));
+        let pair = (holder, role, place.within);
+        if person {
+            self.keycloak.user_roles.mark(pair, mark, &self.reads);
+            dirt.user_touched(holder);
+        } else {
+            self.keycloak.group_roles.mark(pair, mark, &self.reads);
+        }
+    }
+
+    pub(super) fn composite(&mut self, place: &Place, said: (RoleName<'_>, RoleName<'_>, Option<bool>)) {
+        let (outer, inner, held) = said;
+        let (outer, inner) = (self.role(place, outer), self.role(place, inner));
+        match held {
+            Some(held) => {
+                self.keycloak.composites.mark(
+                    (outer, inner, place.within),
+                    place.mark(held.then_some(())),
+                    &self.reads,
+                );
+            }
+            None => {
+                self.keycloak.unnamed.entry(outer).or_default().insert(place.moment.at);
+            }
+        }
+    }
+
+    /// A role goes by its id; where only a name is told, by that.
+    pub(super) fn role(&mut self, place: &Place, role: RoleName<'_>) -> Id {
+        let named = self.id(place, &format!("name:{}", role.name));
+        if role.id.is_empty() {
+            return named;
+        }
+        let role_id = self.id(place, role.id);
+        if !role.name.is_empty() {
+            self.keycloak.role_names.entry(role_id).or_insert(named);
+        }
+        role_id
+    }
+
+    pub(super) fn group(&mut self, place: &Place, said: (&str, &str, Parent<'_>), dirt: &mut Dirt) {
+        let (group, name, parent) = said;
+        let group = self.id(place, group);
+        let at = (group, place.within);
+        let mut found: Vec<Dirty> = Vec::new();
+        if !name.is_empty() {
+            let called = self.names.sym(name);
+            found.extend(self.keycloak.called.mark(at, place.mark(Some(called)), &self.reads));
+            if name.starts_with('/') {
+                let path = self.id(place, name);
+                if self.keycloak.path(path, group, place.moment) {
+                    self.settle_path(path, dirt);
+                }
+            }
+        }
+        let parent = match parent {
+            Parent::Unsaid => None,
+            Parent::Top => Some(None),
+            Parent::Below(parent) => Some(Some(self.id(place, parent))),
+        };
+        if let Some(parent) = parent {
+            if let Some(parent) = parent {
+                self.keycloak.child(parent, group);
+            }
+            found.extend(self.keycloak.parents.mark(at, place.mark(Some(parent)), &self.reads));
+        }
+        self.group_changed(place, found, dirt);
+    }
+
+    /// Whoever is or was in the group, or below it, is touched: by reference, without a fact each.
+    pub(crate) fn group_changed(&mut self, place: &Place, found: impl IntoIterator<Item = Dirty>, dirt: &mut Dirt) {
+        for found in found {
+            self.world_changed(place.source, place.moment.at);
+            for group in self.keycloak.below(found.of) {
+                for user in self.keycloak.members.holders(group) {
+                    dirt.decisions_of(user, found.from);
+                }
+                let end = self.keycloak.group_ended(group);
+                for found in self.keycloak.members.ends(group, end, &self.reads) {
+                    dirt.user(found.of, found.from);
+                }
+            }
+        }
+    }
+
+    pub(super) fn rbac_changed(&mut self, place: &Place, found: Vec<Dirty>, dirt: &mut Dirt) {
+        for found in found {
+            self.world_changed(place.source, place.moment.at);
+            dirt.all(place.source, found.from);
+        }
+    }
+
+    pub(super) fn policies_known(&mut self, place: &Place, dirt: &mut Dirt) {
+        let backstage = Id { source: place.source, name: place.source };
+        let found = self.rbac.known.mark((backstage, place.source), place.mark(Some(())), &self.reads);
+        if let Some(found) = found {
+            dirt.all(place.source, found.from);
+        }
+    }
+
+    pub(crate) fn world_changed(&mut self, source: Sym, at: Millis) {
+        let latest = self.latest.entry(source).or_insert(Millis::MIN);
+        *latest = at.max(*latest);
+    }
+}

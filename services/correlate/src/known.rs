@@ -1,0 +1,101 @@
+//! All that is known of one tenant. Filled by [`crate::intake`], asked by [`crate::answer`].
+
+use crate::{
+    config::{Config, Join},
+    moment::{Millis, Moment, Span},
+    names::{Id, Names, Sym},
+    state::{catalog::Catalog, keycloak::Keycloak, rbac::Rbac, reads::Pending, reads::Reads, sessions::Sessions},
+};
+use events::{event::Outcome, person::PersonKey};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet, HashMap},
+};
+use uuid::Uuid;
+
+/// A permission decision or an audited call, as told.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Told {
+    pub span: Span,
+    pub actor: (Sym, Sym),
+    pub permission: Sym,
+    pub action: Sym,
+    pub resource_type: Sym,
+    pub resource: Sym,
+    pub outcome: Outcome,
+    pub owner_refs: Box<[Sym]>,
+    pub placed: bool,
+    pub trace: Option<Sym>,
+}
+
+/// Everything known.
+pub(crate) struct Known {
+    pub config: Config,
+    pub names: Names,
+    pub reads: Reads,
+    pub pending: HashMap<Id, (Pending, Uuid)>,
+    pub keycloak: Keycloak,
+    pub catalog: Catalog,
+    pub rbac: Rbac,
+    pub sessions: Sessions,
+    /// By the reference (or the name of a caller that is no person) that the line gives.
+    pub decisions: HashMap<Id, BTreeMap<Moment, Told>>,
+    /// Audited calls of one trace: the last moment's outcome is what the caller got.
+    pub traces: HashMap<Id, BTreeMap<Moment, Outcome>>,
+    /// Conditional decisions of one trace.
+    pub conditional: HashMap<Id, BTreeSet<(Id, Moment)>>,
+    /// Users that ever bore a name (lower case).
+    pub bearers: HashMap<Id, BTreeSet<Id>>,
+    /// Keys of people: a keyed hash costs more than all else of an answer.
+    pub keys: RefCell<HashMap<Id, PersonKey>>,
+    /// Latest change of the world of a source: groups, roles, policies, catalog.
+    pub latest: HashMap<Sym, Millis>,
+    /// The furthest that a decision's span reaches beyond its time.
+    pub widest: Millis,
+}
+
+impl Known {
+    pub(crate) fn new(config: Config) -> Self {
+        let skew = config.skew;
+        Self {
+            config,
+            names: Names::default(),
+            reads: Reads::default(),
+            pending: HashMap::new(),
+            keycloak: Keycloak::new(skew),
+            catalog: Catalog::new(skew),
+            rbac: Rbac::new(skew),
+            sessions: Sessions::default(),
+            decisions: HashMap::new(),
+            traces: HashMap::new(),
+            conditional: HashMap::new(),
+            bearers: HashMap::new(),
+            keys: RefCell::default(),
+            latest: HashMap::new(),
+            widest: 0,
+        }
+    }
+
+    /// How a Backstage is joined to a Keycloak, if it is.
+    pub(crate) fn join(&self, backstage: Sym) -> Option<&Join> {
+        let name = self.names.text(backstage);
+        self.config.joins.iter().find(|join| join.backstage == name)
+    }
+
+    /// The key of a Keycloak user.
+    pub(crate) fn key(&self, user: Id) -> PersonKey {
+        let config = &self.config;
+        let make = || config.key.keycloak_user(&config.tenant, self.names.text(user.source), self.names.name(user));
+        self.keys.borrow_mut().entry(user).or_insert_with(make).clone()
+    }
+
+    /// The key of a name that is tied to nobody.
+    pub(crate) fn named_key(&self, kind: &str, name: Id) -> PersonKey {
+        let config = &self.config;
+        config.key.named(&config.tenant, self.names.text(name.source), kind, self.names.name(name))
+    }
+
+    pub(crate) fn owned(&self, sym: Sym) -> String {
+        self.names.text(sym).to_owned()
+    }
+}

@@ -1,0 +1,37 @@
+//! Who could do what, when, on the strength of which login and which group, and is anything missing?
+//!
+//! Pure: no I/O, no clock, no randomness. In go [`facts::Fact`]s, taken from events by [`facts::facts`] and from recorded states
+//! of the catalog by [`facts::catalog`]; out come [`rows::Change`]s: rows that are new, changed or gone, each with a version and
+//! the event that made the difference.
+//!
+//! ```text
+//! event ─ facts ─> take ─> histories (state/) <─ asked as of an instant ─ answer/ ─> rows ─> settle ─> changes
+//! ```
+//!
+//! A row is a function of the facts alone, never of the order in which they came: a fact is put where it belongs in its history,
+//! and whatever it touches is answered anew. So a late event costs the answers from its time on, of those whom it concerns.
+//! `docs/correlation.md` says the rules in plain words.
+//!
+//! Where to begin: [`Correlator`], then `intake.rs` (fact -> history), `state/ledger.rs` (what a history is) and
+//! `answer/judge.rs` (what a decision is measured against).
+
+#![forbid(unsafe_code)]
+
+mod answer;
+mod config;
+mod correlator;
+mod dirt;
+pub mod facts;
+mod intake;
+mod known;
+mod moment;
+mod names;
+mod reading;
+pub mod rows;
+mod settle;
+mod state;
+
+pub use answer::grants::Effective;
+pub use config::{Budgets, Config, Join};
+pub use correlator::Correlator;
+pub use moment::{Millis, Moment, Rank, Span};

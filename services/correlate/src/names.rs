@@ -1,0 +1,57 @@
+//! Strings told apart by number: every name is kept once, and a key of the state is eight bytes.
+//!
+//! Numbers follow the order of arrival, so nothing that leaves this crate is ever ordered by them.
+
+use std::collections::HashMap;
+
+/// A string of [`Names`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Sym(u32);
+
+/// A thing of one source: a user, a group, a session, an entity reference. Ids of two sources never meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Id {
+    pub source: Sym,
+    pub name: Sym,
+}
+
+/// All strings seen.
+#[derive(Default)]
+pub(crate) struct Names {
+    numbers: HashMap<Box<str>, u32>,
+    texts: Vec<Box<str>>,
+}
+
+impl Names {
+    pub(crate) fn sym(&mut self, text: &str) -> Sym {
+        if let Some(number) = self.numbers.get(text) {
+            return Sym(*number);
+        }
+        let number = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
+        self.numbers.insert(text.into(), number);
+        self.texts.push(text.into());
+        Sym(number)
+    }
+
+    /// The number of a text that was seen before.
+    pub(crate) fn known(&self, text: &str) -> Option<Sym> {
+        self.numbers.get(text).map(|number| Sym(*number))
+    }
+
+    pub(crate) fn id(&mut self, source: &str, name: &str) -> Id {
+        Id { source: self.sym(source), name: self.sym(name) }
+    }
+
+    pub(crate) fn known_id(&self, source: &str, name: &str) -> Option<Id> {
+        Some(Id { source: self.known(source)?, name: self.known(name)? })
+    }
+
+    pub(crate) fn text(&self, sym: Sym) -> &str {
+        self.texts.get(sym.0 as usize).map_or("", |text| text)
+    }
+
+    /// The text of a thing's name within its source.
+    pub(crate) fn name(&self, id: Id) -> &str {
+        self.text(id.name)
+    }
+}

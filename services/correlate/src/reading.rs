@@ -1,0 +1,259 @@
+//! Reads of state: gathers the pieces and, once nothing is missing, puts what was seen beside what events said.
+
+use crate::{
+    dirt::Dirt,
+    facts::{Entity, List, Piece, Read},
+    intake::Place,
+    known::Known,
+    moment::Millis,
+    names::{Id, Sym},
+    state::{
+        reads::{End, Entity as Kept, Pending, ReadAt, Scope},
+        sessions::Session,
+    },
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+impl Known {
+    /// Takes one piece of a read.
+    pub(crate) fn piece(&mut self, place: &Place, read: &Read<'_>, dirt: &mut Dirt) {
+        let id = self.id(place, read.id);
+        let mut sym = |text: &str| self.names.sym(text);
+        let (pending, event) = self.pending.entry(id).or_default();
+        match &read.piece {
+            Piece::Begin { at } => {
+                pending.begin = Some(*at);
+                *event = place.moment.event;
+            }
+            Piece::Entity(entity) => {
+                pending.entities.insert(match *entity {
+                    Entity::User { user, username, email, enabled } => {
+                        Kept::User { user: sym(user), username: sym(username), email: sym(email), enabled }
+                    }
+                    Entity::Group { group, path, parent } => {
+                        Kept::Group { group: sym(group), path: sym(path), parent: sym(parent) }
+                    }
+                    Entity::CatalogUser { reference, keycloak } => {
+                        Kept::CatalogUser { reference: sym(reference), keycloak: sym(keycloak) }
+                    }
+                    Entity::CatalogGroup { reference, keycloak, parent } => {
+                        Kept::CatalogGroup { reference: sym(reference), keycloak: sym(keycloak), parent: sym(parent) }
+                    }
+                });
+            }
+            Piece::List { list, pairs } => {
+                let page = pairs.iter().map(|(holder, held)| (sym(holder), sym(held)));
+                pending.lists.entry(*list).or_default().extend(page);
+            }
+            Piece::End { at, whole, entities, pairs } => {
+                pending.end = Some(End { at: *at, whole: whole.clone(), entities: *entities, pairs: *pairs });
+            }
+        }
+        let Some(at) = pending.complete(*event) else { return };
+        let Some((pending, _)) = self.pending.remove(&id) else { return };
+        self.conclude(place, (pending, at), dirt);
+    }
+
+    fn conclude(&mut self, place: &Place, read: (Pending, ReadAt), dirt: &mut Dirt) {
+        let (pending, at) = read;
+        let Some(end) = pending.end else { return };
+        let seen = Seen { place, at, entities: pending.entities, lists: pending.lists };
+        for list in end.whole {
+            let Some(index) = self.reads.add(Scope { list, within: place.within }, at) else { continue };
+            match list {
+                List::Users => self.users_read(&seen, index, dirt),
+                List::Groups => self.groups_read(&seen, index, dirt),
+                List::Sessions => self.sessions_read(&seen, dirt),
+                List::Policies => self.policies_read(&seen, index, dirt),
+                _ => self.pairs_read(&seen, (list, index), dirt),
+            }
+        }
+    }
+
+    fn users_read(&mut self, seen: &Seen<'_>, index: usize, dirt: &mut Dirt) {
+        let (mut users, mut enabled, mut names) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (mut emails, mut references) = (BTreeMap::new(), BTreeMap::new());
+        for entity in &seen.entities {
+            match *entity {
+                Kept::User { user, username, email, enabled: may } => {
+                    let user = seen.id(user);
+                    users.insert(user, ());
+                    enabled.insert(user, may);
+                    names.insert(user, username);
+                    emails.insert(user, email);
+                    let username = self.owned(username);
+                    self.bears(user, &username);
+                }
+                Kept::CatalogUser { reference, keycloak } => {
+                    let reference = seen.id(reference);
+                    if let Some(user) = self.annotated(seen, keycloak) {
+                        self.catalog.refers(reference, user);
+                        references.insert(reference, user);
+                    }
+                }
+                _ => {}
+            }
+        }
+        let at = (index, seen.place.within);
+        let mut found = self.keycloak.users.read(at, &users, &self.reads);
+        found.extend(self.keycloak.enabled.read(at, &enabled, &self.reads));
+        self.keycloak.usernames.read(at, &names, &self.reads);
+        self.keycloak.emails.read(at, &emails, &self.reads);
+        for found in found {
+            dirt.user(found.of, found.from);
+            self.user_may_have_ended(found.of, dirt);
+        }
+        users.keys().for_each(|user| dirt.user_touched(*user));
+        for found in self.catalog.users.read(at, &references, &self.reads) {
+            dirt.reference(found.of, found.from);
+            let ledger = self.catalog.users.get(found.of).into_iter();
+            let bearers: BTreeSet<Id> = ledger.flat_map(|l| l.segments()).filter_map(|segment| segment.says).collect();
+            for user in bearers {
+                dirt.user_touched(user);
+                dirt.sessions_of(user, found.from);
+            }
+        }
+    }
+
+    fn groups_read(&mut self, seen: &Seen<'_>, index: usize, dirt: &mut Dirt) {
+        let (mut groups, mut called, mut parents) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (mut references, mut above) = (BTreeMap::new(), BTreeMap::new());
+        for entity in &seen.entities {
+            match *entity {
+                Kept::Group { group, path, parent } => {
+                    let group = seen.id(group);
+                    groups.insert(group, ());
+                    called.insert(group, path);
+                    let parent = (!self.names.text(parent).is_empty()).then(|| seen.id(parent));
+                    parents.insert(group, parent);
+                    if let Some(parent) = parent {
+                        self.keycloak.child(parent, group);
+                    }
+                    if self.keycloak.path(seen.id(path), group, seen.at.moment()) {
+                        self.settle_path(seen.id(path), dirt);
+                    }
+                }
+                Kept::CatalogGroup { reference, keycloak, parent } => {
+                    let reference = seen.id(reference);
+                    if let Some(group) = self.annotated(seen, keycloak) {
+                        self.catalog.refers(reference, group);
+                        references.insert(reference, group);
+                    }
+                    if !self.names.text(parent).is_empty() {
+                        above.insert(reference, seen.id(parent));
+                    }
+                }
+                _ => {}
+            }
+        }
+        let at = (index, seen.place.within);
+        let mut found = self.keycloak.groups.read(at, &groups, &self.reads);
+        found.extend(self.keycloak.called.read(at, &called, &self.reads));
+        found.extend(self.keycloak.parents.read(at, &parents, &self.reads));
+        self.group_changed(seen.place, found, dirt);
+        let mut found = self.catalog.groups.read(at, &references, &self.reads);
+        found.extend(self.catalog.parents.read(at, &above, &self.reads));
+        for found in found {
+            self.world_changed(seen.place.source, seen.at.begin);
+            dirt.all(seen.place.source, found.from);
+        }
+    }
+
+    /// The Keycloak user or group that an annotation names.
+    fn annotated(&mut self, seen: &Seen<'_>, keycloak: Sym) -> Option<Id> {
+        let source = self.join(seen.place.source)?.keycloak.clone();
+        let source = self.names.sym(&source);
+        (!self.names.text(keycloak).is_empty()).then_some(Id { source, name: keycloak })
+    }
+
+    fn sessions_read(&mut self, seen: &Seen<'_>, dirt: &mut Dirt) {
+        for (user, session) in seen.pairs(List::Sessions) {
+            let (found, waiting) = self.sessions.session(session, Some(user));
+            found.realm = found.realm.or(Some(seen.place.within));
+            found.listed.insert(seen.at.begin);
+            if waiting.is_some() {
+                dirt.user(user, Millis::MIN);
+            }
+        }
+        let here = |(id, session): &(&Id, &Session)| {
+            id.source == seen.place.source && session.realm == Some(seen.place.within)
+        };
+        dirt.sessions.extend(self.sessions.sessions.iter().filter(here).map(|(id, _)| *id));
+    }
+
+    fn policies_read(&mut self, seen: &Seen<'_>, index: usize, dirt: &mut Dirt) {
+        let pairs = seen.pairs(List::Policies);
+        for (_, policy) in &pairs {
+            let text = self.names.name(*policy).to_owned();
+            let mut parts = text.splitn(3, '|');
+            let mut part = || parts.next().unwrap_or("");
+            let said = (part(), part(), part());
+            self.rbac.policy(policy.source, said, &mut self.names);
+        }
+        let at = (index, seen.place.within);
+        let mut found = self.rbac.policies.read(at, &pairs, &self.reads);
+        let backstage = Id { source: seen.place.source, name: seen.place.source };
+        found.extend(self.rbac.known.read(at, &BTreeMap::from([(backstage, ())]), &self.reads));
+        self.read_changed(seen, found.into_iter().map(|found| found.from).min(), dirt);
+    }
+
+    fn pairs_read(&mut self, seen: &Seen<'_>, which: (List, usize), dirt: &mut Dirt) {
+        let (list, index) = which;
+        let (pairs, at) = (seen.pairs(list), (index, seen.place.within));
+        let keycloak = &mut self.keycloak;
+        match list {
+            List::Members => {
+                for found in keycloak.members.read(at, &pairs, &self.reads) {
+                    dirt.user(found.of, found.from);
+                }
+            }
+            List::UserRoles => {
+                for found in keycloak.user_roles.read(at, &pairs, &self.reads) {
+                    dirt.user_touched(found.of);
+                }
+            }
+            List::GroupRoles => drop(keycloak.group_roles.read(at, &pairs, &self.reads)),
+            List::Composites => drop(keycloak.composites.read(at, &pairs, &self.reads)),
+            List::DefaultGroups => {
+                let found = keycloak.defaults.read(at, &pairs, &self.reads);
+                self.read_changed(seen, found.into_iter().map(|found| found.from).min(), dirt);
+            }
+            List::CatalogMembers => {
+                for found in self.catalog.members.read(at, &pairs, &self.reads) {
+                    self.world_changed(seen.place.source, seen.at.begin);
+                    dirt.reference(found.of, found.from);
+                }
+            }
+            List::RoleMembers => {
+                let found = self.rbac.members.read(at, &pairs, &self.reads);
+                self.read_changed(seen, found.into_iter().map(|found| found.from).min(), dirt);
+            }
+            List::Users | List::Groups | List::Sessions | List::Policies => {}
+        }
+    }
+
+    fn read_changed(&mut self, seen: &Seen<'_>, from: Option<Millis>, dirt: &mut Dirt) {
+        if let Some(from) = from {
+            self.world_changed(seen.place.source, seen.at.begin);
+            dirt.all(seen.place.source, from);
+        }
+    }
+}
+
+/// A complete read.
+struct Seen<'a> {
+    place: &'a Place,
+    at: ReadAt,
+    entities: BTreeSet<Kept>,
+    lists: BTreeMap<List, BTreeSet<(Sym, Sym)>>,
+}
+
+impl Seen<'_> {
+    fn id(&self, name: Sym) -> Id {
+        Id { source: self.place.source, name }
+    }
+
+    fn pairs(&self, list: List) -> BTreeSet<(Id, Id)> {
+        self.lists.get(&list).into_iter().flatten().map(|(holder, held)| (self.id(*holder), self.id(*held))).collect()
+    }
+}

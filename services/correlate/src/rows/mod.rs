@@ -1,0 +1,273 @@
+//! What comes out: sessions, tokens, credentials, grants, decisions, gaps. Each row names its evidence by event id.
+//!
+//! A row is a function of the facts alone; [`Change`] adds the version and why it changed.
+
+mod decision;
+
+pub use decision::{Clock, DecisionRow, Grade, Reason, Support, Verdict};
+
+use crate::{
+    facts::{EndKind, Grant},
+    moment::Millis,
+};
+use events::person::PersonKey;
+use serde::Serialize;
+use uuid::Uuid;
+
+/// What identifies a row.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    /// Source and session id.
+    Session(String, String),
+    /// The event that issued the tokens.
+    Token(Uuid),
+    /// The event that issued the Backstage token.
+    Credential(Uuid),
+    /// Person, kind of right, right, and the event that began it (nil: unknown).
+    Grant(PersonKey, RightKind, String, Uuid),
+    /// The event of the decision.
+    Decision(Uuid),
+    /// Whose (a person, or the id of a group), kind and id of the right, and the evidence before it.
+    Gap(String, RightKind, String, Uuid),
+    /// Source and entity reference or user id, kind of name, and from when.
+    Alias(String, String, AliasKind, Millis),
+}
+
+/// A row that is new, changed or gone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// Which.
+    pub key: Key,
+    /// From 1, one more with each change.
+    pub version: u32,
+    /// `None`: the evidence for it turned out otherwise.
+    pub row: Option<Row>,
+    /// The event that made the difference, if the row was there before.
+    pub because: Option<Uuid>,
+}
+
+/// Any row.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub enum Row {
+    /// See [`SessionRow`].
+    Session(SessionRow),
+    /// See [`TokenRow`].
+    Token(TokenRow),
+    /// See [`CredentialRow`].
+    Credential(CredentialRow),
+    /// See [`GrantRow`].
+    Grant(GrantRow),
+    /// See [`DecisionRow`].
+    Decision(Box<DecisionRow>),
+    /// See [`GapRow`].
+    Gap(GapRow),
+    /// See [`AliasRow`].
+    Alias(AliasRow),
+}
+
+/// A Keycloak user session.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SessionRow {
+    /// Whose.
+    pub person: Option<PersonKey>,
+    /// First login; `None`: the session is only known from a later event or a read.
+    pub started: Option<Millis>,
+    /// First and last sign of life.
+    pub seen: Option<(Millis, Millis)>,
+    /// Clients that used it, in alphabetical order. More than one: single sign-on.
+    pub clients: Vec<String>,
+    /// Logins (one per visit of a client, not one per password).
+    pub logins: u32,
+    /// Refreshes.
+    pub refreshes: u32,
+    /// It has offline tokens.
+    pub offline: bool,
+    /// Somebody else who acts in it.
+    pub impersonator: Option<String>,
+    /// End and how it is known.
+    pub ended: Option<(Millis, EndKind)>,
+    /// Tokens were issued after the end.
+    pub active_after_end: bool,
+    /// Sign-ins to a Backstage.
+    pub sign_ins: Vec<SignIn>,
+}
+
+/// A sign-in's callback.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SignIn {
+    /// The access line of the callback.
+    pub callback: Uuid,
+    /// When.
+    pub at: Millis,
+    /// The Backstage token that it brought; `None`: Backstage refused.
+    pub credential: Option<Uuid>,
+}
+
+/// Tokens that Keycloak issued.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TokenRow {
+    /// Whose.
+    pub person: PersonKey,
+    /// Session id; empty for a service account's.
+    pub session: String,
+    /// Client.
+    pub client: String,
+    /// When.
+    pub at: Millis,
+    /// What for.
+    pub grant: Grant,
+    /// Access token id.
+    pub access: String,
+    /// Refresh token that was issued.
+    pub refresh: String,
+    /// The event that issued the refresh token that was presented.
+    pub parent: Option<Uuid>,
+    /// The presented refresh token had been presented before.
+    pub reused: bool,
+}
+
+/// A token that Backstage issued.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CredentialRow {
+    /// Whose, as of then.
+    pub person: PersonKey,
+    /// Entity reference.
+    pub reference: String,
+    /// When.
+    pub at: Millis,
+    /// Owner claims that were stored with it.
+    pub claims: Vec<String>,
+    /// Sign-in, refresh, or not known.
+    pub kind: CredentialKind,
+    /// Keycloak session behind it.
+    pub session: Option<String>,
+    /// The Keycloak event that paid for it.
+    pub cause: Option<Uuid>,
+    /// The callback's access line.
+    pub callback: Option<Uuid>,
+    /// Whether the session is certain.
+    pub sure: bool,
+}
+
+/// What a Backstage token was issued for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum CredentialKind {
+    /// A sign-in.
+    SignIn,
+    /// A refresh.
+    Refresh,
+    /// No Keycloak event and no callback tells.
+    Unknown,
+}
+
+/// Kinds of rights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum RightKind {
+    /// A Keycloak group.
+    Group,
+    /// A Keycloak role.
+    Role,
+    /// A Backstage role.
+    BackstageRole,
+    /// Whether the account may sign in.
+    Enabled,
+    /// Whether the account or group exists.
+    Existence,
+}
+
+/// A person holds a right, directly. What follows from it (parents, composites, Backstage roles) is asked of the world as of an
+/// instant: [`crate::Correlator::rights_at`].
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GrantRow {
+    /// Who.
+    pub person: PersonKey,
+    /// Kind.
+    pub kind: RightKind,
+    /// Keycloak id, or Backstage role.
+    pub right: String,
+    /// From when; `None`: before anything that is known.
+    pub from: Option<Millis>,
+    /// Until when; `None`: still.
+    pub to: Option<Millis>,
+    /// Who granted and who removed it, if said.
+    pub by: (Option<String>, Option<String>),
+    /// The events that began and ended it, if events did.
+    pub evidence: (Option<Uuid>, Option<Uuid>),
+    /// Its beginning or end lies in a gap.
+    pub rests_on_gap: bool,
+}
+
+/// An event is missing.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GapRow {
+    /// Whose right; `None`: a group's existence or role.
+    pub person: Option<PersonKey>,
+    /// Kind.
+    pub kind: RightKind,
+    /// Keycloak id, or Backstage role.
+    pub right: String,
+    /// What the missing event did.
+    pub missing: Missed,
+    /// It happened after this,
+    pub after: Millis,
+    /// and before this.
+    pub before: Millis,
+    /// Evidence on both sides.
+    pub evidence: (Uuid, Uuid),
+    /// Likely causes, likeliest first.
+    pub causes: Vec<Cause>,
+}
+
+/// What a missing event did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Missed {
+    /// The right was given.
+    Grant,
+    /// The right was taken.
+    Removal,
+    /// Another change.
+    Change,
+}
+
+/// Why an event can be missing (Keycloak's own blind spots, and losses on the way).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Cause {
+    /// A delivery was lost.
+    LostDelivery,
+    /// A sync of an LDAP directory or an identity provider's mapper, which tell nothing per user.
+    Federation,
+    /// An import, or a change in the database itself.
+    BehindTheApi,
+    /// The group was deleted with all memberships.
+    GroupDeleted,
+    /// Groups of a new user, or default groups, which no membership event tells.
+    NewUser,
+    /// Roles taken in the admin console, which does not name them.
+    UnnamedRemoval,
+}
+
+/// A name of a person, and from when to when.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AliasRow {
+    /// Who.
+    pub person: PersonKey,
+    /// Kind of name.
+    pub kind: AliasKind,
+    /// The name. Personal.
+    pub name: String,
+    /// From when; `None`: as far back as is known.
+    pub from: Option<Millis>,
+    /// Until when another was borne; `None`: still.
+    pub to: Option<Millis>,
+}
+
+/// Kinds of names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum AliasKind {
+    /// Keycloak username.
+    Username,
+    /// E-mail address.
+    Email,
+    /// Backstage entity reference.
+    Reference,
+}

@@ -1,0 +1,195 @@
+//! Answers what was touched and compares with what was said before: only what differs is a change, with the next version.
+
+use crate::{
+    dirt::{Dirt, Since},
+    known::Known,
+    moment::{Millis, Moment},
+    names::Id,
+    rows::{Change, Key, Row},
+};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use uuid::Uuid;
+
+/// The rows as last answered.
+#[derive(Default)]
+pub(crate) struct Rows {
+    said: BTreeMap<Key, Said>,
+    /// Keys of the rows that are listed per user, and can therefore end.
+    listed: HashMap<Id, BTreeSet<Key>>,
+    answered: u64,
+}
+
+struct Said {
+    version: u32,
+    row: Option<Row>,
+}
+
+impl Rows {
+    pub(crate) fn current(&self) -> impl Iterator<Item = (&Key, &Row)> {
+        self.said.iter().filter_map(|(key, said)| said.row.as_ref().map(|row| (key, row)))
+    }
+
+    /// How often a row was answered (and, of a person's listed rows, how often a list was).
+    pub(crate) fn answered(&self) -> u64 {
+        self.answered
+    }
+
+    /// Answers everything in `dirt` anew.
+    pub(crate) fn settle(&mut self, known: &Known, dirt: Dirt) -> Vec<Change> {
+        let mut changes = Vec::new();
+        let work = Work::of(known, dirt);
+        let each = [
+            &work.sessions.len(),
+            &work.tokens.len(),
+            &work.credentials.len(),
+            &work.decisions.len(),
+            &work.listed.len(),
+        ];
+        self.answered += each.into_iter().map(|count| *count as u64).sum::<u64>();
+        for (session, because) in &work.sessions {
+            let key = Key::Session(known.owned(session.source), known.owned(session.name));
+            self.say(key, known.session_row(*session).map(Row::Session), *because, &mut changes);
+        }
+        for ((user, moment), because) in &work.tokens {
+            let row = known.token_row(*user, *moment).map(Row::Token);
+            self.say(Key::Token(moment.event), row, *because, &mut changes);
+        }
+        for ((reference, moment), because) in &work.credentials {
+            let row = known.credential_row(*reference, *moment).map(Row::Credential);
+            self.say(Key::Credential(moment.event), row, *because, &mut changes);
+        }
+        for ((reference, moment), because) in &work.decisions {
+            let row = known.decision_row(*reference, *moment).map(|row| Row::Decision(Box::new(row)));
+            self.say(Key::Decision(moment.event), row, *because, &mut changes);
+        }
+        for (user, because) in &work.listed {
+            self.list(known, (*user, *because), &mut changes);
+        }
+        changes.sort_by(|a, b| a.key.cmp(&b.key));
+        changes
+    }
+
+    fn say(&mut self, key: Key, row: Option<Row>, because: Uuid, changes: &mut Vec<Change>) {
+        match self.said.get_mut(&key) {
+            Some(said) if said.row == row => {}
+            Some(said) => {
+                said.version += 1;
+                said.row.clone_from(&row);
+                changes.push(Change { key, version: said.version, row, because: Some(because) });
+            }
+            None if row.is_none() => {}
+            None => {
+                self.said.insert(key.clone(), Said { version: 1, row: row.clone() });
+                changes.push(Change { key, version: 1, row, because: None });
+            }
+        }
+    }
+
+    /// Grants, gaps and names of a user: what is no longer among them is gone.
+    fn list(&mut self, known: &Known, touched: (Id, Uuid), changes: &mut Vec<Change>) {
+        let (user, because) = touched;
+        let mut rows = known.grant_rows(user);
+        rows.extend(known.gap_rows(user));
+        rows.extend(known.alias_rows(user));
+        let keys: BTreeSet<Key> = rows.iter().map(|(key, _)| key.clone()).collect();
+        let before = self.listed.insert(user, keys).unwrap_or_default();
+        let now = &self.listed[&user];
+        let gone: Vec<Key> = before.difference(now).cloned().collect();
+        for key in gone {
+            self.say(key, None, because, changes);
+        }
+        for (key, row) in rows {
+            self.say(key, Some(row), because, changes);
+        }
+    }
+}
+
+/// Everything to answer, once each, with the event that touched it.
+#[derive(Default)]
+struct Work {
+    sessions: BTreeMap<Id, Uuid>,
+    tokens: BTreeMap<(Id, Moment), Uuid>,
+    credentials: BTreeMap<(Id, Moment), Uuid>,
+    decisions: BTreeMap<(Id, Moment), Uuid>,
+    listed: BTreeMap<Id, Uuid>,
+}
+
+impl Work {
+    fn of(known: &Known, dirt: Dirt) -> Self {
+        let mut work = Self { listed: dirt.listed, ..Self::default() };
+        let mut references: BTreeMap<Id, Since> = dirt.references;
+        for (user, since) in &dirt.users {
+            for reference in known.references_of(*user) {
+                earliest(&mut references, reference, *since);
+            }
+        }
+        for (source, since) in &dirt.sources {
+            let all = known.decisions.keys().chain(known.sessions.paid.keys());
+            for reference in all.filter(|reference| reference.source == *source) {
+                earliest(&mut references, *reference, *since);
+            }
+        }
+        for (reference, since) in references {
+            work.from(known, reference, since);
+        }
+        for (reference, moment) in dirt.decisions {
+            work.decisions.entry((reference, moment)).or_insert(moment.event);
+        }
+        for trace in dirt.traces {
+            for decision in known.conditional.get(&trace).into_iter().flatten() {
+                work.decisions.entry(*decision).or_insert(dirt.event);
+            }
+        }
+        for session in dirt.sessions {
+            work.sessions.entry(session).or_insert(dirt.event);
+        }
+        for (user, from) in dirt.user_sessions {
+            for session in known.sessions.of_user.get(&user).into_iter().flatten() {
+                let alive = known.sessions.sessions.get(session).is_some_and(|session| session.last() >= from);
+                if alive {
+                    work.sessions.entry(*session).or_insert(dirt.event);
+                }
+            }
+        }
+        for token in dirt.tokens {
+            work.tokens.entry(token).or_insert(dirt.event);
+        }
+        work
+    }
+
+    /// Credentials and decisions of a reference, from an instant on.
+    fn from(&mut self, known: &Known, reference: Id, since: Since) {
+        let first = Moment::floor(since.from);
+        if let Some(paid) = known.sessions.paid.get(&reference) {
+            for moment in paid.range(first..).map(|(moment, _)| *moment) {
+                self.credentials.entry((reference, moment)).or_insert(since.because);
+            }
+        }
+        // A decision's span can reach beyond its time: what changes within it counts.
+        let first = Moment::floor(since.from.saturating_sub(known.widest));
+        if let Some(decisions) = known.decisions.get(&reference) {
+            for moment in decisions.range(first..).map(|(moment, _)| *moment) {
+                self.decisions.entry((reference, moment)).or_insert(since.because);
+            }
+        }
+    }
+}
+
+fn earliest(map: &mut BTreeMap<Id, Since>, reference: Id, since: Since) {
+    map.entry(reference)
+        .and_modify(|known| {
+            if since.from < known.from {
+                *known = since;
+            }
+        })
+        .or_insert(since);
+}
+
+impl crate::state::sessions::Session {
+    /// Last sign of life.
+    fn last(&self) -> Millis {
+        let used = self.uses.keys().next_back().map(|at| at.at);
+        let called = self.callbacks.keys().next_back().map(|at| at.at);
+        used.max(called).unwrap_or(Millis::MAX)
+    }
+}

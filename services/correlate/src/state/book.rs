@@ -1,0 +1,201 @@
+//! Many histories of one kind: one per thing ([`Book`]), or one per pair of things ([`Relation`]).
+
+use super::{
+    ledger::{Ledger, Mark, Rules, Segment},
+    reads::{ReadAt, Reads, Scope},
+};
+use crate::{
+    facts::List,
+    moment::{Millis, Moment},
+    names::{Id, Sym},
+};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// A change of answers about `of`, from `from` on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Dirty {
+    pub of: Id,
+    pub from: Millis,
+}
+
+/// One history per thing.
+pub(crate) struct Book<V> {
+    ledgers: HashMap<Id, (Sym, Ledger<V>)>,
+    list: List,
+    rules: Rules<V>,
+}
+
+impl<V: Copy + PartialEq> Book<V> {
+    /// `list`: which reads speak of these histories.
+    pub(crate) fn new(list: List, rules: Rules<V>) -> Self {
+        Self { ledgers: HashMap::new(), list, rules }
+    }
+
+    /// Notes an event about `of`, in the realm (or Backstage) `within`.
+    pub(crate) fn mark(&mut self, place: (Id, Sym), mark: Mark<V>, reads: &Reads) -> Option<Dirty> {
+        let (of, within) = place;
+        let (_, ledger) = self.ledgers.entry(of).or_insert_with(|| (within, Ledger::default()));
+        if !ledger.mark(mark) {
+            return None;
+        }
+        let from = ledger.conclude(reads.of(Scope { list: self.list, within }), self.rules)?;
+        Some(Dirty { of, from })
+    }
+
+    /// Notes what a complete read (`at`, an index into the reads of `within`) saw.
+    pub(crate) fn read(&mut self, place: (usize, Sym), seen: &BTreeMap<Id, V>, reads: &Reads) -> Vec<Dirty> {
+        let (at, within) = place;
+        let reads = reads.of(Scope { list: self.list, within });
+        for of in seen.keys() {
+            self.ledgers.entry(*of).or_insert_with(|| (within, Ledger::default()));
+        }
+        let mut dirty = Vec::new();
+        for (of, (scope, ledger)) in &mut self.ledgers {
+            if *scope != within {
+                continue;
+            }
+            ledger.seen(seen.get(of).copied(), at, reads);
+            if let Some(from) = ledger.conclude(reads, self.rules) {
+                dirty.push(Dirty { of: *of, from });
+            }
+        }
+        dirty
+    }
+
+    pub(crate) fn get(&self, of: Id) -> Option<&Ledger<V>> {
+        self.ledgers.get(&of).map(|(_, ledger)| ledger)
+    }
+
+    pub(crate) fn at(&self, of: Id, t: Millis) -> Option<&Segment<V>> {
+        self.get(of)?.at(t)
+    }
+
+    /// The realm (or Backstage) of a thing.
+    pub(crate) fn within(&self, of: Id) -> Option<Sym> {
+        self.ledgers.get(&of).map(|(within, _)| *within)
+    }
+
+    /// The value as of `t`, if it is known.
+    pub(crate) fn value(&self, of: Id, t: Millis) -> Option<V> {
+        self.at(of, t)?.says
+    }
+}
+
+/// One history per pair: `holder` holds `held`.
+pub(crate) struct Relation {
+    held: HashMap<Id, BTreeMap<Id, Ledger<()>>>,
+    holders: HashMap<Id, BTreeSet<Id>>,
+    within: HashMap<Id, Sym>,
+    /// When a holder or what is held ended: reads after that do not speak of the pair any more.
+    ended: HashMap<Id, Millis>,
+    list: List,
+    rules: Rules<()>,
+}
+
+impl Relation {
+    pub(crate) fn new(list: List, rules: Rules<()>) -> Self {
+        Self {
+            held: HashMap::new(),
+            holders: HashMap::new(),
+            within: HashMap::new(),
+            ended: HashMap::new(),
+            list,
+            rules,
+        }
+    }
+
+    /// Notes an event: (holder, held), in the realm (or Backstage) of the holder.
+    pub(crate) fn mark(&mut self, pair: (Id, Id, Sym), mark: Mark<()>, reads: &Reads) -> Option<Dirty> {
+        let (holder, held, within) = pair;
+        self.within.entry(holder).or_insert(within);
+        let ledger = self.held.entry(holder).or_default().entry(held).or_default();
+        self.holders.entry(held).or_default().insert(holder);
+        if ledger.mark(mark) { self.conclude((holder, held), reads) } else { None }
+    }
+
+    fn conclude(&mut self, pair: (Id, Id), reads: &Reads) -> Option<Dirty> {
+        let (holder, held) = pair;
+        let within = *self.within.get(&holder)?;
+        let reads = until(reads.of(Scope { list: self.list, within }), &self.ended, pair);
+        let from = self.held.get_mut(&holder)?.get_mut(&held)?.conclude(reads, self.rules)?;
+        Some(Dirty { of: holder, from })
+    }
+
+    /// Notes when a holder, or what is held, ended; `None`: it lives.
+    pub(crate) fn ends(&mut self, of: Id, at: Option<Millis>, reads: &Reads) -> Vec<Dirty> {
+        let before = match at {
+            Some(at) => self.ended.insert(of, at),
+            None => self.ended.remove(&of),
+        };
+        if before == at {
+            return Vec::new();
+        }
+        let held: Vec<(Id, Id)> = self.ever(of).map(|(held, _)| (of, held)).collect();
+        let pairs = held.into_iter().chain(self.holders(of).map(|holder| (holder, of)).collect::<Vec<_>>());
+        pairs.filter_map(|pair| self.conclude(pair, reads)).collect()
+    }
+
+    /// Takes an event out of a pair's history again.
+    pub(crate) fn unmark(&mut self, pair: (Id, Id, Sym), moment: Moment, reads: &Reads) -> Option<Dirty> {
+        let (holder, held, _) = pair;
+        self.held.get_mut(&holder)?.get_mut(&held)?.unmark(moment);
+        self.conclude((holder, held), reads)
+    }
+
+    /// Notes a complete read: every pair that was there.
+    pub(crate) fn read(&mut self, place: (usize, Sym), seen: &BTreeSet<(Id, Id)>, reads: &Reads) -> Vec<Dirty> {
+        let (at, within) = place;
+        let reads = reads.of(Scope { list: self.list, within });
+        for (holder, held) in seen {
+            self.within.entry(*holder).or_insert(within);
+            self.held.entry(*holder).or_default().entry(*held).or_default();
+            self.holders.entry(*held).or_default().insert(*holder);
+        }
+        let mut dirty = Vec::new();
+        for (holder, ledgers) in &mut self.held {
+            if self.within.get(holder) != Some(&within) {
+                continue;
+            }
+            for (held, ledger) in ledgers {
+                ledger.seen(seen.contains(&(*holder, *held)).then_some(()), at, reads);
+                let reads = until(reads, &self.ended, (*holder, *held));
+                dirty.extend(ledger.conclude(reads, self.rules).map(|from| Dirty { of: *holder, from }));
+            }
+        }
+        dirty
+    }
+
+    /// The history of one pair, if there is any evidence of it.
+    pub(crate) fn get(&self, holder: Id, held: Id) -> Option<&Ledger<()>> {
+        self.held.get(&holder)?.get(&held).filter(|ledger| !ledger.is_silent())
+    }
+
+    /// What `holder` holds as of `t`.
+    pub(crate) fn of(&self, holder: Id, t: Millis) -> impl Iterator<Item = (Id, &Segment<()>)> {
+        self.ever(holder).filter_map(move |(held, ledger)| {
+            let segment = ledger.at(t)?;
+            matches!(segment.says, Some(())).then_some((held, segment))
+        })
+    }
+
+    /// What `holder` holds or ever held.
+    pub(crate) fn ever(&self, holder: Id) -> impl Iterator<Item = (Id, &Ledger<()>)> {
+        self.held.get(&holder).into_iter().flatten().map(|(held, ledger)| (*held, ledger))
+    }
+
+    /// Who holds `held`, or ever held it.
+    pub(crate) fn holders(&self, held: Id) -> impl Iterator<Item = Id> {
+        self.holders.get(&held).into_iter().flatten().copied()
+    }
+
+    /// The realm of a holder.
+    pub(crate) fn within(&self, holder: Id) -> Option<Sym> {
+        self.within.get(&holder).copied()
+    }
+}
+
+/// The reads that speak of a pair: those before either of it ended.
+fn until<'a>(reads: &'a [ReadAt], ended: &HashMap<Id, Millis>, pair: (Id, Id)) -> &'a [ReadAt] {
+    let end = ended.get(&pair.0).into_iter().chain(ended.get(&pair.1)).min();
+    end.map_or(reads, |end| &reads[..reads.partition_point(|read| read.begin < *end)])
+}

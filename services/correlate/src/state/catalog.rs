@@ -1,0 +1,48 @@
+//! What Backstage's catalog knew, as it was read: which entity reference stands for which Keycloak user or group, and who is in
+//! which Backstage group.
+//!
+//! Joined by the annotation `keycloak.org/id` alone. Two Keycloak groups of one name are one Backstage group: the annotation
+//! names only one of them, and that is kept apart.
+
+use super::{
+    book::{Book, Relation},
+    ledger::Rules,
+};
+use crate::{facts::List, moment::Millis, names::Id};
+use std::collections::{BTreeSet, HashMap};
+
+/// Everything known of all catalogs of the tenant.
+pub(crate) struct Catalog {
+    /// Entity reference -> Keycloak user.
+    pub users: Book<Id>,
+    /// Entity reference -> Keycloak group.
+    pub groups: Book<Id>,
+    /// Entity reference of a group -> that of its parent.
+    pub parents: Book<Id>,
+    /// Person's reference in group's reference.
+    pub members: Relation,
+    /// Every reference that ever stood for a user or a group.
+    references: HashMap<Id, BTreeSet<Id>>,
+}
+
+impl Catalog {
+    pub(crate) fn new(skew: Millis) -> Self {
+        Self {
+            users: Book::new(List::Users, Rules { only: None, skew, absence_counts: true }),
+            groups: Book::new(List::Groups, Rules { only: None, skew, absence_counts: true }),
+            parents: Book::new(List::Groups, Rules { only: None, skew, absence_counts: true }),
+            members: Relation::new(List::CatalogMembers, Rules { only: None, skew, absence_counts: true }),
+            references: HashMap::new(),
+        }
+    }
+
+    /// Remembers that `reference` stood for `keycloak`.
+    pub(crate) fn refers(&mut self, reference: Id, keycloak: Id) {
+        self.references.entry(keycloak).or_default().insert(reference);
+    }
+
+    /// Every reference that ever stood for a Keycloak user or group.
+    pub(crate) fn references(&self, keycloak: Id) -> impl Iterator<Item = Id> {
+        self.references.get(&keycloak).into_iter().flatten().copied()
+    }
+}

@@ -1,0 +1,266 @@
+//! Keycloak's side of the world: users, groups and their tree, who is in which group, roles and what contains what.
+//!
+//! Groups, roles and composites are kept once and by reference: deleting or moving a group changes the rights of everybody below
+//! it without a fact per person.
+
+use super::{
+    book::{Book, Relation},
+    ledger::{Mark, Rules, Segment},
+};
+use crate::{
+    facts::List,
+    moment::{Millis, Moment},
+    names::{Id, Names, Sym},
+};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Deepest nesting of groups or roles that is followed; Keycloak's own trees are a few levels deep, and a cycle ends here.
+const MAX_DEPTH: usize = 64;
+/// Most roles that one answer expands into.
+const MAX_ROLES: usize = 4_096;
+
+/// Everything known of all Keycloaks of the tenant.
+pub(crate) struct Keycloak {
+    /// Users that exist.
+    pub users: Book<()>,
+    /// Users that may sign in.
+    pub enabled: Book<bool>,
+    pub usernames: Book<Sym>,
+    pub emails: Book<Sym>,
+    /// User in group, directly.
+    pub members: Relation,
+    /// Groups that exist.
+    pub groups: Book<()>,
+    /// Name or path of a group, as said.
+    pub called: Book<Sym>,
+    /// A group's parent; `Is(None)`: at the top.
+    pub parents: Book<Option<Id>>,
+    pub user_roles: Relation,
+    pub group_roles: Relation,
+    /// Outer role contains inner role.
+    pub composites: Relation,
+    /// Realm gives this group to new users.
+    pub defaults: Relation,
+    children: HashMap<Id, BTreeSet<Id>>,
+    /// When a group was first seen under a path: for memberships that name only a path.
+    paths: HashMap<Id, BTreeMap<Id, Moment>>,
+    /// Memberships that name a path and no id: who, by which event.
+    pub by_path_only: HashMap<Id, BTreeMap<Moment, ByPath>>,
+    /// The group that such a membership went to.
+    pub settled: HashMap<Moment, Id>,
+    /// The name that a role's id was told with.
+    pub role_names: HashMap<Id, Id>,
+    /// Holders from whom an unnamed role was taken, and when.
+    pub unnamed: HashMap<Id, BTreeSet<Millis>>,
+}
+
+/// A membership that names a path: (user, event, realm).
+pub(crate) type ByPath = (Id, Mark<()>, Sym);
+
+/// How a person is in a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct InGroup {
+    pub group: Id,
+    /// The membership itself.
+    pub segment: Segment<()>,
+}
+
+impl Keycloak {
+    pub(crate) fn new(skew: Millis) -> Self {
+        let changes_only = Rules { only: Some(()), skew, absence_counts: true };
+        let repeats = Rules { only: None, skew, absence_counts: true };
+        Self {
+            users: Book::new(List::Users, changes_only),
+            enabled: Book::new(List::Users, Rules { only: None, skew, absence_counts: false }),
+            usernames: Book::new(List::Users, Rules { only: None, skew, absence_counts: false }),
+            emails: Book::new(List::Users, Rules { only: None, skew, absence_counts: false }),
+            members: Relation::new(List::Members, changes_only),
+            groups: Book::new(List::Groups, changes_only),
+            called: Book::new(List::Groups, Rules { only: None, skew, absence_counts: false }),
+            parents: Book::new(List::Groups, Rules { only: None, skew, absence_counts: false }),
+            user_roles: Relation::new(List::UserRoles, repeats),
+            group_roles: Relation::new(List::GroupRoles, repeats),
+            composites: Relation::new(List::Composites, repeats),
+            defaults: Relation::new(List::DefaultGroups, repeats),
+            by_path_only: HashMap::new(),
+            settled: HashMap::new(),
+            role_names: HashMap::new(),
+            children: HashMap::new(),
+            paths: HashMap::new(),
+            unnamed: HashMap::new(),
+        }
+    }
+
+    /// Remembers that a group was seen below another.
+    pub(crate) fn child(&mut self, parent: Id, group: Id) {
+        self.children.entry(parent).or_default().insert(group);
+    }
+
+    /// Remembers that a group was seen under a path; true if that is new or earlier than known.
+    pub(crate) fn path(&mut self, path: Id, group: Id, moment: Moment) -> bool {
+        let known = self.paths.entry(path).or_default().entry(group).or_insert(Moment::ceiling(Millis::MAX));
+        let earlier = moment < *known;
+        *known = moment.min(*known);
+        earlier
+    }
+
+    /// The group that a path meant at `t`: the last that had come to it by then, else the first that ever did.
+    pub(crate) fn by_path(&self, path: Id, t: Moment) -> Option<Id> {
+        let groups = self.paths.get(&path)?;
+        let by_time = |(group, since): (&Id, &Moment)| (*since, *group);
+        let then = groups.iter().filter(|(_, since)| **since <= t).map(by_time).max();
+        then.or_else(|| groups.iter().map(by_time).min()).map(|(_, group)| group)
+    }
+
+    /// Whether the user exists and may sign in.
+    pub(crate) fn active(&self, user: Id, t: Millis) -> bool {
+        exists(&self.users, user, t) && self.enabled.value(user, t).unwrap_or(true)
+    }
+
+    /// Whether the user exists.
+    pub(crate) fn exists(&self, user: Id, t: Millis) -> bool {
+        exists(&self.users, user, t)
+    }
+
+    /// The groups that the user is in directly. A group that was deleted, or lies below one that was, has no members.
+    pub(crate) fn groups_of(&self, user: Id, t: Millis) -> Vec<InGroup> {
+        let mut found: Vec<InGroup> = self
+            .members
+            .of(user, t)
+            .filter(|(group, _)| self.group_lives(*group, t))
+            .map(|(group, segment)| InGroup { group, segment: *segment })
+            .collect();
+        // A new user is in the realm's default groups at once, and no event says so.
+        if let Some(created) = self.users.at(user, t).and_then(|segment| segment.since)
+            && let Some(realm) = self.members.within(user)
+        {
+            let realm = Id { source: user.source, name: realm };
+            for (group, _) in self.defaults.of(realm, created.at) {
+                if self.members.get(user, group).is_none() && self.group_lives(group, t) {
+                    let says = Some(());
+                    let segment = Segment { from: Some(created), says, since: Some(created), by: None, gap: false };
+                    found.push(InGroup { group, segment });
+                }
+            }
+        }
+        found
+    }
+
+    /// A group and everything above it, nearest first.
+    pub(crate) fn chain(&self, group: Id, t: Millis) -> Vec<Id> {
+        let mut chain = vec![group];
+        while let Some(Some(parent)) = self.parents.value(chain[chain.len() - 1], t) {
+            if chain.contains(&parent) || chain.len() == MAX_DEPTH {
+                break;
+            }
+            chain.push(parent);
+        }
+        chain
+    }
+
+    /// Whether a group exists, with everything above it.
+    pub(crate) fn group_lives(&self, group: Id, t: Millis) -> bool {
+        self.chain(group, t).iter().all(|group| exists(&self.groups, *group, t))
+    }
+
+    /// When a user ended, if they did.
+    pub(crate) fn user_ended(&self, user: Id) -> Option<Millis> {
+        ends(&self.users, user).next()
+    }
+
+    /// When a group ended, by itself or with one above it, if it did.
+    pub(crate) fn group_ended(&self, group: Id) -> Option<Millis> {
+        let mut ends: Vec<Millis> = self.above(group).into_iter().flat_map(|above| ends(&self.groups, above)).collect();
+        ends.sort_unstable();
+        ends.into_iter().find(|end| !self.group_lives(group, *end))
+    }
+
+    /// Everything that is or ever was above a group, and the group itself.
+    fn above(&self, group: Id) -> BTreeSet<Id> {
+        let mut found = BTreeSet::from([group]);
+        self.climb(&mut found);
+        found
+    }
+
+    /// Adds everything that is or ever was above what is in `found`.
+    fn climb(&self, found: &mut BTreeSet<Id>) {
+        let mut open: Vec<Id> = found.iter().copied().collect();
+        while let Some(group) = open.pop() {
+            let parents = self.parents.get(group).into_iter().flat_map(|ledger| ledger.segments());
+            for parent in parents.filter_map(|segment| segment.says.flatten()) {
+                if found.insert(parent) {
+                    open.push(parent);
+                }
+            }
+        }
+    }
+
+    /// Everything that is or ever was below a group, and the group itself.
+    pub(crate) fn below(&self, group: Id) -> BTreeSet<Id> {
+        let mut found = BTreeSet::from([group]);
+        let mut open = vec![group];
+        while let Some(group) = open.pop() {
+            for child in self.children.get(&group).into_iter().flatten() {
+                if found.insert(*child) {
+                    open.push(*child);
+                }
+            }
+        }
+        found
+    }
+
+    /// Everything that is or ever was above the groups that the user is or ever was in, and these.
+    pub(crate) fn ever_near(&self, user: Id) -> BTreeSet<Id> {
+        let mut found: BTreeSet<Id> = self.members.ever(user).map(|(group, _)| group).collect();
+        if let Some(realm) = self.members.within(user) {
+            found.extend(self.defaults.ever(Id { source: user.source, name: realm }).map(|(group, _)| group));
+        }
+        self.climb(&mut found);
+        found
+    }
+
+    /// A role and everything that it contains; cycles end where they close.
+    pub(crate) fn contained(&self, role: Id, t: Millis) -> Vec<Id> {
+        let mut found = vec![role];
+        let mut next = 0;
+        while next < found.len() && found.len() < MAX_ROLES {
+            // What contains others is named by id in one event and by name in another.
+            let named = self.role_names.get(&found[next]).copied();
+            for outer in std::iter::once(found[next]).chain(named) {
+                for (inner, _) in self.composites.of(outer, t) {
+                    if !found.contains(&inner) {
+                        found.push(inner);
+                    }
+                }
+            }
+            next += 1;
+        }
+        found
+    }
+
+    /// The last part of what a group is called.
+    pub(crate) fn short_name<'a>(&self, group: Id, t: Millis, names: &'a Names) -> Option<&'a str> {
+        last_part(names.text(self.called.value(group, t)?))
+    }
+
+    /// The same; and if nothing was said by then, what was said first.
+    pub(crate) fn name_known_at<'a>(&self, group: Id, t: Millis, names: &'a Names) -> Option<&'a str> {
+        let first = || self.called.get(group)?.segments().iter().find_map(|segment| segment.says);
+        last_part(names.text(self.called.value(group, t).or_else(first)?))
+    }
+}
+
+fn last_part(said: &str) -> Option<&str> {
+    said.rsplit('/').next().filter(|name| !name.is_empty())
+}
+
+/// What was created, or never spoken of, exists until it ends.
+fn exists(book: &Book<()>, of: Id, t: Millis) -> bool {
+    book.at(of, t).is_none_or(|segment| segment.from.is_none() || segment.says.is_some())
+}
+
+/// When a thing ended.
+fn ends(book: &Book<()>, of: Id) -> impl Iterator<Item = Millis> {
+    let segments = book.get(of).into_iter().flat_map(|ledger| ledger.segments());
+    segments.filter(|segment| segment.says.is_none()).filter_map(|segment| segment.from).map(|from| from.at)
+}

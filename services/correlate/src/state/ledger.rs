@@ -1,0 +1,275 @@
+//! The history of one value (does this person hold this group? what is this group called?) from two kinds of evidence:
+//! events, which say what changed, and reads, which say what was.
+//!
+//! Before the first evidence the value is what that evidence implies: a removal implies that it was held, a read that it was as
+//! read. Two neighbours that contradict each other are a gap: an event between them is missing. From the second on the history
+//! is healed; between them it is what the first said, and marked.
+
+use super::reads::ReadAt;
+use crate::{
+    moment::{Millis, Moment, Rank},
+    names::Sym,
+};
+
+/// An event of a history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark<V> {
+    pub moment: Moment,
+    /// The value from here on; `None`: there is none.
+    pub says: Option<V>,
+    pub by: Option<Sym>,
+}
+
+/// How evidence is read.
+#[derive(Clone, Copy)]
+pub(crate) struct Rules<V> {
+    /// The only value that there is, of a source that tells a change only if it changes something: then an event also says how
+    /// it was just before.
+    pub only: Option<V>,
+    /// Evidence of a read this near to an event is left out: which came first cannot be told.
+    pub skew: Millis,
+    /// A read that does not list the thing says that it has no value (else it says nothing).
+    pub absence_counts: bool,
+}
+
+/// The value from `from` on, until the next segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Segment<V> {
+    /// `None`: as far back as is known.
+    pub from: Option<Moment>,
+    pub says: Option<V>,
+    /// Since when it is so without interruption, if an event says it.
+    pub since: Option<Moment>,
+    pub by: Option<Sym>,
+    /// An event is missing between this segment's evidence and the next.
+    pub gap: bool,
+}
+
+/// Two neighbours that contradict each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Missing<V> {
+    pub after: Moment,
+    pub before: Moment,
+    /// What the missing event must have brought about.
+    pub becomes: Option<V>,
+    /// The second is a read, not an event.
+    pub found_by_read: bool,
+}
+
+/// Consecutive reads that saw the same value.
+#[derive(Clone, Copy, Debug)]
+struct Run<V> {
+    value: V,
+    first: Moment,
+    last: Moment,
+}
+
+#[derive(Clone, Copy)]
+struct Evidence<V> {
+    moment: Moment,
+    says: Option<V>,
+    by: Option<Sym>,
+    event: bool,
+}
+
+/// One history.
+#[derive(Clone, Debug)]
+pub(crate) struct Ledger<V> {
+    marks: Vec<Mark<V>>,
+    runs: Vec<Run<V>>,
+    segments: Vec<Segment<V>>,
+    gaps: Vec<Missing<V>>,
+}
+
+impl<V> Default for Ledger<V> {
+    fn default() -> Self {
+        Self { marks: Vec::new(), runs: Vec::new(), segments: Vec::new(), gaps: Vec::new() }
+    }
+}
+
+impl<V: Copy + PartialEq> Ledger<V> {
+    /// Notes an event; false if it was there.
+    pub(crate) fn mark(&mut self, mark: Mark<V>) -> bool {
+        match self.marks.binary_search_by_key(&mark.moment, |known| known.moment) {
+            Ok(_) => false,
+            Err(at) => {
+                self.marks.insert(at, mark);
+                true
+            }
+        }
+    }
+
+    /// Takes an event out again (it turned out to belong elsewhere).
+    pub(crate) fn unmark(&mut self, moment: Moment) {
+        self.marks.retain(|mark| mark.moment != moment);
+    }
+
+    /// Notes what the read at `at` (an index into `reads`) saw.
+    pub(crate) fn seen(&mut self, value: Option<V>, at: usize, reads: &[ReadAt]) {
+        let moment = reads[at].moment();
+        let neighbour = |index: Option<usize>| index.and_then(|i| reads.get(i)).map(ReadAt::moment);
+        let (before, after) = (neighbour(at.checked_sub(1)), neighbour(Some(at + 1)));
+        if let Some(inside) = self.runs.iter().position(|run| run.first < moment && moment < run.last) {
+            let run = self.runs[inside];
+            if value == Some(run.value) {
+                return;
+            }
+            if let (Some(before), Some(after)) = (before, after) {
+                self.runs[inside] = Run { last: before, ..run };
+                self.runs.insert(inside + 1, Run { first: after, ..run });
+            }
+        }
+        let Some(value) = value else { return };
+        let place = self.runs.partition_point(|run| run.first < moment);
+        let left = place.checked_sub(1).filter(|i| Some(self.runs[*i].last) == before && self.runs[*i].value == value);
+        let right =
+            Some(place).filter(|i| self.runs.get(*i).is_some_and(|r| Some(r.first) == after && r.value == value));
+        match (left, right) {
+            (Some(left), Some(right)) => {
+                self.runs[left].last = self.runs[right].last;
+                self.runs.remove(right);
+            }
+            (Some(left), None) => self.runs[left].last = moment,
+            (None, Some(right)) => self.runs[right].first = moment,
+            (None, None) => self.runs.insert(place, Run { value, first: moment, last: moment }),
+        }
+    }
+
+    /// Draws the conclusions anew. Answers from when on they differ from before, if they do.
+    pub(crate) fn conclude(&mut self, reads: &[ReadAt], rules: Rules<V>) -> Option<Millis> {
+        let evidence = self.evidence(reads, rules);
+        let mut segments: Vec<Segment<V>> = Vec::with_capacity(evidence.len() + 1);
+        let first = evidence.first().and_then(|first| first.implies(rules)).unwrap_or(None);
+        segments.push(Segment { from: None, says: first, since: None, by: None, gap: false });
+        self.gaps.clear();
+        for (i, piece) in evidence.iter().enumerate() {
+            let next = evidence.get(i + 1);
+            let missing = next.filter(|next| contradict(piece.says, next.implies(rules)));
+            if let Some(next) = missing {
+                let becomes = next.implies(rules).unwrap_or(next.says);
+                let found_by_read = !next.event;
+                self.gaps.push(Missing { after: piece.moment, before: next.moment, becomes, found_by_read });
+            }
+            let before = segments[segments.len() - 1];
+            let goes_on = before.says == piece.says && !before.gap;
+            // What goes on keeps its beginning; what a read finds new began at an unknown time.
+            let (since, by) = match (goes_on, piece.event) {
+                (true, _) => (before.since, before.by),
+                (false, true) => (Some(piece.moment), piece.by),
+                (false, false) => (None, None),
+            };
+            let segment = Segment { from: Some(piece.moment), says: piece.says, since, by, gap: missing.is_some() };
+            // What was only implied and what was seen are kept apart.
+            if goes_on && before.from.is_some() && segment.gap == before.gap {
+                continue;
+            }
+            segments.push(segment);
+        }
+        let differs = first_difference(&self.segments, &segments);
+        self.segments = segments;
+        differs
+    }
+
+    /// Every mark, and those reads that can matter: at the edges of runs, and next to marks.
+    fn evidence(&self, reads: &[ReadAt], rules: Rules<V>) -> Vec<Evidence<V>> {
+        let mut all: Vec<Evidence<V>> =
+            self.marks.iter().map(|m| Evidence { moment: m.moment, says: m.says, by: m.by, event: true }).collect();
+        if reads.is_empty() {
+            return all;
+        }
+        let index = |moment: &Moment| reads.partition_point(|read| read.moment() < *moment);
+        let mut wanted = vec![0];
+        for run in &self.runs {
+            let (first, last) = (index(&run.first), index(&run.last));
+            wanted.extend([first.saturating_sub(1), first, last, last + 1]);
+        }
+        for mark in &self.marks {
+            let before = reads.partition_point(|read| read.end.saturating_add(rules.skew) < mark.moment.at);
+            let after = reads.partition_point(|read| read.begin.saturating_sub(rules.skew) <= mark.moment.at);
+            wanted.extend(before.checked_sub(1));
+            wanted.push(after);
+        }
+        wanted.sort_unstable();
+        wanted.dedup();
+        for read in wanted.into_iter().filter_map(|i| reads.get(i)) {
+            let from = self.marks.partition_point(|m| m.moment.at < read.begin.saturating_sub(rules.skew));
+            if self.marks.get(from).is_some_and(|m| m.moment.at <= read.end.saturating_add(rules.skew)) {
+                continue;
+            }
+            let moment = read.moment();
+            let run = self.runs.iter().find(|run| run.first <= moment && moment <= run.last);
+            if run.is_none() && !rules.absence_counts {
+                continue;
+            }
+            let says = run.map(|run| run.value);
+            all.push(Evidence { moment, says, by: None, event: false });
+        }
+        all.sort_by_key(|evidence| evidence.moment);
+        all
+    }
+
+    /// The value as of `t`.
+    pub(crate) fn at(&self, t: Millis) -> Option<&Segment<V>> {
+        self.segments[..self.after(t)].last()
+    }
+
+    fn after(&self, t: Millis) -> usize {
+        let limit = Moment::ceiling(t);
+        self.segments.partition_point(|segment| segment.from.is_none_or(|from| from <= limit))
+    }
+
+    /// No evidence at all.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.marks.is_empty() && self.runs.is_empty()
+    }
+
+    /// The instants up to `t` from which the value is another.
+    pub(crate) fn changes(&self, t: Millis) -> impl Iterator<Item = Millis> + '_ {
+        self.segments[..self.after(t)].iter().filter_map(|segment| segment.from).map(|from| from.at)
+    }
+
+    pub(crate) fn segments(&self) -> &[Segment<V>] {
+        &self.segments
+    }
+
+    pub(crate) fn gaps(&self) -> &[Missing<V>] {
+        &self.gaps
+    }
+}
+
+impl<V: Copy + PartialEq> Evidence<V> {
+    /// What it was just before.
+    fn implies(&self, rules: Rules<V>) -> Option<Option<V>> {
+        match self.says {
+            says if !self.event => Some(says),
+            Some(_) => rules.only.map(|_| None),
+            None => rules.only.map(Some),
+        }
+    }
+}
+
+fn contradict<V: PartialEq>(says: Option<V>, implied: Option<Option<V>>) -> bool {
+    match implied {
+        Some(implied) => says != implied,
+        None => false,
+    }
+}
+
+fn first_difference<V: Copy + PartialEq>(old: &[Segment<V>], new: &[Segment<V>]) -> Option<Millis> {
+    // Without evidence it is taken not to be so.
+    let nothing = [Segment { from: None, says: None, since: None, by: None, gap: false }];
+    let old = if old.is_empty() { &nothing } else { old };
+    let same = old.iter().zip(new).take_while(|(old, new)| old == new).count();
+    let from = |list: &[Segment<V>]| list.get(same).map(|segment| segment.from.map_or(Millis::MIN, |from| from.at));
+    match (from(old), from(new)) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (one, other) => one.or(other),
+    }
+}
+
+impl ReadAt {
+    /// A read's place: what it says was so when it began.
+    pub(crate) fn moment(&self) -> Moment {
+        Moment { at: self.begin, rank: Rank::Read, event: self.event }
+    }
+}

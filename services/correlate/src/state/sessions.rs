@@ -1,0 +1,95 @@
+//! Sessions, the tokens issued in them, and what Backstage made of them: plain logs in the one total order.
+
+use crate::{
+    facts::{EndKind, Grant},
+    moment::{Millis, Moment, Span},
+    names::{Id, Sym},
+};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Tokens that were issued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Issue {
+    pub session: Option<Id>,
+    pub client: Sym,
+    pub grant: Grant,
+    pub access: Sym,
+    pub presented: Sym,
+    pub refresh: Sym,
+    pub offline: bool,
+}
+
+/// One use of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Use {
+    pub client: Sym,
+    pub what: UseKind,
+}
+
+/// Kinds of use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UseKind {
+    Login { impersonator: Sym },
+    Issue { grant: Grant, offline: bool },
+    Refused,
+}
+
+/// A user session.
+#[derive(Default)]
+pub(crate) struct Session {
+    pub user: Option<Id>,
+    pub realm: Option<Sym>,
+    pub uses: BTreeMap<Moment, Use>,
+    pub ends: BTreeMap<Moment, EndKind>,
+    /// Access lines of sign-in callbacks, by moment: which Backstage.
+    pub callbacks: BTreeMap<Moment, Sym>,
+    /// Complete reads that listed it.
+    pub listed: BTreeSet<Millis>,
+}
+
+/// A Backstage token that was issued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Paid {
+    pub span: Span,
+    pub claims: Sym,
+    /// The shipper names the instance that wrote the line.
+    pub placed: bool,
+}
+
+/// All of them.
+#[derive(Default)]
+pub(crate) struct Sessions {
+    pub sessions: HashMap<Id, Session>,
+    /// Sessions of a user.
+    pub of_user: HashMap<Id, BTreeSet<Id>>,
+    /// Tokens issued to a user.
+    pub issues: HashMap<Id, BTreeMap<Moment, Issue>>,
+    /// Presentations of a refresh token, good and refused: (moment, refused).
+    pub presented: HashMap<Id, BTreeMap<Moment, bool>>,
+    /// Issues for which a refresh token was presented: (user, moment).
+    pub presenters: HashMap<Id, BTreeSet<(Id, Moment)>>,
+    /// Who issued a refresh token: the event.
+    pub refresh_of: HashMap<Id, BTreeSet<Moment>>,
+    /// Backstage tokens of an entity reference.
+    pub paid: HashMap<Id, BTreeMap<Moment, Paid>>,
+    /// Callbacks of a user's sessions: (session, Backstage).
+    pub callbacks: HashMap<Id, BTreeMap<Moment, (Id, Sym)>>,
+    /// Ends of all sessions of a user, or (by realm) of everybody.
+    pub ends: HashMap<Id, BTreeMap<Moment, EndKind>>,
+}
+
+impl Sessions {
+    /// The session, with its user noted; and since when callbacks of it wait for that.
+    pub(crate) fn session(&mut self, session: Id, user: Option<Id>) -> (&mut Session, Option<Millis>) {
+        let found = self.sessions.entry(session).or_default();
+        let mut waiting = None;
+        if let (Some(user), None) = (user, found.user) {
+            found.user = Some(user);
+            self.of_user.entry(user).or_default().insert(session);
+            let callbacks = self.callbacks.entry(user).or_default();
+            callbacks.extend(found.callbacks.iter().map(|(moment, source)| (*moment, (session, *source))));
+            waiting = found.callbacks.keys().next().map(|moment| moment.at);
+        }
+        (found, waiting)
+    }
+}

@@ -1,0 +1,137 @@
+//! Hostile input: bounded time and memory, clear reasons, and nobody else's answers change.
+
+use crate::case::{Case, Rows, decided};
+use correlate::{
+    Correlator, Moment, Rank, Span,
+    facts::{Fact, Parent, RoleName, What},
+    rows::{Reason, Row, Verdict},
+};
+use events::event::Outcome::Allow;
+use uuid::Uuid;
+
+const CLEO: &[(&str, &str, &[&str])] = &[("user:default/cleo", "u1", &[])];
+const OPS: &[(&str, &str)] = &[("group:default/ops", "g-ops")];
+
+fn case() -> Case {
+    let mut case = Case::new();
+    case.catalog(1.0, CLEO, OPS);
+    case.group(1.5, ("g-ops", "/ops", Parent::Top));
+    case.member(2.0, ("u1", "g-ops", true));
+    case
+}
+
+#[test]
+fn cycles_of_groups_and_composites_end() {
+    let mut case = case();
+    case.group(3.0, ("g-ops", "ops", Parent::Below("g-b")));
+    case.group(3.0, ("g-b", "b", Parent::Below("g-c")));
+    case.group(3.0, ("g-c", "c", Parent::Below("g-ops")));
+    let role = |id| RoleName { id, name: "" };
+    let held = Some(true);
+    case.keycloak(4.0, What::RoleHeld { holder: correlate::facts::Holder::User("u1"), role: role("r1"), held });
+    case.keycloak(4.0, What::Composite { outer: role("r1"), inner: role("r2"), held });
+    case.keycloak(4.0, What::Composite { outer: role("r2"), inner: role("r1"), held });
+    let decision = case.decision(20.0, "user:default/cleo", Allow);
+    let rows = case.rows();
+    assert_eq!(rows.decision(decision).verdict, Verdict::Agrees);
+    assert_eq!(rows.correlator.rights_at("kc", "u1", 20_000).len(), 6, "three groups, two roles, one Backstage role");
+}
+
+#[test]
+fn events_of_1970_and_2100_change_nobody_elses_answers() {
+    let mut case = case();
+    let decision = case.decision(20.0, "user:default/cleo", Allow);
+    let before = case.rows().decision(decision).clone();
+    for at in [-2_000_000_000.0, 0.0, 4_102_444_800.0] {
+        case.member(at, ("u9", "g-ops", true));
+        case.decision(at, "user:default/nobody", Allow);
+        case.issuing(at, "user:default/nobody");
+        case.callback(at, "s9");
+    }
+    for at in [i64::MIN, i64::MAX] {
+        let what = What::Member { user: "u8", group: "g-ops", path: "", held: true };
+        let moment = Moment { at, rank: Rank::Change, event: Uuid::from_u128(7 << 90) };
+        let span = Span::exact(at);
+        let fact = Fact { moment, span, source: "kc", realm: "r", by: "", what };
+        let mut correlator = Correlator::new(case.config.clone());
+        case.tell_all(&mut correlator);
+        correlator.take(&fact);
+        let moment = Moment { rank: Rank::Decision, ..moment };
+        let what = What::Decided(decided("user:default/cleo", "deploy", Allow));
+        correlator.take(&Fact { moment, span, source: "bs", realm: "", by: "", what });
+        correlator.settle();
+        assert_eq!(*Rows { correlator }.decision(decision), before);
+    }
+    assert_eq!(*case.rows().decision(decision), before);
+}
+
+#[test]
+fn a_clock_an_hour_off_ties_nothing_wrongly() {
+    let mut case = case();
+    case.login(4_000.0, ("u1", "s1", "backstage"));
+    case.code(4_000.1, ("u1", "s1", "t1"));
+    // Backstage is an hour behind.
+    let issuing = case.issuing(400.2, "user:default/cleo");
+    let decision = case.decision(410.0, "user:default/cleo", Allow);
+    let rows = case.rows();
+    assert_eq!(rows.credential(issuing).session, None);
+    assert_eq!(rows.decision(decision).session, None);
+    assert!(rows.decision(decision).reasons.contains(&Reason::SessionUnsure));
+}
+
+#[test]
+fn a_group_of_a_hundred_thousand_is_deleted_by_reference() {
+    let mut correlator = Correlator::new(case().config);
+    case().tell_all(&mut correlator);
+    let tell = |correlator: &mut Correlator, at: i64, what: What<'_>| {
+        let event = Uuid::from_u128(u128::from(at.unsigned_abs()) << 64 | 5);
+        let moment = Moment { at, rank: Rank::Change, event };
+        correlator.take(&Fact { moment, span: Span::exact(at), source: "kc", realm: "r", by: "", what });
+    };
+    tell(&mut correlator, 2_500, What::Group { group: "g-sub", name: "sub", parent: Parent::Below("g-ops") });
+    for number in 0..100_000 {
+        let user = format!("member-{number}");
+        tell(&mut correlator, 3_000 + number, What::Member { user: &user, group: "g-sub", path: "", held: true });
+    }
+    correlator.settle();
+    tell(&mut correlator, 500_000, What::GroupDeleted { group: "g-ops" });
+    let changes = correlator.settle();
+    assert_eq!(changes, [], "no row per person");
+    let held = |at| correlator.rights_at("kc", "member-777", at).len();
+    assert_eq!((held(499_999), held(500_000)), (3, 0), "both groups and the role, then nothing");
+}
+
+#[test]
+fn a_decision_is_answered_once_however_late_it_comes() {
+    let count = std::env::var("TOKENTRAIL_DECISIONS").ok().and_then(|count| count.parse().ok()).unwrap_or(100_000_i64);
+    let mut correlator = Correlator::new(case().config);
+    case().tell_all(&mut correlator);
+    correlator.settle();
+    let before = correlator.answered();
+    for number in 0..count {
+        // Odd multiples of a large prime visit the times in a scattered order.
+        let at = 10_000 + (number * 7_919) % count * 10;
+        let event = Uuid::from_u128(u128::from(number.unsigned_abs()) << 64 | 9);
+        let moment = Moment { at, rank: Rank::Decision, event };
+        let what = What::Decided(decided("user:default/cleo", "deploy", Allow));
+        correlator.take(&Fact { moment, span: Span::exact(at), source: "bs", realm: "", by: "", what });
+        if number % 1_000 == 0 {
+            correlator.settle();
+        }
+    }
+    correlator.settle();
+    let decisions = correlator.rows().filter(|(_, row)| matches!(row, Row::Decision(_))).count();
+    assert_eq!(decisions as i64, count);
+    assert_eq!((correlator.answered() - before) as i64, count);
+    // A late change costs the answers after it, and those of nobody else.
+    let moment = Moment { at: 10_000 + (count - 100) * 10, rank: Rank::Change, event: Uuid::from_u128(8) };
+    let what = What::Member { user: "u1", group: "g-ops", path: "", held: false };
+    correlator.take(&Fact { moment, span: Span::exact(moment.at), source: "kc", realm: "r", by: "", what });
+    let changes = correlator.settle();
+    assert_eq!(changes.iter().filter(|change| matches!(change.row, Some(Row::Decision(_)))).count(), 100);
+    assert_eq!(
+        (correlator.answered() - before) as i64,
+        count + 101,
+        "a hundred decisions and the list of their rights"
+    );
+}

@@ -1,0 +1,9 @@
+//! Each rule of `docs/correlation.md` in a case of its own; every case is told in order, backwards, twice, and settled after each fact.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
+
+mod case;
+mod hostile;
+mod identity;
+mod rights;
+mod sessions;

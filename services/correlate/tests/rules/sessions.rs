@@ -1,0 +1,176 @@
+//! Sessions, tokens, and what paid for a Backstage token.
+
+use crate::case::{Case, decided, person};
+use correlate::{
+    facts::{EndKind, Ended, List, What},
+    rows::{CredentialKind, Grade, Reason},
+};
+use events::event::Outcome::{Allow, Conditional, Deny};
+
+const CLEO: &[(&str, &str, &[&str])] = &[("user:default/cleo", "u1", &[]), ("user:default/dora", "u2", &[])];
+const OPS: &[(&str, &str)] = &[("group:default/ops", "g-ops")];
+
+fn case() -> Case {
+    let mut case = Case::new();
+    case.catalog(1.0, CLEO, OPS);
+    case
+}
+
+#[test]
+fn one_session_with_two_clients_goes_on_when_one_grant_is_revoked() {
+    let mut case = case();
+    case.login(10.0, ("u1", "s1", "backstage"));
+    case.login(20.0, ("u1", "s1", "wiki"));
+    case.ended(30.0, Ended::One { session: "s1", user: "u1" }, EndKind::RevokeGrant);
+    let rows = case.rows();
+    let row = rows.session("s1");
+    assert_eq!((row.started, row.logins, row.ended), (Some(10_000), 2, None));
+    assert_eq!(row.clients, ["backstage", "wiki"]);
+    case.ended(40.0, Ended::One { session: "s1", user: "u1" }, EndKind::Logout);
+    assert_eq!(case.rows().session("s1").ended, Some((40_000, EndKind::Logout)));
+}
+
+#[test]
+fn an_end_for_all_ends_those_that_had_begun() {
+    let mut case = case();
+    case.login(10.0, ("u1", "s1", "backstage"));
+    case.ended(20.0, Ended::OfRealm, EndKind::Admin);
+    case.login(30.0, ("u1", "s2", "backstage"));
+    case.keycloak(40.0, What::UserDeleted { user: "u1" });
+    let rows = case.rows();
+    assert_eq!(rows.session("s1").ended, Some((20_000, EndKind::Admin)));
+    assert_eq!(rows.session("s2").ended, Some((40_000, EndKind::UserDeleted)));
+}
+
+#[test]
+fn a_session_can_be_known_from_a_later_event_or_a_read_alone() {
+    let mut case = case();
+    case.refresh(50.0, ("u1", "s1"), ("t1", "t2"));
+    case.read(60.0, ("kc", "r"), (vec![], vec![], vec![(List::Sessions, vec![("u2", "s2")])]));
+    let rows = case.rows();
+    assert_eq!((rows.session("s1").started, rows.session("s1").seen), (None, Some((50_000, 50_000))));
+    assert_eq!(rows.session("s1").ended, Some((60_000, EndKind::AbsentFromRead)));
+    assert_eq!((rows.session("s2").person.as_ref(), rows.session("s2").ended), (Some(&person("u2")), None));
+}
+
+#[test]
+fn a_rotated_refresh_token_that_is_presented_again_is_told() {
+    let mut case = case();
+    case.code(10.0, ("u1", "s1", "t1"));
+    case.refresh(20.0, ("u1", "s1"), ("t1", "t2"));
+    case.refresh(30.0, ("u1", "s1"), ("t2", "t3"));
+    case.refresh(40.0, ("u1", "s1"), ("t1", "t4"));
+    let rows = case.rows();
+    let tokens = rows.tokens();
+    let reused: Vec<i64> = tokens.iter().filter(|row| row.reused).map(|row| row.at).collect();
+    assert_eq!(reused, [40_000]);
+    assert!(tokens.iter().all(|row| row.parent.is_some() == (row.at > 10_000)));
+}
+
+#[test]
+fn a_refused_sign_in_brings_no_token_and_leaves_nothing_for_the_next() {
+    let mut case = case();
+    // Refused: Keycloak said yes, Backstage no.
+    case.login(10.0, ("u1", "s1", "backstage"));
+    case.code(10.1, ("u1", "s1", "t1"));
+    case.callback(10.3, "s1");
+    // Another try of the same person, a second later.
+    let issuing = case.sign_in(11.0, ("u1", "s2", "user:default/cleo"));
+    let decision = case.decision(12.0, "user:default/cleo", Deny);
+    let rows = case.rows();
+    assert_eq!(rows.session("s1").sign_ins[0].credential, None);
+    assert_eq!(rows.session("s2").sign_ins[0].credential, Some(issuing));
+    assert_eq!(rows.decision(decision).session.as_deref(), Some("s2"));
+    assert_eq!(rows.decision(decision).grade, Grade::Exact);
+}
+
+#[test]
+fn a_sign_in_within_one_millisecond_is_put_in_its_order() {
+    let mut case = case();
+    // Told in the wrong order, and so with ids in the wrong order too.
+    case.callback(10.0, "s1");
+    let issuing = case.issuing(10.0, "user:default/cleo");
+    let code = case.code(10.0, ("u1", "s1", "t1"));
+    case.login(10.0, ("u1", "s1", "backstage"));
+    let rows = case.rows();
+    let row = rows.credential(issuing);
+    assert_eq!((row.cause, row.sure, row.callback.is_some()), (Some(code), true, true));
+    assert_eq!(rows.session("s1").sign_ins[0].credential, Some(issuing));
+}
+
+#[test]
+fn sign_ins_of_two_people_at_once_are_kept_apart() {
+    let mut case = case();
+    case.code(10.0, ("u1", "s1", "t1"));
+    case.code(10.01, ("u2", "s2", "t2"));
+    let dora = case.issuing(10.1, "user:default/dora");
+    let cleo = case.issuing(10.11, "user:default/cleo");
+    case.callback(10.12, "s1");
+    case.callback(10.13, "s2");
+    let rows = case.rows();
+    assert_eq!(rows.credential(cleo).session.as_deref(), Some("s1"));
+    assert_eq!(rows.credential(dora).session.as_deref(), Some("s2"));
+    assert!(rows.credential(cleo).sure && rows.credential(dora).sure);
+}
+
+#[test]
+fn two_browsers_refreshing_at_once_are_not_sure() {
+    let mut case = case();
+    case.sign_in(10.0, ("u1", "s1", "user:default/cleo"));
+    case.sign_in(20.0, ("u1", "s2", "user:default/cleo"));
+    case.refresh(30.0, ("u1", "s1"), ("s1", "t1"));
+    case.refresh(30.01, ("u1", "s2"), ("s2", "t2"));
+    let first = case.issuing(30.1, "user:default/cleo");
+    let second = case.issuing(30.11, "user:default/cleo");
+    let rows = case.rows();
+    assert!(!rows.credential(first).sure, "either of two sessions");
+    assert_eq!(rows.credential(second).kind, CredentialKind::Refresh);
+}
+
+#[test]
+fn the_number_of_live_tokens_decides_the_grade() {
+    let mut case = case();
+    case.sign_in(10.0, ("u1", "s1", "user:default/cleo"));
+    let one = case.decision(20.0, "user:default/cleo", Deny);
+    case.refresh(30.0, ("u1", "s1"), ("s1", "t1"));
+    case.issuing(30.1, "user:default/cleo");
+    let two = case.decision(40.0, "user:default/cleo", Deny);
+    case.sign_in(50.0, ("u1", "s2", "user:default/cleo"));
+    let three = case.decision(60.0, "user:default/cleo", Deny);
+    let alone = case.decision(631.0, "user:default/cleo", Deny);
+    let none = case.decision(700.0, "user:default/cleo", Deny);
+    let rows = case.rows();
+    let grades = [one, two, three, alone, none].map(|event| rows.decision(event).grade);
+    assert_eq!(grades, [Grade::Exact, Grade::Session, Grade::Inferred, Grade::Exact, Grade::None]);
+    assert!(rows.decision(three).reasons.contains(&Reason::SeveralSessions));
+    assert!(rows.decision(none).reasons.contains(&Reason::NoCredential));
+}
+
+#[test]
+fn a_token_of_which_no_line_tells_is_reckoned_with() {
+    let mut case = case();
+    case.sign_in(10.0, ("u1", "s1", "user:default/cleo"));
+    case.refresh(30.0, ("u1", "s1"), ("s1", "t1"));
+    let soon = case.decision(32.0, "user:default/cleo", Deny);
+    let later = case.decision(60.0, "user:default/cleo", Deny);
+    let rows = case.rows();
+    assert_eq!(rows.decision(soon).grade, Grade::Exact, "the line can still come");
+    assert_eq!(rows.decision(later).grade, Grade::Inferred);
+    assert!(rows.decision(later).reasons.contains(&Reason::TokenUnseen));
+}
+
+#[test]
+fn a_conditional_decision_gets_an_outcome_only_from_its_own_trace() {
+    let mut case = case();
+    let mut conditional = decided("user:default/cleo", "deploy", Conditional);
+    conditional.trace = "trace-1";
+    let told = case.decided(10.0, conditional);
+    let untold = case.decided(10.5, decided("user:default/cleo", "deploy", Conditional));
+    let mut call = decided("user:default/cleo", "", Deny);
+    call.trace = "trace-1";
+    case.decided(11.0, call);
+    case.decided(11.0, decided("user:default/cleo", "", Allow));
+    let rows = case.rows();
+    assert_eq!(rows.decision(told).final_outcome, Some(Deny));
+    assert_eq!(rows.decision(untold).final_outcome, None);
+}

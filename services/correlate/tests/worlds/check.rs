@@ -1,0 +1,277 @@
+//! Holds rows against the truth that the simulator kept.
+
+use crate::{
+    deliver::Rows,
+    lines::{self, What},
+    sim::{CATALOG_BUDGET, Decided, Held, World},
+};
+use correlate::rows::{CredentialKind, DecisionRow, GapRow, Grade, Key, Reason, RightKind, Row, Verdict};
+use events::person::PersonKey;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+#[derive(Default)]
+pub struct Report {
+    pub judged: u64,
+    pub gaps: u64,
+    pub unseen: u64,
+    pub grades: BTreeMap<Grade, u64>,
+    pub verdicts: BTreeMap<Verdict, u64>,
+    wrong: Vec<String>,
+}
+
+impl Report {
+    pub fn add(&mut self, other: Self) {
+        self.judged += other.judged;
+        self.gaps += other.gaps;
+        self.unseen += other.unseen;
+        other.grades.into_iter().for_each(|(grade, count)| *self.grades.entry(grade).or_default() += count);
+        other.verdicts.into_iter().for_each(|(verdict, count)| *self.verdicts.entry(verdict).or_default() += count);
+    }
+
+    pub fn assert_right(&self, seed: u64) {
+        assert!(self.wrong.is_empty(), "seed {seed}: {} wrong, first: {}", self.wrong.len(), self.wrong[0]);
+    }
+
+    pub fn assert_every_kind_was_seen(&self) {
+        use Verdict::{Agrees, Exposure, GrantedInBackstage, PendingGrant, Violation};
+        for verdict in [Agrees, Exposure, GrantedInBackstage, PendingGrant, Violation] {
+            assert!(self.verdicts.contains_key(&verdict), "no {verdict:?}: {self}");
+        }
+        for grade in [Grade::Exact, Grade::Session, Grade::Inferred] {
+            assert!(self.grades.contains_key(&grade), "no {grade:?}: {self}");
+        }
+    }
+
+    fn wrong(&mut self, what: String) {
+        self.wrong.push(what);
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} decisions, grades {:?}, verdicts {:?}, ", self.judged, self.grades, self.verdicts)?;
+        write!(f, "{} gaps named, {} losses that nothing can tell", self.gaps, self.unseen)
+    }
+}
+
+fn person(user: &str) -> PersonKey {
+    lines::key().keycloak_user("default", "kc", user)
+}
+
+fn row<'a>(rows: &'a Rows, decided: &Decided) -> &'a DecisionRow {
+    match rows.0.get(&Key::Decision(decided.event)) {
+        Some(Row::Decision(row)) => row,
+        _ => panic!("no row for {decided:?}"),
+    }
+}
+
+/// Verdict and delay as the simulator has them.
+fn truth(decided: &Decided) -> (Verdict, Option<i64>) {
+    let delay = decided.since.map(|since| decided.at - since);
+    match (decided.allowed, decided.entitled) {
+        (true, true) if decided.by_backstage => (Verdict::GrantedInBackstage, None),
+        (true, true) | (false, false) => (Verdict::Agrees, None),
+        // A role that Backstage gave to somebody who was disabled by then.
+        (true, false) if delay.is_none() => (Verdict::AllowedWithoutRight, None),
+        (true, false) => {
+            let budget = if decided.active { CATALOG_BUDGET } else { crate::sim::TOKEN_LIFE };
+            let beyond = delay > Some(budget);
+            (if beyond { Verdict::Violation } else { Verdict::Exposure }, delay)
+        }
+        (false, true) => (Verdict::PendingGrant, delay),
+    }
+}
+
+fn judged_right(decided: &Decided, row: &DecisionRow) -> bool {
+    let (verdict, delay) = truth(decided);
+    // Two clocks near each other: a violation is then only called exposure.
+    let straddles = row.reasons.contains(&Reason::Straddles) && verdict == Verdict::Violation;
+    (row.verdict == verdict || (straddles && row.verdict == Verdict::Exposure)) && row.delay == delay
+}
+
+pub fn decisions(world: &World, rows: &Rows, report: &mut Report) {
+    for decided in &world.decided {
+        let row = row(rows, decided);
+        report.judged += 1;
+        *report.grades.entry(row.grade).or_default() += 1;
+        *report.verdicts.entry(row.verdict).or_default() += 1;
+        if row.person != Some(person(&decided.user)) {
+            report.wrong(format!("person: {decided:#?}\n{row:#?}"));
+        }
+        if !judged_right(decided, row) {
+            report.wrong(format!("verdict {:?}: {decided:#?}\n{row:#?}", truth(decided)));
+        }
+        if !credential_right(decided, row) {
+            report.wrong(format!("credential: {decided:#?}\n{row:#?}"));
+        }
+    }
+}
+
+fn credential_right(decided: &Decided, row: &DecisionRow) -> bool {
+    let (latest, session) = decided.alive.last().expect("a token");
+    let sessions: BTreeSet<&str> = decided.alive.iter().map(|(_, session)| session.as_str()).collect();
+    if row.credential.map(|(at, _)| at) != Some(*latest) || row.candidates as usize != decided.alive.len() {
+        return false;
+    }
+    match row.grade {
+        Grade::Exact => decided.alive.len() == 1 && row.session.as_ref() == Some(&decided.session),
+        Grade::Session => sessions.len() == 1 && row.session.as_ref() == Some(&decided.session),
+        Grade::Inferred => row.session.is_none() || row.session.as_ref() == Some(session),
+        Grade::None => false,
+    }
+}
+
+/// With lines lost, less is known; what is said of the session is still right.
+pub fn ties(world: &World, rows: &Rows, report: &mut Report) {
+    for decided in &world.decided {
+        let row = row(rows, decided);
+        report.judged += 1;
+        *report.grades.entry(row.grade).or_default() += 1;
+        if !judged_right(decided, row) || row.person != Some(person(&decided.user)) {
+            report.wrong(format!("rights need no tokens: {decided:#?}\n{row:#?}"));
+        }
+        let known: BTreeSet<&str> = decided.alive.iter().map(|(_, session)| session.as_str()).collect();
+        let right = match row.grade {
+            // A token of which both servers' lines are lost leaves nothing: only the others can be told.
+            Grade::Exact | Grade::Session => row.session.as_deref().is_some_and(|session| known.contains(session)),
+            Grade::Inferred | Grade::None => true,
+        };
+        if !right || (row.grade == Grade::Exact && known.len() == 1 && row.session.as_ref() != Some(&decided.session)) {
+            report.wrong(format!("session: {decided:#?}\n{row:#?}"));
+        }
+    }
+    for row in rows.0.values() {
+        if let Row::Credential(row) = row
+            && row.sure
+            && let Some(session) = &row.session
+        {
+            let token = world.users.iter().flat_map(|user| &user.tokens).find(|token| token.at == row.at);
+            if token.is_none_or(|token| token.session != *session) {
+                report.wrong(format!("sure of another session: {token:?} {row:#?}"));
+            }
+        }
+    }
+}
+
+pub fn sessions(world: &World, rows: &Rows, report: &mut Report) {
+    let told: usize = rows.0.keys().filter(|key| matches!(key, Key::Session(..))).count();
+    if told != world.signed_in.len() {
+        report.wrong(format!("{told} sessions instead of {}", world.signed_in.len()));
+    }
+    for truth in &world.signed_in {
+        let Some(Row::Session(row)) = rows.0.get(&Key::Session("kc".to_owned(), truth.session.clone())) else {
+            report.wrong(format!("no session {truth:?}"));
+            continue;
+        };
+        let brought: Vec<bool> = row.sign_ins.iter().map(|sign_in| sign_in.credential.is_some()).collect();
+        let right = row.person == Some(person(&truth.user))
+            && row.started.is_some_and(|started| started <= truth.at)
+            && row.refreshes == truth.refreshes
+            && row.ended.map(|(at, _)| at) == truth.ended
+            && brought == [!truth.refused];
+        if !right {
+            report.wrong(format!("session {truth:#?}\n{row:#?}"));
+        }
+    }
+    for token in world.users.iter().flat_map(|user| &user.tokens) {
+        let credential = rows.0.values().find_map(|row| match row {
+            Row::Credential(row) if row.at == token.at => Some(row),
+            _ => None,
+        });
+        let kind = if token.sign_in { CredentialKind::SignIn } else { CredentialKind::Refresh };
+        let right = credential.is_some_and(|row| {
+            row.kind == kind && row.session.as_ref() == Some(&token.session) && row.sure && row.cause.is_some()
+        });
+        if !right {
+            report.wrong(format!("token at {} of {}: {credential:#?}", token.at, token.session));
+        }
+    }
+}
+
+pub fn rights(world: &World, rows: &Rows, report: &mut Report) {
+    let mut truth: Vec<(PersonKey, String, Option<i64>, Option<i64>)> =
+        world.held.iter().map(|Held { user, group, from, to }| (person(user), group.clone(), *from, *to)).collect();
+    truth.sort();
+    let mut told: Vec<(PersonKey, String, Option<i64>, Option<i64>)> = Vec::new();
+    for row in rows.0.values() {
+        if let Row::Grant(row) = row
+            && row.kind == RightKind::Group
+        {
+            told.push((row.person.clone(), row.right.clone(), row.from, row.to));
+        }
+    }
+    told.sort();
+    if truth != told {
+        report.wrong(format!("rights\n{truth:#?}\n{told:#?}"));
+    }
+}
+
+pub fn no_gaps(rows: &Rows, report: &mut Report) {
+    for row in rows.0.values() {
+        if let Row::Gap(row) = row {
+            report.wrong(format!("a gap where nothing was lost: {row:#?}"));
+        }
+    }
+}
+
+/// What was lost is named, unless what was lost made up for itself; and a decision is only wrong where it rests on that.
+pub fn losses(world: &World, lost: &[usize], rows: &Rows, report: &mut Report) {
+    let gaps: Vec<&GapRow> = rows
+        .0
+        .values()
+        .filter_map(|row| match row {
+            Row::Gap(row) => Some(row),
+            _ => None,
+        })
+        .collect();
+    report.gaps += gaps.len() as u64;
+    for gap in &gaps {
+        let caused = lost.iter().any(|line| {
+            let (user, group, at) = membership(world, *line);
+            gap.person == Some(person(&user)) && gap.right == group && gap.after < at && at <= gap.before
+        });
+        if !caused {
+            report.wrong(format!("a gap that no loss explains: {gap:#?}"));
+        }
+    }
+    let mut touched: BTreeSet<String> = BTreeSet::new();
+    for line in lost {
+        let (user, group, at) = membership(world, *line);
+        touched.insert(user.clone());
+        let named = gaps
+            .iter()
+            .any(|gap| gap.person == Some(person(&user)) && gap.right == group && gap.after < at && at <= gap.before);
+        if !named {
+            // Of an even number of losses between two pieces of evidence, nothing is left to see; nor in a group that is gone.
+            let others = lost.iter().filter(|other| {
+                let (other_user, other_group, _) = membership(world, **other);
+                (other_user, other_group) == (user.clone(), group.clone())
+            });
+            let gone = world.groups.iter().any(|g| g.id == group && !g.lives)
+                || world.users.iter().any(|u| u.id == user && !u.lives);
+            if others.count() < 2 && !gone {
+                report.wrong(format!("a loss that is not named: {user} {group} at {at}, gaps {gaps:#?}"));
+            }
+            report.unseen += 1;
+        }
+    }
+    for decided in &world.decided {
+        let row = row(rows, decided);
+        report.judged += 1;
+        if !judged_right(decided, row) && !touched.contains(&decided.user) {
+            report.wrong(format!("nothing of theirs was lost: {:?} {decided:#?}\n{row:#?}", truth(decided)));
+        }
+        let rests = row.reasons.contains(&Reason::RestsOnGap);
+        if rests && (row.grade > Grade::Inferred || row.verdict == Verdict::Violation) {
+            report.wrong(format!("too sure for what rests on a gap: {row:#?}"));
+        }
+    }
+}
+
+fn membership(world: &World, line: usize) -> (String, String, i64) {
+    let What::Events(events) = &world.lines[line].what else { panic!("a membership") };
+    (events[0].person_id.clone(), events[0].right_id.clone(), events[0].time)
+}

@@ -1,0 +1,158 @@
+//! How the lines of a world arrive, and what the correlation then says.
+
+use crate::{
+    lines::{self, Line, REALM, What},
+    sim::{CATALOG_BUDGET, TOKEN_LIFE, World},
+};
+use correlate::{
+    Budgets, Config, Correlator, Join, Moment, Rank, Span,
+    facts::{Entity, Fact, List, Piece, Read, What as Says},
+    rows::{Key, Row},
+};
+use rand::{Rng, rngs::StdRng};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// Indexes of a world's lines in the order in which they arrive.
+pub struct Delivery {
+    pub order: Vec<usize>,
+    pub settle_every: usize,
+}
+
+impl Delivery {
+    pub fn in_order(world: &World) -> Self {
+        Self { order: (0..world.lines.len()).collect(), settle_every: 7 }
+    }
+
+    /// Every line comes late, by up to `most` milliseconds.
+    pub fn delay(&mut self, random: &mut StdRng, most: i64) {
+        let mut late: Vec<(i64, usize)> =
+            self.order.iter().map(|line| (*line as i64 * 10_000 + random.random_range(0..most), *line)).collect();
+        late.sort_unstable();
+        self.order = late.into_iter().map(|(_, line)| line).collect();
+    }
+
+    /// Some lines come twice.
+    pub fn double(&mut self, random: &mut StdRng) {
+        for _ in 0..self.order.len() / 4 {
+            let again = self.order[random.random_range(0..self.order.len())];
+            self.order.insert(random.random_range(0..self.order.len()), again);
+        }
+    }
+
+    /// Loses some of what ties tokens to sessions. Not the "Issuing" line of a sign-in whose callback stays: that is what a
+    /// refused sign-in leaves, and no source tells the two apart.
+    pub fn lose_ties(&mut self, world: &World, random: &mut StdRng) {
+        let refreshed: Vec<i64> = world
+            .users
+            .iter()
+            .flat_map(|user| &user.tokens)
+            .filter(|token| !token.sign_in)
+            .map(|token| token.at)
+            .collect();
+        let can_be_lost = |line: &usize| match &world.lines[*line].what {
+            What::Events(events) => match events[0].kind.as_str() {
+                "login" | "token_issued" | "token_refreshed" | "backstage_callback" => true,
+                "backstage_token_issued" => refreshed.contains(&world.lines[*line].at),
+                _ => false,
+            },
+            _ => false,
+        };
+        self.order.retain(|line| !can_be_lost(line) || random.random_bool(0.75));
+    }
+
+    /// Loses some memberships; which ones.
+    pub fn lose_memberships(&mut self, world: &World, random: &mut StdRng) -> Vec<usize> {
+        let is_membership = |line: &usize| matches!(&world.lines[*line].what, What::Events(events) if events[0].kind.starts_with("group_member"));
+        let lost: Vec<usize> =
+            self.order.iter().copied().filter(is_membership).filter(|_| random.random_bool(0.3)).collect();
+        self.order.retain(|line| !lost.contains(line));
+        lost
+    }
+}
+
+/// Rows as they are in the end.
+pub struct Rows(pub BTreeMap<Key, Row>);
+
+impl Rows {
+    pub fn same(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+
+    pub fn first_difference(&self, other: &Self) -> String {
+        let keys: Vec<&Key> = self.0.keys().chain(other.0.keys()).collect();
+        let key = keys.into_iter().find(|key| self.0.get(key) != other.0.get(key));
+        key.map(|key| format!("{key:?}\n{:#?}\n{:#?}", self.0.get(key), other.0.get(key))).unwrap_or_default()
+    }
+}
+
+/// Takes the lines in, in the order of the delivery.
+pub fn correlate(world: &World, delivery: &Delivery) -> Rows {
+    let mut join = Join::new("bs", "kc");
+    join.clients = vec!["backstage".to_owned()];
+    join.token_life = TOKEN_LIFE;
+    join.budgets = Budgets { catalog: CATALOG_BUDGET, claims: TOKEN_LIFE, token: TOKEN_LIFE };
+    let config = Config { tenant: "default".to_owned(), key: lines::key(), joins: vec![join], skew: 1_000 };
+    let mut correlator = Correlator::new(config);
+    let mut versions: BTreeMap<Key, (u32, Option<Row>)> = BTreeMap::new();
+    let mut settle = |correlator: &mut Correlator| {
+        for change in correlator.settle() {
+            let known = versions.get(&change.key).map_or(0, |(version, _)| *version);
+            assert_eq!(change.version, known + 1, "versions grow by one");
+            assert_eq!(change.because.is_some(), known > 0, "a change says why");
+            versions.insert(change.key, (change.version, change.row));
+        }
+    };
+    for (count, index) in delivery.order.iter().enumerate() {
+        let line = &world.lines[*index];
+        match &line.what {
+            What::Events(events) => events.iter().for_each(|event| correlator.take_event(event)),
+            What::Catalog(body) => correlator.take_catalog(body.as_bytes(), "bs", line.event).expect("a state"),
+            What::Keycloak(..) => keycloak(line, &mut correlator),
+        }
+        if count % delivery.settle_every == 0 {
+            settle(&mut correlator);
+        }
+    }
+    settle(&mut correlator);
+    let rows: BTreeMap<Key, Row> = correlator.rows().map(|(key, row)| (key.clone(), row.clone())).collect();
+    let told = versions.into_iter().filter_map(|(key, (_, row))| row.map(|row| (key, row)));
+    assert!(rows.iter().eq(told.collect::<BTreeMap<_, _>>().iter()), "the changes add up to the rows");
+    Rows(rows)
+}
+
+fn keycloak(line: &Line, correlator: &mut Correlator) {
+    let What::Keycloak(users, groups) = &line.what else { return };
+    let mut put = |piece: Piece<'_>| read((line.at, line.event), piece, correlator);
+    put(Piece::Begin { at: line.at });
+    for user in users {
+        let (id, name) = (&user.id, &user.name);
+        let email = format!("{name}@example.org");
+        put(Piece::Entity(Entity::User { user: id, username: name, email: &email, enabled: user.enabled }));
+    }
+    let living: Vec<_> = groups.iter().filter(|group| group.lives).collect();
+    for group in &living {
+        let parent = group.parent.map_or("", |parent| &groups[parent].id);
+        put(Piece::Entity(Entity::Group { group: &group.id, path: &group.name, parent }));
+    }
+    let pairs: Vec<(&str, &str)> = users
+        .iter()
+        .flat_map(|user| user.groups.iter().map(|group| (user.id.as_str(), groups[*group].id.as_str())))
+        .collect();
+    let (counted, entities) = (pairs.len(), users.len() + living.len());
+    // Pages can come in any order and twice.
+    let (first, second) = pairs.split_at(counted / 2);
+    for page in [second, first, second] {
+        put(Piece::List { list: List::Members, pairs: page.to_vec() });
+    }
+    let whole = vec![List::Users, List::Groups, List::Members];
+    put(Piece::End { at: line.at, whole, entities, pairs: counted });
+}
+
+fn read(place: (i64, Uuid), piece: Piece<'_>, correlator: &mut Correlator) {
+    let (at, event) = place;
+    let id = event.to_string();
+    let moment = Moment { at, rank: Rank::Read, event };
+    let what = Says::Read(Read { id: &id, piece });
+    correlator.take(&Fact { moment, span: Span::exact(at), source: "kc", realm: REALM, by: "", what });
+}

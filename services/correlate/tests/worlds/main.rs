@@ -1,0 +1,103 @@
+//! Generated worlds whose truth is known, because the simulator that made them kept it: what the correlation says of every
+//! decision, session and right is the truth, or a gap is named. Any order of arrival, repeats and delays change no row.
+//!
+//! The simulator shares no code with what it tests: it keeps sets, not histories, and writes the very payloads that Keycloak and
+//! Backstage write. `TOKENTRAIL_WORLDS` asks for more worlds than the default.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
+
+mod check;
+mod deliver;
+mod lines;
+mod sim;
+
+use check::Report;
+use deliver::{Delivery, correlate};
+use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
+use sim::World;
+
+fn worlds() -> u64 {
+    std::env::var("TOKENTRAIL_WORLDS").ok().and_then(|count| count.parse().ok()).unwrap_or(2_000)
+}
+
+/// Runs `one` for every seed on two threads and adds up.
+fn each_world(one: impl Fn(u64, &mut Report) + Sync) -> Report {
+    let half = |odd: u64| {
+        let mut report = Report::default();
+        (0..worlds()).filter(|seed| seed % 2 == odd).for_each(|seed| one(seed, &mut report));
+        report
+    };
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| half(1));
+        let mut report = half(0);
+        report.add(other.join().expect("the other half"));
+        report
+    })
+}
+
+#[test]
+fn what_is_said_is_the_truth() {
+    let report = each_world(|seed, report| {
+        let world = World::generate(seed);
+        let rows = correlate(&world, &Delivery::in_order(&world));
+        check::decisions(&world, &rows, report);
+        check::sessions(&world, &rows, report);
+        check::rights(&world, &rows, report);
+        check::no_gaps(&rows, report);
+        report.assert_right(seed);
+    });
+    println!("{report}");
+    assert!(report.judged > 5 * worlds(), "{report}");
+    report.assert_every_kind_was_seen();
+}
+
+#[test]
+fn no_order_of_arrival_changes_a_row() {
+    each_world(|seed, _| {
+        let world = World::generate(seed);
+        let in_order = correlate(&world, &Delivery::in_order(&world));
+        let mut random = StdRng::seed_from_u64(seed);
+        let mut delivery = Delivery::in_order(&world);
+        match seed % 3 {
+            0 => delivery.order.shuffle(&mut random),
+            1 => delivery.delay(&mut random, 72 * 3_600_000),
+            _ => delivery.delay(&mut random, 60_000),
+        }
+        delivery.double(&mut random);
+        delivery.settle_every = random.random_range(1..20);
+        let other = correlate(&world, &delivery);
+        assert!(in_order.same(&other), "seed {seed}: {}", in_order.first_difference(&other));
+    });
+}
+
+#[test]
+fn what_is_lost_is_a_named_gap_or_changes_nothing() {
+    let report = each_world(|seed, report| {
+        let world = World::generate(seed);
+        let mut delivery = Delivery::in_order(&world);
+        let mut random = StdRng::seed_from_u64(seed ^ 0x5eed);
+        let lost = delivery.lose_memberships(&world, &mut random);
+        let rows = correlate(&world, &delivery);
+        check::losses(&world, &lost, &rows, report);
+        // The same losses, in another order of arrival.
+        delivery.order.shuffle(&mut random);
+        let other = correlate(&world, &delivery);
+        assert!(rows.same(&other), "seed {seed}: {}", rows.first_difference(&other));
+        report.assert_right(seed);
+    });
+    println!("{report}");
+    assert!(report.gaps > worlds() / 4, "{report}");
+}
+
+#[test]
+fn lost_ties_lower_the_grade_and_never_name_another_session() {
+    let report = each_world(|seed, report| {
+        let world = World::generate(seed);
+        let mut delivery = Delivery::in_order(&world);
+        delivery.lose_ties(&world, &mut StdRng::seed_from_u64(seed ^ 0x71e5));
+        let rows = correlate(&world, &delivery);
+        check::ties(&world, &rows, report);
+        report.assert_right(seed);
+    });
+    println!("{report}");
+}

@@ -1,0 +1,458 @@
+//! A Keycloak and a Backstage in small: who is in which group, what the catalog knew at its last sync, who holds which token.
+//! Everything that happens is told in lines, and what is true at each decision is written down beside.
+
+use crate::lines::{self, Line};
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
+
+pub const TOKEN_LIFE: i64 = 600_000;
+pub const CATALOG_BUDGET: i64 = 45_000;
+/// Every world begins here.
+const START: i64 = 1_795_000_000_000;
+/// When its Backstage tells its policies: nothing supports a permission before.
+const POLICIES: i64 = START + 5;
+const STEPS: usize = 60;
+
+#[derive(Clone)]
+pub struct Group {
+    pub id: String,
+    pub name: String,
+    pub parent: Option<usize>,
+    pub lives: bool,
+}
+
+#[derive(Clone)]
+pub struct User {
+    pub id: String,
+    pub name: String,
+    pub lives: bool,
+    pub enabled: bool,
+    pub groups: BTreeSet<usize>,
+    /// Backstage tokens: (issued at, session, a sign-in).
+    pub tokens: Vec<Token>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Token {
+    pub at: i64,
+    pub session: String,
+    pub refresh: String,
+    pub sign_in: bool,
+}
+
+/// What was true when a decision was made.
+#[derive(Clone, Debug)]
+pub struct Decided {
+    pub event: Uuid,
+    pub at: i64,
+    pub user: String,
+    pub allowed: bool,
+    pub entitled: bool,
+    /// By a role given in Backstage itself alone.
+    pub by_backstage: bool,
+    pub active: bool,
+    /// Since when it is so.
+    pub since: Option<i64>,
+    /// Session of the token that was used; sessions and number of all tokens alive.
+    pub session: String,
+    pub alive: Vec<(i64, String)>,
+}
+
+/// A direct membership as it really was.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Held {
+    pub user: String,
+    pub group: String,
+    pub from: Option<i64>,
+    pub to: Option<i64>,
+}
+
+/// A sign-in as it really was.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
+    pub user: String,
+    pub session: String,
+    pub at: i64,
+    pub refused: bool,
+    pub refreshes: u32,
+    pub ended: Option<i64>,
+}
+
+pub struct World {
+    random: StdRng,
+    pub now: i64,
+    pub groups: Vec<Group>,
+    pub users: Vec<User>,
+    /// Role -> members (references).
+    pub roles: BTreeMap<String, BTreeSet<String>>,
+    /// Role -> permission.
+    pub policies: BTreeMap<String, String>,
+    /// What the catalog knows: person's reference -> (Keycloak id, groups' references with all above).
+    catalog: BTreeMap<String, BTreeSet<String>>,
+    /// (user, permission) -> (entitled, since).
+    entitled: BTreeMap<(usize, String), (bool, Option<i64>)>,
+    pub lines: Vec<Line>,
+    pub decided: Vec<Decided>,
+    pub held: Vec<Held>,
+    pub signed_in: Vec<SignedIn>,
+}
+
+impl World {
+    pub fn generate(seed: u64) -> Self {
+        let mut random = StdRng::seed_from_u64(seed);
+        let id = |kind: &str, number: usize| format!("{kind}{seed:04x}-{number:04}");
+        let groups = (0..random.random_range(3..9)).map(|number| Group {
+            id: id("g", number),
+            name: format!("team{number}"),
+            parent: (number > 0 && random.random_bool(0.5)).then(|| random.random_range(0..number)),
+            lives: true,
+        });
+        let groups: Vec<Group> = groups.collect();
+        let users = (0..random.random_range(2..6)).map(|number| User {
+            id: id("u", number),
+            name: format!("person{number}"),
+            lives: true,
+            enabled: true,
+            groups: (0..groups.len()).filter(|_| random.random_bool(0.25)).collect(),
+            tokens: Vec::new(),
+        });
+        let users: Vec<User> = users.collect();
+        let mut roles = BTreeMap::new();
+        let mut policies = BTreeMap::new();
+        for number in 0..random.random_range(1..4) {
+            let role = format!("role:default/r{number}");
+            let members: BTreeSet<String> =
+                groups.iter().filter(|_| random.random_bool(0.35)).map(|group| group_ref(&group.name)).collect();
+            roles.insert(role.clone(), members);
+            policies.insert(role, format!("p.{}", random.random_range(0..2)));
+        }
+        let mut world = Self {
+            random,
+            now: START,
+            groups,
+            users,
+            roles,
+            policies,
+            catalog: BTreeMap::new(),
+            entitled: BTreeMap::new(),
+            lines: Vec::new(),
+            decided: Vec::new(),
+            held: Vec::new(),
+            signed_in: Vec::new(),
+        };
+        world.begin();
+        for _ in 0..STEPS {
+            world.step();
+        }
+        world.pause(30_000);
+        world.read_keycloak();
+        world.settle_truth();
+        world
+    }
+
+    fn begin(&mut self) {
+        for user in &self.users {
+            for group in &user.groups {
+                let (user, group) = (user.id.clone(), self.groups[*group].id.clone());
+                self.held.push(Held { user, group, from: None, to: None });
+            }
+        }
+        self.lines.push(lines::roles_at_start(self.now, &self.roles));
+        self.lines.push(lines::policies_at_start(POLICIES, &self.policies));
+        self.now += 10;
+        self.read_keycloak();
+        self.now += 3_000;
+        self.sync();
+        self.settle_truth();
+    }
+
+    fn pause(&mut self, most: i64) {
+        self.now += self.random.random_range(5..most);
+    }
+
+    fn step(&mut self) {
+        self.pause(20_000);
+        let user = self.random.random_range(0..self.users.len());
+        match self.random.random_range(0..100) {
+            0..15 => self.sign_in(user),
+            15..25 => self.refresh(user),
+            25..60 => self.decide(user),
+            60..78 => self.change_membership(user),
+            78..86 => self.sync(),
+            86..89 => self.change_group(),
+            89..92 => self.enable(user),
+            92..95 => self.change_role(user),
+            95..97 => self.sign_out(user),
+            97 => self.end_sessions(user),
+            98 => self.delete_user(user),
+            _ => {
+                // Not within a second of a change: what is read then is not told from what is said.
+                self.now += 3_000;
+                self.read_keycloak();
+                self.now += 3_000;
+            }
+        }
+        self.settle_truth();
+    }
+
+    /// Writes down which entitlements began or ended just now.
+    fn settle_truth(&mut self) {
+        for user in 0..self.users.len() {
+            let permissions: BTreeSet<String> = self.policies.values().cloned().collect();
+            for permission in permissions {
+                let now = self.is_entitled(user, &permission);
+                let known = self.entitled.entry((user, permission)).or_insert((now, now.then_some(POLICIES)));
+                if known.0 != now {
+                    *known = (now, Some(self.now));
+                }
+            }
+        }
+    }
+
+    fn is_entitled(&self, user: usize, permission: &str) -> bool {
+        self.entitled_by_group(user, permission)
+            || (self.active(user) && self.role_of(&[self.reference(user)].into(), permission))
+    }
+
+    fn entitled_by_group(&self, user: usize, permission: &str) -> bool {
+        self.active(user) && self.role_of(&self.groups_with_parents(user), permission)
+    }
+
+    fn role_of(&self, references: &BTreeSet<String>, permission: &str) -> bool {
+        let fits = |role: &&String| self.policies[*role] == permission;
+        self.roles.keys().filter(fits).any(|role| !self.roles[role].is_disjoint(references))
+    }
+
+    fn active(&self, user: usize) -> bool {
+        self.users[user].lives && self.users[user].enabled
+    }
+
+    fn groups_with_parents(&self, user: usize) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        for group in &self.users[user].groups {
+            let mut next = Some(*group);
+            while let Some(group) = next {
+                found.insert(group_ref(&self.groups[group].name));
+                next = self.groups[group].parent;
+            }
+        }
+        found
+    }
+
+    pub fn reference(&self, user: usize) -> String {
+        format!("user:default/{}", self.users[user].name)
+    }
+
+    fn sync(&mut self) {
+        self.catalog.clear();
+        for user in (0..self.users.len()).filter(|user| self.users[*user].lives) {
+            self.catalog.insert(self.reference(user), self.groups_with_parents(user));
+        }
+        self.lines.push(lines::catalog(self.now, &self.users, &self.groups));
+    }
+
+    fn read_keycloak(&mut self) {
+        self.lines.push(lines::keycloak_state(self.now, &self.users, &self.groups));
+    }
+
+    fn sign_in(&mut self, user: usize) {
+        if !self.active(user) {
+            return;
+        }
+        let refused = self.random.random_bool(0.1);
+        let session = self.random_id("s");
+        let refresh = self.random_id("t");
+        let told = self.users[user].clone();
+        self.lines.push(lines::login(self.now, &told, &session));
+        self.now += self.random.random_range(5..60);
+        self.lines.push(lines::code_to_token(self.now, &told, (&session, &refresh)));
+        self.now += self.random.random_range(20..150);
+        if !refused {
+            self.issue(user, Token { at: self.now, session: session.clone(), refresh, sign_in: true });
+            self.now += self.random.random_range(2..12);
+        }
+        self.lines.push(lines::callback(self.now, &session));
+        let user = told.id;
+        self.signed_in.push(SignedIn { user, session, at: self.now, refused, refreshes: 0, ended: None });
+    }
+
+    fn issue(&mut self, user: usize, token: Token) {
+        let reference = self.reference(user);
+        let claims = self.catalog.get(&reference).cloned().unwrap_or_default();
+        self.lines.push(lines::issuing(self.now, &reference, &claims));
+        self.users[user].tokens.push(token);
+    }
+
+    fn refresh(&mut self, user: usize) {
+        let open = |session: &str| self.signed_in.iter().any(|s| s.session == session && s.ended.is_none());
+        let latest: BTreeMap<&str, &Token> =
+            self.users[user].tokens.iter().filter(|t| open(&t.session)).map(|t| (t.session.as_str(), t)).collect();
+        let Some(token) = latest.values().last().map(|token| (*token).clone()) else { return };
+        if !self.active(user) {
+            return;
+        }
+        let next = self.random_id("t");
+        let told = self.users[user].clone();
+        self.lines.push(lines::refresh(self.now, &told, (&token.session, &token.refresh, &next)));
+        self.now += self.random.random_range(20..120);
+        let session = token.session;
+        self.signed_in.iter_mut().filter(|s| s.session == session).for_each(|s| s.refreshes += 1);
+        self.issue(user, Token { at: self.now, session, refresh: next, sign_in: false });
+    }
+
+    fn decide(&mut self, user: usize) {
+        let alive: Vec<Token> =
+            self.users[user].tokens.iter().filter(|token| token.at > self.now - TOKEN_LIFE).cloned().collect();
+        if alive.is_empty() {
+            return;
+        }
+        let used = alive[self.random.random_range(0..alive.len())].clone();
+        let permission = format!("p.{}", self.random.random_range(0..2));
+        if !self.policies.values().any(|known| *known == permission) {
+            return;
+        }
+        let reference = self.reference(user);
+        let mut references = self.catalog.get(&reference).cloned().unwrap_or_default();
+        references.insert(reference.clone());
+        let allowed = self.role_of(&references, &permission);
+        let line = lines::decision(self.now, (&reference, &permission, allowed));
+        let (entitled, since) = self.entitled[&(user, permission.clone())];
+        self.decided.push(Decided {
+            event: line.event,
+            at: self.now,
+            user: self.users[user].id.clone(),
+            allowed,
+            entitled,
+            by_backstage: entitled && !self.entitled_by_group(user, &permission),
+            active: self.active(user),
+            since,
+            session: used.session,
+            alive: alive.into_iter().map(|token| (token.at, token.session)).collect(),
+        });
+        self.lines.push(line);
+    }
+
+    fn change_membership(&mut self, user: usize) {
+        let living: Vec<usize> = (0..self.groups.len()).filter(|group| self.groups[*group].lives).collect();
+        if living.is_empty() || !self.users[user].lives {
+            return;
+        }
+        let group = living[self.random.random_range(0..living.len())];
+        let joins = self.users[user].groups.insert(group);
+        if joins {
+            let (user, group) = (self.users[user].id.clone(), self.groups[group].id.clone());
+            self.held.push(Held { user, group, from: Some(self.now), to: None });
+        } else {
+            self.users[user].groups.remove(&group);
+            let (user, group) = (self.users[user].id.clone(), self.groups[group].id.clone());
+            self.close(|held| held.user == user && held.group == group);
+        }
+        let path = self.path(group);
+        self.lines.push(lines::membership(self.now, &self.users[user], (&self.groups[group].id, &path, joins)));
+    }
+
+    fn close(&mut self, which: impl Fn(&Held) -> bool) {
+        let now = self.now;
+        self.held.iter_mut().filter(|held| held.to.is_none() && which(held)).for_each(|held| held.to = Some(now));
+    }
+
+    fn path(&self, group: usize) -> String {
+        let above = self.groups[group].parent.map(|parent| self.path(parent)).unwrap_or_default();
+        format!("{above}/{}", self.groups[group].name)
+    }
+
+    fn is_below(&self, group: usize, above: usize) -> bool {
+        group == above || self.groups[group].parent.is_some_and(|parent| self.is_below(parent, above))
+    }
+
+    /// Renames, moves or deletes a group.
+    fn change_group(&mut self) {
+        let living: Vec<usize> = (0..self.groups.len()).filter(|group| self.groups[*group].lives).collect();
+        if living.is_empty() {
+            return;
+        }
+        let group = living[self.random.random_range(0..living.len())];
+        match self.random.random_range(0..3) {
+            0 => {
+                self.groups[group].name = format!("renamed{}", self.lines.len());
+                self.lines.push(lines::group_renamed(self.now, &self.groups[group]));
+            }
+            1 => {
+                let places: Vec<usize> = living.into_iter().filter(|place| !self.is_below(*place, group)).collect();
+                let to = (!places.is_empty() && self.random.random_bool(0.7))
+                    .then(|| places[self.random.random_range(0..places.len())]);
+                self.groups[group].parent = to;
+                let parent = to.map(|parent| self.groups[parent].id.clone());
+                self.lines.push(lines::group_moved(self.now, &self.groups[group], parent.as_deref()));
+            }
+            _ => {
+                self.lines.push(lines::group_deleted(self.now, &self.groups[group]));
+                let gone: BTreeSet<usize> =
+                    (0..self.groups.len()).filter(|below| self.is_below(*below, group)).collect();
+                for below in &gone {
+                    self.groups[*below].lives = false;
+                    self.users.iter_mut().for_each(|user| user.groups.retain(|group| group != below));
+                }
+            }
+        }
+    }
+
+    fn enable(&mut self, user: usize) {
+        if self.users[user].lives {
+            self.users[user].enabled = !self.users[user].enabled;
+            self.lines.push(lines::user_updated(self.now, &self.users[user]));
+        }
+    }
+
+    /// A person gets or loses a role in Backstage itself.
+    fn change_role(&mut self, user: usize) {
+        let reference = self.reference(user);
+        let names: Vec<String> = self.roles.keys().cloned().collect();
+        let role = names[self.random.random_range(0..names.len())].clone();
+        let members = self.roles.get_mut(&role).unwrap();
+        let added = members.insert(reference.clone());
+        if !added {
+            members.remove(&reference);
+        }
+        self.lines.push(lines::role_write(self.now, (&role, &reference, added)));
+    }
+
+    fn sign_out(&mut self, user: usize) {
+        let id = self.users[user].id.clone();
+        let open = self.signed_in.iter_mut().find(|s| s.user == id && !s.refused && s.ended.is_none());
+        if let Some(session) = open {
+            session.ended = Some(self.now);
+            self.lines.push(lines::revoke_grant(self.now, &self.users[user], &session.session));
+        }
+    }
+
+    fn end_sessions(&mut self, user: usize) {
+        let id = self.users[user].id.clone();
+        for session in self.signed_in.iter_mut().filter(|s| s.user == id && s.ended.is_none()) {
+            session.ended = Some(self.now);
+        }
+        self.lines.push(lines::sessions_ended(self.now, &self.users[user]));
+    }
+
+    fn delete_user(&mut self, user: usize) {
+        if !self.users[user].lives {
+            return;
+        }
+        self.users[user].lives = false;
+        self.users[user].groups.clear();
+        let id = self.users[user].id.clone();
+        for session in self.signed_in.iter_mut().filter(|s| s.user == id && s.ended.is_none()) {
+            session.ended = Some(self.now);
+        }
+        self.lines.push(lines::user_deleted(self.now, &self.users[user]));
+    }
+
+    fn random_id(&mut self, kind: &str) -> String {
+        format!("{kind}{:016x}", self.random.random::<u64>())
+    }
+}
+
+pub fn group_ref(name: &str) -> String {
+    format!("group:default/{name}")
+}

@@ -1,0 +1,55 @@
+//! How to reach a ClickHouse: address, account, and whom to trust when it speaks TLS.
+
+use crate::StoreError;
+use clickhouse::Client;
+use hyper_rustls::HttpsConnectorBuilder;
+use hyper_util::{
+    client::legacy::{Client as Http, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use std::{fmt, time::Duration};
+use trust::Trust;
+
+/// Keeps long statements alive through what forgets silent connections.
+const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
+/// ClickHouse closes an idle connection after 3 s by default; we do before it.
+const POOL_IDLE: Duration = Duration::from_secs(2);
+
+/// How to reach a ClickHouse.
+#[derive(Clone)]
+pub struct ConnectOptions {
+    /// `http://` or `https://` and `host:port`.
+    pub url: String,
+    /// Lowercase letters, digits and underscores; made by [`crate::Store::migrate`] if missing.
+    pub database: String,
+    /// User.
+    pub user: String,
+    /// Password.
+    pub password: String,
+    /// Whom to trust, with `https://`.
+    pub trust: Trust,
+}
+
+impl fmt::Debug for ConnectOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectOptions")
+            .field("url", &self.url)
+            .field("database", &self.database)
+            .field("user", &self.user)
+            .field("trust", &self.trust)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A client; nothing is sent yet.
+pub(crate) fn client(options: &ConnectOptions) -> Result<Client, StoreError> {
+    let tls = options.trust.client_config().map_err(|error| StoreError::incompatible(error.to_string()))?;
+    let mut connector = HttpConnector::new();
+    connector.set_keepalive(Some(TCP_KEEPALIVE));
+    connector.enforce_http(false);
+    let connector =
+        HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(connector);
+    let http = Http::builder(TokioExecutor::new()).pool_idle_timeout(POOL_IDLE).build(connector);
+    let client = Client::with_http_client(http).with_url(&options.url);
+    Ok(client.with_user(&options.user).with_password(&options.password))
+}

@@ -1,0 +1,128 @@
+//! Migrations, views and the errors of a database that does not fit.
+
+use super::*;
+use crate::support::Database;
+use ::events::person::PersonKey;
+use store::{StoreError, latest_version};
+
+#[tokio::test]
+async fn migrating_twice_and_from_two_programs_at_once_is_migrating_once() {
+    let database = Database::empty().await;
+    let others = [database.another(), database.another(), database.another()];
+    let (a, b, c, d) =
+        tokio::join!(database.store.migrate(), others[0].migrate(), others[1].migrate(), others[2].migrate());
+    for result in [a, b, c, d] {
+        result.unwrap();
+    }
+    database.store.migrate().await.unwrap();
+    let applied = database.store.applied_migrations().await.unwrap();
+    let versions: Vec<u32> = applied.iter().map(|one| one.version).collect();
+    assert!(versions.first() == Some(&1) && versions.last() == Some(&latest_version()), "{versions:?}");
+    assert!(versions.windows(2).all(|pair| pair[0] < pair[1]), "{versions:?}");
+    let records: u64 = database.sql().query("SELECT count() FROM schema_migrations").fetch_one().await.unwrap();
+    assert_eq!(records, versions.len() as u64, "each was applied by one program");
+}
+
+#[tokio::test]
+async fn a_changed_or_unknown_migration_is_refused() {
+    let database = Database::new().await;
+    let newer = latest_version() + 1;
+    let add = |version: u32, checksum: &str| {
+        let sql = format!("INSERT INTO schema_migrations VALUES ({version}, 'x', '{checksum}', 0)");
+        database.sql().query(&sql).execute()
+    };
+    add(newer, "00").await.unwrap();
+    let error = database.store.migrate().await.unwrap_err();
+    assert!(matches!(&error, StoreError::Incompatible(text) if text.contains("newer program")), "{error}");
+
+    let database = Database::new().await;
+    database.sql().query("INSERT INTO schema_migrations VALUES (1, 'x', 'ff', 0)").execute().await.unwrap();
+    let error = database.store.migrate().await.unwrap_err();
+    assert!(matches!(&error, StoreError::Incompatible(text) if text.contains("another text")), "{error}");
+}
+
+#[tokio::test]
+async fn a_lease_that_ran_out_is_taken_over() {
+    let database = Database::empty().await;
+    for sql in [
+        format!("CREATE DATABASE {}", database.name),
+        format!("CREATE TABLE {}.schema_lock_7 (unused UInt8) ENGINE = Null COMMENT 'somebody 1000'", database.name),
+    ] {
+        database.sql().with_database("system").query(&sql).execute().await.unwrap();
+    }
+    database.store.migrate().await.unwrap();
+    let locks: Vec<String> = database
+        .sql()
+        .query("SELECT concat(name, ' ', comment) FROM system.tables WHERE database = currentDatabase() AND startsWith(name, 'schema_lock')")
+        .fetch_all()
+        .await
+        .unwrap();
+    assert_eq!(locks, ["schema_lock_8 free"]);
+}
+
+#[tokio::test]
+async fn the_list_of_views_is_the_schemas_and_the_roles_files() {
+    let database = Database::new().await;
+    let views: Vec<String> = database
+        .sql()
+        .query("SELECT name FROM system.tables WHERE database = currentDatabase() AND engine = 'View' ORDER BY name")
+        .fetch_all()
+        .await
+        .unwrap();
+    assert_eq!(views, store::VIEWS);
+    let roles = include_str!("../../../../schemas/clickhouse/roles.sql");
+    for view in store::VIEWS {
+        assert!(roles.contains(&format!("GRANT SELECT ON tokentrail.{view} TO tokentrail_read;")), "{view}");
+    }
+}
+
+#[tokio::test]
+async fn errors_say_what_to_do_next() {
+    let database = Database::empty().await;
+    let missing = database.store.insert(&block(&[(1, 0, Input::Pull, "a")])).await.unwrap_err();
+    assert!(matches!(missing, StoreError::Incompatible(_)), "{missing}");
+    database.store.migrate().await.unwrap();
+    let mut bad = block(&[(1, 0, Input::Pull, "a")]);
+    bad.events[0].person = Some(PersonKey("alice".into()));
+    let error = database.store.insert(&bad).await.unwrap_err();
+    assert!(matches!(error, StoreError::Rejected(_)) && !error.to_string().contains("alice"), "{error}");
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gone = store::Store::connect(store::ConnectOptions {
+        url: format!("http://{nobody}"),
+        database: "x".into(),
+        user: "x".into(),
+        password: "x".into(),
+        trust: trust::Trust::system(),
+    });
+    assert!(gone.unwrap().ping().await.unwrap_err().is_unavailable());
+}
+
+/// The embedded engine can hold no cluster: it has no Keeper and refuses distributed DDL. That it parses what a cluster would be
+/// sent is what can be shown here.
+#[tokio::test]
+async fn what_a_cluster_would_be_sent_is_understood_by_the_engine() {
+    let database = Database::empty().await;
+    assert!(database.store.statements_on_cluster("a'b").is_err());
+    let sql = database.sql().with_database("system");
+    let statements = database.store.statements_on_cluster("prod-1").unwrap();
+    assert!(statements.len() > 30, "{}", statements.len());
+    for statement in statements {
+        assert!(statement.contains("ON CLUSTER 'prod-1'"), "{statement}");
+        let merge_tree = statement.matches("MergeTree").count();
+        assert_eq!(statement.matches("ENGINE = Replicated").count(), merge_tree, "{statement}");
+        let ast: String = sql
+            .query_raw(&format!("EXPLAIN AST {statement} FORMAT TSVRaw"))
+            .fetch_bytes("TSVRaw")
+            .unwrap()
+            .collect()
+            .await
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_else(|error| panic!("{error}: {statement}"));
+        assert!(
+            ["CreateQuery", "AlterQuery", "DropQuery"].iter().any(|kind| ast.starts_with(kind)),
+            "{ast}: {statement}"
+        );
+    }
+    let error = database.store.migrate_on_cluster("prod-1").await.unwrap_err();
+    assert!(matches!(error, StoreError::Incompatible(_)), "{error}");
+}

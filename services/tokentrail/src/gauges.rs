@@ -1,0 +1,162 @@
+//! What `/metrics` tells beside what the rooms count themselves: the lag of the journal, read when it is asked for; the fate of
+//! every receipt per source and input, of one instant; the state of every realm that is pulled.
+
+use crate::{
+    app::now_ms,
+    status::{InputReport, Observer},
+};
+use collector::pull::RealmStatus;
+use durable_log::{Journal, ReadLimits};
+use events::receipt::ReceiptHeader;
+use pipeline::flow::CONSUMER;
+use prometheus::{
+    Gauge, IntGauge, IntGaugeVec, Opts, Registry,
+    core::{Collector, Desc},
+    proto::MetricFamily,
+};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::sync::watch;
+
+/// Between two counts of all receipts.
+const COUNTS: Duration = Duration::from_secs(15);
+
+/// Families that are made when they are asked for.
+struct Made<F> {
+    describe: Vec<Desc>,
+    make: F,
+}
+
+impl<F: Fn() -> Result<Vec<MetricFamily>, prometheus::Error> + Send + Sync> Collector for Made<F> {
+    fn desc(&self) -> Vec<&Desc> {
+        self.describe.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        // What cannot be made now is left out of this answer.
+        (self.make)().unwrap_or_default()
+    }
+}
+
+fn register(
+    registry: &Registry,
+    make: impl Fn() -> Result<Vec<MetricFamily>, prometheus::Error> + Send + Sync + 'static,
+    names: &[(&str, &str, &[&str])],
+) -> Result<(), prometheus::Error> {
+    let describe = |(name, help, labels): &(&str, &str, &[&str])| {
+        let labels = labels.iter().map(|label| (*label).to_owned()).collect();
+        Desc::new((*name).to_owned(), (*help).to_owned(), labels, Default::default())
+    };
+    let describe = names.iter().map(describe).collect::<Result<Vec<_>, _>>()?;
+    registry.register(Box::new(Made { describe, make }))
+}
+
+const LAG_RECORDS: (&str, &str) = ("tokentrail_journal_lag_records", "Records that ClickHouse has not acknowledged");
+const LAG_SECONDS: (&str, &str) = (
+    "tokentrail_journal_lag_seconds",
+    "Age of the oldest record that ClickHouse has not acknowledged; 0 if there is none",
+);
+
+/// The lag of the journal.
+pub fn lag(registry: &Registry, journal: Journal) -> Result<(), prometheus::Error> {
+    let make = move || {
+        let (from, end) = (journal.committed(CONSUMER), journal.durable_end());
+        let records = IntGauge::new(LAG_RECORDS.0, LAG_RECORDS.1)?;
+        records.set(i64::try_from(end.saturating_sub(from)).unwrap_or(i64::MAX));
+        let seconds = Gauge::new(LAG_SECONDS.0, LAG_SECONDS.1)?;
+        seconds.set(oldest(&journal, (from, end)).map_or(0.0, |at| (now_ms() - at).max(0) as f64 / 1000.0));
+        Ok([records.collect(), seconds.collect()].concat())
+    };
+    register(registry, make, &[(LAG_RECORDS.0, LAG_RECORDS.1, &[]), (LAG_SECONDS.0, LAG_SECONDS.1, &[])])
+}
+
+/// When the first record that is not acknowledged was taken in, UTC milliseconds.
+fn oldest(journal: &Journal, (from, end): (u64, u64)) -> Option<i64> {
+    if from >= end {
+        return None;
+    }
+    let batch = journal.read(from, ReadLimits { records: 1, bytes: 1 }).ok()?;
+    Some(ReceiptHeader::from_bytes(&batch.records.first()?.header).ok()?.received_at)
+}
+
+const RECEIPTS: (&str, &str) =
+    ("tokentrail_receipts", "Receipts by fate, of one instant: what came in is the sum of all fates, pending included");
+const LAST: (&str, &str) =
+    ("tokentrail_last_receipt_timestamp_seconds", "When the newest receipt was taken in, Unix time");
+
+/// The fate of every receipt.
+#[derive(Clone, Default)]
+pub struct Counts(Arc<Mutex<Vec<InputReport>>>);
+
+impl Counts {
+    /// Registers the families; they are empty until the first count.
+    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let counts = Self::default();
+        let told = counts.clone();
+        let labels: [&[&str]; 2] = [&["source", "input", "fate"], &["source", "input"]];
+        let names = [(RECEIPTS.0, RECEIPTS.1, labels[0]), (LAST.0, LAST.1, labels[1])];
+        register(registry, move || told.families(), &names)?;
+        Ok(counts)
+    }
+
+    /// Counts in rounds, without end.
+    pub async fn run(self, observer: Observer) {
+        loop {
+            // An old count would pass for a present one: where none can be taken, none is told.
+            let inputs = match observer.report().await {
+                Ok(report) => report.inputs,
+                Err(error) => {
+                    tracing::debug!(error = format!("{error:#}"), "Receipts cannot be counted now.");
+                    Vec::new()
+                }
+            };
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = inputs;
+            tokio::time::sleep(COUNTS).await;
+        }
+    }
+
+    fn families(&self) -> Result<Vec<MetricFamily>, prometheus::Error> {
+        let receipts = IntGaugeVec::new(Opts::new(RECEIPTS.0, RECEIPTS.1), &["source", "input", "fate"])?;
+        let last = IntGaugeVec::new(Opts::new(LAST.0, LAST.1), &["source", "input"])?;
+        for one in self.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let (source, input) = (one.source.as_str(), one.input.as_str());
+            for (fate, count) in [
+                ("stored", one.stored),
+                ("duplicate", one.duplicate),
+                ("ignored", one.ignored),
+                ("dead", one.dead),
+                ("pending", one.pending),
+            ] {
+                let count = i64::try_from(count).unwrap_or(i64::MAX);
+                receipts.with_label_values(&[source, input, fate]).set(count);
+            }
+            if let Some(at) = one.last_received_at {
+                last.with_label_values(&[source, input]).set(at.div_euclid(1000));
+            }
+        }
+        Ok([receipts.collect(), last.collect()].concat())
+    }
+}
+
+const PULL: (&str, &str) = ("tokentrail_pull_state", "1 for each state that a realm is in, as doctor explains them");
+
+/// The states of the realms that are pulled.
+pub fn realms(
+    registry: &Registry,
+    realms: Vec<(String, watch::Receiver<RealmStatus>)>,
+) -> Result<(), prometheus::Error> {
+    let labels: &[&str] = &["source", "realm", "state"];
+    let make = move || {
+        let states = IntGaugeVec::new(Opts::new(PULL.0, PULL.1), labels)?;
+        for (source, realm) in &realms {
+            let status = realm.borrow();
+            for state in &status.states {
+                states.with_label_values(&[source.as_str(), status.realm.as_str(), state.as_str()]).set(1);
+            }
+        }
+        Ok(states.collect())
+    };
+    register(registry, make, &[(PULL.0, PULL.1, labels)])
+}

@@ -1,7 +1,7 @@
 -- Snapshots of state as people query them. Everything here is derived from events of data class `snapshot`
 -- (docs/snapshots.md) and is right over rows that were written twice, in any order, or by several normalisers.
 
--- What receipts of snapshots say, one row per event.
+-- What receipts of snapshots say, one row per event: what a kill repeated has the same id and another time.
 CREATE OR REPLACE VIEW {database}.snapshot_events {on_cluster} DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
 SELECT
     e.tenant AS tenant, e.source_id AS source_id, e.event_id AS event_id, toString(e.kind) AS kind,
@@ -13,7 +13,9 @@ SELECT
     toString(e.right_kind) AS right_kind, e.right_id AS right_id, e.right_name AS right_name,
     toString(e.holder_kind) AS holder_kind, e.holder_id AS holder_id, toString(e.permission) AS permission
 FROM {database}.event_rows AS e FINAL
-WHERE e.data_class = 'snapshot';
+WHERE e.data_class = 'snapshot'
+ORDER BY e.version DESC
+LIMIT 1 BY e.tenant, e.source_id, e.event_id;
 
 -- One row per snapshot. Without an end nothing of it is believed: `ended` is null and `complete` is 0.
 CREATE OR REPLACE VIEW {database}.snapshots {on_cluster} DEFINER = CURRENT_USER SQL SECURITY DEFINER AS

@@ -100,7 +100,7 @@ fn entity(value: &Value) -> Result<Element, NotUnderstood> {
         }));
     }
     // Pages follow the entity's uid, which never changes.
-    Ok(Element { id: uid.to_owned(), order: String::new(), items, ..Element::default() })
+    Ok(Element { id: uid.to_owned(), order: uid.to_owned(), items, ..Element::default() })
 }
 
 /// Reads an array, each item by `read`.

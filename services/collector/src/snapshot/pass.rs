@@ -94,7 +94,9 @@ impl Pass {
         self.times = Some((self.times.map_or(times.0, |(min, _)| min), times.1));
         let Some(leg) = self.legs.front_mut() else { return };
         leg.read += page.len() - known.min(page.len());
-        leg.anchor = page.last().map(|seen| seen.anchor).or(leg.anchor);
+        if cursor.is_none() {
+            leg.anchor = page.last().map(|seen| seen.anchor).or(leg.anchor);
+        }
         leg.cursor = cursor;
         if last {
             self.legs.pop_front();

@@ -67,6 +67,11 @@ impl World {
         Self { history: vec![(0, users.clone())], users, ..Self::default() }
     }
 
+    /// Changes it while nobody reads; seen from the next request on.
+    pub(super) fn apply(&mut self, change: &Change) {
+        self.change(change);
+    }
+
     fn change(&mut self, change: &Change) {
         match change {
             Change::AddUser(n) => {

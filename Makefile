@@ -15,8 +15,9 @@ help: ## show this list
 engine: ## fetch the pinned ClickHouse engine (once)
 	@services/store/engine/fetch.sh >/dev/null
 
+# Without Kafka: librdkafka and its OpenSSL take minutes to build, and perl.
 build-demo: engine
-	@cargo build --locked --profile demo -p tokentrail
+	@cargo build --locked --profile demo -p tokentrail --no-default-features
 
 demo: build-demo ## play a recorded story through the whole pipeline and show what it finds
 	@TOKENTRAIL_ENGINE="$$(services/store/engine/fetch.sh)" $(BIN) --log warn demo --samples schemas/samples/pair

@@ -18,8 +18,8 @@ CREATE TABLE IF NOT EXISTS {database}.receipt_rows {on_cluster}
     input LowCardinality(String),
     payload LowCardinality(String),
     received_at DateTime64(3, 'UTC') CODEC(Delta(8), ZSTD(1)),
-    native_id String CODEC(ZSTD(3)),
-    delivery_id String CODEC(ZSTD(3)),
+    native_id String CODEC(ZSTD(1)),
+    delivery_id String CODEC(ZSTD(1)),
     delivery_keyed UInt8 CODEC(ZSTD(1)),
     delivery_index UInt32 CODEC(ZSTD(1)),
     -- 1 = the header has a line place, and the next five columns are its fields
@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS {database}.receipt_rows {on_cluster}
     line_number UInt32 CODEC(Delta(4), ZSTD(1)),
     line_time_ns Nullable(Int64) CODEC(Delta(8), ZSTD(1)),
     line_basis LowCardinality(String),
-    line_mark String CODEC(ZSTD(3)),
+    line_mark String CODEC(ZSTD(1)),
     line_backlog UInt8 CODEC(ZSTD(1)),
     -- event | ignored | dead; stored or duplicate is a view over all receipts
     fate LowCardinality(String),
@@ -65,9 +65,20 @@ CREATE TABLE IF NOT EXISTS {database}.raw_bodies {on_cluster}
     received_at DateTime64(3, 'UTC') CODEC(Delta(8), ZSTD(1)),
     salt FixedString(16) CODEC(NONE),
     enc UInt32 CODEC(ZSTD(1)),
-    body String CODEC(ZSTD(3))
+    body String CODEC(ZSTD(1))
 )
 ENGINE = {replicated}ReplacingMergeTree
 PARTITION BY toYYYYMM(received_at)
 ORDER BY (tenant, stream, seq, commitment_head)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
+-- Which deployment key this database was written with: a keyed mark that tells one key from another and nothing else. Of
+-- several, the first is the right one.
+CREATE TABLE IF NOT EXISTS {database}.deployment_key_rows {on_cluster}
+(
+    check_value String,
+    recorded_at DateTime64(6, 'UTC')
+)
+ENGINE = {replicated}MergeTree
+ORDER BY (recorded_at, check_value)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;

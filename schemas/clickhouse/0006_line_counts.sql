@@ -5,7 +5,7 @@ CREATE TABLE IF NOT EXISTS {database}.line_count_rows {on_cluster}
     tenant LowCardinality(String),
     source_id LowCardinality(String),
     kind LowCardinality(String),
-    delivery String CODEC(ZSTD(3)),
+    delivery String CODEC(ZSTD(1)),
     lines UInt64 CODEC(ZSTD(1)),
     received_at DateTime64(3, 'UTC') CODEC(Delta(8), ZSTD(1))
 )

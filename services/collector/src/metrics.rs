@@ -130,6 +130,9 @@ impl Metrics {
     }
 
     pub(crate) fn other_lines(&self, source: &KnownSource, counts: &LineCounts) {
+        if counts.0.is_empty() {
+            return;
+        }
         let Some(counters) = self.other_lines.get(source.place) else { return };
         for (counter, kind) in counters.iter().zip(LineKind::ALL) {
             counter.inc_by(counts.0.get(kind).copied().unwrap_or_default());

@@ -129,9 +129,12 @@ impl Receiver {
                 _ => delivery.input,
             };
             header.payload = piece.payload;
+            // An event with an id of its own is told by it. The key of its delivery stays in the body: 16 random bytes
+            // more in each header would say nothing that is asked of a header.
+            let key = piece.delivery_key.filter(|_| piece.native_id.is_empty());
             header.native_id = piece.native_id;
-            header.delivery_keyed = own_key.is_some() || piece.delivery_key.is_some();
-            header.delivery_id = piece.delivery_key.unwrap_or_else(|| fallback.clone());
+            header.delivery_keyed = own_key.is_some() || key.is_some();
+            header.delivery_id = key.unwrap_or_else(|| fallback.clone());
             header.delivery_index = u32::try_from(index).unwrap_or(u32::MAX);
             header.line = piece.line;
             received.entries.push(Entry { header: header.to_bytes(), body: piece.body });

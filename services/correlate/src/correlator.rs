@@ -8,9 +8,10 @@ use crate::{
     known::Known,
     moment::Millis,
     rows::{Change, Key, Row},
-    settle::Rows,
+    settle::{Rows, everything},
 };
 use events::event::Event;
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// The correlation of one tenant.
@@ -49,9 +50,9 @@ impl Correlator {
         self.rows.settle(&self.known, std::mem::take(&mut self.dirt))
     }
 
-    /// The current rows, in the order of their keys.
-    pub fn rows(&self) -> impl Iterator<Item = (&Key, &Row)> {
-        self.rows.current()
+    /// Every row, answered anew: what all changes together come to. For checks; it costs as much as everything so far.
+    pub fn rows(&self) -> BTreeMap<Key, Row> {
+        everything(&self.known)
     }
 
     /// How many answers were given since the beginning: what late facts cost.

@@ -42,7 +42,15 @@ impl Known {
                 });
             }
             Piece::List { list, pairs } => {
-                let page = pairs.iter().map(|(holder, held)| (sym(holder), sym(held)));
+                let page = pairs.iter().map(|(holder, held)| match list {
+                    // Backstage compares references in lower case; the parts of a policy are no references.
+                    List::CatalogMembers | List::RoleMembers => {
+                        (sym(&holder.to_lowercase()), sym(&held.to_lowercase()))
+                    }
+                    List::Policies => (sym(&holder.to_lowercase()), sym(held)),
+                    _ => (sym(holder), sym(held)),
+                });
+                let page: Vec<(Sym, Sym)> = page.collect();
                 pending.lists.entry(*list).or_default().extend(page);
             }
             Piece::End { at, whole, entities, pairs } => {
@@ -216,7 +224,7 @@ impl Known {
             List::Composites => drop(keycloak.composites.read(at, &pairs, &self.reads)),
             List::DefaultGroups => {
                 let found = keycloak.defaults.read(at, &pairs, &self.reads);
-                self.read_changed(seen, found.into_iter().map(|found| found.from).min(), dirt);
+                found.into_iter().for_each(|found| self.realm_changed(seen.place.within, found.from, dirt));
             }
             List::CatalogMembers => {
                 for found in self.catalog.members.read(at, &pairs, &self.reads) {

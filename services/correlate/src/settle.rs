@@ -1,4 +1,6 @@
 //! Answers what was touched and compares with what was said before: only what differs is a change, with the next version.
+//!
+//! Of what was said only a digest is kept: a row can always be answered again.
 
 use crate::{
     dirt::{Dirt, Since},
@@ -7,13 +9,16 @@ use crate::{
     names::Id,
     rows::{Change, Key, Row},
 };
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    hash::{DefaultHasher, Hash, Hasher},
+};
 use uuid::Uuid;
 
 /// The rows as last answered.
 #[derive(Default)]
 pub(crate) struct Rows {
-    said: BTreeMap<Key, Said>,
+    said: HashMap<Key, Said>,
     /// Keys of the rows that are listed per user, and can therefore end.
     listed: HashMap<Id, BTreeSet<Key>>,
     answered: u64,
@@ -21,14 +26,40 @@ pub(crate) struct Rows {
 
 struct Said {
     version: u32,
-    row: Option<Row>,
+    /// `None`: the row is gone.
+    digest: Option<u64>,
+}
+
+/// Every row, answered anew from what is known: what all changes together must come to.
+pub(crate) fn everything(known: &Known) -> BTreeMap<Key, Row> {
+    let mut rows = BTreeMap::new();
+    let work = Work::everything(known);
+    work.answer(known, &mut |key, row, _| {
+        if let Some(row) = row {
+            rows.insert(key, row);
+        }
+    });
+    for user in work.listed.keys() {
+        rows.extend(listed(known, *user));
+    }
+    rows
+}
+
+fn listed(known: &Known, user: Id) -> Vec<(Key, Row)> {
+    let mut rows = known.grant_rows(user);
+    rows.extend(known.gap_rows(user));
+    rows.extend(known.alias_rows(user));
+    rows
+}
+
+fn digest(row: &Row) -> u64 {
+    // Its keys are fixed: equal rows have equal digests in every process.
+    let mut hasher = DefaultHasher::new();
+    row.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl Rows {
-    pub(crate) fn current(&self) -> impl Iterator<Item = (&Key, &Row)> {
-        self.said.iter().filter_map(|(key, said)| said.row.as_ref().map(|row| (key, row)))
-    }
-
     /// How often a row was answered (and, of a person's listed rows, how often a list was).
     pub(crate) fn answered(&self) -> u64 {
         self.answered
@@ -46,22 +77,7 @@ impl Rows {
             &work.listed.len(),
         ];
         self.answered += each.into_iter().map(|count| *count as u64).sum::<u64>();
-        for (session, because) in &work.sessions {
-            let key = Key::Session(known.owned(session.source), known.owned(session.name));
-            self.say(key, known.session_row(*session).map(Row::Session), *because, &mut changes);
-        }
-        for ((user, moment), because) in &work.tokens {
-            let row = known.token_row(*user, *moment).map(Row::Token);
-            self.say(Key::Token(moment.event), row, *because, &mut changes);
-        }
-        for ((reference, moment), because) in &work.credentials {
-            let row = known.credential_row(*reference, *moment).map(Row::Credential);
-            self.say(Key::Credential(moment.event), row, *because, &mut changes);
-        }
-        for ((reference, moment), because) in &work.decisions {
-            let row = known.decision_row(*reference, *moment).map(|row| Row::Decision(Box::new(row)));
-            self.say(Key::Decision(moment.event), row, *because, &mut changes);
-        }
+        work.answer(known, &mut |key, row, because| self.say(key, row, because, &mut changes));
         for (user, because) in &work.listed {
             self.list(known, (*user, *because), &mut changes);
         }
@@ -70,16 +86,17 @@ impl Rows {
     }
 
     fn say(&mut self, key: Key, row: Option<Row>, because: Uuid, changes: &mut Vec<Change>) {
+        let digest = row.as_ref().map(digest);
         match self.said.get_mut(&key) {
-            Some(said) if said.row == row => {}
+            Some(said) if said.digest == digest => {}
             Some(said) => {
                 said.version += 1;
-                said.row.clone_from(&row);
+                said.digest = digest;
                 changes.push(Change { key, version: said.version, row, because: Some(because) });
             }
             None if row.is_none() => {}
             None => {
-                self.said.insert(key.clone(), Said { version: 1, row: row.clone() });
+                self.said.insert(key.clone(), Said { version: 1, digest });
                 changes.push(Change { key, version: 1, row, because: None });
             }
         }
@@ -88,9 +105,7 @@ impl Rows {
     /// Grants, gaps and names of a user: what is no longer among them is gone.
     fn list(&mut self, known: &Known, touched: (Id, Uuid), changes: &mut Vec<Change>) {
         let (user, because) = touched;
-        let mut rows = known.grant_rows(user);
-        rows.extend(known.gap_rows(user));
-        rows.extend(known.alias_rows(user));
+        let rows = listed(known, user);
         let keys: BTreeSet<Key> = rows.iter().map(|(key, _)| key.clone()).collect();
         let before = self.listed.insert(user, keys).unwrap_or_default();
         let now = &self.listed[&user];
@@ -155,6 +170,46 @@ impl Work {
             work.tokens.entry(token).or_insert(dirt.event);
         }
         work
+    }
+
+    /// Everything that there is to answer.
+    fn everything(known: &Known) -> Self {
+        let (nobody, sessions) = (Uuid::nil(), &known.sessions);
+        let keycloak = &known.keycloak;
+        let users = keycloak.members.all().chain(keycloak.user_roles.all()).chain(keycloak.users.all());
+        let users = users.chain(keycloak.usernames.all()).chain(keycloak.emails.all()).chain(keycloak.enabled.all());
+        let tied = known.catalog.users.all().filter_map(|reference| known.catalog.users.get(reference));
+        let tied = tied.flat_map(|ledger| ledger.segments()).filter_map(|segment| segment.says);
+        let pairs = |(of, log): (&Id, Vec<Moment>)| log.into_iter().map(|moment| (*of, moment)).collect::<Vec<_>>();
+        let issues = sessions.issues.iter().flat_map(|(user, log)| pairs((user, log.keys().copied().collect())));
+        let paid = sessions.paid.iter().flat_map(|(of, log)| pairs((of, log.keys().copied().collect())));
+        let decisions = known.decisions.iter().flat_map(|(of, log)| pairs((of, log.keys().copied().collect())));
+        Self {
+            sessions: sessions.sessions.keys().map(|session| (*session, nobody)).collect(),
+            tokens: issues.map(|issue| (issue, nobody)).collect(),
+            credentials: paid.map(|paid| (paid, nobody)).collect(),
+            decisions: decisions.map(|decision| (decision, nobody)).collect(),
+            listed: users.chain(tied).map(|user| (user, nobody)).collect(),
+        }
+    }
+
+    /// Answers all but the listed rows.
+    fn answer(&self, known: &Known, say: &mut dyn FnMut(Key, Option<Row>, Uuid)) {
+        for (session, because) in &self.sessions {
+            let key = Key::Session(known.owned(session.source), known.owned(session.name));
+            say(key, known.session_row(*session).map(Row::Session), *because);
+        }
+        for ((user, moment), because) in &self.tokens {
+            say(Key::Token(moment.event), known.token_row(*user, *moment).map(Row::Token), *because);
+        }
+        for ((reference, moment), because) in &self.credentials {
+            let row = known.credential_row(*reference, *moment).map(Row::Credential);
+            say(Key::Credential(moment.event), row, *because);
+        }
+        for ((reference, moment), because) in &self.decisions {
+            let row = known.decision_row(*reference, *moment).map(|row| Row::Decision(Box::new(row)));
+            say(Key::Decision(moment.event), row, *because);
+        }
     }
 
     /// Credentials and decisions of a reference, from an instant on.

@@ -194,6 +194,20 @@ impl Journal {
         scrub_open(&self.inner.shared, &mut pace)
     }
 
+    /// Offset of a record of a stream, as far as segments of that stream are kept; the first kept one if it was freed.
+    pub fn offset_of(&self, stream: [u8; 16], seq: u64) -> Option<u64> {
+        let segments = self.inner.shared.segments();
+        let own = segments.iter().filter_map(|segment| segment.identity.as_ref()).filter(|own| own.stream == stream);
+        let (mut first, mut found) = (None, None);
+        for own in own {
+            first = first.or(Some(own.first_offset));
+            if own.first_seq <= seq {
+                found = Some(own.first_offset + (seq - own.first_seq));
+            }
+        }
+        found.or(first)
+    }
+
     /// Id of this run's stream.
     pub fn stream(&self) -> [u8; 16] {
         self.inner.shared.stream

@@ -5,12 +5,15 @@
 //! in docs/journal-format.md, which changes together with `format.rs`.
 #![forbid(unsafe_code)]
 
+pub mod carrier;
 pub mod chain;
 mod cursors;
 mod damage;
 pub mod disk;
 pub mod format;
 pub mod journal;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod log;
 mod options;
 mod prepare;

@@ -1,7 +1,7 @@
 //! The contract of a log: what an append promises, what a read may return, what a commit means.
 //!
-//! The embedded journal is its first implementation; Kafka satisfies the same trait and runs the same test-suite
-//! (tests/contract). Nothing here touches a disk or a network.
+//! This is the side of whoever takes records in and of whoever reads them by offset in the same process: the embedded
+//! journal. What several carriers have in common is [`crate::carrier`]. Nothing here touches a disk or a network.
 
 use crate::damage::Damage;
 use bytes::Bytes;

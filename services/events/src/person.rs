@@ -18,9 +18,9 @@ impl fmt::Debug for PersonKey {
     }
 }
 
-/// The secret shared by all processes of one deployment: 32 bytes from the key file.
+/// The secret shared by all processes of one deployment: 32 bytes from the key file, ready to be used.
 #[derive(Clone)]
-pub struct DeploymentKey([u8; 32]);
+pub struct DeploymentKey(Hmac<Sha256>);
 
 impl fmt::Debug for DeploymentKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -31,7 +31,7 @@ impl fmt::Debug for DeploymentKey {
 impl DeploymentKey {
     /// Takes the 32 bytes of the key file.
     pub fn new(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+        Self(Hmac::new_from_slice(&bytes).expect("HMAC takes keys of any length"))
     }
 
     /// The key of a Keycloak user: ids are unique per server, so the realm is not a part.
@@ -44,9 +44,14 @@ impl DeploymentKey {
         PersonKey(self.mark("named", &[tenant, source_id, kind, name]))
     }
 
+    /// Tells this key from another one and nothing else of it: kept beside what was written with it.
+    pub fn check_value(&self) -> String {
+        self.mark("deployment key", &[])
+    }
+
     /// A keyed mark of a value that is not kept: equal values give equal marks, and nothing else can be learned.
     pub fn mark(&self, purpose: &str, parts: &[&str]) -> String {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
+        let mut mac = self.0.clone();
         mac.update(purpose.as_bytes());
         for part in parts {
             mac.update(&(part.len() as u64).to_be_bytes());

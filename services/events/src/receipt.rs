@@ -171,7 +171,8 @@ pub struct ReceiptHeader {
     /// The source's own id of the event, if it has one.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub native_id: String,
-    /// The delivery it came with: the sender's idempotency key if there is one, else an id given at intake.
+    /// The delivery it came with: the sender's idempotency key if there is one, else, for an event without `native_id`, the
+    /// key in its body, else an id given at intake.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub delivery_id: String,
     /// True if `delivery_id` is the sender's own key (equal on a retry), false if intake made it up.

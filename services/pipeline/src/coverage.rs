@@ -12,6 +12,7 @@ mod spans;
 
 pub use keeper::{Expected, Keeper};
 
+use durable_log::carrier::{Cause, Loss};
 use events::{
     lines::{LineCounts, LineKind, SenderGap},
     receipt::{Input, Payload, Receipt},
@@ -33,6 +34,27 @@ pub(crate) fn note(records: &mut Records, receipt: &Receipt) {
         Payload::BackstageLine => records.seen.extend(seen(receipt)),
         _ => {}
     }
+}
+
+/// The gap that a loss of the log leaves at `now` (UTC milliseconds). Damage of the journal leaves none here: the numbers that
+/// are missing in their streams tell it exactly, and are closed when the records come after all.
+pub(crate) fn lost(loss: &Loss, tenant: &str, now: i64) -> Option<Gap> {
+    if loss.cause == Cause::Damaged {
+        return None;
+    }
+    Some(Gap {
+        tenant: tenant.to_owned(),
+        source_id: String::new(),
+        scope: loss.place.clone(),
+        input: String::new(),
+        since: loss.since_ms.unwrap_or(now),
+        cause: loss.cause.as_str().to_owned(),
+        until: Some(now),
+        missing: loss.missing,
+        repaired_at: None,
+        repaired_by: String::new(),
+        recorded_at: now,
+    })
 }
 
 /// The watermark that a closing record tells, and what an import is said to hold.

@@ -5,31 +5,30 @@
 
 use crate::{
     block::{Work, work},
+    coverage,
     metrics::Metrics,
 };
-use durable_log::{Batch, Journal, ReadLimits};
+use durable_log::carrier::{Appetite, Carrier, CarryError, Load};
 use events::normalise::Context;
 use std::time::{Duration, Instant};
 use store::{Fate, Store, StoreError};
 use tokio::sync::{mpsc, watch};
 
-/// Name of the pipeline's cursor in the journal.
+/// Name of the pipeline's cursor in the journal, and part of the name of its group on Kafka.
 pub const CONSUMER: &str = "clickhouse";
-/// Most records in one block.
-const BLOCK_RECORDS: usize = 50_000;
-/// Most bytes in one block.
-const BLOCK_BYTES: usize = 32 << 20;
-/// How long a small block waits for company: a block costs ClickHouse three parts, whatever is in it, and their merges.
-const LINGER: Duration = Duration::from_millis(500);
-/// A block of this many records waits no longer.
-const ENOUGH_RECORDS: u64 = 10_000;
+/// What one block may hold. A small one waits for company: a block costs ClickHouse three parts, whatever is in it, and
+/// their merges.
+pub const APPETITE: Appetite =
+    Appetite { records: 50_000, bytes: 32 << 20, enough: 10_000, linger: Duration::from_millis(500) };
 /// First and longest wait between two tries of an insert.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
 /// What the chain runs on.
-pub struct Flow {
+pub struct Flow<C> {
     /// Log in.
-    pub journal: Journal,
+    pub carrier: C,
+    /// Whose gaps are written when the log has lost something.
+    pub tenant: String,
     /// ClickHouse out.
     pub store: Store,
     /// For normalising.
@@ -41,38 +40,32 @@ pub struct Flow {
 /// Why the chain ended before it was told to.
 #[derive(Debug, thiserror::Error)]
 pub enum FlowError {
-    /// The log cannot be read or the position cannot be committed.
-    #[error("the journal failed: {0}")]
-    Journal(String),
-    /// The log's writer stopped: its state is unknown and the process must stop too.
-    #[error("the journal has stopped")]
-    Closed,
+    /// The log cannot be read, or the position cannot be kept.
+    #[error(transparent)]
+    Log(#[from] CarryError),
     /// A worker thread died.
     #[error("a worker of the pipeline died")]
     Worker,
 }
 
-impl Flow {
+impl<C: Carrier> Flow<C> {
     /// Runs until `stop` turns true; what was read and not yet acknowledged is read again after the next start.
     pub async fn run(self, stop: watch::Receiver<bool>) -> Result<(), FlowError> {
         // One block is normalised while the one before it is on its way to ClickHouse.
-        let (blocks, mut ready) = mpsc::channel::<(Work, u64, Instant)>(1);
+        let (blocks, mut ready) = mpsc::channel::<(Work, C::Mark, Instant)>(1);
         let reader = tokio::spawn(read_and_normalise(
-            self.journal.clone(),
+            (self.carrier.clone(), self.tenant.clone()),
             self.context.clone(),
             self.metrics.clone(),
             (blocks, stop.clone()),
         ));
-        while let Some((work, next, since)) = ready.recv().await {
+        while let Some((work, mark, since)) = ready.recv().await {
             if !self.store_work(&work, stop.clone()).await {
                 break;
             }
-            // Commit point: ClickHouse has acknowledged every row up to `next`. A crash before this line stores the
+            // Commit point: ClickHouse has acknowledged every row up to `mark`. A crash before this line stores the
             // block again, to the same rows; a crash after it goes on behind it.
-            self.journal.commit(CONSUMER, next).map_err(|e| FlowError::Journal(e.to_string()))?;
-            if let Err(error) = self.journal.trim() {
-                tracing::warn!(%error, "Old segments could not be freed; it is tried again after the next block.");
-            }
+            self.carrier.settle(mark)?;
             self.metrics.insert.observe(since.elapsed().as_secs_f64());
             self.count(&work);
         }
@@ -125,44 +118,46 @@ fn report(error: &StoreError) {
     if error.is_unavailable() {
         tracing::warn!(%error, "ClickHouse does not answer; intake goes on and the journal grows until it does.");
     } else {
-        tracing::error!(%error, "ClickHouse refuses a block; it is kept in the journal and tried again.");
+        tracing::error!(%error, "ClickHouse refuses a block; it is kept in the log and tried again.");
     }
 }
 
-type Handover = (mpsc::Sender<(Work, u64, Instant)>, watch::Receiver<bool>);
+type Handover<M> = (mpsc::Sender<(Work, M, Instant)>, watch::Receiver<bool>);
 
-async fn read_and_normalise(
-    journal: Journal,
+async fn read_and_normalise<C: Carrier>(
+    (carrier, tenant): (C, String),
     context: Context,
     metrics: Metrics,
-    (blocks, mut stop): Handover,
+    (blocks, mut stop): Handover<C::Mark>,
 ) -> Result<(), FlowError> {
-    let mut next = journal.committed(CONSUMER);
     loop {
-        tokio::select! {
-            more = journal.wait_past(next) => more.map_err(|_| FlowError::Closed)?,
+        let load = tokio::select! {
+            load = carrier.next() => load?,
             _ = stop.wait_for(|stop| *stop) => return Ok(()),
-        }
-        if journal.durable_end() - next < ENOUGH_RECORDS && !*stop.borrow() {
-            tokio::time::sleep(LINGER).await;
-        }
-        let (log, context, from) = (journal.clone(), context.clone(), next);
-        let step = move || {
-            let batch = log
-                .read(from, ReadLimits { records: BLOCK_RECORDS, bytes: BLOCK_BYTES })
-                .map_err(|e| FlowError::Journal(e.to_string()))?;
-            let Batch { records, next, damage } = batch;
-            Ok::<_, FlowError>((work(records, &context), next, damage))
         };
         let since = Instant::now();
-        let (work, after, damage) = tokio::task::spawn_blocking(step).await.map_err(|_| FlowError::Worker)??;
-        for damage in &damage {
-            metrics.damaged.inc();
-            tracing::error!(%damage, "bytes of the journal are damaged; they are quarantined and the records in them are lost here.");
+        let Load { records, mark, losses } = load;
+        let context = context.clone();
+        let normalised = tokio::task::spawn_blocking(move || work(records, &context)).await;
+        let mut work = normalised.map_err(|_| FlowError::Worker)?;
+        for loss in &losses {
+            let missing = loss.missing.unwrap_or(1);
+            metrics.lost.with_label_values(&[loss.cause.as_str()]).inc_by(missing);
+            tracing::error!(
+                cause = loss.cause.as_str(),
+                place = loss.place,
+                missing,
+                "Records were carried and are lost here."
+            );
         }
-        if blocks.send((work, after, since)).await.is_err() {
+        work.records.gaps.extend(losses.iter().filter_map(|loss| coverage::lost(loss, &tenant, now_ms())));
+        if blocks.send((work, mark, since)).await.is_err() {
             return Ok(());
         }
-        next = after;
     }
+}
+
+fn now_ms() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }

@@ -2,7 +2,9 @@
 
 pub mod block;
 pub mod coverage;
+pub mod duty;
 pub mod flow;
+pub mod label;
 pub mod metrics;
 pub mod replay;
 pub mod rollup;

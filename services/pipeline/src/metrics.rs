@@ -15,8 +15,8 @@ pub struct Metrics {
     pub retries: IntCounter,
     /// 1 when the last insert was acknowledged, else 0.
     pub store_up: IntGauge,
-    /// Records lost to damaged bytes of the log.
-    pub damaged: IntCounter,
+    /// Records that were carried and did not come out, by cause (`durable_log::carrier::Cause`).
+    pub lost: IntCounterVec,
 }
 
 impl Metrics {
@@ -34,9 +34,9 @@ impl Metrics {
             ))?,
             retries: IntCounter::new("tokentrail_insert_retries_total", "Inserts that failed and were tried again")?,
             store_up: IntGauge::new("tokentrail_store_up", "1 when the last insert was acknowledged")?,
-            damaged: IntCounter::new(
-                "tokentrail_journal_damaged_records_total",
-                "Records lost to damaged bytes of the log",
+            lost: IntCounterVec::new(
+                Opts::new("tokentrail_lost_records_total", "Records that were carried and did not come out, by cause"),
+                &["cause"],
             )?,
         };
         registry.register(Box::new(metrics.receipts.clone()))?;
@@ -44,7 +44,7 @@ impl Metrics {
         registry.register(Box::new(metrics.insert.clone()))?;
         registry.register(Box::new(metrics.retries.clone()))?;
         registry.register(Box::new(metrics.store_up.clone()))?;
-        registry.register(Box::new(metrics.damaged.clone()))?;
+        registry.register(Box::new(metrics.lost.clone()))?;
         Ok(metrics)
     }
 }

@@ -25,7 +25,7 @@ pub struct Roller {
 
 impl Roller {
     /// Runs until `stop` turns true. What fails is tried again in the next round.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+    pub async fn run(&self, mut stop: watch::Receiver<bool>) {
         let (mut cells, mut failing) = (CELLS.0, false);
         loop {
             let began = Instant::now();
@@ -48,6 +48,22 @@ impl Roller {
             tokio::select! {
                 () = tokio::time::sleep(rest) => {}
                 _ = stop.wait_for(|stop| *stop) => return,
+            }
+        }
+    }
+}
+
+impl Roller {
+    /// While another program of this database rolls up: gives up cells at rest, so that the other one need not wait until
+    /// their marks are taken for a dead program's.
+    pub async fn stand_by(&self, mut stop: watch::Receiver<bool>) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(QUIET) => {}
+                _ = stop.wait_for(|stop| *stop) => return,
+            }
+            if let Err(error) = self.store.close_quiet_marks(QUIET).await {
+                tracing::debug!(%error, "Marks cannot be closed now; it is tried again.");
             }
         }
     }

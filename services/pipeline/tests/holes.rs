@@ -103,9 +103,16 @@ async fn what_is_missing_behind_intake_is_a_gap_with_its_numbers() {
     let late = vec![receipt(1, 2, "{}"), receipt(1, 3, "{}")];
     store.insert(&Block { receipts: late, events: Vec::new() }).await.unwrap();
     keeper.round(now + 2, true).await.unwrap();
-    assert_eq!(gaps(&store).await, [tail, rolled]);
+    assert_eq!(gaps(&store).await, [tail.clone(), rolled.clone()]);
+
+    // A second stream that goes on from the end of 3: a volume was cloned, or a backup put back. Each one alone looks right.
+    let fork = vec![opening(4, (3, 0)), opening(5, (3, 0))];
+    store.insert(&Block { receipts: fork, events: Vec::new() }).await.unwrap();
+    keeper.round(now + 3, true).await.unwrap();
+    let forked = row("log_rolled_back", "03:0", None);
+    assert_eq!(gaps(&store).await, [tail, rolled, forked]);
     let written: Vec<Gap> = store.gaps("default", 0).await.unwrap();
-    assert_eq!(written.len(), 3, "history is kept: {written:?}");
+    assert_eq!(written.len(), 4, "history is kept: {written:?}");
     assert!(written.iter().any(|gap| gap.repaired_at == Some(now + 2)), "{written:?}");
     engine.close().await;
 }

@@ -1,7 +1,7 @@
 //! How to reach a ClickHouse: address, account, and whom to trust when it speaks TLS.
 
 use crate::StoreError;
-use clickhouse::Client;
+use clickhouse::{Client, Compression};
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::{
     client::legacy::{Client as Http, connect::HttpConnector},
@@ -50,6 +50,16 @@ pub(crate) fn client(options: &ConnectOptions) -> Result<Client, StoreError> {
     let connector =
         HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(connector);
     let http = Http::builder(TokioExecutor::new()).pool_idle_timeout(POOL_IDLE).build(connector);
-    let client = Client::with_http_client(http).with_url(&options.url);
+    // Within one machine, compressing costs more than copying.
+    let compression = if is_loopback(&options.url) { Compression::None } else { Compression::Lz4 };
+    let client = Client::with_http_client(http).with_url(&options.url).with_compression(compression);
     Ok(client.with_user(&options.user).with_password(&options.password))
+}
+
+/// Whether the server is on this machine.
+fn is_loopback(url: &str) -> bool {
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+    ["127.0.0.1", "[::1]", "localhost"]
+        .iter()
+        .any(|loopback| host.strip_prefix(loopback).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/'])))
 }

@@ -3,12 +3,13 @@
 use crate::{
     Store, StoreError,
     error::within,
+    native::columns,
     query::{rows, unknown},
     settings::{self, MIGRATION_WAIT},
 };
 use clickhouse::Row;
 use events::{ids::StreamId, receipt::Input};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 /// How far an input is complete. The greatest watermark wins, whatever the order of writing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ pub struct Watermark {
 }
 
 /// A heartbeat as it was sent.
-#[derive(Clone, Debug, PartialEq, Eq, Row, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SentHeartbeat {
     /// Tenant.
     pub tenant: String,
@@ -42,8 +43,10 @@ pub struct SentHeartbeat {
     pub state: String,
 }
 
+columns!(SentHeartbeat: tenant, source_id, sent_at, scope, id, state);
+
 /// A heartbeat that came back by one input. The first arrival counts.
-#[derive(Clone, Debug, PartialEq, Eq, Row, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenHeartbeat {
     /// Tenant.
     pub tenant: String,
@@ -58,6 +61,8 @@ pub struct SeenHeartbeat {
     /// When it arrived, UTC milliseconds of our clock.
     pub received_at: i64,
 }
+
+columns!(SeenHeartbeat: tenant, source_id, time, id, input, received_at);
 
 /// A heartbeat with all the ways by which it came back.
 #[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
@@ -91,7 +96,7 @@ pub struct GapKey {
 }
 
 /// A time for which an input of a source is not known to be complete. The row recorded last wins.
-#[derive(Clone, Debug, PartialEq, Eq, Row, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
 pub struct Gap {
     /// Tenant.
     pub tenant: String,
@@ -117,6 +122,8 @@ pub struct Gap {
     pub recorded_at: i64,
 }
 
+columns!(Gap: tenant, source_id, scope, input, since, cause, until, missing, repaired_at, repaired_by, recorded_at);
+
 impl Gap {
     /// What tells it from others.
     pub fn key(&self) -> GapKey {
@@ -131,7 +138,7 @@ impl Gap {
 }
 
 /// A time for which an operator says that an import holds everything of a kind that happened.
-#[derive(Clone, Debug, PartialEq, Eq, Row, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
 pub struct ClaimedSpan {
     /// Tenant.
     pub tenant: String,
@@ -149,8 +156,10 @@ pub struct ClaimedSpan {
     pub recorded_at: i64,
 }
 
+columns!(ClaimedSpan: tenant, source_id, scope, held, since, until, recorded_at);
+
 /// Lines of one kind in one delivery that are no receipts.
-#[derive(Clone, Debug, PartialEq, Eq, Row, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LineCount {
     /// Tenant.
     pub tenant: String,
@@ -165,6 +174,8 @@ pub struct LineCount {
     /// When the delivery was taken in, UTC milliseconds.
     pub received_at: i64,
 }
+
+columns!(LineCount: tenant, source_id, kind, delivery, lines, received_at);
 
 /// What receipts say of completeness, to be written after the receipts themselves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -194,7 +205,6 @@ pub struct Seal {
     pub received_at: i64,
 }
 
-#[derive(Row, Serialize)]
 struct WatermarkRow<'a> {
     tenant: &'a str,
     source_id: &'a str,
@@ -203,13 +213,15 @@ struct WatermarkRow<'a> {
     recorded_at: i64,
 }
 
+columns!(WatermarkRow<'_>: tenant, source_id, input, watermark, recorded_at);
+
 impl Store {
     /// Writes all of them. Every row is idempotent: writing them again, in any order, changes nothing.
     pub async fn put_records(&self, records: &Records) -> Result<(), StoreError> {
-        self.write::<SentHeartbeat>("heartbeat_rows", &records.sent).await?;
-        self.write::<SeenHeartbeat>("heartbeat_seen_rows", &records.seen).await?;
-        self.write::<LineCount>("line_count_rows", &records.line_counts).await?;
-        self.write::<ClaimedSpan>("claim_rows", &records.claims).await?;
+        self.write("heartbeat_rows", records.sent.iter().map(Ok)).await?;
+        self.write("heartbeat_seen_rows", records.seen.iter().map(Ok)).await?;
+        self.write("line_count_rows", records.line_counts.iter().map(Ok)).await?;
+        self.write("claim_rows", records.claims.iter().map(Ok)).await?;
         self.put_watermarks(&records.watermarks).await?;
         self.put_gaps(&records.gaps).await
     }
@@ -226,7 +238,7 @@ impl Store {
                 recorded_at: one.recorded_at,
             })
             .collect();
-        self.write::<WatermarkRow<'static>>("watermark_rows", &rows).await
+        self.write("watermark_rows", rows.iter().map(Ok)).await
     }
 
     /// The watermark of every input.
@@ -287,7 +299,7 @@ impl Store {
 
     /// Opens, closes, repairs or corrects gaps.
     pub async fn put_gaps(&self, gaps: &[Gap]) -> Result<(), StoreError> {
-        self.write::<Gap>("gap_rows", gaps).await
+        self.write("gap_rows", gaps.iter().map(Ok)).await
     }
 
     /// Gaps that are not repaired and those that began at or after `since` (UTC milliseconds), oldest first.

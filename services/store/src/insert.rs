@@ -3,17 +3,20 @@
 use crate::{
     Store, StoreError,
     cell::Counted,
-    error::within,
+    native::{self, Line},
+    query,
     rows::{BadPersonKey, BodyRow, EventRow, ReceiptRow, month},
     settings::{self, INSERT_WAIT, SEND_WAIT},
 };
-use clickhouse::RowWrite;
 use events::{
     event::Event,
     normalise::{Dead, Ignored},
     receipt::{Receipt, ReceiptHeader},
 };
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError},
+};
 use uuid::Uuid;
 
 /// Rows of one insert. Below ClickHouse's block size, so that each insert is one part of one partition: all or nothing.
@@ -95,68 +98,92 @@ impl Store {
     /// Receipts go last: a receipt that a reader sees has its events and its body. A crash before that leaves events
     /// whose receipt comes with the replay.
     pub async fn insert(&self, block: &Block) -> Result<(), StoreError> {
-        self.write_events(event_rows(&block.events)?).await?;
-        let by_month = months(&block.receipts, |stored| stored.receipt.header.received_at);
-        for stored in by_month.values() {
-            let rows: Vec<_> = stored.iter().map(|stored| BodyRow::new(stored)).collect();
-            self.write::<BodyRow<'static>>("raw_bodies", &rows).await?;
+        self.write_events(&block.events, |event| event.time, event_row).await?;
+        for some in months(&block.receipts, |stored| stored.receipt.header.received_at).values() {
+            self.write("raw_bodies", some.iter().map(|stored| Ok(BodyRow::new(stored)))).await?;
         }
         // All that the receipts vouch for is acknowledged and on disk from here on.
-        self.write_receipts(block.receipts.iter().map(ReceiptRow::new)).await
+        self.write_receipts(&block.receipts, |stored| ReceiptRow::new(stored)).await
     }
 }
 
-/// Rows of events, if their person keys are such.
-pub(crate) fn event_rows(events: &[Event]) -> Result<Vec<EventRow<'_>>, StoreError> {
-    let rows: Result<Vec<_>, BadPersonKey> = events.iter().map(EventRow::new).collect();
-    rows.map_err(|BadPersonKey| StoreError::Rejected("a person key is 32 hex digits".into()))
+/// The row of an event, if its person keys are such.
+pub(crate) fn event_row(event: &Event) -> Result<EventRow<'_>, StoreError> {
+    EventRow::new(event).map_err(|BadPersonKey| StoreError::Rejected("a person key is 32 hex digits".into()))
 }
 
 /// By partition: an insert goes into one, so that it is one part.
-fn months<T>(items: impl IntoIterator<Item = T>, time: impl Fn(&T) -> i64) -> BTreeMap<i64, Vec<T>> {
-    let mut months = BTreeMap::<i64, Vec<T>>::new();
+fn months<T>(items: &[T], time: impl Fn(&T) -> i64) -> BTreeMap<i64, Vec<&T>> {
+    let mut months = BTreeMap::<i64, Vec<&T>>::new();
     for item in items {
-        months.entry(month(time(&item))).or_default().push(item);
+        months.entry(month(time(item))).or_default().push(item);
     }
     months
 }
 
+// Rows are made one at a time and go into their columns at once: blocks of them, each ten times as large as a cache
+// line is long, would be written to memory only to be read again.
 impl Store {
-    /// Events and deleted rows.
-    pub(crate) async fn write_events(&self, rows: impl IntoIterator<Item = EventRow<'_>>) -> Result<(), StoreError> {
-        for rows in months(rows, |row| row.time).values() {
-            self.write::<EventRow<'static>>("event_rows", rows).await?;
+    /// Events or deleted rows, each with its time.
+    pub(crate) async fn write_events<T: Sync>(
+        &self,
+        items: &[T],
+        time: impl Fn(&T) -> i64,
+        row: impl Fn(&T) -> Result<EventRow<'_>, StoreError> + Send + Sync,
+    ) -> Result<(), StoreError> {
+        for some in months(items, time).values() {
+            self.write("event_rows", some.iter().map(|one| row(one))).await?;
         }
         Ok(())
     }
 
     /// The only way to write a receipt: marks what it changes, so that no count is ever old.
-    pub(crate) async fn write_receipts(
+    pub(crate) async fn write_receipts<T: Sync>(
         &self,
-        rows: impl IntoIterator<Item = ReceiptRow<'_>>,
+        items: &[T],
+        row: impl Fn(&T) -> ReceiptRow<'_> + Send + Sync,
     ) -> Result<(), StoreError> {
-        let months = months(rows, |row| row.received_at);
+        let months = months(items, |one| row(one).received_at);
         let _writing = self.marks.gate.read().await;
-        let touch = self.mark(months.values().flatten()).await?;
-        for rows in months.values() {
-            self.write::<ReceiptRow<'static>>("receipt_rows", rows).await?;
+        let touch = self.mark(items.iter().map(&row)).await?;
+        for some in months.values() {
+            self.write("receipt_rows", some.iter().map(|one| Ok(row(one)))).await?;
         }
         touch.acknowledged();
         Ok(())
     }
 
     /// One insert per chunk; each chunk is whole or not at all.
-    pub(crate) async fn write<R: RowWrite>(&self, table: &str, rows: &[R::Value<'_>]) -> Result<(), StoreError> {
-        let client = settings::pin(self.on_database(), settings::INSERT);
-        for chunk in rows.chunks(ROWS_PER_INSERT) {
-            // The first call asks the server for the columns, which has no bound of its own.
-            let insert = within(INSERT_WAIT, client.insert::<R>(table)).await?;
-            let mut insert = insert.with_timeouts(Some(SEND_WAIT), Some(INSERT_WAIT));
-            for row in chunk {
-                insert.write(row).await?;
+    pub(crate) async fn write<R: Line>(
+        &self,
+        table: &'static str,
+        mut rows: impl ExactSizeIterator<Item = Result<R, StoreError>> + Send,
+    ) -> Result<(), StoreError> {
+        while rows.len() > 0 {
+            let columns = self.columns(table).await?;
+            let block = native::encode(&columns, rows.by_ref().take(ROWS_PER_INSERT))?;
+            let sql = format!("INSERT INTO {table} (`{}`) FORMAT Native", block.names.join("`, `"));
+            let client = settings::pin(self.on_database(), settings::INSERT);
+            let mut insert = client.insert_formatted_with(sql).with_timeouts(Some(SEND_WAIT), Some(INSERT_WAIT));
+            for piece in block.pieces {
+                insert.send(piece.into()).await?;
             }
             insert.end().await?;
         }
         Ok(())
+    }
+
+    /// The columns of a table, asked for once.
+    async fn columns(&self, table: &'static str) -> Result<Arc<native::Columns>, StoreError> {
+        if let Some(columns) = self.tables.lock().unwrap_or_else(PoisonError::into_inner).get(table) {
+            return Ok(columns.clone());
+        }
+        let sql = "SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = {table:String}";
+        let columns: Arc<native::Columns> = Arc::new(query::rows(self.ask(sql).param("table", table)).await?);
+        if columns.is_empty() {
+            return Err(StoreError::incompatible(format!("there is no table {table}")));
+        }
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner).insert(table, columns.clone());
+        Ok(columns)
     }
 }

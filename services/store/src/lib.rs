@@ -11,9 +11,11 @@ mod coverage;
 pub mod engine;
 mod error;
 mod insert;
+mod key;
 mod lock;
 mod marks;
 mod migrate;
+mod native;
 mod query;
 mod replay;
 mod rollup;
@@ -40,7 +42,11 @@ pub use rollup::{Rolled, Rolling};
 
 use clickhouse::Client;
 use marks::Marks;
-use std::{fmt, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex},
+};
 
 /// The database of an installation that names no other.
 pub const DEFAULT_DATABASE: &str = "tokentrail";
@@ -88,6 +94,8 @@ pub struct Store {
     client: Client,
     database: String,
     marks: Arc<Marks>,
+    /// Tables that were written to, as the server describes them.
+    tables: Arc<Mutex<HashMap<&'static str, Arc<native::Columns>>>>,
 }
 
 impl fmt::Debug for Store {
@@ -110,9 +118,12 @@ impl Store {
                 "a database name is made of lowercase letters, digits and underscores",
             ));
         }
-        let client = connect::client(&options)?;
-        let marks = Arc::new(Marks::new());
-        Ok(Self { client: settings::pin(client, settings::ALWAYS), database: options.database, marks })
+        Ok(Self {
+            client: settings::pin(connect::client(&options)?, settings::ALWAYS),
+            database: options.database,
+            marks: Arc::new(Marks::new()),
+            tables: Arc::default(),
+        })
     }
 
     /// Asks for an answer, within a short bound.

@@ -7,11 +7,12 @@
 use crate::{
     Store, StoreError,
     cell::{Cell, DELIVERIES, stream_cell},
+    native::columns,
     query,
     rows::ReceiptRow,
 };
 use clickhouse::Row;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -35,7 +36,7 @@ const OPEN: u8 = 1;
 pub(crate) const CLOSED: u8 = 2;
 
 /// A row of `mark_rows`.
-#[derive(Clone, Debug, Row, Serialize, Deserialize)]
+#[derive(Clone, Debug, Row, Deserialize)]
 pub(crate) struct MarkRow {
     pub(crate) tenant: String,
     pub(crate) stream: [u8; 16],
@@ -47,6 +48,8 @@ pub(crate) struct MarkRow {
     /// UTC seconds.
     pub(crate) marked_at: u32,
 }
+
+columns!(MarkRow: tenant, stream, source_id, cell, writer, version, state, marked_at);
 
 impl MarkRow {
     pub(crate) fn key(&self) -> Cell {
@@ -196,7 +199,7 @@ impl Store {
     /// lies there.
     pub(crate) async fn mark<'a>(
         &self,
-        rows: impl Iterator<Item = &'a ReceiptRow<'a>> + Clone,
+        rows: impl Iterator<Item = ReceiptRow<'a>> + Clone,
     ) -> Result<Touch, StoreError> {
         let mut cells = entered(rows.clone());
         self.left(rows, &mut cells).await?;
@@ -214,7 +217,15 @@ impl Store {
     /// For a program that writes and ends, such as a replay: tells the roller of another program that nothing is under
     /// way any more. Without it that roller waits half an hour.
     pub async fn close_marks(&self) -> Result<(), StoreError> {
-        let released = self.marks.release(Duration::ZERO);
+        self.close_quiet_marks(Duration::ZERO).await
+    }
+
+    /// The same for cells that were not in use for a while, of a program that goes on and does not roll up itself.
+    pub async fn close_quiet_marks(&self, quiet: Duration) -> Result<(), StoreError> {
+        let released = self.marks.release(quiet);
+        if released.is_empty() {
+            return Ok(());
+        }
         self.put_marks(&released, CLOSED).await?;
         self.marks.settled(released);
         Ok(())
@@ -242,19 +253,26 @@ impl Store {
             marked_at: now_seconds(),
         };
         let rows: Vec<MarkRow> = cells.iter().map(row).collect();
-        self.write::<MarkRow>("mark_rows", &rows).await
+        self.write("mark_rows", rows.iter().map(Ok)).await
     }
 
     /// Finds where earlier verdicts on the same positions lie. Positions that are new, as nearly all are, cost nothing:
     /// a stream is asked for once, and what lies above is known to be new as long as nobody else writes this stream.
     async fn left<'a>(
         &self,
-        rows: impl Iterator<Item = &'a ReceiptRow<'a>>,
+        rows: impl Iterator<Item = ReceiptRow<'a>>,
         cells: &mut HashSet<Cell>,
     ) -> Result<(), StoreError> {
         let mut streams = HashMap::<(&str, [u8; 16]), Vec<u64>>::new();
-        for row in rows {
-            streams.entry((row.tenant, row.stream)).or_default().push(row.seq);
+        // Neighbours are nearly always of one stream: looked up once for all of them.
+        let mut run = Vec::new();
+        let mut rows = rows.peekable();
+        while let Some(row) = rows.next() {
+            let of = (row.tenant, row.stream);
+            run.push(row.seq);
+            if rows.peek().is_none_or(|next| (next.tenant, next.stream) != of) {
+                streams.entry(of).or_default().append(&mut run);
+            }
         }
         for ((tenant, stream), mut seqs) in streams {
             let reached = self.reached(tenant, stream).await?;
@@ -297,11 +315,17 @@ pub(crate) fn now_seconds() -> u32 {
 }
 
 /// Cells that receipts come into.
-fn entered<'a>(rows: impl Iterator<Item = &'a ReceiptRow<'a>>) -> HashSet<Cell> {
+fn entered<'a>(rows: impl Iterator<Item = ReceiptRow<'a>>) -> HashSet<Cell> {
     let mut seen = HashSet::new();
+    let mut last = None;
     for row in rows {
         let cell = if row.delivery_cell >= DELIVERIES { row.delivery_cell } else { row.minute };
-        seen.insert((row.tenant, row.source_id, cell, row.stream, stream_cell(row.seq)));
+        let place = (row.tenant, row.source_id, cell, row.stream, stream_cell(row.seq));
+        // Most are in the cells of the one before.
+        if last != Some(place) {
+            last = Some(place);
+            seen.insert(place);
+        }
     }
     let mut cells = HashSet::new();
     for (tenant, source_id, cell, stream, place) in seen {

@@ -5,7 +5,7 @@
 
 use crate::{
     Store, StoreError,
-    insert::{Fate, event_rows},
+    insert::{Fate, event_row},
     query::{
         StoredHeader,
         receipt::{ReceiptRead, headers},
@@ -370,12 +370,17 @@ impl Store {
     /// Receipts go last: one that carries the newer normaliser has its events and its deletions. A deletion wins over
     /// every older normaliser's row at its key and loses against every row of this one, in any order.
     pub async fn rejudge(&self, tenant: &str, rejudged: &Rejudged) -> Result<(), StoreError> {
-        self.write_events(event_rows(&rejudged.events)?).await?;
-        let deleting = |one| EventRow::deleting(tenant, one, rejudged.normaliser);
-        self.write_events(rejudged.deleted.iter().map(deleting)).await?;
+        let normaliser = rejudged.normaliser;
+        self.write_events(&rejudged.events, |event| event.time, event_row).await?;
+        let deleted: Vec<_> = rejudged.deleted.iter().map(|one| (tenant, one)).collect();
+        self.write_events(
+            &deleted,
+            |(_, one)| one.key.time,
+            |(tenant, one)| Ok(EventRow::deleting(tenant, one, normaliser)),
+        )
+        .await?;
         // Commit point: whoever reads these receipts sees all that follows from them. A crash before this line leaves
         // receipts of the older normaliser, which the next replay judges again, to the same rows.
-        let again = |one| ReceiptRow::again(one, rejudged.normaliser);
-        self.write_receipts(rejudged.receipts.iter().map(again)).await
+        self.write_receipts(&rejudged.receipts, |one| ReceiptRow::again(one, normaliser)).await
     }
 }

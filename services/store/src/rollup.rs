@@ -73,7 +73,7 @@ impl Store {
         // The counts are on disk, and include every receipt that these marks announced. Marks made since have greater
         // versions and stay.
         let settled: Vec<MarkRow> = ripe.iter().flat_map(|(_, marks)| marks).map(settling).collect();
-        self.write::<MarkRow>("mark_rows", &settled).await?;
+        self.write("mark_rows", settled.iter().map(Ok)).await?;
         let rolled = Rolled { cells: ripe.len(), left };
         self.marks.settled(ripe.into_iter().map(|(cell, _)| cell));
         Ok(rolled)

@@ -3,11 +3,12 @@
 use crate::{
     cell::Counted,
     insert::{Fate, StoredReceipt},
+    native::{Blob, columns},
     replay::{DeletedEvent, EventKey, Verdict},
 };
 use clickhouse::Row;
 use events::{event::Event, ids::Position, person::PersonKey, receipt::ReceiptHeader};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::Deserialize;
 use uuid::Uuid;
 
 /// Times are kept within what DateTime64 can hold (1900 to 2299); no source of ours is older or newer.
@@ -16,16 +17,6 @@ const TIME_MAX: i64 = 10_413_791_999_999;
 const RECEIVED_BITS: u32 = 48;
 const RECEIVED_MAX: u64 = (1 << RECEIVED_BITS) - 1;
 
-/// Bytes that ClickHouse keeps as a String.
-pub(crate) struct Blob<'a>(pub(crate) &'a [u8]);
-
-impl Serialize for Blob<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(self.0)
-    }
-}
-
-#[derive(Row, Serialize)]
 pub(crate) struct ReceiptRow<'a> {
     pub(crate) tenant: &'a str,
     pub(crate) stream: [u8; 16],
@@ -52,12 +43,18 @@ pub(crate) struct ReceiptRow<'a> {
     line_backlog: u8,
     fate: &'a str,
     reason: &'a str,
-    #[serde(with = "clickhouse::serde::uuid")]
     event_id: Uuid,
     pub(crate) minute: u32,
     pub(crate) delivery_cell: u32,
     normaliser: u32,
 }
+
+columns!(
+    ReceiptRow<'_>:
+    tenant, stream, seq, commitment, chain, enc, header_version, source_id, source_kind, input, payload, received_at,
+    native_id, delivery_id, delivery_keyed, delivery_index, line, line_instance, line_number, line_time_ns,
+    line_basis, line_mark, line_backlog, fate, reason, event_id, minute, delivery_cell, normaliser
+);
 
 /// What proves a receipt, beside its header.
 struct Proof {
@@ -121,7 +118,6 @@ impl<'a> ReceiptRow<'a> {
     }
 }
 
-#[derive(Row, Serialize)]
 pub(crate) struct BodyRow<'a> {
     tenant: &'a str,
     stream: [u8; 16],
@@ -132,6 +128,11 @@ pub(crate) struct BodyRow<'a> {
     enc: u32,
     body: Blob<'a>,
 }
+
+columns!(
+    BodyRow<'_>:
+    tenant, stream, seq, commitment_head, received_at, salt, enc, body
+);
 
 impl<'a> BodyRow<'a> {
     pub(crate) fn new(stored: &'a StoredReceipt) -> Self {
@@ -153,7 +154,7 @@ pub(crate) fn commitment_head(commitment: &[u8; 32]) -> u64 {
     commitment[..8].iter().fold(0, |head, byte| head << 8 | u64::from(*byte))
 }
 
-#[derive(Clone, Default, PartialEq, Row, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Row, Deserialize)]
 pub(crate) struct EventRow<'a> {
     tenant: &'a str,
     pub(crate) source_id: &'a str,
@@ -209,6 +210,16 @@ pub(crate) struct EventRow<'a> {
     pub(crate) seq: u64,
     ordinal: u32,
 }
+
+columns!(
+    EventRow<'_>:
+    tenant, source_id, time, event_id, input, version, is_deleted, source_kind, kind, native_type, native_id,
+    data_class, earlier_ms, later_ms, time_basis, outcome, realm, realm_id, person, person_id, person_name,
+    person_email, same, actor, actor_kind, actor_id, actor_name, client, session_id, code_id, token_id,
+    refresh_token_id, new_refresh_token_id, ip, user_agent, right_kind, right_id, right_name, right_change,
+    holder_kind, holder_id, resource_kind, resource, permission, action, owner_refs, error, details, personal,
+    stream, seq, ordinal
+);
 
 /// A person key that is not 32 hex digits.
 pub(crate) struct BadPersonKey;

@@ -8,11 +8,13 @@ pub mod backstage;
 pub mod cache;
 mod engine;
 mod java;
+pub mod kafka;
 pub mod keycloak;
 pub mod port;
 pub mod process;
 
 pub use cache::cache_dir;
 pub use engine::engine;
+pub use kafka::{Kafka, KafkaOptions};
 pub use keycloak::{EventStore, Keycloak, KeycloakOptions, Webhook};
 pub use port::free_port;

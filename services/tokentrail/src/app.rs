@@ -1,42 +1,38 @@
-//! Composes the rooms into one running program: journal, intake, pull, engine, pipeline, admin listener.
+//! Composes the rooms into one running process: what takes receipts in, what stores them, or both, and what lies between.
 //!
-//! Intake is open as soon as the journal is: ClickHouse may come later, go away and come back; what came in is on disk.
+//! Intake is open as soon as the journal is: Kafka and ClickHouse may come later, go away and come back; what came in is on
+//! disk.
 
 mod announce;
+mod forward_route;
 mod listeners;
 mod order;
 pub mod scrub;
 mod storage;
+mod taking;
 
 pub use listeners::Listeners;
 pub use order::HEADER as ORDER_HEADER;
+pub use taking::open_journal;
 
 use crate::{
-    beating,
     config::Config,
-    gauges, pulling, secrets,
-    snapshotting::Snapshots,
-    sources,
+    deployment, gauges,
+    kafka::{Link, journal_consumer},
+    running::RunFile,
+    secrets,
+    snapshotting::States,
     status::{Observer, Report},
-    trusting,
 };
 use anyhow::{Context, bail};
-use collector::{
-    config::Limits,
-    http::Intake,
-    metrics::Metrics as IntakeMetrics,
-    receive::Receiver,
-    server::Server,
-    verify::{Verifier, jwks::HttpKeys},
+use collector::{config::Limits, server::Server};
+use durable_log::carrier::JournalCarrier;
+use events::normalise::Context as NormaliseContext;
+use listeners::Addresses;
+use pipeline::{
+    flow::{APPETITE, CONSUMER},
+    metrics::Metrics,
 };
-use durable_log::{Entry, Journal, Options, Sealed};
-use events::{
-    ids::StreamId,
-    normalise::Context as NormaliseContext,
-    person::DeploymentKey,
-    receipt::{HEADER_VERSION, Input, Payload, ReceiptHeader, SourceKind},
-};
-use pipeline::{flow::CONSUMER, metrics::Metrics};
 use prometheus::Registry;
 use std::{
     net::SocketAddr,
@@ -45,6 +41,7 @@ use std::{
     time::{Duration, Instant},
 };
 use store::Store;
+use taking::{Taken, Taking};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
@@ -58,123 +55,150 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(3);
 /// Between two looks at a condition of the stop.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// The running program.
+/// Which parts of the program a process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// All of them.
+    Up,
+    /// What takes receipts in and forwards them.
+    Collect,
+    /// What stores them.
+    Process,
+}
+
+impl Role {
+    /// Whether receipts come in here.
+    pub fn takes(self) -> bool {
+        self != Self::Process
+    }
+
+    /// Whether they are stored from here.
+    pub fn stores(self) -> bool {
+        self != Self::Collect
+    }
+}
+
+/// A running process.
 pub struct App {
     config: Config,
-    intake: SocketAddr,
-    journal: Journal,
+    addresses: Addresses,
+    taken: Option<Taken>,
     observer: watch::Receiver<Option<Observer>>,
     stop_intake: watch::Sender<bool>,
     stop_storage: watch::Sender<bool>,
-    servers: Vec<JoinHandle<bool>>,
-    pulls: JoinHandle<anyhow::Result<()>>,
-    storage: JoinHandle<anyhow::Result<()>>,
+    admin: JoinHandle<bool>,
+    storage: Option<JoinHandle<anyhow::Result<()>>>,
 }
 
 impl App {
-    /// Opens the journal, takes receipts, and starts what brings them into ClickHouse.
-    pub async fn start(config: &Config, listeners: Listeners) -> anyhow::Result<Self> {
-        let sources = sources::sources(config)?;
-        let key = DeploymentKey::new(secrets::deployment_key(&config.data_dir)?);
-        let journal = open_journal(config).await?;
+    /// Starts the parts of a role.
+    pub async fn start(config: &Config, listeners: Listeners, role: Role) -> anyhow::Result<Self> {
         let registry = Registry::new();
+        let link = Link::of(config, &registry)?;
+        if role != Role::Up && link.is_none() {
+            bail!("`collect` and `process` are two processes with Kafka between: set kafka.brokers, or run `up`");
+        }
+        if role != Role::Up {
+            // With another key every person would be another one; what one process makes up, no other has.
+            secrets::shared_deployment_key(&config.data_dir)?;
+        }
+        let key = deployment::key(config)?;
+        if role.takes() {
+            deployment::bind_folder(config, &key)?;
+        }
         let metrics = Metrics::register(&registry)?;
-        gauges::lag(&registry, journal.clone())?;
-
-        let keys = HttpKeys::new(trusting::at_keys(config)?).context("the realms' keys cannot be fetched")?;
-        let verifier = Verifier::new(&sources, Arc::new(keys))?;
-        let intake_metrics = Arc::new(IntakeMetrics::new(&registry, verifier.sources())?);
-        let mut run = [0; 8];
-        getrandom::fill(&mut run).context("the system gives no random bytes")?;
-        let limits = Limits::default();
-        let routes = collector::http::router(Intake {
-            verifier,
-            receiver: Receiver::new(&config.tenant, key.clone(), run, limits.clone()),
-            journal: Arc::new(journal.clone()),
-            metrics: intake_metrics.clone(),
-            clock: now_ms,
-        });
-
         let (stop_intake, intake_stopped) = watch::channel(false);
         let (stop_storage, storage_stopped) = watch::channel(false);
         let (found, observer) = watch::channel(None);
-        let (intake, admin) = listeners.addresses()?;
-        let ready = {
-            let journal = journal.clone();
-            Arc::new(move || {
-                if journal.status().can_append { Ok(()) } else { Err("the journal cannot take receipts".to_owned()) }
-            })
-        };
-        let beats = collector::heartbeat::counter(&registry)?;
-        let (snapshots, orders) = Snapshots::new(config, (journal.clone(), key.clone()), &registry)?;
-        let admin_routes = collector::admin::router(registry.clone(), ready)
-            .merge(announce::status_route(observer.clone()))
-            .merge(order::route(orders));
-        let (tls, clients) = listeners::tls(config, intake_stopped.clone())?;
+        let addresses = listeners.addresses()?;
         let (intake_listener, admin_listener) = listeners.adopt()?;
-        let serve = |server: Server| {
-            let mut stopped = intake_stopped.clone();
-            tokio::spawn(async move {
-                let stop = async move {
-                    let _ = stopped.wait_for(|stop| *stop).await;
-                };
-                server.serve(stop, SERVER_DEADLINE).await
+        let taken = match intake_listener {
+            Some(listener) => {
+                let (key, link) = (key.clone(), link.as_ref());
+                let taking = Taking { config, key, registry: &registry, link, stop: intake_stopped.clone() };
+                Some(taking.start(listener).await?)
+            }
+            None => None,
+        };
+        let journal = taken.as_ref().map(|taken| taken.journal.clone());
+        if let Some(journal) = &journal {
+            gauges::lag(&registry, (journal.clone(), journal_consumer(config)))?;
+        }
+        let ready = {
+            let (journal, observer) = (journal.clone(), observer.clone());
+            Arc::new(move || match &journal {
+                Some(journal) if journal.status().can_append => Ok(()),
+                Some(_) => Err("the journal cannot take receipts".to_owned()),
+                None if observer.borrow().is_some() => Ok(()),
+                None => Err("ClickHouse has not answered yet".to_owned()),
             })
         };
-        let servers = vec![
-            serve(Server {
-                listener: intake_listener,
-                routes,
-                tls,
-                clients,
-                limits: limits.clone(),
-                metrics: Some(intake_metrics),
-            }),
-            serve(Server {
-                listener: admin_listener,
-                routes: admin_routes,
-                tls: None,
-                clients: None,
-                limits,
-                metrics: None,
-            }),
-        ];
-        let beating = beating::run(config.clone(), journal.clone(), (beats, intake_stopped.clone()));
-        let (scrubs, scrubbed) = scrub::Scrubs::new(config, journal.clone(), &registry)?;
-        tokio::spawn(scrubs.run(intake_stopped.clone()));
-        let pulling =
-            pulling::run(config.clone(), (journal.clone(), key.clone()), (registry.clone(), intake_stopped.clone()));
-        let states = snapshots.states();
-        let snapshotting = snapshots.run(intake_stopped);
-        let pulls = tokio::spawn(async move { tokio::try_join!(beating, pulling, snapshotting).map(drop) });
-        let storage = storage::Storage {
-            config: config.clone(),
-            journal: journal.clone(),
-            context: NormaliseContext { key },
-            metrics,
-            registry,
-            addresses: (intake, admin),
-            scrubbed,
-            snapshots: states,
-            found,
+        let mut routes =
+            collector::admin::router(registry.clone(), ready).merge(announce::status_route(observer.clone()));
+        if let Some(taken) = &taken {
+            routes = routes.merge(order::route(taken.orders.clone()));
+        }
+        if let Some(taken) = &taken
+            && let Some(forward) = &taken.forward
+        {
+            routes = routes.merge(forward_route::route(taken.journal.clone(), forward.remote()));
+        }
+        let server = Server {
+            listener: admin_listener,
+            routes,
+            tls: None,
+            clients: None,
+            limits: Limits::default(),
+            metrics: None,
         };
-        let storage = tokio::spawn(storage.run(storage_stopped));
-        Ok(Self {
-            config: config.clone(),
-            intake,
-            journal,
-            observer,
-            stop_intake,
-            stop_storage,
-            servers,
-            pulls,
-            storage,
-        })
+        let admin = serve(server, intake_stopped);
+        let observing = Observer {
+            tenant: config.tenant.clone(),
+            journal: journal.clone().map(|journal| (journal, journal_consumer(config))),
+            store: None,
+            kafka: link.as_ref().map(Link::observe).transpose()?,
+            lateness_ms: i64::from(config.lateness_seconds) * 1000,
+            metrics: metrics.clone(),
+            scrubbed: taken
+                .as_ref()
+                .map_or_else(|| watch::Sender::new(None).subscribe(), |taken| taken.scrubbed.clone()),
+            snapshots: taken
+                .as_ref()
+                .map_or_else(|| watch::Sender::new(States::new()).subscribe(), |taken| taken.snapshots.clone()),
+        };
+        let storage = if role.stores() {
+            let storage = storage::Storage {
+                config: config.clone(),
+                context: NormaliseContext { key },
+                metrics,
+                registry,
+                addresses,
+                observing,
+                found,
+            };
+            Some(match (link, journal) {
+                (Some(link), _) => tokio::spawn(storage.run(move |stop| link.join(stop), storage_stopped)),
+                (None, Some(journal)) => {
+                    let open =
+                        move |_: &watch::Receiver<bool>| Ok(Some(JournalCarrier::open(journal, CONSUMER, APPETITE)?));
+                    tokio::spawn(storage.run(open, storage_stopped))
+                }
+                (None, None) => bail!("nothing to read from"),
+            })
+        } else {
+            let run =
+                RunFile { pid: std::process::id(), intake: addresses.intake, admin: addresses.admin, store: None };
+            run.write(config)?;
+            found.send_replace(Some(observing));
+            None
+        };
+        let config = config.clone();
+        Ok(Self { config, addresses, taken, observer, stop_intake, stop_storage, admin, storage })
     }
 
-    /// Address of the intake.
-    pub fn intake(&self) -> SocketAddr {
-        self.intake
+    /// Address of the intake, if there is one.
+    pub fn takes(&self) -> Option<SocketAddr> {
+        self.addresses.intake
     }
 
     async fn observer(&self) -> anyhow::Result<Observer> {
@@ -185,7 +209,7 @@ impl App {
 
     /// The store, once it answers.
     pub async fn store(&self) -> anyhow::Result<Store> {
-        Ok(self.observer().await?.store)
+        self.observer().await?.store.context("this process stores nothing")
     }
 
     /// What came in and what became of it.
@@ -195,9 +219,22 @@ impl App {
 
     /// Returns when something that must not end has ended.
     async fn broken(&mut self) -> anyhow::Error {
+        let Self { storage, taken, .. } = self;
+        let storage = async {
+            match storage {
+                Some(storage) => storage.await,
+                None => std::future::pending().await,
+            }
+        };
+        let taking = async {
+            match taken {
+                Some(taken) => taken.ended().await,
+                None => std::future::pending().await,
+            }
+        };
         let ended = tokio::select! {
-            ended = &mut self.storage => ended,
-            ended = &mut self.pulls => ended,
+            ended = storage => ended,
+            ended = taking => ended,
         };
         match ended {
             Ok(Ok(())) => anyhow::anyhow!("a part of the program ended by itself"),
@@ -206,42 +243,56 @@ impl App {
         }
     }
 
-    /// Stops in order: no new requests, what is pending to ClickHouse (bounded), journal, engine.
+    /// Stops in order: no new requests, what is pending to ClickHouse or Kafka (bounded), journal, engine.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.stop_intake.send_replace(true);
-        for server in self.servers {
-            if !server.await.unwrap_or(false) {
-                tracing::warn!(
-                    "Requests were still under way when the time to stop was over; they were not acknowledged."
-                );
+        let settled = match self.taken {
+            Some(taken) => Some(taken.settle().await),
+            None => None,
+        };
+        if !self.admin.await.unwrap_or(false) {
+            tracing::debug!("The admin listener had requests under way at the stop.");
+        }
+        let storage = self.storage.filter(|storage| !storage.is_finished());
+        if let (Some(settled), Some(storage), false) = (&settled, &storage, self.config.kafka.is_set()) {
+            let began = Instant::now();
+            while settled.journal.committed(CONSUMER) < settled.journal.durable_end()
+                && began.elapsed() < DRAIN_DEADLINE
+                && !storage.is_finished()
+            {
+                tokio::time::sleep(LOOK).await;
             }
         }
-        if !self.pulls.is_finished() {
-            let _ = tokio::time::timeout(SERVER_DEADLINE, self.pulls).await;
-        }
-        let began = Instant::now();
-        while self.journal.committed(CONSUMER) < self.journal.durable_end()
-            && began.elapsed() < DRAIN_DEADLINE
-            && !self.storage.is_finished()
-        {
-            tokio::time::sleep(LOOK).await;
-        }
         self.stop_storage.send_replace(true);
-        let stored =
-            if self.storage.is_finished() { Ok(()) } else { self.storage.await.context("the pipeline died")? };
-        let journal = self.journal;
-        tokio::task::spawn_blocking(move || journal.close()).await.context("the journal did not close")?;
-        crate::running::RunFile::remove(&self.config);
-        stored
+        let stored = match storage {
+            Some(storage) => storage.await.context("the pipeline died")?,
+            None => Ok(()),
+        };
+        let closed = match settled {
+            Some(settled) => settled.close().await,
+            None => Ok(()),
+        };
+        RunFile::remove(&self.config);
+        stored.and(closed)
     }
 }
 
-/// `tokentrail up`.
-pub async fn up(config: &Config) -> anyhow::Result<ExitCode> {
+/// Runs a server until `stop` turns true; true if nothing was under way then or it ended in time.
+fn serve(server: Server, mut stop: watch::Receiver<bool>) -> JoinHandle<bool> {
+    tokio::spawn(async move {
+        let stop = async move {
+            let _ = stop.wait_for(|stop| *stop).await;
+        };
+        server.serve(stop, SERVER_DEADLINE).await
+    })
+}
+
+/// `tokentrail up`, `collect` and `process`.
+pub async fn run(config: &Config, role: Role) -> anyhow::Result<ExitCode> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let fresh = !config.path("keys/deployment.key").exists();
-    let mut app = App::start(config, Listeners::bind(config)?).await?;
+    let mut app = App::start(config, Listeners::bind(config, role)?, role).await?;
     announce::settings(config, &app, if fresh { announce::Folder::Fresh } else { announce::Folder::Known })?;
     let broken = tokio::select! {
         error = app.broken() => Some(error),
@@ -259,52 +310,6 @@ pub async fn up(config: &Config) -> anyhow::Result<ExitCode> {
         Some(error) => bail!(error),
         None => stopped.map(|()| ExitCode::SUCCESS),
     }
-}
-
-/// Opens the journal; its opening receipt names and so seals the stream before.
-pub async fn open_journal(config: &Config) -> anyhow::Result<Journal> {
-    let mut options = Options::new(config.path("journal"));
-    options.segment_bytes = config.journal.segment_mib << 20;
-    options.keep = Duration::from_secs(config.journal.keep_hours * 3600);
-    options.max_bytes = config.journal.max_mib << 20;
-    options.quarantine_bytes = config.journal.quarantine_mib << 20;
-    let tenant = config.tenant.clone();
-    let open = move || Journal::open(options, |_, sealed| opening(&tenant, sealed));
-    let journal = tokio::task::spawn_blocking(open).await.context("the journal's opening died")?;
-    let journal = journal.context("cannot open the journal")?;
-    let status = journal.status();
-    for damage in &status.damage {
-        tracing::warn!(%damage, "The journal's recovery found this.");
-    }
-    // The consumer is known from the first record on, so that nothing is freed before it was stored.
-    journal.commit(CONSUMER, journal.committed(CONSUMER)).context("cannot keep the pipeline's position")?;
-    Ok(journal)
-}
-
-fn opening(tenant: &str, sealed: Option<&Sealed>) -> Entry {
-    let header = ReceiptHeader {
-        v: HEADER_VERSION,
-        tenant: tenant.to_owned(),
-        source_id: String::new(),
-        source_kind: SourceKind::Tokentrail,
-        input: Input::Collector,
-        payload: Payload::StreamOpening,
-        received_at: now_ms(),
-        native_id: String::new(),
-        delivery_id: String::new(),
-        delivery_keyed: false,
-        delivery_index: 0,
-        line: None,
-    };
-    let body = match sealed {
-        Some(sealed) => serde_json::json!({
-            "previous_stream": StreamId(sealed.stream).to_string(),
-            "previous_seq": sealed.last_seq,
-            "previous_chain": hex::encode(sealed.last_chain),
-        }),
-        None => serde_json::json!({}),
-    };
-    Entry { header: header.to_bytes(), body: body.to_string().into_bytes() }
 }
 
 /// Now, UTC milliseconds.

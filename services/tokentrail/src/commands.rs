@@ -1,18 +1,27 @@
 //! From the parsed command line to the file that does the work.
 
 use crate::{
-    Cli, CollectorArgs, Command, ConfigCommand, Format, ImportArgs, JournalCommand, SendArgs, app,
+    Cli, CollectorArgs, Command, ConfigCommand, Format, ImportArgs, JournalCommand, SendArgs,
+    app::{self, Role},
     config::Config,
     demo, doctor,
-    import::{self, claim},
+    import::{
+        self,
+        claim::{self, Holds},
+    },
     intake::Intake,
     replay::{self, ReplayArgs},
-    running::RunFile,
+    running::{self, RunFile},
     secrets,
     send::{Sender, Until},
     snapshot::{self, SnapshotCommand},
     spool::Spool,
     status, trace, trusting,
+};
+#[cfg(feature = "kafka")]
+use crate::{
+    TopicsCommand, forward,
+    topics::{self, Doing},
 };
 use anyhow::{Context, bail};
 use events::{receipt::Input, record::InputClosed};
@@ -30,7 +39,9 @@ const DEFAULT_CONFIG: &str = "tokentrail.toml";
 pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     let load = || load_config(cli.config.as_deref());
     let good = match cli.command {
-        Command::Up => return app::up(&load()?).await,
+        Command::Up => return app::run(&load()?, Role::Up).await,
+        Command::Collect => return app::run(&load()?, Role::Collect).await,
+        Command::Process => return app::run(&load()?, Role::Process).await,
         Command::Demo { samples, user } => demo::run(&samples, &user).await.map(|()| true)?,
         Command::Status { format } => {
             let report = status::fetch(&RunFile::read(&load()?)?).await?;
@@ -38,7 +49,7 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Trace { term, format } => {
             let config = load()?;
-            let store = RunFile::read(&config)?.store(&config)?;
+            let store = running::store(&config)?;
             let trail = trace::lookup(&store, &config, &term).await?;
             print(format, &trail, |trail| trace::render(trail, usize::MAX))?
         }
@@ -49,6 +60,20 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Doctor { format } => {
             let findings = doctor::run(&load()?).await?;
             print(format, &findings, doctor::render)? && findings.good
+        }
+        #[cfg(feature = "kafka")]
+        Command::Topics(command) => {
+            let (doing, format) = match command {
+                TopicsCommand::Plan { format } => (Doing::Plan, format),
+                TopicsCommand::Apply { format } => (Doing::Apply, format),
+            };
+            let report = topics::run(&load()?, doing).await?;
+            print(format, &report, topics::render)? && report.good
+        }
+        #[cfg(feature = "kafka")]
+        Command::Forward { from, stream } => {
+            print!("{}", forward::again(&load()?, (stream.as_deref(), from)).await?);
+            true
         }
         Command::Config(command) => configure(command, load)?,
         Command::Journal(command) => journal(command, load)?,
@@ -68,10 +93,15 @@ fn print<T: serde::Serialize>(format: Format, value: &T, render: impl Fn(&T) -> 
         Format::Table => render(value),
         Format::Json => serde_json::to_string_pretty(value)? + "\n",
     };
-    match std::io::stdout().write_all(text.as_bytes()) {
-        // `tokentrail trace ann | head` is no error.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(true),
-        other => other.map(|()| true).context("cannot write to standard output"),
+    write_out(text.as_bytes()).map(|()| true)
+}
+
+/// Writes to standard output; `tokentrail trace ann | head` is no error.
+pub fn write_out(text: &[u8]) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.context("cannot write to standard output"),
     }
 }
 
@@ -96,8 +126,8 @@ fn intake(config: &Config, source: &str, args: &CollectorArgs) -> anyhow::Result
         Some(url) => url.clone(),
         None => {
             let scheme = if config.listen.tls_key.is_some() { "https" } else { "http" };
-            let address = RunFile::read(config).map_or(config.listen.intake, |run| run.intake);
-            format!("{scheme}://{address}")
+            let running = RunFile::read(config).ok().and_then(|run| run.intake);
+            format!("{scheme}://{}", running.unwrap_or(config.listen.intake))
         }
     };
     let ca_file = args.ca_file.as_ref().map(std::path::absolute).transpose()?;
@@ -180,7 +210,9 @@ async fn import_files(config: &Config, args: ImportArgs) -> anyhow::Result<bool>
     }
     bar.finish_and_clear();
     eprintln!("{total} entries of {} files acknowledged", args.files.len());
-    eprintln!("{}", said.as_deref().unwrap_or(claim::NOTHING_SAID));
+    if holds.iter().any(|holds| *holds != Holds::NoEvents) {
+        eprintln!("{}", said.as_deref().unwrap_or(claim::NOTHING_SAID));
+    }
     Ok(true)
 }
 
@@ -213,8 +245,10 @@ fn configure(command: ConfigCommand, load: impl Fn() -> anyhow::Result<Config>) 
             trusting::check(&config)?;
             eprintln!("the config is good: {} sources, data in {}", config.sources.len(), config.data_dir.display());
         }
-        ConfigCommand::Print => print!("{}", toml::to_string_pretty(&load()?)?),
-        ConfigCommand::Schema => println!("{}", serde_json::to_string_pretty(&schemars::schema_for!(Config))?),
+        ConfigCommand::Print => write_out(toml::to_string_pretty(&load()?)?.as_bytes())?,
+        ConfigCommand::Schema => {
+            write_out((serde_json::to_string_pretty(&schemars::schema_for!(Config))? + "\n").as_bytes())?;
+        }
     }
     Ok(true)
 }

@@ -3,9 +3,13 @@
 
 mod check;
 mod heartbeat;
+mod kafka;
 mod snapshot;
 
 pub use heartbeat::Heartbeat;
+pub use kafka::KafkaConfig;
+#[cfg(feature = "kafka")]
+pub use kafka::{KafkaSasl, SaslMechanism};
 pub use snapshot::Snapshot;
 
 use anyhow::{Context, bail};
@@ -36,6 +40,8 @@ pub struct Config {
     pub journal: JournalConfig,
     /// ClickHouse.
     pub store: StoreConfig,
+    /// Kafka between collectors and processors.
+    pub kafka: KafkaConfig,
     /// Keycloak servers and Backstage installations by their immutable source id.
     pub sources: BTreeMap<String, SourceConfig>,
 }
@@ -211,6 +217,7 @@ impl Default for Config {
             listen: Listen::default(),
             journal: JournalConfig::default(),
             store: StoreConfig::default(),
+            kafka: KafkaConfig::default(),
             sources: BTreeMap::new(),
         }
     }

@@ -2,6 +2,7 @@
 
 mod backstage;
 mod journal;
+mod kafka;
 mod snapshots;
 
 use crate::{
@@ -72,12 +73,18 @@ const SILENT_MS: i64 = 10 * 60 * 1000;
 
 /// What the status of the running program tells, without asking a source.
 pub fn from_report(config: &Config, report: &Report, now: i64) -> Vec<Check> {
-    let mut checks = journal::checks(config, &report.journal, now);
+    let mut checks = Vec::new();
+    if let Some(journal) = &report.journal {
+        checks.extend(journal::checks(config, journal, now));
+    }
+    if let Some(kafka) = &report.kafka {
+        checks.extend(kafka::checks(kafka, now));
+    }
     let mut add = |id: &str, what: &str, remedy: Option<String>| checks.push(Check { remedy, ..Check::new(id, what) });
     add(
         "clickhouse",
         "ClickHouse acknowledges",
-        (!report.store_up).then(|| {
+        (report.store_up == Some(false)).then(|| {
             "look at the log; intake goes on, and what is pending is stored when ClickHouse answers again".into()
         }),
     );
@@ -126,6 +133,10 @@ pub async fn run(config: &Config) -> anyhow::Result<Findings> {
     let now = crate::app::now_ms();
     let mut checks = from_report(config, &report, now);
     checks.extend(crate::pulling::check(config).await);
+    checks.extend(kafka::topic(config).await);
+    if run.store.is_none() {
+        return Ok(Findings { good: checks.iter().all(Check::good), checks });
+    }
     let store = run.store(config)?;
     for (id, source) in config.sources.iter().filter(|(_, source)| source.kind == Kind::Backstage) {
         let place = (config.tenant.as_str(), id.as_str());

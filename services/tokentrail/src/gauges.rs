@@ -8,7 +8,6 @@ use crate::{
 use collector::pull::RealmStatus;
 use durable_log::{Journal, ReadLimits};
 use events::receipt::ReceiptHeader;
-use pipeline::flow::CONSUMER;
 use prometheus::{
     Gauge, IntGauge, IntGaugeVec, Opts, Registry,
     core::{Collector, Desc},
@@ -53,16 +52,17 @@ fn register(
     registry.register(Box::new(Made { describe, make }))
 }
 
-const LAG_RECORDS: (&str, &str) = ("tokentrail_journal_lag_records", "Records that ClickHouse has not acknowledged");
+const LAG_RECORDS: (&str, &str) =
+    ("tokentrail_journal_lag_records", "Records of the journal that ClickHouse, or Kafka, has not acknowledged");
 const LAG_SECONDS: (&str, &str) = (
     "tokentrail_journal_lag_seconds",
-    "Age of the oldest record that ClickHouse has not acknowledged; 0 if there is none",
+    "Age of the oldest record of the journal that ClickHouse, or Kafka, has not acknowledged; 0 if there is none",
 );
 
-/// The lag of the journal.
-pub fn lag(registry: &Registry, journal: Journal) -> Result<(), prometheus::Error> {
+/// The lag of the journal's consumer.
+pub fn lag(registry: &Registry, (journal, consumer): (Journal, &'static str)) -> Result<(), prometheus::Error> {
     let make = move || {
-        let (from, end) = (journal.committed(CONSUMER), journal.durable_end());
+        let (from, end) = (journal.committed(consumer), journal.durable_end());
         let records = IntGauge::new(LAG_RECORDS.0, LAG_RECORDS.1)?;
         records.set(i64::try_from(end.saturating_sub(from)).unwrap_or(i64::MAX));
         let seconds = Gauge::new(LAG_SECONDS.0, LAG_SECONDS.1)?;
@@ -73,7 +73,7 @@ pub fn lag(registry: &Registry, journal: Journal) -> Result<(), prometheus::Erro
 }
 
 /// When the first record that is not acknowledged was taken in, UTC milliseconds.
-fn oldest(journal: &Journal, (from, end): (u64, u64)) -> Option<i64> {
+pub fn oldest(journal: &Journal, (from, end): (u64, u64)) -> Option<i64> {
     if from >= end {
         return None;
     }

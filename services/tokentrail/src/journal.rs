@@ -1,6 +1,7 @@
 //! `tokentrail journal inspect|verify`: looks at the journal's files without their lock, also while they are written.
 
 use crate::{
+    commands::write_out,
     status::moment,
     table::{Align, Table},
 };
@@ -16,8 +17,8 @@ fn read(dir: &Path) -> anyhow::Result<ScrubReport> {
 /// Lists streams, consumers and damage.
 pub fn inspect(dir: &Path) -> anyhow::Result<bool> {
     let report = read(dir)?;
-    println!(
-        "  {} segments, offsets {} to {}, {} MiB of records\n",
+    let mut out = format!(
+        "  {} segments, offsets {} to {}, {} MiB of records\n\n",
         report.segments,
         report.first_offset,
         report.next_offset,
@@ -39,36 +40,37 @@ pub fn inspect(dir: &Path) -> anyhow::Result<bool> {
             hex::encode(stream.last_chain),
         ]);
     }
-    print!("{}", streams.render());
+    out.push_str(&streams.render());
     for (consumer, offset) in &report.committed {
-        println!("  consumer {consumer}: {offset} committed, {} to go", report.next_offset.saturating_sub(*offset));
+        let left = report.next_offset.saturating_sub(*offset);
+        out.push_str(&format!("  consumer {consumer}: {offset} committed, {left} to go\n"));
     }
-    list(&report);
+    list(&report, &mut out);
+    write_out(out.as_bytes())?;
     Ok(report.is_intact())
 }
 
-fn list(report: &ScrubReport) {
+fn list(report: &ScrubReport, out: &mut String) {
     for damage in &report.damage {
-        println!("  {damage}");
+        out.push_str(&format!("  {damage}\n"));
     }
     if report.damage_total > report.damage.len() as u64 {
-        println!("  ... and {} more", report.damage_total - report.damage.len() as u64);
+        out.push_str(&format!("  ... and {} more\n", report.damage_total - report.damage.len() as u64));
     }
 }
 
 /// Checks every byte, commitment and link of the chain.
 pub fn verify(dir: &Path) -> anyhow::Result<bool> {
     let report = read(dir)?;
-    list(&report);
-    let streams = report.streams.len();
-    if report.is_intact() {
-        println!(
-            "  intact: {} records of {streams} streams, every checksum, commitment and link of the chain checked at {}",
-            report.records,
-            moment(jiff::Timestamp::now().as_millisecond())
-        );
+    let mut out = String::new();
+    list(&report, &mut out);
+    let (streams, records) = (report.streams.len(), report.records);
+    out.push_str(&if report.is_intact() {
+        let now = moment(jiff::Timestamp::now().as_millisecond());
+        format!("  intact: {records} records of {streams} streams, every checksum, commitment and link of the chain checked at {now}\n")
     } else {
-        println!("  DAMAGED: {} losses; {} records of {streams} streams check out", report.losses, report.records);
-    }
+        format!("  DAMAGED: {} losses; {records} records of {streams} streams check out\n", report.losses)
+    });
+    write_out(out.as_bytes())?;
     Ok(report.is_intact())
 }

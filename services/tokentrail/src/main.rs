@@ -7,12 +7,17 @@ mod commands;
 mod config;
 mod delivery_key;
 mod demo;
+mod deployment;
 mod doctor;
+#[cfg(feature = "kafka")]
+mod forward;
 mod gaps;
 mod gauges;
 mod import;
 mod intake;
 mod journal;
+#[cfg_attr(not(feature = "kafka"), path = "without_kafka.rs")]
+mod kafka;
 mod lines;
 mod other_lines;
 mod pulling;
@@ -26,11 +31,17 @@ mod sources;
 mod spool;
 mod status;
 mod table;
+#[cfg(feature = "kafka")]
+mod topics;
 mod trace;
 mod trusting;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
+
+/// Blocks of events are made of very many small strings: the system's allocator takes a quarter of the pipeline's time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Who could do what, when, on the strength of which login and which group: evidence from Keycloak and Backstage.
 #[derive(Parser)]
@@ -50,6 +61,10 @@ struct Cli {
 enum Command {
     /// Run everything in one process: intake, journal, pipeline, embedded or external ClickHouse.
     Up,
+    /// Take receipts in and put them on Kafka: no ClickHouse. As many as there are places to collect at.
+    Collect,
+    /// Bring receipts from Kafka into ClickHouse: no intake. As many as the topic has partitions.
+    Process,
     /// Show what came in, the fate of every receipt, lag and sources.
     Status {
         #[arg(long, value_enum, default_value_t = Format::Table)]
@@ -88,6 +103,22 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Table)]
         format: Format,
     },
+    /// Compare Kafka's topics with what is needed, or make them.
+    ///
+    /// Exit code: 0 if work may begin on them, 1 if not, 2 if it cannot be told.
+    #[cfg(feature = "kafka")]
+    #[command(subcommand)]
+    Topics(TopicsCommand),
+    /// Have the running collector send receipts to Kafka again that a broker lost.
+    #[cfg(feature = "kafka")]
+    Forward {
+        /// First number to send again.
+        #[arg(long, value_name = "SEQ")]
+        from: u64,
+        /// Stream of that number; default: the one of the running collector.
+        #[arg(long, value_name = "ID")]
+        stream: Option<String>,
+    },
     /// Look at the config.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -111,6 +142,21 @@ enum ConfigCommand {
     Print,
     /// Print the JSON Schema of the config file.
     Schema,
+}
+
+#[cfg(feature = "kafka")]
+#[derive(Subcommand)]
+enum TopicsCommand {
+    /// Say what is missing or wrong; changes nothing.
+    Plan {
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
+    /// Make what is missing. A topic that exists is judged and left as it is.
+    Apply {
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
 }
 
 #[derive(Subcommand)]
@@ -214,11 +260,15 @@ fn run(cli: Cli) -> anyhow::Result<std::process::ExitCode> {
     }
     match cli.command {
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "tokentrail", &mut std::io::stdout());
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "tokentrail", &mut text);
+            commands::write_out(&text)?;
             return Ok(std::process::ExitCode::SUCCESS);
         }
         Command::Man => {
-            clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?;
+            let mut text = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut text)?;
+            commands::write_out(&text)?;
             return Ok(std::process::ExitCode::SUCCESS);
         }
         _ => {}

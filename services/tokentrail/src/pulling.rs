@@ -3,6 +3,7 @@
 use crate::{
     app::now_ms,
     config::{Config, Pull},
+    deployment,
     doctor::Check,
     gauges, secrets, trusting,
 };
@@ -158,7 +159,7 @@ pub async fn check(config: &Config) -> Vec<Check> {
     for (id, pull) in config.sources.iter().filter_map(|(id, source)| Some((id, source.pull.as_ref()?))) {
         let can = Check::new("pull", format!("source {id} can be pulled")).of_source(id);
         let opened = source(config, id, pull).and_then(|source| {
-            let key = DeploymentKey::new(secrets::deployment_key(&config.data_dir)?);
+            let key = deployment::key(config)?;
             Ok(RealmPull::open(&source, &surroundings(Arc::new(Nowhere), key))?)
         });
         let mut realms = match opened {

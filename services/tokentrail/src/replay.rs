@@ -3,7 +3,7 @@
 use crate::{
     Format,
     config::Config,
-    running, secrets,
+    deployment, running,
     table::{Align, Table},
 };
 use anyhow::{Context, bail};
@@ -14,7 +14,6 @@ use clap::{
 use events::{
     ids::StreamId,
     normalise::{Context as NormaliseContext, Dead},
-    person::DeploymentKey,
     receipt::Input,
 };
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
@@ -114,12 +113,11 @@ pub async fn run(
     if !key_file.exists() {
         bail!("{} is missing: a replay needs the key that the receipts were normalised with", key_file.display());
     }
-    let key = DeploymentKey::new(secrets::deployment_key(&config.data_dir)?);
-    let replay = Replay {
-        store: running::store(config)?,
-        tenant: config.tenant.clone(),
-        normaliser: Normaliser::current(NormaliseContext { key }),
-    };
+    let key = deployment::key(config)?;
+    let store = running::store(config)?;
+    deployment::bind_store(&store, &key).await?.check()?;
+    let replay =
+        Replay { store, tenant: config.tenant.clone(), normaliser: Normaliser::current(NormaliseContext { key }) };
     let mode = if args.dry_run { Mode::DryRun } else { Mode::Write };
     let mut tell = |at: pipeline::replay::Progress| progress(at.done, at.total);
     let summary = replay.run(&selection, mode, &mut tell).await;

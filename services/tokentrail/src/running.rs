@@ -14,10 +14,19 @@ use std::{net::SocketAddr, path::PathBuf};
 pub struct RunFile {
     /// Process id, for people.
     pub pid: u32,
-    /// Intake.
-    pub intake: SocketAddr,
+    /// Intake; none in a process that takes nothing in.
+    #[serde(default)]
+    pub intake: Option<SocketAddr>,
     /// Admin listener.
     pub admin: SocketAddr,
+    /// ClickHouse; none in a process that stores nothing.
+    #[serde(flatten)]
+    pub store: Option<RunStore>,
+}
+
+/// How to reach the store of a running program.
+#[derive(Serialize, Deserialize)]
+pub struct RunStore {
     /// Address of ClickHouse.
     pub store_url: String,
     /// User of ClickHouse.
@@ -29,7 +38,8 @@ pub struct RunFile {
 /// The store of the running program; where none runs and ClickHouse is reached by URL, that one.
 pub fn store(config: &Config) -> anyhow::Result<store::Store> {
     let running = RunFile::read(config);
-    let (Err(_), Some(url)) = (&running, &config.store.url) else { return running?.store(config) };
+    let stores = running.as_ref().is_ok_and(|running| running.store.is_some());
+    let Some(url) = config.store.url.as_ref().filter(|_| !stores) else { return running?.store(config) };
     let password = match &config.store.password_file {
         Some(file) => secrets::read(&config.data_dir, file)?,
         None => String::new(),
@@ -60,11 +70,12 @@ impl RunFile {
 
     /// The store of the running program.
     pub fn store(&self, config: &Config) -> anyhow::Result<store::Store> {
+        let run = self.store.as_ref().context("the program that runs here stores nothing: ask where `process` runs")?;
         let options = store::ConnectOptions {
-            url: self.store_url.clone(),
+            url: run.store_url.clone(),
             database: config.store.database.clone(),
-            user: self.store_user.clone(),
-            password: self.store_password.clone(),
+            user: run.store_user.clone(),
+            password: run.store_password.clone(),
             trust: trusting::at_store(config)?,
         };
         Ok(store::Store::connect(options)?)

@@ -49,6 +49,19 @@ pub fn deployment_key(data_dir: &Path) -> anyhow::Result<[u8; 32]> {
     Ok(key)
 }
 
+/// The deployment key of several processes: it must be there, because one that is made here no other process has.
+pub fn shared_deployment_key(data_dir: &Path) -> anyhow::Result<[u8; 32]> {
+    let path = resolve(data_dir, Path::new("keys/deployment.key"));
+    if !path.exists() {
+        bail!(
+            "{} is missing: all processes of a deployment share one key; copy it from another one, or make the first by \
+             `openssl rand -hex 32`",
+            path.display()
+        );
+    }
+    deployment_key(data_dir)
+}
+
 /// Writes a file of mode 0600 in a folder of mode 0700, whole or not at all.
 pub fn write_private(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let dir = path.parent().context("a file needs a folder")?;

@@ -3,8 +3,8 @@
 use crate::{
     Format, app,
     config::Config,
+    deployment,
     running::{self, RunFile},
-    secrets,
     snapshotting::{self, Told, remedy},
     status::moment,
     table::{Align, Table, visible},
@@ -12,7 +12,7 @@ use crate::{
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use collector::snapshot::{Extent, Order};
-use events::{person::DeploymentKey, snapshot::Trigger};
+use events::snapshot::Trigger;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use store::{ComparedArea, SnapshotSide, TakenSnapshot};
@@ -108,8 +108,9 @@ async fn order(run: &RunFile, source: &str, full: bool) -> anyhow::Result<Told> 
 
 /// Takes them without a running program: what is read waits in the journal for the next start.
 async fn alone(config: &Config, sources: &[&str], full: bool) -> anyhow::Result<Vec<Told>> {
+    let key = deployment::key(config)?;
+    deployment::bind_folder(config, &key)?;
     let journal = app::open_journal(config).await.context("no program runs, and its journal cannot be opened")?;
-    let key = DeploymentKey::new(secrets::deployment_key(&config.data_dir)?);
     let mut all = Vec::new();
     for (id, snapshot) in snapshotting::configured(config).filter(|(id, _)| sources.contains(&id.as_str())) {
         let taker = snapshotting::taker(config, (id, snapshot), (journal.clone(), key.clone()))?;
@@ -266,7 +267,8 @@ fn named<'a>(known: &'a [TakenSnapshot], id: &str) -> anyhow::Result<&'a TakenSn
 /// Joins the sides by entity; what lies in an area that was not read whole says nothing.
 fn differences(sides: Vec<SnapshotSide>, unknown: &[ComparedArea]) -> Vec<Difference> {
     type Fields = BTreeMap<String, String>;
-    let mut by_entity: BTreeMap<(String, String, String), (Option<Fields>, Option<Fields>)> = BTreeMap::new();
+    type Sides = (Option<Fields>, Option<Fields>);
+    let mut by_entity: BTreeMap<(String, String, String), Sides> = BTreeMap::new();
     for side in sides {
         if unknown.iter().any(|area| (&area.realm, &area.area) == (&side.realm, &side.area)) {
             continue;
@@ -275,7 +277,7 @@ fn differences(sides: Vec<SnapshotSide>, unknown: &[ComparedArea]) -> Vec<Differ
         let both = by_entity.entry((side.area, side.realm, side.entity)).or_default();
         *(if side.later { &mut both.1 } else { &mut both.0 }) = Some(fields);
     }
-    let one = |((area, realm, entity), (before, after)): (_, (Option<Fields>, Option<Fields>))| {
+    let one = |((area, realm, entity), (before, after)): (_, Sides)| {
         let change = match (&before, &after) {
             (None, _) => Change::Added,
             (_, None) => Change::Removed,

@@ -2,8 +2,12 @@
 //! ignored + dead + pending holds at any instant, because pending is read from the journal behind what the store holds.
 
 mod journal;
+mod kafka;
 
 pub use journal::JournalReport;
+#[cfg(feature = "kafka")]
+pub use kafka::{ForwardReport, MemberReport};
+pub use kafka::{KafkaReport, ObserveKafka};
 
 use crate::{
     app::scrub::Last,
@@ -19,7 +23,6 @@ use events::{
     ids::StreamId,
     receipt::{Input, ReceiptHeader},
 };
-use pipeline::flow::CONSUMER;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use store::{FateCounts, PathCounts, Store, StreamStatus, Totals};
@@ -29,6 +32,8 @@ use tokio::sync::watch;
 const COUNTED_RECORDS: u64 = 500_000;
 /// Source and input under which a lag too long to count is told.
 const UNCOUNTED: &str = "not counted";
+/// Source under which records on Kafka are told, which nobody can count by source without reading them.
+const ON_KAFKA: &str = "on kafka";
 
 /// The whole status, as /v1/status answers it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -37,10 +42,13 @@ pub struct Report {
     pub tenant: String,
     /// Version of the program.
     pub version: String,
-    /// Journal.
-    pub journal: JournalReport,
-    /// True if ClickHouse acknowledged the last block.
-    pub store_up: bool,
+    /// Journal; none in a process that takes nothing in.
+    pub journal: Option<JournalReport>,
+    /// True if ClickHouse acknowledged the last block; none in a process that stores nothing.
+    pub store_up: Option<bool>,
+    /// Kafka; none without.
+    #[serde(default)]
+    pub kafka: Option<KafkaReport>,
     /// By source and input.
     pub inputs: Vec<InputReport>,
     /// By source that has both a webhook and a pull.
@@ -113,10 +121,12 @@ impl Report {
 pub struct Observer {
     /// Tenant.
     pub tenant: String,
-    /// The journal.
-    pub journal: Journal,
-    /// The store.
-    pub store: Store,
+    /// The journal and the name of its consumer, in a process that takes receipts in.
+    pub journal: Option<(Journal, &'static str)>,
+    /// The store, in a process that stores them.
+    pub store: Option<Store>,
+    /// Kafka, if receipts go over it.
+    pub kafka: Option<ObserveKafka>,
     /// What is younger may still come by the other way, milliseconds.
     pub lateness_ms: i64,
     /// The pipeline's numbers.
@@ -131,22 +141,49 @@ impl Observer {
     /// Adds everything up.
     pub async fn report(&self) -> anyhow::Result<Report> {
         // The counts are of one instant and lie between the two positions: what is read of the journal from the first on is
-        // in the store if its stream has come that far there, and pending if not.
-        let from = self.journal.committed(CONSUMER);
+        // in the store if its stream has come that far there, and pending if not. Kafka is asked after the journal, so that
+        // what moves on meanwhile is counted here or there.
+        let from = self.journal.as_ref().map(|(journal, consumer)| journal.committed(consumer));
+        let kafka = self.kafka().await?;
         let before = crate::app::now_ms() - self.lateness_ms;
-        let Totals { fates, streams, paths } = self.store.totals(&self.tenant, before).await?;
-        let end = self.journal.durable_end();
-        let stored = streams.into_iter().map(|stream| (stream.stream, stream)).collect();
-        let journal = self.journal.clone();
-        let pending = tokio::task::spawn_blocking(move || count_pending(&journal, (from, end), &stored)).await??;
-        let inputs = self.inputs(fates).await?;
-        let other_lines = other_lines::read(&self.store, &self.tenant).await?;
-        let gaps = self.store.gaps(&self.tenant, i64::MAX).await?.into_iter().map(GapReport::from).collect();
+        let totals = match &self.store {
+            Some(store) => store.totals(&self.tenant, before).await?,
+            None => Totals::default(),
+        };
+        let Totals { fates, streams, paths } = totals;
+        let mut pending = match (&self.journal, from) {
+            (Some((journal, _)), Some(from)) => {
+                let (journal, end) = (journal.clone(), journal.durable_end());
+                let stored = streams.into_iter().map(|stream| (stream.stream, stream)).collect();
+                tokio::task::spawn_blocking(move || count_pending(&journal, (from, end), &stored)).await??
+            }
+            _ => Pending::default(),
+        };
+        if let Some(lag) = kafka.as_ref().and_then(|kafka| kafka.lag).filter(|lag| *lag > 0 && self.store.is_some()) {
+            let key = (ON_KAFKA.into(), Input::Collector.as_str().into());
+            pending.by_input.insert(key, (lag, 0));
+        }
+        let (mut gaps, mut other_lines, mut inputs) = (Vec::new(), Vec::new(), BTreeMap::new());
+        if let Some(store) = &self.store {
+            inputs = self.inputs(store, fates).await?;
+            other_lines = other_lines::read(store, &self.tenant).await?;
+            gaps = store.gaps(&self.tenant, i64::MAX).await?.into_iter().map(GapReport::from).collect();
+        }
         let paths = paths.into_iter().map(path_report).collect();
-        Ok(Report { paths, other_lines, gaps, ..self.add_up(inputs, pending) })
+        Ok(Report { paths, other_lines, gaps, kafka, ..self.add_up(inputs, pending) })
     }
 
-    async fn inputs(&self, fates: Vec<FateCounts>) -> anyhow::Result<BTreeMap<(String, String), InputReport>> {
+    async fn kafka(&self) -> anyhow::Result<Option<KafkaReport>> {
+        let Some(observe) = self.kafka.clone() else { return Ok(None) };
+        let journal = self.journal.as_ref().map(|(journal, _)| journal.clone());
+        Ok(Some(tokio::task::spawn_blocking(move || observe(journal.as_ref())).await?))
+    }
+
+    async fn inputs(
+        &self,
+        store: &Store,
+        fates: Vec<FateCounts>,
+    ) -> anyhow::Result<BTreeMap<(String, String), InputReport>> {
         let mut out = BTreeMap::new();
         for fate in fates {
             let report = InputReport {
@@ -164,7 +201,7 @@ impl Observer {
             };
             out.insert((fate.source_id, fate.input), report);
         }
-        for mark in self.store.watermarks(&self.tenant).await? {
+        for mark in store.watermarks(&self.tenant).await? {
             if let Some(report) = out.get_mut(&(mark.source_id, mark.input.as_str().to_owned())) {
                 report.watermark = Some(mark.watermark);
             }
@@ -183,8 +220,12 @@ impl Observer {
         Report {
             tenant: self.tenant.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
-            journal: JournalReport::new(&self.journal, self.scrubbed.borrow().clone()),
-            store_up: self.metrics.store_up.get() == 1,
+            journal: self
+                .journal
+                .as_ref()
+                .map(|(journal, consumer)| JournalReport::new((journal, consumer), self.scrubbed.borrow().clone())),
+            store_up: self.store.as_ref().map(|_| self.metrics.store_up.get() == 1),
+            kafka: None,
             inputs: inputs.into_values().collect(),
             paths: Vec::new(),
             gaps: Vec::new(),
@@ -296,7 +337,12 @@ pub fn render(report: &Report) -> String {
     let mut out = format!("Tokentrail {} · tenant {}\n\n", report.version, report.tenant);
     out.push_str(&render_inputs(report));
     out.push('\n');
-    out.push_str(&report.journal.render());
+    if let Some(journal) = &report.journal {
+        out.push_str(&journal.render());
+    }
+    if let Some(kafka) = &report.kafka {
+        out.push_str(&kafka.render());
+    }
     for path in &report.paths {
         out.push_str(&format!(
             "  {}: {} events by webhook and pull, {} lost by the webhook and repaired by pull, {} by webhook only (types not saved in Keycloak)\n",
@@ -310,8 +356,10 @@ pub fn render(report: &Report) -> String {
     for gap in &report.gaps {
         out.push_str(&format!("  GAP  {}\n", gap.line()));
     }
-    let store = if report.store_up { "acknowledges" } else { "has not acknowledged the last block" };
-    out.push_str(&format!("  ClickHouse: {store}\n"));
+    if let Some(up) = report.store_up {
+        let store = if up { "acknowledges" } else { "has not acknowledged the last block" };
+        out.push_str(&format!("  ClickHouse: {store}\n"));
+    }
     out
 }
 

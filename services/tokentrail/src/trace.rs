@@ -4,7 +4,7 @@
 use crate::{
     aliases::{self, Alias},
     config::{Config, Kind},
-    secrets,
+    deployment,
     status::moment,
     table::{Align, Table},
 };
@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 use events::{
     event::Event,
     ids::{Position, StreamId},
-    person::{DeploymentKey, PersonKey},
+    person::PersonKey,
     receipt::Payload,
 };
 use serde::Serialize;
@@ -99,7 +99,7 @@ async fn find_person(
     config: &Config,
     term: &str,
 ) -> anyhow::Result<Option<(Vec<PersonKey>, Vec<String>)>> {
-    let key = DeploymentKey::new(secrets::deployment_key(&config.data_dir)?);
+    let key = deployment::key(config)?;
     let wanted = term.to_lowercase();
     let matches = |alias: &Alias| {
         let name = alias.entity_ref.rsplit('/').next().unwrap_or_default();

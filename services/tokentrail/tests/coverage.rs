@@ -249,12 +249,50 @@ fn an_import_repairs_what_it_holds_and_no_more() {
     for (wrong, why) in [
         (&["--from", "2026-11-24", "--to", "2026-11-24"][..], "not before"),
         (&["--from", "2026-11-24", "--to", "2999-01-01"], "future"),
-        (&["--from", "2026-11-24", "--to", "2026-11-25", "--scope", "b2"], "has no b2"),
+        (&["--from", "2026-11-24", "--to", "2026-11-25", "--scope", "b2"], "counts as one instance"),
         (&["--from", "2026-11-24"], "--to"),
         (&["--from", "soon", "--to", "2026-11-25"], "give a time"),
     ] {
         let (good, said) = import(&other, wrong);
         assert!(!good && said.contains(why), "{wrong:?}: {said}");
     }
+    assert_eq!(program.terminate(), Some(0));
+}
+
+#[test]
+fn each_instance_that_is_named_has_gaps_of_its_own() {
+    let (first, second) = (Backend::start(), Backend::start());
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("tokentrail.toml");
+    let text = format!(
+        "lateness_seconds = 1\n[sources.backstage]\nkind = \"backstage\"\ntoken_files = [\"secrets/backstage.token\"]\n\
+         [sources.backstage.heartbeat]\ninterval_seconds = 1\n\
+         instances = {{ b1 = \"http://{}\", b2 = \"http://{}\" }}\n",
+        first.address, second.address
+    );
+    std::fs::write(&config, text).unwrap();
+    let data = dir.path().join("data");
+    let program = Program::start(&data, &[("TOKENTRAIL_CONFIG", config.to_str().unwrap())]);
+    let both = || {
+        ship(&program, &first.take());
+        ship(&program, &second.take());
+    };
+    until("a watermark", both, || Some(watermark(&program)).filter(|mark| *mark > 0));
+    // The shipper of one instance stands still: that of the other says nothing of it.
+    let silent = |gap: &Value| gap["scope"] == "b2" && gap["cause"] == "silent" && gap["until"].is_null();
+    until("the gap of b2", || ship(&program, &first.take()), || gaps(&program).into_iter().find(silent));
+    // The source is complete as far as the slowest is, and not as far as the other shipper brings it.
+    let stands = watermark(&program);
+    // What it held back comes as a file, of that instance alone.
+    let file = dir.path().join("b2.log");
+    std::fs::write(&file, second.take().join("\n")).unwrap();
+    let (good, said) = run(&program, &config, &["import", "--source", "backstage", file.to_str().unwrap()]);
+    assert!(good, "{said}");
+    until("the end of its gap", both, || (watermark(&program) > stands && gaps(&program).is_empty()).then_some(()));
+    // A claim says of which instance it is.
+    let times = ["--from", "2026-11-24", "--to", "2026-11-24T01:00:00Z"];
+    let claim = [&["import", "--source", "backstage"], &times[..], &[file.to_str().unwrap()]].concat();
+    let (good, said) = run(&program, &config, &claim);
+    assert!(!good && said.contains("say by --scope of which the files are: b1, b2"), "{said}");
     assert_eq!(program.terminate(), Some(0));
 }

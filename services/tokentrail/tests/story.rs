@@ -180,3 +180,17 @@ fn bad_input_is_refused_or_kept_and_never_leaks() {
     let found = Command::new("grep").args(["-rlaF", canary]).arg(&data).output().unwrap();
     assert!(found.stdout.is_empty(), "the canary stands in {}", String::from_utf8_lossy(&found.stdout));
 }
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let dir = tempfile::tempdir().unwrap();
+    for arguments in [&["completions", "bash"][..], &["man"], &["config", "schema"], &["config", "print"]] {
+        let mut child = support::command(&dir.path().join("data"))
+            .args(arguments)
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{arguments:?}");
+    }
+}

@@ -105,10 +105,18 @@ async fn a_signed_event_is_appended_as_it_came() {
     assert_eq!(journal.entries.lock().unwrap()[0].body, body.as_bytes());
     let header = &journal.headers()[0];
     assert_eq!((header.payload, header.input), (Payload::KeycloakWebhook, Input::Webhook));
-    assert_eq!(
-        (header.native_id.as_str(), header.delivery_id.as_str(), header.delivery_keyed),
-        ("b2c0fa55", "a705f966", true)
-    );
+    // Told by its own id: the key of its delivery is in the body alone.
+    assert_eq!((header.native_id.as_str(), header.delivery_keyed), ("b2c0fa55", false));
+    assert!(!header.delivery_id.is_empty() && header.delivery_id != "a705f966");
+}
+
+#[tokio::test]
+async fn an_event_without_an_id_is_told_by_the_key_of_its_delivery() {
+    let (app, journal) = app();
+    let (status, ..) = send(&app, webhook(r#"{"uid":"a705f966","type":"access.LOGIN","time":1}"#)).await;
+    assert_eq!(status, 200);
+    let header = &journal.headers()[0];
+    assert_eq!((header.native_id.as_str(), header.delivery_id.as_str(), header.delivery_keyed), ("", "a705f966", true));
 }
 
 #[tokio::test]

@@ -136,7 +136,7 @@ pub struct Issued<'a> {
 }
 
 /// What tokens were issued for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 pub enum Grant {
     /// An authorization code.
     Code,
@@ -165,7 +165,7 @@ pub enum Ended<'a> {
 }
 
 /// How the end of a session is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 pub enum EndKind {
     /// `LOGOUT`.
     Logout,

@@ -46,15 +46,14 @@ impl Known {
             What::GroupDeleted { group } => {
                 let group = self.id(&place, group);
                 let found = self.keycloak.groups.mark((group, place.within), place.mark(None), &self.reads);
-                self.group_changed(&place, found, dirt);
+                self.group_changed(&place, found.map(|found| place.no_earlier(found)), dirt);
             }
             What::DefaultGroup { group, held } => {
                 let (group, realm) = (self.id(&place, group), Id { source: place.source, name: place.within });
                 let mark = place.mark(held.then_some(()));
                 let found = self.keycloak.defaults.mark((realm, group, place.within), mark, &self.reads);
-                // Whoever is created from then on gets it: only people of the realm are touched.
                 if let Some(found) = found {
-                    dirt.all(place.source, found.from);
+                    self.realm_changed(place.within, found.from, dirt);
                 }
             }
             What::Login { user, session, client, impersonator } => {
@@ -160,6 +159,12 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// Of what exists before any evidence says so, answers change no earlier than the evidence.
+    pub(crate) fn no_earlier(&self, found: Dirty) -> Dirty {
+        let from = if found.from == Millis::MIN { self.moment.at } else { found.from };
+        Dirty { from, ..found }
+    }
+
     pub(crate) fn mark<V>(&self, says: Option<V>) -> Mark<V> {
         Mark { moment: self.moment, says, by: self.by }
     }

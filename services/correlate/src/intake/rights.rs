@@ -19,8 +19,9 @@ impl Known {
             self.bears(user, username);
             let name = self.names.sym(username);
             let found = self.keycloak.usernames.mark(at, place.mark(Some(name)), &self.reads);
-            if self.config.joins.iter().any(|join| join.by_name) {
-                dirt.users(found);
+            // One more bearer of a name, from when on we do not know: nobody may be meant by it any more.
+            if found.is_some() && self.config.joins.iter().any(|join| join.by_name) {
+                dirt.user(user, Millis::MIN);
             }
         }
         if !email.is_empty() {
@@ -41,7 +42,7 @@ impl Known {
         let user = self.id(place, user);
         let found = self.keycloak.users.mark((user, place.within), place.mark(lives.then_some(())), &self.reads);
         if let Some(found) = found {
-            dirt.user(user, found.from.min(place.moment.at));
+            dirt.user(user, place.no_earlier(found).from);
             self.user_may_have_ended(user, dirt);
         }
         if !lives {
@@ -197,6 +198,13 @@ impl Known {
                     dirt.user(found.of, found.from);
                 }
             }
+        }
+    }
+
+    /// What new users of a realm get at once has changed.
+    pub(crate) fn realm_changed(&self, realm: Sym, from: Millis, dirt: &mut Dirt) {
+        for user in self.keycloak.users.all().filter(|user| self.keycloak.users.within(*user) == Some(realm)) {
+            dirt.decisions_of(user, from);
         }
     }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 /// A decision with its grounds.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize)]
 pub struct DecisionRow {
     /// Who; `None`: a caller that is no person.
     pub person: Option<PersonKey>,
@@ -47,7 +47,7 @@ pub struct DecisionRow {
 }
 
 /// One path from a person to a permission.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Support {
     /// Keycloak id of the group that the person is in; empty for a role given in Backstage itself.
     pub group: String,
@@ -64,7 +64,7 @@ pub struct Support {
 }
 
 /// How a decision stands to what the person held at its instant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Verdict {
     /// Allowed with the right, or denied without.
     Agrees,
@@ -89,7 +89,7 @@ pub enum Verdict {
 }
 
 /// What a decision's view of rights follows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Clock {
     /// Backstage roles: the catalog's last sync.
     Catalog,

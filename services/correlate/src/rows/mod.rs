@@ -47,7 +47,7 @@ pub struct Change {
 }
 
 /// Any row.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize)]
 pub enum Row {
     /// See [`SessionRow`].
     Session(SessionRow),
@@ -66,7 +66,7 @@ pub enum Row {
 }
 
 /// A Keycloak user session.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize)]
 pub struct SessionRow {
     /// Whose.
     pub person: Option<PersonKey>,
@@ -93,7 +93,7 @@ pub struct SessionRow {
 }
 
 /// A sign-in's callback.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize)]
 pub struct SignIn {
     /// The access line of the callback.
     pub callback: Uuid,
@@ -104,7 +104,7 @@ pub struct SignIn {
 }
 
 /// Tokens that Keycloak issued.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize)]
 pub struct TokenRow {
     /// Whose.
     pub person: PersonKey,
@@ -127,7 +127,7 @@ pub struct TokenRow {
 }
 
 /// A token that Backstage issued.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize)]
 pub struct CredentialRow {
     /// Whose, as of then.
     pub person: PersonKey,
@@ -150,7 +150,7 @@ pub struct CredentialRow {
 }
 
 /// What a Backstage token was issued for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum CredentialKind {
     /// A sign-in.
     SignIn,
@@ -177,7 +177,7 @@ pub enum RightKind {
 
 /// A person holds a right, directly. What follows from it (parents, composites, Backstage roles) is asked of the world as of an
 /// instant: [`crate::Correlator::rights_at`].
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize)]
 pub struct GrantRow {
     /// Who.
     pub person: PersonKey,
@@ -198,7 +198,7 @@ pub struct GrantRow {
 }
 
 /// An event is missing.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize)]
 pub struct GapRow {
     /// Whose right; `None`: a group's existence or role.
     pub person: Option<PersonKey>,
@@ -219,7 +219,7 @@ pub struct GapRow {
 }
 
 /// What a missing event did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Missed {
     /// The right was given.
     Grant,
@@ -230,7 +230,7 @@ pub enum Missed {
 }
 
 /// Why an event can be missing (Keycloak's own blind spots, and losses on the way).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Cause {
     /// A delivery was lost.
     LostDelivery,
@@ -247,7 +247,7 @@ pub enum Cause {
 }
 
 /// A name of a person, and from when to when.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize)]
 pub struct AliasRow {
     /// Who.
     pub person: PersonKey,

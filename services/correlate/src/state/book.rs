@@ -70,6 +70,11 @@ impl<V: Copy + PartialEq> Book<V> {
         self.get(of)?.at(t)
     }
 
+    /// Everything that has a history.
+    pub(crate) fn all(&self) -> impl Iterator<Item = Id> {
+        self.ledgers.keys().copied()
+    }
+
     /// The realm (or Backstage) of a thing.
     pub(crate) fn within(&self, of: Id) -> Option<Sym> {
         self.ledgers.get(&of).map(|(within, _)| *within)
@@ -186,6 +191,11 @@ impl Relation {
     /// Who holds `held`, or ever held it.
     pub(crate) fn holders(&self, held: Id) -> impl Iterator<Item = Id> {
         self.holders.get(&held).into_iter().flatten().copied()
+    }
+
+    /// Every holder.
+    pub(crate) fn all(&self) -> impl Iterator<Item = Id> {
+        self.held.keys().copied()
     }
 
     /// The realm of a holder.

@@ -132,7 +132,7 @@ impl Keycloak {
             .collect();
         // A new user is in the realm's default groups at once, and no event says so.
         if let Some(created) = self.users.at(user, t).and_then(|segment| segment.since)
-            && let Some(realm) = self.members.within(user)
+            && let Some(realm) = self.users.within(user)
         {
             let realm = Id { source: user.source, name: realm };
             for (group, _) in self.defaults.of(realm, created.at) {
@@ -212,7 +212,7 @@ impl Keycloak {
     /// Everything that is or ever was above the groups that the user is or ever was in, and these.
     pub(crate) fn ever_near(&self, user: Id) -> BTreeSet<Id> {
         let mut found: BTreeSet<Id> = self.members.ever(user).map(|(group, _)| group).collect();
-        if let Some(realm) = self.members.within(user) {
+        if let Some(realm) = self.users.within(user) {
             found.extend(self.defaults.ever(Id { source: user.source, name: realm }).map(|(group, _)| group));
         }
         self.climb(&mut found);

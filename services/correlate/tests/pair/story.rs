@@ -4,6 +4,7 @@ use crate::{samples, truth::Told};
 use correlate::{
     Budgets, Config, Correlator, Join, Moment, Rank, Span,
     facts::{Entity, Fact, List, Piece, Read, What},
+    rows::{Change, Key, Row},
 };
 use events::{
     event::Event,
@@ -12,7 +13,7 @@ use events::{
     receipt::Receipt,
 };
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
 /// Something that arrives.
@@ -139,6 +140,15 @@ impl Story {
         let key = samples::context().key;
         let mut correlator =
             Correlator::new(Config { tenant: "default".to_owned(), key, joins: vec![join], skew: 1_000 });
+        let mut rows: BTreeMap<Key, Row> = BTreeMap::new();
+        let mut note = |changes: Vec<Change>| {
+            for change in changes {
+                match change.row {
+                    Some(row) => rows.insert(change.key, row),
+                    None => rows.remove(&change.key),
+                };
+            }
+        };
         for (count, input) in inputs.iter().enumerate() {
             match input {
                 Input::Event(_, _, event) => correlator.take_event(event),
@@ -149,11 +159,12 @@ impl Story {
                 Input::RbacState(number) => self.rbac_state(*number, &mut correlator),
             }
             if count % 97 == 0 {
-                correlator.settle();
+                note(correlator.settle());
             }
         }
-        correlator.settle();
-        Told { rows: correlator.rows().map(|(key, row)| (key.clone(), row.clone())).collect() }
+        note(correlator.settle());
+        assert!(rows == correlator.rows(), "the changes come to the rows");
+        Told { rows }
     }
 
     fn keycloak_state(&self, number: usize, correlator: &mut Correlator) {

@@ -60,7 +60,7 @@ fn events_of_1970_and_2100_change_nobody_elses_answers() {
         let what = What::Decided(decided("user:default/cleo", "deploy", Allow));
         correlator.take(&Fact { moment, span, source: "bs", realm: "", by: "", what });
         correlator.settle();
-        assert_eq!(*Rows { correlator }.decision(decision), before);
+        assert_eq!(*Rows::from(correlator).decision(decision), before);
     }
     assert_eq!(*case.rows().decision(decision), before);
 }
@@ -120,7 +120,7 @@ fn a_decision_is_answered_once_however_late_it_comes() {
         }
     }
     correlator.settle();
-    let decisions = correlator.rows().filter(|(_, row)| matches!(row, Row::Decision(_))).count();
+    let decisions = correlator.rows().values().filter(|row| matches!(row, Row::Decision(_))).count();
     assert_eq!(decisions as i64, count);
     assert_eq!((correlator.answered() - before) as i64, count);
     // A late change costs the answers after it, and those of nobody else.

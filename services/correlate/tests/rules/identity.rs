@@ -104,7 +104,7 @@ fn a_rename_is_one_person_with_two_names() {
     let rows = case.rows();
     assert_eq!(rows.decision(before).person, rows.decision(after).person);
     let mut names: Vec<(String, Option<i64>, Option<i64>)> = Vec::new();
-    for (_, row) in rows.correlator.rows() {
+    for row in rows.rows.values() {
         if let correlate::rows::Row::Alias(row) = row {
             names.push((row.name.clone(), row.from, row.to));
         }

@@ -85,6 +85,20 @@ fn a_refused_sign_in_brings_no_token_and_leaves_nothing_for_the_next() {
 }
 
 #[test]
+fn what_a_refused_sign_in_leaves_does_not_pay_for_a_refresh() {
+    let mut case = case();
+    case.sign_in(10.0, ("u1", "s1", "user:default/cleo"));
+    // A second browser is refused; the first one refreshes a second later.
+    case.code(30.0, ("u1", "s2", "t2"));
+    case.callback(30.2, "s2");
+    case.refresh(31.0, ("u1", "s1"), ("s1", "t1"));
+    let issuing = case.issuing(31.1, "user:default/cleo");
+    let rows = case.rows();
+    let row = rows.credential(issuing);
+    assert_eq!((row.kind, row.session.as_deref(), row.sure), (CredentialKind::Refresh, Some("s1"), true));
+}
+
+#[test]
 fn a_sign_in_within_one_millisecond_is_put_in_its_order() {
     let mut case = case();
     // Told in the wrong order, and so with ids in the wrong order too.

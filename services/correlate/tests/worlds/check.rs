@@ -3,7 +3,8 @@
 use crate::{
     deliver::Rows,
     lines::{self, What},
-    sim::{CATALOG_BUDGET, Decided, Held, World},
+    model::{Decided, Held},
+    sim::{CATALOG_BUDGET, World},
 };
 use correlate::rows::{CredentialKind, DecisionRow, GapRow, Grade, Key, Reason, RightKind, Row, Verdict};
 use events::person::PersonKey;

@@ -115,9 +115,9 @@ pub fn correlate(world: &World, delivery: &Delivery) -> Rows {
         }
     }
     settle(&mut correlator);
-    let rows: BTreeMap<Key, Row> = correlator.rows().map(|(key, row)| (key.clone(), row.clone())).collect();
     let told = versions.into_iter().filter_map(|(key, (_, row))| row.map(|row| (key, row)));
-    assert!(rows.iter().eq(told.collect::<BTreeMap<_, _>>().iter()), "the changes add up to the rows");
+    let rows: BTreeMap<Key, Row> = told.collect();
+    assert!(rows == correlator.rows(), "the changes come to the rows as answered at once");
     Rows(rows)
 }
 

@@ -1,6 +1,6 @@
 //! What Keycloak and Backstage write: each act as the payload that leaves the server, read by the real normaliser.
 
-use crate::sim::{Group, User};
+use crate::model::{Group, User};
 use events::{
     event::Event,
     ids::{Position, StreamId},

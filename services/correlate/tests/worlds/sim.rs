@@ -1,10 +1,12 @@
 //! A Keycloak and a Backstage in small: who is in which group, what the catalog knew at its last sync, who holds which token.
 //! Everything that happens is told in lines, and what is true at each decision is written down beside.
 
-use crate::lines::{self, Line};
+use crate::{
+    lines::{self, Line},
+    model::{Decided, Group, Held, SignedIn, Token, User},
+};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use std::collections::{BTreeMap, BTreeSet};
-use uuid::Uuid;
 
 pub const TOKEN_LIFE: i64 = 600_000;
 pub const CATALOG_BUDGET: i64 = 45_000;
@@ -13,71 +15,6 @@ const START: i64 = 1_795_000_000_000;
 /// When its Backstage tells its policies: nothing supports a permission before.
 const POLICIES: i64 = START + 5;
 const STEPS: usize = 60;
-
-#[derive(Clone)]
-pub struct Group {
-    pub id: String,
-    pub name: String,
-    pub parent: Option<usize>,
-    pub lives: bool,
-}
-
-#[derive(Clone)]
-pub struct User {
-    pub id: String,
-    pub name: String,
-    pub lives: bool,
-    pub enabled: bool,
-    pub groups: BTreeSet<usize>,
-    /// Backstage tokens: (issued at, session, a sign-in).
-    pub tokens: Vec<Token>,
-}
-
-#[derive(Clone, Debug)]
-pub struct Token {
-    pub at: i64,
-    pub session: String,
-    pub refresh: String,
-    pub sign_in: bool,
-}
-
-/// What was true when a decision was made.
-#[derive(Clone, Debug)]
-pub struct Decided {
-    pub event: Uuid,
-    pub at: i64,
-    pub user: String,
-    pub allowed: bool,
-    pub entitled: bool,
-    /// By a role given in Backstage itself alone.
-    pub by_backstage: bool,
-    pub active: bool,
-    /// Since when it is so.
-    pub since: Option<i64>,
-    /// Session of the token that was used; sessions and number of all tokens alive.
-    pub session: String,
-    pub alive: Vec<(i64, String)>,
-}
-
-/// A direct membership as it really was.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Held {
-    pub user: String,
-    pub group: String,
-    pub from: Option<i64>,
-    pub to: Option<i64>,
-}
-
-/// A sign-in as it really was.
-#[derive(Clone, Debug)]
-pub struct SignedIn {
-    pub user: String,
-    pub session: String,
-    pub at: i64,
-    pub refused: bool,
-    pub refreshes: u32,
-    pub ended: Option<i64>,
-}
 
 pub struct World {
     random: StdRng,

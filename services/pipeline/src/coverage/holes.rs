@@ -3,8 +3,8 @@
 
 use super::{Keeper, reconcile::reconcile};
 use events::ids::StreamId;
-use std::collections::BTreeMap;
-use store::{Gap, StoreError, StreamStatus};
+use std::collections::{BTreeMap, BTreeSet};
+use store::{Gap, Seal, StoreError, StreamStatus};
 
 impl Keeper {
     /// The rows of gaps that change.
@@ -21,7 +21,13 @@ impl Keeper {
             }
         }
         let by_id: BTreeMap<StreamId, &StreamStatus> = streams.iter().map(|stream| (stream.stream, stream)).collect();
+        let mut sealed_before = BTreeSet::new();
         for seal in self.store.seals(&self.tenant).await? {
+            if !sealed_before.insert(seal.previous) {
+                // Two streams go on from one: a backup was put back after the journal had gone on, or a volume was cloned.
+                found.push(self.rolled_back(&seal));
+                continue;
+            }
             let Some(sealed) = by_id.get(&seal.previous) else {
                 // The store began anew behind a journal that had freed it: nothing says since when.
                 if seal.received_at < now - self.lateness {
@@ -34,11 +40,7 @@ impl Keeper {
                 found.push(self.hole(seal.previous, range, (sealed.last_received_at, Some(seal.received_at))));
             } else if sealed.last_seq > seal.previous_seq {
                 // The journal went on from an older state than what was stored from it: a restored backup.
-                found.push(Gap {
-                    scope: format!("{}:{}", seal.previous, seal.previous_seq),
-                    until: Some(seal.received_at),
-                    ..self.gap("", seal.received_at, "log_rolled_back")
-                });
+                found.push(self.rolled_back(&seal));
             }
         }
         let own: Vec<Gap> = written
@@ -47,6 +49,11 @@ impl Keeper {
             .cloned()
             .collect();
         Ok(reconcile(&own, found, now, None))
+    }
+
+    fn rolled_back(&self, seal: &Seal) -> Gap {
+        let scope = format!("{}:{}", seal.previous, seal.previous_seq);
+        Gap { scope, until: Some(seal.received_at), ..self.gap("", seal.received_at, "log_rolled_back") }
     }
 
     fn hole(&self, stream: StreamId, (first, last): (u64, u64), (since, until): (i64, Option<i64>)) -> Gap {

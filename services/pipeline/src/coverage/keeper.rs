@@ -29,8 +29,8 @@ pub struct Expected {
     pub source_id: String,
     /// Product.
     pub kind: SourceKind,
-    /// The input by which it pushes, with the scopes that send heartbeats (realms; instances of a Backstage, or one empty name) and the
-    /// milliseconds between two of them; none if it does not push or no heartbeats are sent.
+    /// The input by which it pushes, with the scopes that send heartbeats (realms; instances of a Backstage, or one empty
+    /// name) and the milliseconds between two of them; none if it does not push or no heartbeats are sent.
     pub push: Option<(Input, Vec<String>, i64)>,
     /// The greatest age that the watermark of its pull may reach, milliseconds; none if it is not pulled.
     pub pull: Option<i64>,
@@ -69,7 +69,7 @@ impl Keeper {
     }
 
     /// Runs until `stop` turns true. What fails is tried again in the next round.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+    pub async fn run(&self, mut stop: watch::Receiver<bool>) {
         let mut failing = false;
         let fastest = self.expected.iter().filter_map(|expected| Some(expected.push.as_ref()?.2)).min();
         let pause = fastest.map_or(ROUND, |ms| ROUND.min(Duration::from_millis(ms.unsigned_abs())));

@@ -16,7 +16,7 @@ const GATE_WAIT: Duration = Duration::from_secs(10);
 const TRIES: usize = 20;
 
 /// Counts of one instant: streams and fates are of the same receipts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Per source and input.
     pub fates: Vec<FateCounts>,

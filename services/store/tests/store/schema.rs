@@ -126,3 +126,12 @@ async fn what_a_cluster_would_be_sent_is_understood_by_the_engine() {
     let error = database.store.migrate_on_cluster("prod-1").await.unwrap_err();
     assert!(matches!(error, StoreError::Incompatible(_)), "{error}");
 }
+
+#[tokio::test]
+async fn a_database_takes_the_key_that_came_first_and_no_other() {
+    let database = Database::new().await;
+    assert!(database.store.fits_key("one").await.unwrap());
+    assert!(database.store.fits_key("one").await.unwrap());
+    assert!(!database.another().fits_key("other").await.unwrap());
+    assert!(database.another().fits_key("one").await.unwrap());
+}

@@ -50,8 +50,8 @@ fn intake(results: &Results, figures: &mut Vec<Figure>) {
             "{:.1} us; {:.0}/s with the generator on the same cores",
             compared.durable, compared.durable_rate
         ),
-        why: "commitment, chain and checksum, the way to the writer's thread and back, and its share of a sync: \
-            the slower the others make the processor, the fewer events share one",
+        why: "commitment, chain and checksum, the way to the writer's thread and back, and its share of a write and a \
+            sync, of which there are at most a thousand a second",
     });
     figures.push(Figure {
         stage: "its latency at 5,000/s, p99",
@@ -80,8 +80,9 @@ fn storing(results: &Results, figures: &mut Vec<Figure>) {
             each(drained.cpu.program, drained),
             each(drained.cpu.engine, drained)
         ),
-        why: "three rows of 89 columns in all are parsed row by row (8 us), sorted, compressed (13 us) and merged \
-            again and again (10 us each time); the program's 15 are normalising, encoding and fresh memory",
+        why: "the engine sorts, compresses and writes three rows of 89 columns in all (two thirds of its share) and merges \
+            each again at least once (a third); half of the program's share is normalising and encoding, the rest memory \
+            that each block takes anew",
     });
     figures.push(Figure {
         stage: "end to end with batches, until queryable",
@@ -109,7 +110,8 @@ fn storing(results: &Results, figures: &mut Vec<Figure>) {
         ),
         why: "three inserts one after another, each with a dozen or more syncs of the disk (above)",
     });
-    let why = "ids that cannot be compressed are there twice, beside 32 bytes of commitment (docs/store.md)";
+    let why = "event id and the source's own id, 16 random bytes each, are in event and receipt, beside 32 bytes of \
+        commitment (docs/store.md)";
     for (stage, goal, measured) in [
         ("stored size without raw bodies", 150.0, results.sizes.0),
         ("stored size with raw bodies", 340.0, results.sizes.1),

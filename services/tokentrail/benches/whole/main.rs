@@ -30,6 +30,10 @@ use std::{path::Path, sync::Arc, time::Duration};
 use under_test::{Ready, UnderTest};
 use workload::World;
 
+/// The program's allocator also for what it is compared with.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Events of the steady stage when nothing else is asked for.
 const EVENTS: u64 = 150_000;
 /// How long batches are sent.

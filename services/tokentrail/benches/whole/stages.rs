@@ -25,8 +25,8 @@ const BATCH_CONNECTIONS: u32 = 4;
 const TURN: Duration = Duration::from_millis(1500);
 /// Rounds of the comparison; in each, every server has two turns, in mirrored order.
 const ROUNDS: usize = 3;
-/// Between two looks at how much ClickHouse holds.
-const LOOK: Duration = Duration::from_millis(20);
+/// Between two looks at how much ClickHouse holds: as fine as the lag is told.
+const LOOK: Duration = Duration::from_millis(50);
 
 fn load(world: &Arc<World>, address: Address, shape: Shape, pace: Pace) -> Load {
     let connections = if shape == Shape::Single { CONNECTIONS } else { BATCH_CONNECTIONS };

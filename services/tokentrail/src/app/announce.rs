@@ -7,7 +7,7 @@ use crate::{
     status::Observer,
 };
 use axum::{Json, Router, http::StatusCode, response::IntoResponse, routing::get};
-use std::io::IsTerminal;
+use std::{fmt::Write, io::IsTerminal};
 use tokio::sync::watch;
 
 /// Whether the data folder was made by this start.
@@ -22,8 +22,13 @@ pub enum Folder {
 /// Prints what to paste into Keycloak and Backstage. Secrets are shown on a terminal only, and only for a fresh folder.
 pub fn settings(config: &Config, app: &App, folder: Folder) -> anyhow::Result<()> {
     let scheme = if config.listen.tls_key.is_some() { "https" } else { "http" };
-    let base = format!("{scheme}://{}", app.intake());
-    println!("Tokentrail takes receipts on {base} (data in {})\n", config.data_dir.display());
+    let mut out = String::new();
+    let Some(intake) = app.takes() else {
+        writeln!(out, "Tokentrail brings receipts from Kafka into ClickHouse · Ctrl-C stops")?;
+        return crate::commands::write_out(out.as_bytes());
+    };
+    let base = format!("{scheme}://{intake}");
+    writeln!(out, "Tokentrail takes receipts on {base} (data in {})\n", config.data_dir.display())?;
     let show = folder == Folder::Fresh && std::io::stdout().is_terminal();
     for (id, source) in &config.sources {
         let secret = |file: &std::path::Path| -> anyhow::Result<String> {
@@ -32,32 +37,35 @@ pub fn settings(config: &Config, app: &App, folder: Folder) -> anyhow::Result<()
         };
         match source.kind {
             Kind::Keycloak => {
-                println!(
+                writeln!(
+                    out,
                     "Keycloak, source {id}: add the event listener ext-event-webhook to the realm, then create the webhook:"
-                );
+                )?;
                 if let Some(file) = source.webhook_secret_files.first() {
-                    println!("  POST <keycloak>/realms/<realm>/webhooks");
-                    println!(
+                    writeln!(out, "  POST <keycloak>/realms/<realm>/webhooks")?;
+                    writeln!(
+                        out,
                         "  {{\"enabled\":\"true\",\"url\":\"{base}/v1/keycloak/{id}\",\"secret\":\"{}\",\"eventTypes\":[\"*\"]}}",
                         secret(file)?
-                    );
+                    )?;
                 }
-                println!("  start Keycloak with --spi-events-store--provider=jpa\n");
+                writeln!(out, "  start Keycloak with --spi-events-store--provider=jpa\n")?;
             }
             Kind::Backstage => {
-                println!("Backstage, source {id}: ship its standard output (NODE_ENV=production):");
-                println!("  node packages/backend 2>&1 | tokentrail send --source {id} --tee - -");
+                writeln!(out, "Backstage, source {id}: ship its standard output (NODE_ENV=production):")?;
+                writeln!(out, "  node packages/backend 2>&1 | tokentrail send --source {id} --tee - -")?;
                 if let Some(file) = source.token_files.first() {
-                    println!(
+                    writeln!(
+                        out,
                         "  or any shipper: POST {base}/v1/backstage/{id} with Authorization: Bearer {}\n",
                         secret(file)?
-                    );
+                    )?;
                 }
             }
         }
     }
-    println!("tokentrail status · tokentrail trace <user> · tokentrail doctor · Ctrl-C stops");
-    Ok(())
+    writeln!(out, "tokentrail status · tokentrail trace <user> · tokentrail doctor · Ctrl-C stops")?;
+    crate::commands::write_out(out.as_bytes())
 }
 
 /// `GET /v1/status`.

@@ -1,5 +1,6 @@
 //! Sockets and TLS: bound here or handed over by systemd, so that a restart refuses no connection.
 
+use super::Role;
 use crate::config::Config;
 use anyhow::{Context, bail};
 use collector::server::{
@@ -18,15 +19,25 @@ use tokio::sync::watch;
 /// How often the certificate's files are looked at.
 const RELOAD: Duration = Duration::from_secs(10);
 
-/// Bound sockets: intake first, admin second (also the order of `ListenStream=` in a systemd socket unit).
+/// Bound sockets: intake first, admin second (also the order of `ListenStream=` in a systemd socket unit). A process that
+/// takes nothing in has no intake; its admin listener is the first.
 pub struct Listeners {
-    intake: TcpListener,
+    intake: Option<TcpListener>,
     admin: TcpListener,
+}
+
+/// Where a process listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    /// Intake, if it takes receipts in.
+    pub intake: Option<SocketAddr>,
+    /// Admin listener.
+    pub admin: SocketAddr,
 }
 
 impl Listeners {
     /// Takes what systemd hands over, binds the rest.
-    pub fn bind(config: &Config) -> anyhow::Result<Self> {
+    pub fn bind(config: &Config, role: Role) -> anyhow::Result<Self> {
         let mut handed = listenfd::ListenFd::from_env();
         let mut listener = |place: usize, address: SocketAddr, key: &str| {
             if place < handed.len()
@@ -38,20 +49,20 @@ impl Listeners {
             TcpListener::bind(address)
                 .with_context(|| format!("cannot listen on {address} ({key}); is another Tokentrail running?"))
         };
-        Ok(Self {
-            intake: listener(0, config.listen.intake, "listen.intake")?,
-            admin: listener(1, config.listen.admin, "listen.admin")?,
-        })
+        let takes = role.takes();
+        let intake = takes.then(|| listener(0, config.listen.intake, "listen.intake")).transpose()?;
+        Ok(Self { intake, admin: listener(usize::from(takes), config.listen.admin, "listen.admin")? })
     }
 
     /// Where they really listen.
-    pub fn addresses(&self) -> anyhow::Result<(SocketAddr, SocketAddr)> {
-        Ok((self.intake.local_addr()?, self.admin.local_addr()?))
+    pub fn addresses(&self) -> anyhow::Result<Addresses> {
+        let intake = self.intake.as_ref().map(TcpListener::local_addr).transpose()?;
+        Ok(Addresses { intake, admin: self.admin.local_addr()? })
     }
 
     /// Hands them to the runtime.
-    pub fn adopt(self) -> anyhow::Result<(tokio::net::TcpListener, tokio::net::TcpListener)> {
-        Ok((adopt(self.intake)?, adopt(self.admin)?))
+    pub fn adopt(self) -> anyhow::Result<(Option<tokio::net::TcpListener>, tokio::net::TcpListener)> {
+        Ok((self.intake.map(adopt).transpose()?, adopt(self.admin)?))
     }
 }
 
@@ -84,13 +95,15 @@ impl Files {
     }
 
     fn read(&self) -> anyhow::Result<Pem> {
-        let read = |path: &PathBuf| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
-        let some = |path: &Option<PathBuf>| path.as_ref().map(read).transpose();
+        let read = |key: &str, path: &PathBuf| {
+            std::fs::read(path).with_context(|| format!("cannot read listen.{key} {}", path.display()))
+        };
+        let some = |key: &str, path: &Option<PathBuf>| path.as_ref().map(|path| read(key, path)).transpose();
         Ok(Pem {
-            chain: read(&self.chain)?,
-            key: read(&self.key)?,
-            clients: some(&self.clients)?,
-            revoked: some(&self.revoked)?,
+            chain: read("tls_certificate", &self.chain)?,
+            key: read("tls_key", &self.key)?,
+            clients: some("tls_client_ca", &self.clients)?,
+            revoked: some("tls_client_crl", &self.revoked)?,
         })
     }
 
@@ -116,7 +129,8 @@ pub type Tls = (Option<Arc<rustls::ServerConfig>>, Option<Arc<ClientAuthority>>)
 pub fn tls(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Result<Tls> {
     let Some(files) = Files::of(config)? else { return Ok((None, None)) };
     let pem = files.read()?;
-    let certificate = Certificate::new(&pem.chain, &pem.key)?;
+    let certificate = Certificate::new(&pem.chain, &pem.key);
+    let certificate = certificate.context("listen.tls_certificate and listen.tls_key cannot be used")?;
     let clients = pem.clients().map(ClientAuthority::new).transpose();
     let clients = clients.context("listen.tls_client_ca or listen.tls_client_crl cannot be used")?;
     let server = certificate.server_config_with(clients.clone())?;

@@ -1,13 +1,22 @@
-//! From the journal to ClickHouse for as long as the program runs: starts the engine (or connects), migrates, runs the
-//! pipeline. Tries again for as long as it takes: intake does not depend on it.
+//! From the log to ClickHouse for as long as the program runs: starts the engine (or connects), migrates, runs the pipeline.
+//! Tries again for as long as it takes: intake does not depend on it. Reads nothing of the log before ClickHouse answers.
 
-use crate::{config::Config, gauges::Counts, running::RunFile, secrets, status::Observer, trusting};
+use super::listeners::Addresses;
+use crate::{
+    config::Config,
+    deployment::{self, Fit},
+    gauges::Counts,
+    running::{RunFile, RunStore},
+    secrets,
+    status::Observer,
+    trusting,
+};
 use anyhow::Context;
-use durable_log::Journal;
+use durable_log::carrier::Carrier;
 use events::normalise::Context as NormaliseContext;
-use pipeline::{coverage::Keeper, flow::Flow, metrics::Metrics, rollup::Roller};
+use pipeline::{coverage::Keeper, duty::Duty, flow::Flow, metrics::Metrics, rollup::Roller};
 use prometheus::Registry;
-use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 use store::{
     ConnectOptions, Store,
     engine::{Engine, EngineOptions},
@@ -21,30 +30,30 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 pub struct Storage {
     /// Config.
     pub config: Config,
-    /// Log in.
-    pub journal: Journal,
     /// For normalising.
     pub context: NormaliseContext,
     /// Counters.
     pub metrics: Metrics,
     /// Where further counters go.
     pub registry: Registry,
-    /// Intake and admin, for the run file.
-    pub addresses: (SocketAddr, SocketAddr),
-    /// What the last scrub of the journal found.
-    pub scrubbed: super::scrub::Last,
-    /// State of snapshots by source.
-    pub snapshots: watch::Receiver<crate::snapshotting::States>,
+    /// For the run file.
+    pub addresses: Addresses,
+    /// What a status is made from, but for the store.
+    pub observing: Observer,
     /// Told once ClickHouse is ready to be asked.
     pub found: watch::Sender<Option<Observer>>,
 }
 
 impl Storage {
-    /// Runs until `stop` turns true.
-    pub async fn run(self, stop: watch::Receiver<bool>) -> anyhow::Result<()> {
+    /// Runs until `stop` turns true; `open` leads to the log.
+    pub async fn run<C: Carrier>(
+        self,
+        open: impl FnOnce(&watch::Receiver<bool>) -> anyhow::Result<Option<C>> + Send + 'static,
+        stop: watch::Receiver<bool>,
+    ) -> anyhow::Result<()> {
         let Some((engine, options)) = until_stopped(&stop, || self.reach()).await else { return Ok(()) };
         let alone = engine.is_some();
-        let outcome = self.store_all((options, alone), stop).await;
+        let outcome = self.store_all((options, alone), open, stop).await;
         if let Some(engine) = engine {
             let closed = engine.close().await;
             tracing::debug!(?closed, "The engine is closed.");
@@ -53,57 +62,59 @@ impl Storage {
     }
 
     /// `alone`: the engine was started here, so nobody else writes to it.
-    async fn store_all(
+    async fn store_all<C: Carrier>(
         self,
         (options, alone): (ConnectOptions, bool),
+        open: impl FnOnce(&watch::Receiver<bool>) -> anyhow::Result<Option<C>> + Send + 'static,
         stop: watch::Receiver<bool>,
     ) -> anyhow::Result<()> {
         let store = Store::connect(options.clone())?;
         let prepare = || async {
             store.migrate().await?;
-            if alone {
+            let fit = deployment::bind_store(&store, &self.context.key).await?;
+            if alone && fit == Fit::Same {
                 store.close_marks_of_the_dead().await?;
             }
-            Ok(())
+            Ok(fit)
         };
-        if until_stopped(&stop, prepare).await.is_none() {
-            return Ok(());
-        }
+        let Some(fit) = until_stopped(&stop, prepare).await else { return Ok(()) };
+        // Another key does not become right by trying again: the program ends and says why.
+        fit.check()?;
         let run = RunFile {
             pid: std::process::id(),
-            intake: self.addresses.0,
-            admin: self.addresses.1,
-            store_url: options.url,
-            store_user: options.user,
-            store_password: options.password,
+            intake: self.addresses.intake,
+            admin: self.addresses.admin,
+            store: Some(RunStore {
+                store_url: options.url,
+                store_user: options.user,
+                store_password: options.password,
+            }),
         };
         run.write(&self.config)?;
-        let observer = Observer {
-            tenant: self.config.tenant.clone(),
-            journal: self.journal.clone(),
-            store: store.clone(),
-            lateness_ms: i64::from(self.config.lateness_seconds) * 1000,
-            metrics: self.metrics.clone(),
-            scrubbed: self.scrubbed.clone(),
-            snapshots: self.snapshots.clone(),
-        };
+        let stopped = stop.clone();
+        let opened = tokio::task::spawn_blocking(move || open(&stopped)).await.context("the log's opening died")?;
+        let Some(carrier) = opened? else { return Ok(()) };
+        let observer = Observer { store: Some(store.clone()), ..self.observing };
         let counting = tokio::spawn(Counts::new(&self.registry)?.run(observer.clone()));
         self.found.send_replace(Some(observer));
         let lateness = i64::from(self.config.lateness_seconds) * 1000;
         let expected = crate::beating::expected(&self.config);
-        let place = (store.clone(), self.config.tenant.clone());
-        let keeper = Keeper::new(place, lateness, expected, (crate::app::now_ms, &self.registry))?;
-        let keeping = tokio::spawn(keeper.run(stop.clone()));
-        let rolling = tokio::spawn(Roller { store: store.clone() }.run(stop.clone()));
-        let flow = Flow { journal: self.journal, store, context: self.context, metrics: self.metrics };
+        let tenant = self.config.tenant.clone();
+        let keeper =
+            Keeper::new((store.clone(), tenant.clone()), lateness, expected, (crate::app::now_ms, &self.registry))?;
+        let duty = Duty { keeper, roller: Roller { store: store.clone() }, leads: carrier.leads() };
+        let duty = tokio::spawn(duty.run(stop.clone()));
+        let flow = Flow { carrier: carrier.clone(), tenant, store, context: self.context, metrics: self.metrics };
         let flowed = flow.run(stop).await;
         // Every handle of the store goes, and with it our connections: the engine waits for open ones when it closes, idle or
         // not, for five seconds.
-        for task in [keeping, rolling, counting] {
+        for task in [duty, counting] {
             task.abort();
             let _ = task.await;
         }
         self.found.send_replace(None);
+        // Leaves its group, if it is in one: that asks brokers.
+        tokio::task::spawn_blocking(move || drop(carrier)).await.context("the log did not close")?;
         Ok(flowed?)
     }
 

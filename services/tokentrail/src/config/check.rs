@@ -29,6 +29,7 @@ impl Config {
         if self.journal.segment_mib == 0 || self.journal.max_mib < 4 * self.journal.segment_mib {
             bail!("journal.max_mib must be at least four segments of journal.segment_mib");
         }
+        self.kafka.check().context("kafka")?;
         for (id, source) in &self.sources {
             self.check_source(id, source)?;
         }

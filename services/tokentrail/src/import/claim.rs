@@ -90,6 +90,9 @@ pub fn claim(
         bail!("--to is in the future: nobody can say what the files will miss");
     }
     let known = config.sources.get(source).map(beating::scopes).unwrap_or_default();
+    if known.iter().any(String::is_empty) && !scopes.is_empty() {
+        bail!("source {source} has one address for its heartbeats and counts as one instance: leave --scope out");
+    }
     if let Some(wrong) = scopes.iter().find(|scope| !known.is_empty() && !known.contains(scope)) {
         bail!("source {source} has no {wrong}; it has {}", known.join(", "));
     }

@@ -4,7 +4,6 @@ use super::moment;
 use crate::app::scrub::Outcome;
 use durable_log::{Damage, Journal};
 use events::ids::StreamId;
-use pipeline::flow::CONSUMER;
 use serde::{Deserialize, Serialize};
 
 /// Most damages that a status names.
@@ -15,7 +14,7 @@ const LISTED_DAMAGES: usize = 100;
 pub struct JournalReport {
     /// Records ever taken in.
     pub end: u64,
-    /// Records that ClickHouse has not acknowledged.
+    /// Records that ClickHouse, or Kafka if receipts go over it, has not acknowledged.
     pub lag: u64,
     /// Size of its files.
     pub bytes: u64,
@@ -70,12 +69,12 @@ pub struct QuarantineReport {
 
 impl JournalReport {
     /// The journal now, and what the last scrub of it found.
-    pub fn new(journal: &Journal, scrub: Option<Outcome>) -> Self {
+    pub fn new((journal, consumer): (&Journal, &str), scrub: Option<Outcome>) -> Self {
         let status = journal.status();
         let quarantine = status.quarantine;
         Self {
             end: status.end,
-            lag: status.end.saturating_sub(journal.committed(CONSUMER)),
+            lag: status.end.saturating_sub(journal.committed(consumer)),
             bytes: status.bytes,
             segments: status.segments,
             damage: status.damage_total,
@@ -94,7 +93,7 @@ impl JournalReport {
     /// Lines for people.
     pub fn render(&self) -> String {
         let mut out = format!(
-            "  journal: {} records, {} not yet in ClickHouse, {} MiB in {} files, {}\n",
+            "  journal: {} records, {} not yet passed on, {} MiB in {} files, {}\n",
             self.end,
             self.lag,
             self.bytes >> 20,

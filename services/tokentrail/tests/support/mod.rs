@@ -1,6 +1,9 @@
 //! Starts the real program on a temporary folder and speaks to it as its users do: HTTP, SQL, command line.
 #![allow(dead_code, clippy::unwrap_used)] // each test binary uses its own part; a test may panic
 
+#[cfg(feature = "kafka")]
+pub mod kafka;
+
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
 use sha2::Sha256;

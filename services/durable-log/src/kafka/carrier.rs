@@ -1,0 +1,139 @@
+//! A topic as a carrier: the handle of one member of a consumer group.
+//!
+//! `member.rs` is the thread that polls, builds loads and commits; `rebalance.rs` is what happens when partitions come and go;
+//! `shared.rs` is what they have in common with this handle.
+
+use super::lag::LagMeter;
+use super::member::Member;
+use super::owned::Claim;
+use super::settings::Connection;
+use super::shared::{MemberStatus, Shared};
+use crate::carrier::{Appetite, Carrier, CarryError, Load};
+use crate::segment::locked;
+use rdkafka::error::KafkaError;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, watch};
+
+/// Between two measurements of the lag.
+const MEASURE: Duration = Duration::from_secs(2);
+/// Between two looks whether to stop.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Up to where a load reaches.
+#[derive(Debug)]
+pub struct KafkaMark(pub(super) Vec<Claim>);
+
+/// One member of a consumer group. Clones share it; when the last one goes, it leaves the group.
+#[derive(Clone)]
+pub struct KafkaCarrier {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    loads: tokio::sync::Mutex<mpsc::Receiver<Result<Load<KafkaMark>, CarryError>>>,
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl KafkaCarrier {
+    /// Joins the group. Nothing is asked of the brokers yet.
+    pub fn join(connection: &Connection, (topic, group): (&str, &str), appetite: Appetite) -> Result<Self, KafkaError> {
+        let shared = Arc::new(Shared::new(topic));
+        let (sender, loads) = mpsc::channel(1);
+        let meter = LagMeter::new(connection, topic, group)?;
+        let member = Member::new((connection.clone(), group.to_owned()), appetite, (shared.clone(), sender));
+        // Refuses settings that cannot work here, and not in a thread.
+        connection.consumer_config(group).create_native_config()?;
+        let measured = shared.clone();
+        let threads = [
+            std::thread::Builder::new().name("consumer".into()).spawn(move || member.run()),
+            std::thread::Builder::new().name("lag".into()).spawn(move || measure(&meter, &measured)),
+        ];
+        let threads = threads.into_iter().collect::<Result<Vec<_>, _>>();
+        let threads = threads.map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
+        let (loads, threads) = (tokio::sync::Mutex::new(loads), Mutex::new(threads));
+        Ok(Self { inner: Arc::new(Inner { loads, shared, threads }) })
+    }
+
+    /// How it stands.
+    pub fn status(&self) -> MemberStatus {
+        self.inner.shared.status()
+    }
+
+    /// Tells the status without keeping the member in its group, for metrics and health.
+    pub fn watch(&self) -> impl Fn() -> MemberStatus + Send + Sync + 'static {
+        let shared = self.inner.shared.clone();
+        move || shared.status()
+    }
+
+    /// Commits what is settled and leaves the group. Blocks, seconds at worst.
+    pub fn leave(&self) {
+        self.inner.leave();
+    }
+}
+
+impl Inner {
+    fn leave(&self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        for thread in std::mem::take(&mut *locked(&self.threads)) {
+            if thread.join().is_err() {
+                tracing::error!("A thread of the consumer panicked; what it had not committed comes again.");
+            }
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+impl Carrier for KafkaCarrier {
+    type Mark = KafkaMark;
+
+    async fn next(&self) -> Result<Load<KafkaMark>, CarryError> {
+        self.inner.loads.lock().await.recv().await.unwrap_or(Err(CarryError::Closed))
+    }
+
+    fn settle(&self, mark: KafkaMark) -> Result<(), CarryError> {
+        locked(&self.inner.shared.owned).settled(&mark.0);
+        self.inner.shared.progress.notify_all();
+        Ok(())
+    }
+
+    fn backlog(&self) -> u64 {
+        self.inner.shared.backlog.load(Ordering::Relaxed)
+    }
+
+    fn leads(&self) -> watch::Receiver<bool> {
+        self.inner.shared.leads.subscribe()
+    }
+}
+
+fn measure(meter: &LagMeter, shared: &Shared) {
+    while !shared.stop.load(Ordering::Relaxed) {
+        match meter.measure() {
+            Ok(lag) => {
+                shared.backlog.store(lag.records(), Ordering::Relaxed);
+                shared.answered.store(true, Ordering::Relaxed);
+                let behind = lag.partitions.iter().filter(|found| found.records() > 0).map(|found| found.partition);
+                *locked(&shared.behind_since) = locked(&shared.owned).settled_at(behind);
+                // Offsets alone do not tell a topic that was made anew and has grown as long as it was.
+                let without = lag.partitions.iter().filter(|found| found.committed.is_none());
+                let partitions: Vec<i32> = without.map(|found| found.partition).collect();
+                if locked(&shared.owned).stood(&partitions) {
+                    shared.gone.store(true, Ordering::Relaxed);
+                }
+            }
+            Err(error) => tracing::debug!(%error, "The lag cannot be measured now."),
+        }
+        let until = Instant::now() + MEASURE;
+        while Instant::now() < until && !shared.stop.load(Ordering::Relaxed) {
+            std::thread::sleep(LOOK);
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! How far the whole group is behind, asked of the brokers: exact at the moment of the answer.
+
+use super::client::{Asking, Common};
+use super::settings::Connection;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::{Offset, TopicPartitionList};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One question to a broker.
+const ASK: Duration = Duration::from_secs(5);
+
+/// One partition of the topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionLag {
+    /// Its number.
+    pub partition: i32,
+    /// First offset kept.
+    pub first: i64,
+    /// Offset after the last record.
+    pub end: i64,
+    /// What the group has committed; none if nothing.
+    pub committed: Option<i64>,
+}
+
+impl PartitionLag {
+    /// Records that the group has not settled.
+    pub fn records(&self) -> u64 {
+        let from = self.committed.filter(|committed| (self.first..=self.end).contains(committed)).unwrap_or(self.first);
+        u64::try_from(self.end - from).unwrap_or_default()
+    }
+}
+
+/// Every partition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lag {
+    /// By number.
+    pub partitions: Vec<PartitionLag>,
+}
+
+impl Lag {
+    /// Records that the group has not settled.
+    pub fn records(&self) -> u64 {
+        self.partitions.iter().map(PartitionLag::records).sum()
+    }
+}
+
+/// Asks; joins no group. Clones share one connection.
+#[derive(Clone)]
+pub struct LagMeter {
+    consumer: Arc<BaseConsumer<Asking>>,
+    topic: String,
+}
+
+impl LagMeter {
+    /// Nothing is sent yet.
+    pub fn new(connection: &Connection, topic: &str, group: &str) -> Result<Self, KafkaError> {
+        let asking = Asking(Common::new(connection.tokens()));
+        let consumer = connection.consumer_config(group).create_with_context(asking)?;
+        Ok(Self { consumer: Arc::new(consumer), topic: topic.to_owned() })
+    }
+
+    /// Asks all partitions. Blocks on the network, seconds at worst.
+    pub fn measure(&self) -> Result<Lag, KafkaError> {
+        // Serves librdkafka's log and its wish for tokens; it is in no group, so no record can come.
+        while self.consumer.poll(Duration::ZERO).is_some() {}
+        let metadata = self.consumer.fetch_metadata(Some(&self.topic), ASK)?;
+        let topic = metadata.topics().iter().find(|topic| topic.name() == self.topic);
+        let topic = topic.ok_or(KafkaError::MetadataFetch(rdkafka::types::RDKafkaErrorCode::UnknownTopic))?;
+        if let Some(error) = topic.error() {
+            return Err(KafkaError::MetadataFetch(error.into()));
+        }
+        let mut list = TopicPartitionList::new();
+        for partition in topic.partitions() {
+            list.add_partition(&self.topic, partition.id());
+        }
+        let committed = self.consumer.committed_offsets(list, ASK)?;
+        let mut partitions = Vec::new();
+        for element in committed.elements() {
+            element.error()?;
+            let partition = element.partition();
+            let committed = match element.offset() {
+                Offset::Offset(offset) => Some(offset),
+                _ => None,
+            };
+            let (first, end) = self.consumer.fetch_watermarks(&self.topic, partition, ASK)?;
+            partitions.push(PartitionLag { partition, first, end, committed });
+        }
+        Ok(Lag { partitions })
+    }
+}

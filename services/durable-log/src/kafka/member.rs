@@ -1,0 +1,243 @@
+//! The thread of one member of a consumer group: polls, builds loads, commits.
+//!
+//! A load that finds nobody ready waits with its partitions paused, so memory is bounded by one load here and librdkafka's own
+//! queue. Positions are committed by this thread only, and only those that were settled.
+
+use super::carrier::KafkaMark;
+use super::client::Common;
+use super::owned::Claim;
+use super::rebalance::Rebalancing;
+use super::settings::Connection;
+use super::shared::Shared;
+use super::wire::{self, Unreadable};
+use crate::carrier::{Appetite, CarryError, Cause, Load, Loss};
+use crate::log::Record;
+use crate::segment::locked;
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::types::RDKafkaErrorCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// One wait for a record.
+const POLL: Duration = Duration::from_millis(50);
+/// How often settled positions are committed.
+const COMMIT: Duration = Duration::from_secs(1);
+/// How long a load waits for a taker before its partitions are paused: a pause throws away what was fetched ahead.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Wait before a consumer is made anew.
+const ANEW: Duration = Duration::from_secs(1);
+
+type Loads = mpsc::Sender<Result<Load<KafkaMark>, CarryError>>;
+
+/// What a load is made of.
+#[derive(Default)]
+pub(super) struct Building {
+    pub(super) records: Vec<(Claim, Record)>,
+    pub(super) losses: Vec<(Claim, Loss)>,
+    pub(super) bytes: usize,
+    pub(super) since: Option<Instant>,
+}
+
+pub(super) struct Member {
+    connection: Connection,
+    group: String,
+    appetite: Appetite,
+    shared: Arc<Shared>,
+    building: Building,
+    committed: Instant,
+    loads: Loads,
+}
+
+/// Why one consumer ended and another one is needed.
+enum End {
+    /// Told to stop, or nobody takes loads any more.
+    Stopped,
+    /// Another consumer may go on.
+    Anew,
+}
+
+impl Member {
+    pub(super) fn new(
+        (connection, group): (Connection, String),
+        appetite: Appetite,
+        (shared, loads): (Arc<Shared>, Loads),
+    ) -> Self {
+        let (building, committed) = (Building::default(), Instant::now());
+        Self { connection, group, appetite, shared, building, committed, loads }
+    }
+
+    pub(super) fn run(mut self) {
+        loop {
+            let context = Rebalancing::new(Common::new(self.connection.tokens()), self.shared.clone());
+            let made = self.connection.consumer_config(&self.group).create_with_context(context);
+            let subscribed = made.and_then(|consumer: Consuming| {
+                consumer.subscribe(&[&self.shared.topic])?;
+                Ok(consumer)
+            });
+            match subscribed {
+                Ok(consumer) => {
+                    let end = self.consume(&consumer);
+                    // Leaves the group: its partitions are revoked, which commits what is settled.
+                    drop(consumer);
+                    self.shared.give_up_all();
+                    self.building = Building::default();
+                    if matches!(end, End::Stopped) {
+                        return;
+                    }
+                }
+                Err(error) => tracing::error!(%error, "No consumer can be made; it is tried again."),
+            }
+            std::thread::sleep(ANEW);
+            if self.shared.stop.load(Ordering::Relaxed) {
+                return;
+            }
+        }
+    }
+
+    fn consume(&mut self, consumer: &Consuming) -> End {
+        loop {
+            if self.shared.stop.load(Ordering::Relaxed) || self.loads.is_closed() {
+                return End::Stopped;
+            }
+            match consumer.poll(POLL) {
+                None => {}
+                Some(Ok(message)) if !self.take(&message) => return End::Stopped,
+                Some(Ok(_)) => {}
+                Some(Err(error)) => self.trouble(consumer, &error),
+            }
+            if self.shared.gone.swap(false, Ordering::Relaxed) || consumer.context().common.is_fatal() {
+                tracing::warn!("The consumer begins anew, at the group's position or where the log begins.");
+                return End::Anew;
+            }
+            if self.shared.answered.swap(false, Ordering::Relaxed) {
+                consumer.context().common.fine();
+            }
+            *locked(&self.shared.trouble) = consumer.context().common.trouble();
+            self.building.losses.append(&mut locked(&self.shared.losses));
+            if self.is_ready() && !self.hand_over(consumer) {
+                return End::Stopped;
+            }
+            self.commit(consumer);
+        }
+    }
+
+    /// Whatever an error means, it is not forgotten: a position that is gone needs another consumer.
+    fn trouble(&self, consumer: &Consuming, error: &KafkaError) {
+        consumer.context().common.note(error);
+        if must_begin_anew(error) {
+            self.shared.gone.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Adds a record to the load; false if no record may follow.
+    fn take(&mut self, message: &BorrowedMessage<'_>) -> bool {
+        let partition = message.partition();
+        // Of a partition that was given up since it was fetched.
+        let Some(assignment) = locked(&self.shared.owned).assignment(partition) else { return true };
+        let at_ms = message.timestamp().to_millis().unwrap_or(0);
+        let claim = Claim { partition, assignment, next: message.offset() + 1, at_ms };
+        self.building.since.get_or_insert_with(Instant::now);
+        let place = || format!("{}/{partition}@{}", self.shared.topic, message.offset());
+        match wire::record(message) {
+            Ok(record) => {
+                self.building.bytes += record.header.len() + record.body.len();
+                self.building.records.push((claim, record));
+            }
+            Err(Unreadable::Newer) => {
+                // Not at fault: skipping it would lose it.
+                let newer = CarryError::Newer(place());
+                let _ = self.loads.blocking_send(Err(newer));
+                return false;
+            }
+            Err(error) => {
+                let place = format!("{}: {error}", place());
+                let loss = Loss { cause: Cause::Unreadable, place, missing: Some(1), since_ms: Some(at_ms) };
+                self.building.losses.push((claim, loss));
+            }
+        }
+        true
+    }
+
+    fn is_ready(&self) -> bool {
+        let building = &self.building;
+        let full = building.records.len() >= self.appetite.records || building.bytes >= self.appetite.bytes;
+        let enough = building.records.len() as u64 >= self.appetite.enough;
+        let waited = building.since.is_some_and(|since| since.elapsed() >= self.appetite.linger);
+        full || enough || waited || !building.losses.is_empty()
+    }
+
+    /// Gives the load away; false if nobody takes loads any more.
+    fn hand_over(&mut self, consumer: &Consuming) -> bool {
+        let since = Instant::now();
+        let mut paused = TopicPartitionList::new();
+        loop {
+            match self.loads.try_reserve() {
+                Ok(permit) => {
+                    let building = std::mem::take(&mut self.building);
+                    if let Some(load) = self.shared.load(building) {
+                        permit.send(Ok(load));
+                    }
+                    break;
+                }
+                Err(mpsc::error::TrySendError::Closed(())) => return false,
+                Err(mpsc::error::TrySendError::Full(())) => {}
+            }
+            if self.shared.stop.load(Ordering::Relaxed) {
+                return false;
+            }
+            self.commit(consumer);
+            if since.elapsed() < PATIENCE {
+                std::thread::sleep(Duration::from_millis(5));
+                continue;
+            }
+            // Nobody takes it for long. Polling goes on, or the group would take this member for dead; nothing more may come.
+            if let Ok(assignment) = consumer.assignment()
+                && let Ok(()) = consumer.pause(&assignment)
+            {
+                paused = assignment;
+            }
+            match consumer.poll(POLL) {
+                None => {}
+                Some(Ok(message)) if !self.take(&message) => return false,
+                Some(Ok(_)) => {}
+                Some(Err(error)) => self.trouble(consumer, &error),
+            }
+        }
+        if paused.count() > 0 {
+            // Partitions that were given up meanwhile are none of ours: an error says so and harms nothing.
+            if let Ok(assignment) = consumer.assignment() {
+                let _ = consumer.resume(&assignment);
+            }
+        }
+        true
+    }
+
+    fn commit(&mut self, consumer: &Consuming) {
+        if self.committed.elapsed() < COMMIT {
+            return;
+        }
+        self.committed = Instant::now();
+        self.shared.commit(consumer);
+    }
+}
+
+pub(super) type Consuming = BaseConsumer<Rebalancing>;
+
+fn must_begin_anew(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::MessageConsumptionFatal(_))
+        || matches!(
+            error.rdkafka_error_code(),
+            Some(
+                RDKafkaErrorCode::AutoOffsetReset
+                    | RDKafkaErrorCode::OffsetOutOfRange
+                    | RDKafkaErrorCode::NoOffset
+                    | RDKafkaErrorCode::Fatal
+                    | RDKafkaErrorCode::PollExceeded
+            )
+        )
+}

@@ -1,0 +1,180 @@
+//! Which partitions this consumer has, how far they were given out and how far they are settled. Pure.
+//!
+//! Every assignment of a partition has a number of its own: what was given out under an earlier one can settle nothing, so a
+//! consumer that lost a partition and got it back never moves it by old work.
+
+use std::collections::BTreeMap;
+
+/// Up to where a load reaches in one partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Claim {
+    pub(super) partition: i32,
+    pub(super) assignment: u64,
+    /// Offset after the last record.
+    pub(super) next: i64,
+    /// When that record was taken in or written, UTC milliseconds; 0 = not known.
+    pub(super) at_ms: i64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    assignment: u64,
+    given: i64,
+    settled: i64,
+    at_ms: i64,
+    committed: i64,
+    /// The group is known to have a position here.
+    stands: bool,
+}
+
+/// A position to commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Position {
+    pub(super) partition: i32,
+    pub(super) next: i64,
+    pub(super) at_ms: i64,
+}
+
+/// Partitions of one consumer.
+#[derive(Debug, Default)]
+pub(super) struct Owned {
+    parts: BTreeMap<i32, Part>,
+    assignments: u64,
+}
+
+impl Owned {
+    /// Takes a partition from an offset on.
+    pub(super) fn assign(&mut self, partition: i32, from: i64) -> u64 {
+        self.assignments += 1;
+        let assignment = self.assignments;
+        let part = Part { assignment, given: from, settled: from, at_ms: 0, committed: from, stands: false };
+        self.parts.insert(partition, part);
+        assignment
+    }
+
+    /// Gives a partition up.
+    pub(super) fn revoke(&mut self, partition: i32) {
+        self.parts.remove(&partition);
+    }
+
+    /// Gives all of them up.
+    pub(super) fn revoke_all(&mut self) {
+        self.parts.clear();
+    }
+
+    /// The number under which a partition is held.
+    pub(super) fn assignment(&self, partition: i32) -> Option<u64> {
+        self.parts.get(&partition).map(|part| part.assignment)
+    }
+
+    /// A load is on its way.
+    pub(super) fn given(&mut self, claims: &[Claim]) {
+        for claim in claims {
+            if let Some(part) = self.held(claim) {
+                part.given = part.given.max(claim.next);
+            }
+        }
+    }
+
+    /// A load has been dealt with.
+    pub(super) fn settled(&mut self, claims: &[Claim]) {
+        for claim in claims {
+            if let Some(part) = self.held(claim)
+                && part.settled < claim.next
+            {
+                (part.settled, part.at_ms) = (claim.next, claim.at_ms);
+            }
+        }
+    }
+
+    fn held(&mut self, claim: &Claim) -> Option<&mut Part> {
+        self.parts.get_mut(&claim.partition).filter(|part| part.assignment == claim.assignment)
+    }
+
+    /// True if loads of one of these partitions are not settled.
+    pub(super) fn busy(&self, partitions: &[i32]) -> bool {
+        partitions.iter().filter_map(|partition| self.parts.get(partition)).any(|part| part.settled < part.given)
+    }
+
+    /// Positions that moved since they were committed last.
+    pub(super) fn moved(&self) -> Vec<Position> {
+        let moved = self.parts.iter().filter(|(_, part)| part.committed < part.settled);
+        moved
+            .map(|(partition, part)| Position { partition: *partition, next: part.settled, at_ms: part.at_ms })
+            .collect()
+    }
+
+    /// These positions are committed.
+    pub(super) fn committed(&mut self, positions: &[Position]) {
+        for position in positions {
+            if let Some(part) = self.parts.get_mut(&position.partition) {
+                part.committed = part.committed.max(position.next);
+                part.stands = true;
+            }
+        }
+    }
+
+    /// The least time of the last settled records of these partitions, as far as it is known.
+    pub(super) fn settled_at(&self, partitions: impl Iterator<Item = i32>) -> Option<i64> {
+        let times = partitions.filter_map(|partition| self.parts.get(&partition)).map(|part| part.at_ms);
+        times.filter(|at_ms| *at_ms > 0).min()
+    }
+
+    /// The group has a position in this partition.
+    pub(super) fn stands(&mut self, partition: i32) {
+        if let Some(part) = self.parts.get_mut(&partition) {
+            part.stands = true;
+        }
+    }
+
+    /// True if the group had a position in one of these partitions.
+    pub(super) fn stood(&self, partitions: &[i32]) -> bool {
+        partitions.iter().filter_map(|partition| self.parts.get(partition)).any(|part| part.stands)
+    }
+
+    /// Partitions held.
+    pub(super) fn partitions(&self) -> Vec<i32> {
+        self.parts.keys().copied().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claim(partition: i32, assignment: u64, next: i64) -> Claim {
+        Claim { partition, assignment, next, at_ms: next }
+    }
+
+    #[test]
+    fn work_of_an_earlier_assignment_settles_nothing() {
+        let mut owned = Owned::default();
+        let first = owned.assign(0, 10);
+        owned.given(&[claim(0, first, 20)]);
+        owned.revoke(0);
+        owned.settled(&[claim(0, first, 20)]);
+        let second = owned.assign(0, 10);
+        owned.settled(&[claim(0, first, 20)]);
+        assert!(owned.moved().is_empty());
+        owned.given(&[claim(0, second, 15)]);
+        assert!(owned.busy(&[0, 1]));
+        owned.settled(&[claim(0, second, 15)]);
+        assert!(!owned.busy(&[0]));
+        assert_eq!(owned.moved(), [Position { partition: 0, next: 15, at_ms: 15 }]);
+    }
+
+    #[test]
+    fn positions_move_forward_only_and_are_committed_once() {
+        let mut owned = Owned::default();
+        let (one, two) = (owned.assign(1, 0), owned.assign(2, 5));
+        owned.settled(&[claim(1, one, 7), claim(2, two, 9)]);
+        owned.settled(&[claim(1, one, 3)]);
+        let moved = owned.moved();
+        assert_eq!(moved.iter().map(|position| position.next).collect::<Vec<_>>(), [7, 9]);
+        owned.settled(&[claim(1, one, 8)]);
+        owned.committed(&moved);
+        assert_eq!(owned.moved(), [Position { partition: 1, next: 8, at_ms: 8 }]);
+        assert_eq!(owned.partitions(), [1, 2]);
+        assert!(owned.stood(&[1]) && !owned.stood(&[3]));
+    }
+}

@@ -1,0 +1,64 @@
+//! What librdkafka hands a producer: the brokers' answers, errors, the wish for a token.
+
+use super::client::Common;
+use crate::segment::locked;
+use rdkafka::ClientContext;
+use rdkafka::client::OAuthToken;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::{BaseProducer, ProducerContext};
+use rdkafka::types::RDKafkaErrorCode;
+use std::error::Error;
+use std::sync::Mutex;
+
+/// A record's offset in the journal, and what became of it.
+pub(super) type Answer = (u64, Result<(), RDKafkaErrorCode>);
+
+/// A producer that tells its answers.
+pub(super) type Sending = BaseProducer<Reports>;
+
+/// Answers of the brokers, as librdkafka hands them over.
+pub(super) struct Reports {
+    pub(super) common: Common,
+    answers: Mutex<Vec<Answer>>,
+}
+
+impl Reports {
+    pub(super) fn new(common: Common) -> Self {
+        Self { common, answers: Mutex::default() }
+    }
+
+    /// Answers since the last call.
+    pub(super) fn take(&self) -> Vec<Answer> {
+        std::mem::take(&mut *locked(&self.answers))
+    }
+}
+
+impl ClientContext for Reports {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        Common::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, _: &str) {
+        self.common.error(&error);
+    }
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.common.token()
+    }
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, offset: usize) {
+        let answer = match result {
+            Ok(_) => Ok(()),
+            Err((error, _)) => Err(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)),
+        };
+        locked(&self.answers).push((offset as u64, answer));
+    }
+}

@@ -1,0 +1,153 @@
+//! What handle, thread and rebalance of one member share: what it owns, what is settled, what is lost.
+
+use super::carrier::KafkaMark;
+use super::member::{Building, Consuming};
+use super::owned::{Claim, Owned, Position};
+use crate::carrier::{Load, Loss};
+use crate::log::Record;
+use crate::segment::locked;
+use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How long a revocation waits for loads under way. Far below `max.poll.interval.ms`.
+const REVOKE: Duration = Duration::from_secs(15);
+/// The partition whose owner does what only one member may do.
+const LEADING: i32 = 0;
+
+/// A member of a group at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MemberStatus {
+    /// Partitions that it has.
+    pub partitions: Vec<i32>,
+    /// Records that the whole group has not settled, when it was measured last.
+    pub backlog: u64,
+    /// Of its partitions in which records wait: when the last settled record was written, the least of all, UTC milliseconds.
+    pub behind_since: Option<i64>,
+    /// What is wrong with the brokers now.
+    pub trouble: Option<String>,
+}
+
+pub(super) struct Shared {
+    pub(super) topic: String,
+    pub(super) owned: Mutex<Owned>,
+    /// Told whenever something is settled.
+    pub(super) progress: Condvar,
+    pub(super) losses: Mutex<Vec<(Claim, Loss)>>,
+    /// By partition: the offset after the last record that was ever given out here.
+    pub(super) reached: Mutex<BTreeMap<i32, i64>>,
+    pub(super) stop: AtomicBool,
+    /// The group's position has gone, and the topic with it: the consumer must look where to begin.
+    pub(super) gone: AtomicBool,
+    pub(super) backlog: AtomicU64,
+    pub(super) behind_since: Mutex<Option<i64>>,
+    /// The brokers have answered a question since this was looked at last.
+    pub(super) answered: AtomicBool,
+    pub(super) leads: watch::Sender<bool>,
+    pub(super) trouble: Mutex<Option<String>>,
+}
+
+impl Shared {
+    pub(super) fn new(topic: &str) -> Self {
+        Self {
+            topic: topic.to_owned(),
+            owned: Mutex::default(),
+            progress: Condvar::new(),
+            losses: Mutex::default(),
+            reached: Mutex::default(),
+            stop: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+            backlog: AtomicU64::new(0),
+            behind_since: Mutex::default(),
+            answered: AtomicBool::new(false),
+            leads: watch::Sender::new(false),
+            trouble: Mutex::default(),
+        }
+    }
+
+    pub(super) fn status(&self) -> MemberStatus {
+        MemberStatus {
+            partitions: locked(&self.owned).partitions(),
+            backlog: self.backlog.load(Ordering::Relaxed),
+            behind_since: *locked(&self.behind_since),
+            trouble: locked(&self.trouble).clone(),
+        }
+    }
+
+    /// A load of what still belongs to this member; none if nothing does.
+    pub(super) fn load(&self, building: Building) -> Option<Load<KafkaMark>> {
+        let mut owned = locked(&self.owned);
+        let mut claims = BTreeMap::<i32, Claim>::new();
+        let mut is_ours = |claim: &Claim| {
+            let ours = owned.assignment(claim.partition) == Some(claim.assignment);
+            if ours {
+                let known = claims.entry(claim.partition).or_insert(*claim);
+                if known.next < claim.next {
+                    *known = *claim;
+                }
+            }
+            ours
+        };
+        let records: Vec<Record> =
+            building.records.into_iter().filter(|(claim, _)| is_ours(claim)).map(|(_, record)| record).collect();
+        let losses: Vec<Loss> =
+            building.losses.into_iter().filter(|(claim, _)| is_ours(claim)).map(|(_, loss)| loss).collect();
+        let claims: Vec<Claim> = claims.into_values().collect();
+        owned.given(&claims);
+        drop(owned);
+        let mut reached = locked(&self.reached);
+        for claim in &claims {
+            let known = reached.entry(claim.partition).or_default();
+            *known = (*known).max(claim.next);
+        }
+        (!claims.is_empty()).then_some(Load { records, mark: KafkaMark(claims), losses })
+    }
+
+    /// Commits what was settled since the last time. What fails is part of the next one.
+    pub(super) fn commit(&self, consumer: &Consuming) {
+        let moved = locked(&self.owned).moved();
+        if moved.is_empty() {
+            return;
+        }
+        let mut list = TopicPartitionList::new();
+        for Position { partition, next, at_ms } in &moved {
+            let mut element = list.add_partition(&self.topic, *partition);
+            if element.set_offset(Offset::Offset(*next)).is_ok() {
+                element.set_metadata(at_ms.to_string());
+            }
+        }
+        // Commit point: every record below was acknowledged by whoever settled it. A crash before brings it again; a broker
+        // refuses it from a member that the group has replaced. It waits for the answer: by librdkafka's events no answer
+        // to another kind of commit arrives, and what is not known to be kept would be committed for ever.
+        match consumer.commit(&list, CommitMode::Sync) {
+            Ok(()) => locked(&self.owned).committed(&moved),
+            Err(error) => tracing::debug!(%error, "A position cannot be committed; what is behind it comes again."),
+        }
+    }
+
+    /// Nothing is held any more, whatever a consumer left behind.
+    pub(super) fn give_up_all(&self) {
+        locked(&self.owned).revoke_all();
+        self.tell_lead();
+    }
+
+    pub(super) fn tell_lead(&self) {
+        let leads = locked(&self.owned).assignment(LEADING).is_some();
+        self.leads.send_if_modified(|before| std::mem::replace(before, leads) != leads);
+    }
+
+    /// Waits until nothing of these partitions is under way.
+    pub(super) fn wait_settled(&self, partitions: &[i32]) {
+        let owned = locked(&self.owned);
+        let waited = self.progress.wait_timeout_while(owned, REVOKE, |owned| owned.busy(partitions));
+        let (owned, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        drop(owned);
+        if timeout.timed_out() {
+            tracing::info!(?partitions, "Partitions are given up with work under way; their new owner does it again.");
+        }
+    }
+}

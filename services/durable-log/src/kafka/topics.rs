@@ -1,0 +1,273 @@
+//! Topics: makes those that are missing, and judges whether what is there keeps what it acknowledges. Never alters one.
+
+use super::client::{Asking, Common};
+use super::settings::{Connection, MAX_MESSAGE_BYTES};
+use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
+use std::fmt;
+use std::time::Duration;
+
+/// One question to the cluster.
+const ASK: Duration = Duration::from_secs(5);
+/// Least time for which records must be kept, milliseconds: an outage over a night and the morning after.
+const LEAST_RETENTION_MS: i64 = 24 * 3_600_000;
+/// Replicas that must have a record before it is confirmed.
+const LEAST_IN_SYNC: i64 = 2;
+
+/// How a topic is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicPlan {
+    /// Name.
+    pub name: String,
+    /// As many processors can share the work.
+    pub partitions: i32,
+    /// Copies of every record.
+    pub replication: i32,
+    /// How long records are kept.
+    pub retention: Duration,
+}
+
+impl TopicPlan {
+    /// Settings by Kafka's name.
+    pub fn settings(&self) -> Vec<(&'static str, String)> {
+        let in_sync = i64::from(self.replication).min(LEAST_IN_SYNC);
+        vec![
+            ("cleanup.policy", "delete".into()),
+            ("min.insync.replicas", in_sync.to_string()),
+            ("unclean.leader.election.enable", "false".into()),
+            ("retention.ms", self.retention.as_millis().to_string()),
+            ("retention.bytes", "-1".into()),
+            ("max.message.bytes", MAX_MESSAGE_BYTES.to_string()),
+            // By the producers' clocks a record could be old, and so deleted, when it arrives.
+            ("message.timestamp.type", "LogAppendTime".into()),
+        ]
+    }
+}
+
+/// What a finding costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Risk {
+    /// What the broker acknowledged can be lost.
+    Loss,
+    /// Something would stand still; nothing is lost.
+    Stall,
+}
+
+/// A setting that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Kafka's name, or `replication.factor`.
+    pub setting: String,
+    /// What is.
+    pub found: String,
+    /// What should be.
+    pub wanted: String,
+    /// What it costs.
+    pub risk: Risk,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {}, must be {}", self.setting, self.found, self.wanted)
+    }
+}
+
+/// Why a topic cannot be judged or made.
+#[derive(Debug, thiserror::Error)]
+pub enum TopicsError {
+    /// It does not exist.
+    #[error("topic {0} does not exist: `tokentrail topics apply` makes it")]
+    Missing(String),
+    /// The cluster refuses: a right is missing.
+    #[error(
+        "the cluster refuses ({0}): the user needs DescribeConfigs and Describe on the topic, and Create to make it"
+    )]
+    Forbidden(String),
+    /// The cluster does not answer.
+    #[error("the cluster does not answer ({0})")]
+    Unreachable(String),
+    /// Anything else.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl TopicsError {
+    /// True if asking again later may help.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Missing(_))
+    }
+}
+
+/// Asks a cluster about topics.
+pub struct Topics {
+    connection: Connection,
+}
+
+impl Topics {
+    /// Nothing is sent yet.
+    pub fn new(connection: Connection) -> Self {
+        Self { connection }
+    }
+
+    /// Everything about a topic that is not as it should be.
+    pub async fn check(&self, topic: &str) -> Result<Vec<Finding>, TopicsError> {
+        let connection = self.connection.clone();
+        let name = topic.to_owned();
+        let asked = tokio::task::spawn_blocking(move || replication(&connection, &name)).await;
+        let replication = asked.map_err(|_| TopicsError::Failed("the question died".into()))??;
+        let admin = self.admin()?;
+        let options = AdminOptions::new().request_timeout(Some(ASK));
+        let described = admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options).await;
+        let described = described.map_err(|error| refused(&error, topic))?;
+        let config = described.into_iter().next().ok_or_else(|| TopicsError::Failed("no answer".into()))?;
+        let config = config.map_err(|code| refused(&KafkaError::AdminOp(code), topic))?;
+        Ok(judge(&|name| value(&config, name), replication))
+    }
+
+    /// Makes a topic that is not there; true if it was made now.
+    pub async fn create(&self, plan: &TopicPlan) -> Result<bool, TopicsError> {
+        let settings = plan.settings();
+        let mut topic = NewTopic::new(&plan.name, plan.partitions, TopicReplication::Fixed(plan.replication));
+        for (name, value) in &settings {
+            topic = topic.set(name, value);
+        }
+        let options = AdminOptions::new().request_timeout(Some(ASK)).operation_timeout(Some(ASK));
+        let made = self.admin()?.create_topics([&topic], &options).await;
+        let made = made.map_err(|error| refused(&error, &plan.name))?;
+        match made.into_iter().next() {
+            Some(Ok(_)) => Ok(true),
+            Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(false),
+            Some(Err((_, code))) => Err(refused(&KafkaError::AdminOp(code), &plan.name)),
+            None => Err(TopicsError::Failed("no answer".into())),
+        }
+    }
+
+    fn admin(&self) -> Result<AdminClient<DefaultClientContext>, TopicsError> {
+        let made = self.connection.client_config().create();
+        made.map_err(|error: KafkaError| TopicsError::Failed(error.to_string()))
+    }
+}
+
+/// Least number of replicas of a partition.
+fn replication(connection: &Connection, topic: &str) -> Result<usize, TopicsError> {
+    use rdkafka::consumer::{BaseConsumer, Consumer};
+    let asking = Asking(Common::new(connection.tokens()));
+    let consumer: BaseConsumer<Asking> = connection
+        .client_config()
+        .create_with_context(asking)
+        .map_err(|error| TopicsError::Failed(error.to_string()))?;
+    // Serves the wish for a token, if there is one.
+    let _ = consumer.poll(Duration::ZERO);
+    let metadata = consumer.fetch_metadata(Some(topic), ASK).map_err(|error| refused(&error, topic))?;
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    let found = found.ok_or_else(|| TopicsError::Missing(topic.to_owned()))?;
+    if let Some(error) = found.error() {
+        return Err(refused(&KafkaError::MetadataFetch(error.into()), topic));
+    }
+    Ok(found.partitions().iter().map(|partition| partition.replicas().len()).min().unwrap_or_default())
+}
+
+fn refused(error: &KafkaError, topic: &str) -> TopicsError {
+    use RDKafkaErrorCode as Code;
+    let text = error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string());
+    match error.rdkafka_error_code() {
+        Some(Code::UnknownTopic | Code::UnknownTopicOrPartition) => TopicsError::Missing(topic.to_owned()),
+        Some(
+            Code::TopicAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::Authentication
+            | Code::SaslAuthenticationFailed,
+        ) => TopicsError::Forbidden(text),
+        Some(
+            Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::OperationTimedOut
+            | Code::RequestTimedOut
+            | Code::Resolve
+            | Code::LeaderNotAvailable
+            | Code::NotController,
+        ) => TopicsError::Unreachable(text),
+        _ => TopicsError::Failed(text),
+    }
+}
+
+fn value(config: &ConfigResource, name: &str) -> Option<String> {
+    config.get(name).and_then(|entry| entry.value.clone())
+}
+
+/// Judges what a topic says of itself.
+fn judge(value: &dyn Fn(&str) -> Option<String>, replication: usize) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut look = |setting: &str, wanted: &str, risk: Risk, good: &dyn Fn(&str) -> bool| {
+        let found = value(setting).unwrap_or_else(|| "not told".into());
+        if !good(&found) {
+            findings.push(Finding { setting: setting.into(), found, wanted: wanted.into(), risk });
+        }
+    };
+    let number = |text: &str| text.parse::<i64>().ok();
+    look("min.insync.replicas", "2 or more", Risk::Loss, &|found| number(found).is_some_and(|n| n >= LEAST_IN_SYNC));
+    look("unclean.leader.election.enable", "false", Risk::Loss, &|found| found == "false");
+    // By key, a repeated event would replace its first receipt.
+    look("cleanup.policy", "delete", Risk::Loss, &|found| found == "delete");
+    look("retention.ms", "-1 or at least 86400000", Risk::Loss, &|found| {
+        number(found).is_some_and(|ms| ms == -1 || ms >= LEAST_RETENTION_MS)
+    });
+    look("retention.bytes", "-1 (no bound by size)", Risk::Loss, &|found| found == "-1");
+    look("message.timestamp.type", "LogAppendTime", Risk::Loss, &|found| found == "LogAppendTime");
+    look("max.message.bytes", &format!("at least {MAX_MESSAGE_BYTES}"), Risk::Stall, &|found| {
+        number(found).is_some_and(|bytes| bytes >= MAX_MESSAGE_BYTES as i64)
+    });
+    if (replication as i64) < LEAST_IN_SYNC {
+        let found = replication.to_string();
+        let wanted = "3 (at least 2)".into();
+        findings.insert(0, Finding { setting: "replication.factor".into(), found, wanted, risk: Risk::Loss });
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(replication: i32) -> TopicPlan {
+        TopicPlan { name: "t".into(), partitions: 6, replication, retention: Duration::from_secs(7 * 86_400) }
+    }
+
+    fn judged(replication: i32, change: (&str, &str)) -> Vec<Finding> {
+        let settings = plan(replication).settings();
+        let value = |name: &str| {
+            if name == change.0 {
+                return Some(change.1.to_owned());
+            }
+            settings.iter().find(|(own, _)| *own == name).map(|(_, value)| value.clone())
+        };
+        judge(&value, usize::try_from(replication).unwrap())
+    }
+
+    #[test]
+    fn our_own_plan_is_good_with_three_brokers_and_tells_what_one_risks() {
+        assert_eq!(judged(3, ("", "")), []);
+        let settings: Vec<String> = judged(1, ("", "")).into_iter().map(|finding| finding.setting).collect();
+        assert_eq!(settings, ["replication.factor", "min.insync.replicas"]);
+    }
+
+    #[test]
+    fn each_setting_that_can_lose_is_found() {
+        for (setting, bad) in [
+            ("min.insync.replicas", "1"),
+            ("unclean.leader.election.enable", "true"),
+            ("cleanup.policy", "compact"),
+            ("cleanup.policy", "compact,delete"),
+            ("retention.ms", "3600000"),
+            ("retention.bytes", "1073741824"),
+            ("message.timestamp.type", "CreateTime"),
+        ] {
+            let found = judged(3, (setting, bad));
+            assert_eq!((found.len(), found[0].risk, found[0].setting.as_str()), (1, Risk::Loss, setting), "{bad}");
+        }
+        assert_eq!(judged(3, ("max.message.bytes", "1048588"))[0].risk, Risk::Stall);
+        assert_eq!(judged(3, ("retention.ms", "-1")), []);
+    }
+}

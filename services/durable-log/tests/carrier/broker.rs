@@ -1,0 +1,144 @@
+//! One real broker for all tests of this binary, and worlds on topics of their own.
+
+use crate::contract::{World, journal};
+use durable_log::Journal;
+use durable_log::carrier::Appetite;
+use durable_log::kafka::{
+    Connection, Forwarder, Forwarding, KafkaCarrier, Label, Labeller, TopicPlan, Topics, TopicsError,
+};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+use testbed::{Kafka, KafkaOptions};
+
+pub static BROKER: LazyLock<Kafka> = LazyLock::new(|| Kafka::start(&KafkaOptions::default()).unwrap());
+
+/// Where forwarders wait for their journals; outlives every test.
+static RUNTIME: LazyLock<tokio::runtime::Runtime> =
+    LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap());
+
+pub fn connection(brokers: &str) -> Connection {
+    // A member that vanishes is missed soon.
+    let consumer = [("session.timeout.ms", "6000"), ("heartbeat.interval.ms", "500"), ("fetch.wait.max.ms", "50")];
+    Connection {
+        brokers: brokers.to_owned(),
+        client_id: "test".into(),
+        rack: String::new(),
+        tls: None,
+        sasl: None,
+        producer: BTreeMap::new(),
+        consumer: consumer.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
+    }
+}
+
+/// A name that no other test uses.
+pub fn fresh(what: &str) -> String {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    format!("{what}-{}", NUMBER.fetch_add(1, Ordering::Relaxed))
+}
+
+pub fn label() -> Labeller {
+    Arc::new(|record| Label {
+        key: format!("{}/{}", hex::encode(record.stream), record.seq).into_bytes(),
+        headers: vec![("tenant", "default".into())],
+    })
+}
+
+/// Makes a topic. Blocks, so it may be called from a runtime's thread.
+pub fn make_topic(connection: &Connection, name: &str, partitions: i32) {
+    assert!(try_topic(connection, name, partitions).unwrap());
+}
+
+/// Makes a topic if it is not there and the cluster is ready for it; true if it was made now.
+pub fn try_topic(connection: &Connection, name: &str, partitions: i32) -> Result<bool, TopicsError> {
+    let plan =
+        TopicPlan { name: name.to_owned(), partitions, replication: 1, retention: Duration::from_secs(7 * 86_400) };
+    let connection = connection.clone();
+    let made = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(Topics::new(connection).create(&plan))
+    });
+    made.join().unwrap()
+}
+
+pub struct OnKafka {
+    pub journal: Journal,
+    pub connection: Connection,
+    pub topic: String,
+    pub forwarding: Option<Forwarding>,
+    _dir: tempfile::TempDir,
+}
+
+impl OnKafka {
+    /// A journal that is forwarded to a topic of its own.
+    pub fn new(partitions: i32) -> Self {
+        let connection = connection(&BROKER.bootstrap());
+        let topic = fresh("receipts");
+        make_topic(&connection, &topic, partitions);
+        Self::on(connection, topic)
+    }
+
+    pub fn on(connection: Connection, topic: String) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut world = Self { journal: journal(dir.path()), connection, topic, forwarding: None, _dir: dir };
+        world.forward();
+        world
+    }
+
+    /// Starts a forwarder.
+    pub fn forward(&mut self) {
+        let forwarder = Forwarder {
+            journal: self.journal.clone(),
+            connection: self.connection.clone(),
+            topic: self.topic.clone(),
+            label: label(),
+            allow_loss: true,
+        };
+        self.forwarding = Some(forwarder.start(RUNTIME.handle().clone()).unwrap());
+    }
+
+    pub fn stop_forwarding(&mut self) {
+        self.forwarding.take().unwrap().stop().unwrap();
+    }
+
+    /// Waits until all is confirmed.
+    pub fn forwarded(&self) {
+        let forwarding = self.forwarding.as_ref().unwrap();
+        until("everything is forwarded", || (forwarding.status().cursor == self.journal.durable_end()).then_some(()));
+    }
+}
+
+impl World for OnKafka {
+    type Carrier = KafkaCarrier;
+
+    fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    fn open(&self, appetite: Appetite) -> KafkaCarrier {
+        KafkaCarrier::join(&self.connection, (&self.topic, &self.topic), appetite).unwrap()
+    }
+
+    fn close(&self, carrier: KafkaCarrier) {
+        carrier.leave();
+    }
+}
+
+impl Drop for OnKafka {
+    fn drop(&mut self) {
+        self.forwarding = None;
+    }
+}
+
+/// Looks until something is there.
+pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let end = std::time::Instant::now() + crate::contract::PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(std::time::Instant::now() < end, "{what}: waited in vain");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

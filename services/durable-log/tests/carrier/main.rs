@@ -1,0 +1,10 @@
+//! What carries records to processors: one contract over the journal and over a real Kafka; what only Kafka can do wrong.
+#![allow(clippy::unwrap_used)]
+
+mod broker;
+mod contract;
+mod embedded;
+mod independent;
+mod injected;
+mod kafka;
+mod secured;

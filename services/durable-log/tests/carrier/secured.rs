@@ -1,0 +1,100 @@
+//! TLS and SASL on a broker of its own: every mechanism carries, and a wrong password, a wrong CA or no TLS does not.
+
+use crate::broker::{OnKafka, connection, fresh, until};
+use crate::contract::{LARGE, World, entries, take};
+use durable_log::kafka::{Connection, LagMeter, Mechanism, Sasl, Tls, Token, TopicPlan, Topics};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime};
+use testbed::kafka::{PASSWORD, Security, USER};
+use testbed::{Kafka, KafkaOptions};
+
+fn now_ms() -> i64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as i64
+}
+
+fn password(mechanism: Mechanism, password: &str) -> Option<Sasl> {
+    Some(Sasl::Password { mechanism, user: USER.into(), password: password.into() })
+}
+
+/// Tokens as a test broker takes them: unsigned.
+fn tokens(asked: Arc<AtomicU32>) -> Option<Sasl> {
+    Some(Sasl::Token(Arc::new(move || {
+        asked.fetch_add(1, Ordering::SeqCst);
+        let expires_at = now_ms() + 3_600_000;
+        let claims = format!(r#"{{"sub":"{USER}","iat":{},"exp":{}}}"#, now_ms() / 1000, expires_at / 1000);
+        let token = format!("{}.{}.", base64(br#"{"alg":"none"}"#), base64(claims.as_bytes()));
+        Ok(Token { token, principal: USER.into(), expires_at })
+    })))
+}
+
+/// Base64 for URLs, without padding.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut out = String::new();
+    for chunk in bytes.chunks(3) {
+        let bits = chunk.iter().enumerate().fold(0_u32, |bits, (at, byte)| bits | u32::from(*byte) << (16 - 8 * at));
+        let digits = (0..=chunk.len()).map(|at| DIGITS[(bits >> (18 - 6 * at)) as usize & 63] as char);
+        out.extend(digits);
+    }
+    out
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_mechanism_carries_and_nothing_wrong_does() {
+    let options = KafkaOptions { security: Security::SaslOverTls, ..KafkaOptions::default() };
+    let kafka = tokio::task::block_in_place(|| Kafka::start(&options)).unwrap();
+    let tls = Some(Tls { ca_file: Some(kafka.ca_file()), ..Tls::default() });
+    let plain = connection(&kafka.bootstrap());
+    let asked = Arc::new(AtomicU32::new(0));
+    let good =
+        [password(Mechanism::Plain, PASSWORD), password(Mechanism::ScramSha512, PASSWORD), tokens(asked.clone())];
+    let topic = fresh("secured");
+    for (round, sasl) in good.into_iter().enumerate() {
+        let connection = Connection { tls: tls.clone(), sasl, ..plain.clone() };
+        if round == 0 {
+            let plan = TopicPlan {
+                name: topic.clone(),
+                partitions: 1,
+                replication: 1,
+                retention: Duration::from_secs(86_400),
+            };
+            let made = Topics::new(connection.clone()).create(&plan).await;
+            assert!(made.unwrap_or_else(|error| panic!("{error}; {}", kafka.log(0))));
+        }
+        let world = tokio::task::block_in_place(|| OnKafka::on(connection, topic.clone()));
+        world.journal.append(entries(0..9, 100)).await.unwrap();
+        let carrier = world.open(LARGE);
+        assert_eq!(take(&carrier, 10).await.len(), 10);
+        tokio::task::block_in_place(|| {
+            until("all is settled", || carrier.status().trouble.is_none().then_some(()));
+            world.close(carrier);
+            drop(world);
+        });
+    }
+    assert!(asked.load(Ordering::SeqCst) >= 2, "forwarder and consumer ask for tokens");
+
+    let other = rcgen_ca();
+    let wrong = [
+        (tls.clone(), password(Mechanism::ScramSha512, "wrong")),
+        (tls.clone(), password(Mechanism::Plain, "wrong")),
+        (tls.clone(), None),
+        (Some(Tls { ca_file: Some(other.path().to_owned()), ..Tls::default() }), password(Mechanism::Plain, PASSWORD)),
+        (None, password(Mechanism::ScramSha512, PASSWORD)),
+    ];
+    for (tls, sasl) in wrong {
+        let connection = Connection { tls, sasl, ..plain.clone() };
+        let answer = tokio::task::block_in_place(|| LagMeter::new(&connection, &topic, "x").unwrap().measure());
+        assert!(answer.is_err());
+    }
+}
+
+/// A CA that signed nothing here.
+fn rcgen_ca() -> tempfile::NamedTempFile {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut ca = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), ca.self_signed(&key).unwrap().pem()).unwrap();
+    file
+}

@@ -1,0 +1,40 @@
+//! What one processor does for all of its group: completeness and kept counts. The member that leads does it; when another
+//! one takes over, both may do it for a moment, which changes nothing.
+
+use crate::{coverage::Keeper, rollup::Roller};
+use tokio::sync::watch;
+
+/// The duties of a processor that leads.
+pub struct Duty {
+    /// Completeness.
+    pub keeper: Keeper,
+    /// Kept counts.
+    pub roller: Roller,
+    /// Whether this one leads.
+    pub leads: watch::Receiver<bool>,
+}
+
+impl Duty {
+    /// Runs until `stop` turns true.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        loop {
+            let leads = *self.leads.borrow_and_update();
+            let duties = async {
+                if leads {
+                    tokio::join!(self.keeper.run(stop.clone()), self.roller.run(stop.clone()));
+                } else {
+                    self.roller.stand_by(stop.clone()).await;
+                }
+            };
+            let over = tokio::select! {
+                () = duties => true,
+                changed = self.leads.changed() => changed.is_err(),
+            };
+            if over {
+                break;
+            }
+        }
+        // Nobody is left who could take over or be taken over from.
+        let _ = stop.wait_for(|stop| *stop).await;
+    }
+}

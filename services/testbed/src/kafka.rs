@@ -1,0 +1,250 @@
+//! A real Apache Kafka 4.3.1: one to three KRaft brokers on free ports with fresh data, always stopped.
+
+mod distribution;
+mod security;
+
+pub use security::{PASSWORD, USER};
+
+use crate::{port, process};
+use anyhow::{Context, Result, bail, ensure};
+use distribution::Distribution;
+use rustix::process::{Pid, Signal, kill_process_group};
+use std::{
+    fmt::Write,
+    fs,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// Base64 of the 16 bytes that a cluster is known by.
+const CLUSTER: &str = "tokentrail-testbed-00A";
+/// Patience with a start, while other builds and servers use the machine.
+const START: Duration = Duration::from_secs(180);
+/// Starts tried when somebody else took a port in between.
+const PORT_TRIES: u32 = 3;
+const POLL: Duration = Duration::from_millis(50);
+
+/// How clients reach the brokers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Security {
+    /// Without.
+    #[default]
+    None,
+    /// SASL (PLAIN, SCRAM-SHA-512, OAUTHBEARER with unsigned tokens) over TLS, with [`USER`] and [`PASSWORD`].
+    SaslOverTls,
+}
+
+/// What to start.
+#[derive(Clone, Debug)]
+pub struct KafkaOptions {
+    /// 1 to 3.
+    pub brokers: u8,
+    /// Of the clients' listener.
+    pub security: Security,
+    /// Further lines of every server.properties.
+    pub properties: Vec<String>,
+}
+
+impl Default for KafkaOptions {
+    fn default() -> Self {
+        Self { brokers: 1, security: Security::None, properties: Vec::new() }
+    }
+}
+
+/// Running brokers. They end when dropped, and when this process ends in whatever way.
+#[derive(Debug)]
+pub struct Kafka {
+    // Declared before the folder: the servers end before their files go.
+    nodes: Vec<Node>,
+    distribution: Distribution,
+    dir: TempDir,
+}
+
+#[derive(Debug)]
+struct Node {
+    group: Option<process::Group>,
+    home: PathBuf,
+    port: u16,
+}
+
+impl Kafka {
+    /// Starts brokers and waits until each serves. Blocks: some seconds.
+    pub fn start(options: &KafkaOptions) -> Result<Self> {
+        ensure!((1..=3).contains(&options.brokers), "one to three brokers");
+        let distribution = Distribution::get()?;
+        for left in (0..PORT_TRIES).rev() {
+            let dir = tempfile::Builder::new().prefix("tokentrail-kafka.").tempdir()?;
+            let mut kafka = Self { nodes: lay_out(options, dir.path())?, distribution: distribution.clone(), dir };
+            kafka.format(options.security)?;
+            match (0..kafka.nodes.len()).try_for_each(|node| kafka.spawn(node)).and_then(|()| kafka.ready()) {
+                Ok(()) => return Ok(kafka),
+                Err(error) if left == 0 || !format!("{error:#}").contains("Address already in use") => {
+                    return Err(error);
+                }
+                Err(_) => {}
+            }
+        }
+        bail!("no free ports")
+    }
+
+    /// `bootstrap.servers` of all brokers.
+    pub fn bootstrap(&self) -> String {
+        let addresses: Vec<_> = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
+        addresses.join(",")
+    }
+
+    /// PEM file of the CA that the brokers' certificates are of, with [`Security::SaslOverTls`].
+    pub fn ca_file(&self) -> PathBuf {
+        self.dir.path().join("ca.pem")
+    }
+
+    /// Folder of a broker's log segments.
+    pub fn data(&self, node: usize) -> PathBuf {
+        self.nodes[node].home.join("data")
+    }
+
+    /// kill -9 of one broker, from 0.
+    pub fn kill(&mut self, node: usize) {
+        self.nodes[node].group = None;
+    }
+
+    /// SIGSTOP of one broker: it answers nobody and closes nothing.
+    pub fn freeze(&self, node: usize) {
+        self.signal(node, Signal::STOP);
+    }
+
+    /// Ends [`Kafka::freeze`].
+    pub fn thaw(&self, node: usize) {
+        self.signal(node, Signal::CONT);
+    }
+
+    fn signal(&self, node: usize, signal: Signal) {
+        let group = self.nodes[node].group.as_ref();
+        let id = group.and_then(|group| i32::try_from(group.id()).ok()).and_then(Pid::from_raw);
+        if let Some(id) = id {
+            let _ = kill_process_group(id, signal);
+        }
+    }
+
+    /// Starts a killed broker again, on its data and port, and waits until it serves.
+    pub fn restart(&mut self, node: usize) -> Result<()> {
+        fs::write(self.nodes[node].log(), b"")?;
+        self.spawn(node)?;
+        self.ready()
+    }
+
+    /// The end of a broker's log.
+    pub fn log(&self, node: usize) -> String {
+        let text = fs::read_to_string(self.nodes[node].log()).unwrap_or_default();
+        let lines: Vec<_> = text.lines().rev().take(40).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+    }
+
+    fn format(&self, security: Security) -> Result<()> {
+        thread::scope(|scope| {
+            let formats: Vec<_> = self
+                .nodes
+                .iter()
+                .map(|node| {
+                    scope.spawn(|| {
+                        let mut command = self.distribution.java();
+                        command.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c"]);
+                        command.arg(node.home.join("server.properties"));
+                        if security == Security::SaslOverTls {
+                            command.args(["--add-scram", &security::scram()]);
+                        }
+                        process::run(&mut command)
+                    })
+                })
+                .collect();
+            for format in formats {
+                let Ok(formatted) = format.join() else { bail!("a format died") };
+                formatted.context("the storage of a broker cannot be formatted")?;
+            }
+            Ok(())
+        })
+    }
+
+    fn spawn(&mut self, node: usize) -> Result<()> {
+        let node = &mut self.nodes[node];
+        let mut command = self.distribution.java();
+        command.env("KAFKA_LOG4J_OPTS", "");
+        let log4j = format!("-Dlog4j2.configurationFile={}", self.dir.path().join("log4j2.properties").display());
+        // Options come before the class: they are set through the environment, which the launcher reads first.
+        command.env("JDK_JAVA_OPTIONS", format!("-Xmx512m {log4j}"));
+        command.arg("kafka.Kafka").arg(node.home.join("server.properties")).current_dir(&node.home);
+        node.group = Some(process::Group::spawn(&command, &node.log())?);
+        Ok(())
+    }
+
+    fn ready(&mut self) -> Result<()> {
+        let end = Instant::now() + START;
+        for at in 0..self.nodes.len() {
+            loop {
+                let node = &mut self.nodes[at];
+                let started = fs::read_to_string(node.log())?.contains("Kafka Server started");
+                let Some(group) = node.group.as_mut().filter(|_| !started) else { break };
+                if let Some(status) = group.ended()? {
+                    bail!("broker {at} ended while starting, {status}: {}", self.log(at));
+                }
+                ensure!(Instant::now() < end, "broker {at} was not ready in {START:?}: {}", self.log(at));
+                thread::sleep(POLL);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Node {
+    fn log(&self) -> PathBuf {
+        self.home.join("broker.log")
+    }
+}
+
+/// Chooses ports and writes the settings of every broker.
+fn lay_out(options: &KafkaOptions, dir: &Path) -> Result<Vec<Node>> {
+    let log4j = "rootLogger.level=info\nrootLogger.appenderRef.out.ref=out\nappender.out.type=Console\nappender.out.name=out\n\
+        appender.out.layout.type=PatternLayout\nappender.out.layout.pattern=%d %p %c{1} %m%n\n";
+    fs::write(dir.join("log4j2.properties"), log4j)?;
+    let secure = options.security == Security::SaslOverTls;
+    if secure {
+        security::certificates(dir)?;
+    }
+    let ids = 1..=usize::from(options.brokers);
+    let ports: Vec<(u16, u16, u16)> =
+        ids.clone().map(|_| Ok((port::free_port()?, port::free_port()?, port::free_port()?))).collect::<Result<_>>()?;
+    let voters: Vec<_> = ids.clone().map(|id| format!("{id}@127.0.0.1:{}", ports[id - 1].2)).collect();
+    let replicas = options.brokers;
+    let in_sync = replicas.min(2);
+    let mut nodes = Vec::new();
+    for id in ids {
+        let home = dir.join(format!("broker{id}"));
+        fs::create_dir_all(&home)?;
+        let (client, between, controller) = ports[id - 1];
+        let map = if secure { "SASL_SSL" } else { "PLAINTEXT" };
+        let mut text = format!(
+            "process.roles=broker,controller\nnode.id={id}\ncontroller.quorum.voters={}\n\
+             listeners=CLIENT://127.0.0.1:{client},BETWEEN://127.0.0.1:{between},CONTROLLER://127.0.0.1:{controller}\n\
+             advertised.listeners=CLIENT://127.0.0.1:{client},BETWEEN://127.0.0.1:{between}\n\
+             listener.security.protocol.map=CLIENT:{map},BETWEEN:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
+             controller.listener.names=CONTROLLER\ninter.broker.listener.name=BETWEEN\nlog.dirs={}\n\
+             offsets.topic.replication.factor={replicas}\noffsets.topic.num.partitions=3\n\
+             transaction.state.log.replication.factor={replicas}\ntransaction.state.log.min.isr={in_sync}\n\
+             min.insync.replicas={in_sync}\ndefault.replication.factor={replicas}\ngroup.initial.rebalance.delay.ms=0\n\
+             auto.create.topics.enable=false\n",
+            voters.join(","),
+            home.join("data").display(),
+        );
+        if secure {
+            text.push_str(&security::properties(dir));
+        }
+        for line in &options.properties {
+            let _ = writeln!(text, "{line}");
+        }
+        fs::write(home.join("server.properties"), text)?;
+        nodes.push(Node { group: None, home, port: client });
+    }
+    Ok(nodes)
+}

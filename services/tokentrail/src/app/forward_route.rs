@@ -1,0 +1,36 @@
+//! `POST /v1/forward?stream=ID&from=SEQ` on the admin listener: sends again what a broker lost.
+
+use axum::{Router, extract::Query, http::StatusCode, routing::post};
+use durable_log::Journal;
+use events::ids::StreamId;
+use serde::Deserialize;
+use std::sync::Arc;
+
+#[derive(Deserialize)]
+struct From {
+    /// Absent: the stream of this run.
+    stream: Option<String>,
+    from: u64,
+}
+
+/// The route.
+pub fn route(journal: Journal, again: impl Fn(u64) + Send + Sync + 'static) -> Router {
+    let again = Arc::new(again);
+    let answer = move |Query(asked): Query<From>| {
+        let (journal, again) = (journal.clone(), again.clone());
+        async move {
+            let stream = match asked.stream.map(|id| id.parse::<StreamId>()) {
+                None => StreamId(journal.stream()),
+                Some(Ok(stream)) => stream,
+                Some(Err(_)) => return (StatusCode::BAD_REQUEST, "a stream is 32 hex digits\n".to_owned()),
+            };
+            let Some(offset) = journal.offset_of(stream.0, asked.from) else {
+                return (StatusCode::NOT_FOUND, format!("the journal keeps nothing of stream {stream}\n"));
+            };
+            again(offset);
+            let end = journal.durable_end();
+            (StatusCode::ACCEPTED, format!("{} records are sent again\n", end.saturating_sub(offset)))
+        }
+    };
+    Router::new().route("/v1/forward", post(answer))
+}

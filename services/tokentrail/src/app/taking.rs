@@ -1,0 +1,209 @@
+//! Everything of a process that takes receipts in: journal, intake, pull, heartbeats, scrubs, and the forwarder if receipts go
+//! over Kafka. Open as soon as the journal is; brokers and ClickHouse may come later, go away and come back.
+
+use super::{now_ms, scrub, serve};
+use crate::{
+    beating,
+    config::Config,
+    kafka::{CONSUMERS, Forward, Link, journal_consumer},
+    pulling,
+    snapshotting::{Orders, Snapshots, States},
+    sources, trusting,
+};
+use anyhow::Context;
+use collector::{
+    config::Limits,
+    http::Intake,
+    metrics::Metrics as IntakeMetrics,
+    receive::Receiver,
+    server::Server,
+    verify::{Verifier, jwks::HttpKeys},
+};
+use durable_log::{Entry, Journal, Options, Sealed};
+use events::{
+    ids::StreamId,
+    person::DeploymentKey,
+    receipt::{HEADER_VERSION, Input, Payload, ReceiptHeader, SourceKind},
+};
+use pipeline::flow::CONSUMER;
+use prometheus::Registry;
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::watch, task::JoinHandle};
+
+/// What taking in needs.
+pub struct Taking<'a> {
+    /// Config.
+    pub config: &'a Config,
+    /// Makes person keys and marks.
+    pub key: DeploymentKey,
+    /// Where counters go.
+    pub registry: &'a Registry,
+    /// Kafka, if receipts go over it.
+    pub link: Option<&'a Link>,
+    /// Turns true when nothing more shall be taken in.
+    pub stop: watch::Receiver<bool>,
+}
+
+/// A process that takes receipts in.
+pub struct Taken {
+    /// Where they are kept.
+    pub journal: Journal,
+    /// What the last scrub of the journal found.
+    pub scrubbed: scrub::Last,
+    /// State of snapshots by source.
+    pub snapshots: watch::Receiver<States>,
+    /// Where orders of snapshots go.
+    pub orders: Orders,
+    /// Onwards over Kafka.
+    pub forward: Option<Forward>,
+    /// The intake; true when it ended with nothing under way.
+    pub server: JoinHandle<bool>,
+    /// Pull, heartbeats and snapshots.
+    pub pulls: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Taking<'_> {
+    /// Opens the journal and takes receipts.
+    pub async fn start(self, listener: tokio::net::TcpListener) -> anyhow::Result<Taken> {
+        let Self { config, key, registry, link, stop } = self;
+        let sources = sources::sources(config)?;
+        let journal = open_journal(config).await?;
+        let keys = HttpKeys::new(trusting::at_keys(config)?).context("the realms' keys cannot be fetched")?;
+        let verifier = Verifier::new(&sources, Arc::new(keys))?;
+        let metrics = Arc::new(IntakeMetrics::new(registry, verifier.sources())?);
+        let mut run = [0; 8];
+        getrandom::fill(&mut run).context("the system gives no random bytes")?;
+        let limits = Limits::default();
+        let routes = collector::http::router(Intake {
+            verifier,
+            receiver: Receiver::new(&config.tenant, key.clone(), run, limits.clone()),
+            journal: Arc::new(journal.clone()),
+            metrics: metrics.clone(),
+            clock: now_ms,
+        });
+        let (tls, clients) = super::listeners::tls(config, stop.clone())?;
+        let server = Server { listener, routes, tls, clients, limits, metrics: Some(metrics) };
+        let server = serve(server, stop.clone());
+        let beats = collector::heartbeat::counter(registry)?;
+        let beating = beating::run(config.clone(), journal.clone(), (beats, stop.clone()));
+        let (scrubs, scrubbed) = scrub::Scrubs::new(config, journal.clone(), registry)?;
+        tokio::spawn(scrubs.run(stop.clone()));
+        let (taker, orders) = Snapshots::new(config, (journal.clone(), key.clone()), registry)?;
+        let snapshots = taker.states();
+        let snapshotting = taker.run(stop.clone());
+        let pulling = pulling::run(config.clone(), (journal.clone(), key), (registry.clone(), stop));
+        let pulls = tokio::spawn(async move { tokio::try_join!(beating, pulling, snapshotting).map(drop) });
+        let forward = link.map(|link| link.forward(&journal)).transpose()?;
+        Ok(Taken { journal, scrubbed, snapshots, orders, forward, server, pulls })
+    }
+}
+
+/// Opens the journal; its opening receipt names and so seals the stream before.
+pub async fn open_journal(config: &Config) -> anyhow::Result<Journal> {
+    let mut options = Options::new(config.path("journal"));
+    options.segment_bytes = config.journal.segment_mib << 20;
+    options.keep = Duration::from_secs(config.journal.keep_hours * 3600);
+    options.max_bytes = config.journal.max_mib << 20;
+    options.quarantine_bytes = config.journal.quarantine_mib << 20;
+    let tenant = config.tenant.clone();
+    let open = move || Journal::open(options, |_, sealed| opening(&tenant, sealed));
+    let journal = tokio::task::spawn_blocking(open).await.context("the journal's opening died")?;
+    let journal = journal.context("cannot open the journal")?;
+    for damage in &journal.status().damage {
+        tracing::warn!(%damage, "The journal's recovery found this.");
+    }
+    // The consumer is known from the first record on, so that nothing is freed before it was stored or forwarded.
+    take_over(&journal, journal_consumer(config)).context("cannot keep the consumer's position")?;
+    Ok(journal)
+}
+
+/// Makes a consumer the only one of the two. From ClickHouse to Kafka it goes on where ClickHouse stood; the other way it begins at the
+/// first record kept, because what the brokers have need not be stored yet. Records that come twice are stored once.
+fn take_over(journal: &Journal, consumer: &str) -> anyhow::Result<()> {
+    let known = journal.status().committed;
+    let stands = |name: &str| known.iter().find(|(known, _)| known == name).map(|(_, offset)| *offset);
+    let from = match stands(consumer) {
+        Some(offset) => offset,
+        None if consumer != CONSUMER => stands(CONSUMER).unwrap_or_else(|| journal.status().first),
+        None => journal.status().first,
+    };
+    journal.commit(consumer, from)?;
+    for other in CONSUMERS.into_iter().filter(|name| *name != consumer && stands(name).is_some()) {
+        tracing::info!(other, consumer, from, "The journal is carried in another way from here on.");
+        journal.forget(other)?;
+    }
+    Ok(())
+}
+
+impl Taken {
+    /// Returns when pull, heartbeats or the forwarder have ended, which they must not.
+    pub async fn ended(&mut self) -> Result<anyhow::Result<()>, tokio::task::JoinError> {
+        let forward = async {
+            match &self.forward {
+                Some(forward) => forward.ended().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            ended = &mut self.pulls => ended,
+            () = forward => Ok(Err(anyhow::anyhow!("the forwarder ended; see the log"))),
+        }
+    }
+
+    /// After `stop` has turned true: waits, within bounds, for what is under way, up to the brokers' confirmations.
+    pub async fn settle(self) -> Settled {
+        if !self.server.await.unwrap_or(false) {
+            tracing::warn!("Requests were still under way when the time to stop was over; they were not acknowledged.");
+        }
+        if !self.pulls.is_finished() {
+            let _ = tokio::time::timeout(super::SERVER_DEADLINE, self.pulls).await;
+        }
+        let forwarded = match self.forward {
+            Some(forward) => tokio::task::spawn_blocking(move || forward.stop()).await.unwrap_or(Ok(())),
+            None => Ok(()),
+        };
+        Settled { journal: self.journal, forwarded }
+    }
+}
+
+/// Nothing comes in any more.
+pub struct Settled {
+    /// Still open.
+    pub journal: Journal,
+    forwarded: anyhow::Result<()>,
+}
+
+impl Settled {
+    /// Closes the journal.
+    pub async fn close(self) -> anyhow::Result<()> {
+        let journal = self.journal;
+        tokio::task::spawn_blocking(move || journal.close()).await.context("the journal did not close")?;
+        self.forwarded
+    }
+}
+
+fn opening(tenant: &str, sealed: Option<&Sealed>) -> Entry {
+    let header = ReceiptHeader {
+        v: HEADER_VERSION,
+        tenant: tenant.to_owned(),
+        source_id: String::new(),
+        source_kind: SourceKind::Tokentrail,
+        input: Input::Collector,
+        payload: Payload::StreamOpening,
+        received_at: now_ms(),
+        native_id: String::new(),
+        delivery_id: String::new(),
+        delivery_keyed: false,
+        delivery_index: 0,
+        line: None,
+    };
+    let body = match sealed {
+        Some(sealed) => serde_json::json!({
+            "previous_stream": StreamId(sealed.stream).to_string(),
+            "previous_seq": sealed.last_seq,
+            "previous_chain": hex::encode(sealed.last_chain),
+        }),
+        None => serde_json::json!({}),
+    };
+    Entry { header: header.to_bytes(), body: body.to_string().into_bytes() }
+}

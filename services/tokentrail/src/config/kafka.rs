@@ -1,0 +1,161 @@
+//! Settings of Kafka. No broker named: the journal itself carries receipts to ClickHouse, in one process.
+
+use anyhow::bail;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, path::PathBuf};
+
+/// Kafka between collectors and processors.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct KafkaConfig {
+    /// `host:port` of some brokers; empty: no Kafka.
+    pub brokers: Vec<String>,
+    /// Topic of the receipts.
+    pub topic: String,
+    /// Consumer group of the processors of one ClickHouse.
+    pub group: String,
+    /// Names this program in the brokers' logs and quotas.
+    pub client_id: String,
+    /// Where this program runs (the brokers' `broker.rack`), so that it may read from a replica nearby.
+    pub rack: String,
+    /// Work also with a topic whose settings can lose receipts that it acknowledged: for demos with one broker.
+    pub allow_loss: bool,
+    /// TLS to the brokers; absent: without.
+    pub tls: Option<KafkaTls>,
+    /// How this program proves itself to the brokers; absent: not.
+    pub sasl: Option<KafkaSasl>,
+    /// What `tokentrail topics apply` makes.
+    pub topics: TopicSettings,
+    /// Further settings of the producer, by librdkafka's name.
+    pub producer: BTreeMap<String, String>,
+    /// Further settings of the consumer, by librdkafka's name.
+    pub consumer: BTreeMap<String, String>,
+}
+
+/// TLS to the brokers. Certificates and names are always checked.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct KafkaTls {
+    /// PEM file of the CAs that are trusted; absent: the system's.
+    pub ca_file: Option<PathBuf>,
+    /// PEM file of this program's certificate.
+    pub certificate_file: Option<PathBuf>,
+    /// PEM file of its key.
+    pub key_file: Option<PathBuf>,
+}
+
+/// A SASL mechanism.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum SaslMechanism {
+    /// User and password over the wire: with TLS only.
+    #[serde(rename = "PLAIN")]
+    Plain,
+    /// SCRAM-SHA-256.
+    #[serde(rename = "SCRAM-SHA-256")]
+    ScramSha256,
+    /// SCRAM-SHA-512.
+    #[serde(rename = "SCRAM-SHA-512")]
+    ScramSha512,
+    /// Tokens by client credentials, e.g. of a Keycloak.
+    #[serde(rename = "OAUTHBEARER")]
+    OauthBearer,
+}
+
+/// How this program proves itself to the brokers.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KafkaSasl {
+    /// Mechanism.
+    pub mechanism: SaslMechanism,
+    /// User, or with OAUTHBEARER the client's id.
+    pub user: String,
+    /// File with the password, or with OAUTHBEARER the client's secret.
+    pub password_file: PathBuf,
+    /// OAUTHBEARER: address of the token endpoint.
+    #[serde(default)]
+    pub token_url: Option<String>,
+    /// OAUTHBEARER: scope to ask for.
+    #[serde(default)]
+    pub scope: Option<String>,
+    /// OAUTHBEARER: PEM file of CAs that are trusted at the token endpoint, beside the system's.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+}
+
+/// How topics are made.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TopicSettings {
+    /// As many processors can share the work.
+    pub partitions: u16,
+    /// Copies of every record; 3, so that one broker may be lost and another be restarted.
+    pub replication: u16,
+    /// How long receipts stay on the topic, hours.
+    pub retention_hours: u32,
+}
+
+impl Default for KafkaConfig {
+    fn default() -> Self {
+        Self {
+            brokers: Vec::new(),
+            topic: "tokentrail.receipts.v1".into(),
+            group: "tokentrail".into(),
+            client_id: "tokentrail".into(),
+            rack: String::new(),
+            allow_loss: false,
+            tls: None,
+            sasl: None,
+            topics: TopicSettings::default(),
+            producer: BTreeMap::new(),
+            consumer: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for TopicSettings {
+    fn default() -> Self {
+        Self { partitions: 6, replication: 3, retention_hours: 168 }
+    }
+}
+
+impl KafkaConfig {
+    /// Whether receipts go over Kafka.
+    pub fn is_set(&self) -> bool {
+        !self.brokers.is_empty()
+    }
+
+    /// Refuses settings that cannot work.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        if !self.is_set() {
+            return Ok(());
+        }
+        if cfg!(not(feature = "kafka")) {
+            bail!("this build of tokentrail has no Kafka: build it with the feature `kafka`");
+        }
+        let name = |text: &str| {
+            (1..=249).contains(&text.len())
+                && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+        };
+        if !name(&self.topic) || self.group.is_empty() {
+            bail!("topic has 1 to 249 letters, digits, '.', '_' or '-', and group must be named");
+        }
+        if self.topics.partitions == 0 || self.topics.replication == 0 || self.topics.retention_hours < 24 {
+            bail!("topics: at least 1 partition, 1 replica and 24 hours of retention");
+        }
+        if let Some(tls) = &self.tls
+            && tls.certificate_file.is_some() != tls.key_file.is_some()
+        {
+            bail!("tls.certificate_file and tls.key_file belong together: set both or none");
+        }
+        if let Some(sasl) = &self.sasl {
+            if sasl.mechanism == SaslMechanism::Plain && self.tls.is_none() {
+                bail!("sasl.mechanism PLAIN sends the password as it is: it needs TLS ([kafka.tls])");
+            }
+            if (sasl.mechanism == SaslMechanism::OauthBearer) != sasl.token_url.is_some() {
+                bail!("sasl.token_url belongs to the mechanism OAUTHBEARER, and it needs it");
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,64 @@
+//! What doctor says of Kafka: whether it is reached, how far behind it is, and whether the topic keeps what it acknowledges.
+
+use super::Check;
+use crate::{config::Config, status::KafkaReport};
+
+/// A receipt that waits so long for the brokers, or a group so far behind, is worth a look: milliseconds and records.
+const LATE: (i64, u64) = (5 * 60 * 1000, 1_000_000);
+
+/// What the running program tells.
+pub fn checks(kafka: &KafkaReport, now: i64) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let reached = Check::new("kafka", "the Kafka brokers answer");
+    checks.push(match &kafka.trouble {
+        Some(trouble) => reached
+            .look(format!("{trouble}: check kafka.brokers, TLS, user and rights"))
+            .losing("receipts wait in the journal, which grows"),
+        None => reached,
+    });
+    if let Some(forwarder) = &kafka.forwarder {
+        let check = Check::new("kafka_forward", "receipts reach Kafka");
+        let late = forwarder.oldest_at.is_some_and(|oldest| now - oldest > LATE.0);
+        checks.push(match forwarder.refused.as_ref().or(forwarder.trouble.as_ref()) {
+            Some(wrong) => {
+                check.look(wrong.clone()).losing(format!("{} receipts wait in the journal", forwarder.waiting))
+            }
+            None if late => check.look(format!("{} receipts wait, some for more than 5 minutes", forwarder.waiting)),
+            None => check,
+        });
+    }
+    let lag = Check::new("kafka_lag", "processors keep up");
+    checks.push(match kafka.lag.filter(|lag| *lag > LATE.1) {
+        Some(behind) => {
+            lag.look(format!("{behind} records are behind: start another `tokentrail process`, up to one a partition"))
+        }
+        None => lag,
+    });
+    checks
+}
+
+/// What the cluster says of the topic.
+#[cfg(feature = "kafka")]
+pub async fn topic(config: &Config) -> Vec<Check> {
+    use durable_log::kafka::Topics;
+    let connection = match crate::kafka::connection(config) {
+        Ok(Some(connection)) => connection,
+        Ok(None) => return Vec::new(),
+        Err(error) => {
+            return vec![Check::new("kafka_config", "Kafka's settings can be used").look(format!("{error:#}"))];
+        }
+    };
+    let name = &config.kafka.topic;
+    let check = || Check::new("kafka_topic", format!("topic {name} keeps what it acknowledges"));
+    match Topics::new(connection).check(name).await {
+        Ok(findings) if findings.is_empty() => vec![check()],
+        Ok(findings) => findings.iter().map(|finding| check().look(finding.to_string())).collect(),
+        Err(error) => vec![check().look(error.to_string())],
+    }
+}
+
+/// There is none.
+#[cfg(not(feature = "kafka"))]
+pub async fn topic(_: &Config) -> Vec<Check> {
+    Vec::new()
+}

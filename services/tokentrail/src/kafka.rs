@@ -1,0 +1,210 @@
+//! Receipts over Kafka: makes forwarder, consumer and their numbers from the config. What they do is in `durable_log::kafka`.
+
+mod metrics;
+mod token;
+
+use crate::{
+    config::{Config, KafkaConfig, SaslMechanism},
+    gauges, secrets,
+    status::{ForwardReport, KafkaReport, MemberReport},
+    trusting,
+};
+use anyhow::{Context, bail};
+use durable_log::{
+    Journal,
+    kafka::{
+        self, Connection, Finding, ForwardStatus, Forwarder, Forwarding, KafkaCarrier, Label, LagMeter, Mechanism,
+        MemberStatus, Risk, Sasl, Tls, Topics, TopicsError,
+    },
+};
+use pipeline::flow::{self, APPETITE};
+use prometheus::Registry;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+use tokio::{runtime::Handle, sync::watch};
+
+/// Between two looks at a topic that cannot be judged yet.
+const JUDGE: Duration = Duration::from_millis(500);
+
+type Told<T> = Arc<OnceLock<Box<dyn Fn() -> T + Send + Sync>>>;
+
+/// What leads to the cluster of one config.
+#[derive(Clone)]
+pub struct Link {
+    connection: Connection,
+    topic: String,
+    group: String,
+    allow_loss: bool,
+    registry: Registry,
+    forwarder: Told<ForwardStatus>,
+    member: Told<MemberStatus>,
+}
+
+/// A running forwarder, as the rest of the program knows it.
+pub struct Forward(Forwarding);
+
+/// Every name that the journal's consumer can have: one of them at a time.
+pub const CONSUMERS: [&str; 2] = [flow::CONSUMER, kafka::CONSUMER];
+
+/// Name of the journal's consumer: the forwarder if receipts go over Kafka, else the pipeline.
+pub fn journal_consumer(config: &Config) -> &'static str {
+    if config.kafka.is_set() { kafka::CONSUMER } else { flow::CONSUMER }
+}
+
+/// The connection that the config names, if it names brokers.
+pub fn connection(config: &Config) -> anyhow::Result<Option<Connection>> {
+    let KafkaConfig { brokers, client_id, rack, tls, sasl, producer, consumer, .. } = &config.kafka;
+    if brokers.is_empty() {
+        return Ok(None);
+    }
+    let file = |file: &Option<std::path::PathBuf>| file.as_ref().map(|file| config.data_dir.join(file));
+    let tls = tls.as_ref().map(|tls| Tls {
+        ca_file: file(&tls.ca_file),
+        certificate_file: file(&tls.certificate_file),
+        key_file: file(&tls.key_file),
+    });
+    let sasl = match sasl {
+        None => None,
+        Some(sasl) => {
+            let password = secrets::read(&config.data_dir, &sasl.password_file)?;
+            let of = |mechanism| Sasl::Password { mechanism, user: sasl.user.clone(), password: password.clone() };
+            Some(match sasl.mechanism {
+                SaslMechanism::Plain => of(Mechanism::Plain),
+                SaslMechanism::ScramSha256 => of(Mechanism::ScramSha256),
+                SaslMechanism::ScramSha512 => of(Mechanism::ScramSha512),
+                SaslMechanism::OauthBearer => {
+                    let trust = trusting::at(&config.data_dir, "kafka.sasl.ca_file", sasl.ca_file.as_ref())?;
+                    Sasl::Token(token::source(sasl, &password, &trust)?)
+                }
+            })
+        }
+    };
+    let connection = Connection {
+        brokers: brokers.join(","),
+        client_id: client_id.clone(),
+        rack: rack.clone(),
+        tls,
+        sasl,
+        producer: producer.clone(),
+        consumer: consumer.clone(),
+    };
+    connection.check().context("kafka")?;
+    Ok(Some(connection))
+}
+
+impl Link {
+    /// The link of a config that names brokers. Nothing is asked of them yet. Its numbers go to `registry`.
+    pub fn of(config: &Config, registry: &Registry) -> anyhow::Result<Option<Self>> {
+        let Some(connection) = connection(config)? else { return Ok(None) };
+        Ok(Some(Self {
+            connection,
+            topic: config.kafka.topic.clone(),
+            group: config.kafka.group.clone(),
+            allow_loss: config.kafka.allow_loss,
+            registry: registry.clone(),
+            forwarder: Arc::default(),
+            member: Arc::default(),
+        }))
+    }
+
+    /// Starts forwarding a journal.
+    pub fn forward(&self, journal: &Journal) -> anyhow::Result<Forward> {
+        let label = |record: &durable_log::Record| {
+            let labels = pipeline::label::labels(record);
+            Label { key: labels.key, headers: labels.headers }
+        };
+        let forwarder = Forwarder {
+            journal: journal.clone(),
+            connection: self.connection.clone(),
+            topic: self.topic.clone(),
+            label: Arc::new(label),
+            allow_loss: self.allow_loss,
+        };
+        let forwarding = forwarder.start(Handle::current())?;
+        metrics::forwarder(&self.registry, forwarding.watch())?;
+        let _ = self.forwarder.set(Box::new(forwarding.watch()));
+        Ok(Forward(forwarding))
+    }
+
+    /// Joins the group of processors, once the topic has been judged; none if told to stop before that. Blocks.
+    pub fn join(&self, stop: &watch::Receiver<bool>) -> anyhow::Result<Option<KafkaCarrier>> {
+        let topics = Topics::new(self.connection.clone());
+        let mut told = String::new();
+        while let Err(error) = self.judge(Handle::current().block_on(topics.check(&self.topic)))? {
+            if *stop.borrow() {
+                return Ok(None);
+            }
+            if told != error {
+                tracing::warn!(topic = self.topic, error, "The topic cannot be judged yet; it is tried again.");
+                told = error;
+            }
+            std::thread::sleep(JUDGE);
+        }
+        let carrier = KafkaCarrier::join(&self.connection, (&self.topic, &self.group), APPETITE)?;
+        metrics::member(&self.registry, carrier.watch())?;
+        let _ = self.member.set(Box::new(carrier.watch()));
+        Ok(Some(carrier))
+    }
+
+    /// Refuses a topic that could lose what it acknowledged; the inner error passes by itself.
+    fn judge(&self, found: Result<Vec<Finding>, TopicsError>) -> anyhow::Result<Result<(), String>> {
+        let refused = match found {
+            Err(error) if error.is_unreachable() => return Ok(Err(error.to_string())),
+            Err(error) => error.to_string(),
+            Ok(findings) => {
+                let loss = findings.iter().filter(|finding| finding.risk == Risk::Loss).map(ToString::to_string);
+                loss.collect::<Vec<_>>().join("; ")
+            }
+        };
+        if !refused.is_empty() && !self.allow_loss {
+            bail!("topic {} could lose what it acknowledged: {refused}; or set kafka.allow_loss", self.topic);
+        }
+        Ok(Ok(()))
+    }
+
+    /// Tells of Kafka what a status tells. The lag is asked of the brokers each time, so the call blocks.
+    pub fn observe(&self) -> anyhow::Result<crate::status::ObserveKafka> {
+        let meter = LagMeter::new(&self.connection, &self.topic, &self.group)?;
+        let (topic, forwarder, member) = (self.topic.clone(), self.forwarder.clone(), self.member.clone());
+        Ok(Arc::new(move |journal: Option<&Journal>| {
+            let forwarder = journal.zip(forwarder.get()).map(|(journal, status)| forward_report(journal, status()));
+            let member = member.get().map(|status| {
+                let status = status();
+                MemberReport { partitions: status.partitions, trouble: status.trouble }
+            });
+            let lag = meter.measure().map(|lag| lag.records());
+            let trouble = lag.as_ref().err().map(ToString::to_string);
+            KafkaReport { topic: topic.clone(), lag: lag.ok(), trouble, forwarder, member }
+        }))
+    }
+}
+
+fn forward_report(journal: &Journal, status: ForwardStatus) -> ForwardReport {
+    ForwardReport {
+        waiting: journal.durable_end().saturating_sub(status.cursor),
+        oldest_at: gauges::oldest(journal, (status.cursor, journal.durable_end())),
+        confirmed: status.confirmed,
+        resent: status.resent,
+        trouble: status.trouble,
+        refused: status.refused,
+    }
+}
+
+impl Forward {
+    /// Sends again from an offset of the journal on.
+    pub fn remote(&self) -> impl Fn(u64) + Send + Sync + 'static {
+        self.0.remote()
+    }
+
+    /// Returns when it has ended by itself.
+    pub async fn ended(&self) {
+        let _ = self.0.ended().wait_for(|ended| *ended).await;
+    }
+
+    /// Waits for confirmations, within a bound, and ends. Blocks.
+    pub fn stop(self) -> anyhow::Result<()> {
+        Ok(self.0.stop()?)
+    }
+}

@@ -1,0 +1,114 @@
+//! `tokentrail topics plan|apply`: what Tokentrail needs of Kafka's topics, against what is there. Makes what is missing; never
+//! alters a topic that exists.
+
+use crate::config::{Config, KafkaConfig};
+use anyhow::{Context, bail};
+use durable_log::kafka::{Finding, Risk, TopicPlan, Topics, TopicsError};
+use serde::Serialize;
+use std::time::Duration;
+
+/// One topic as it is.
+#[derive(Serialize)]
+pub struct TopicReport {
+    /// Its name.
+    pub topic: String,
+    /// Whether it is there.
+    pub exists: bool,
+    /// How it is made.
+    pub plan: Vec<(String, String)>,
+    /// What is not as it should be.
+    pub findings: Vec<TopicFinding>,
+}
+
+/// A setting that is not as it should be.
+#[derive(Serialize)]
+pub struct TopicFinding {
+    /// Kafka's name.
+    pub setting: String,
+    /// What is.
+    pub found: String,
+    /// What should be.
+    pub wanted: String,
+    /// True if what the brokers acknowledged can be lost by it.
+    pub loses: bool,
+}
+
+/// What was found, and whether work may begin on it.
+#[derive(Serialize)]
+pub struct TopicsReport {
+    /// Nothing acknowledged can be lost, or the config allows it.
+    pub good: bool,
+    /// Every topic.
+    pub topics: Vec<TopicReport>,
+}
+
+/// What is done about a topic that is missing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Doing {
+    /// It is told.
+    Plan,
+    /// It is made.
+    Apply,
+}
+
+fn planned(kafka: &KafkaConfig) -> TopicPlan {
+    TopicPlan {
+        name: kafka.topic.clone(),
+        partitions: i32::from(kafka.topics.partitions),
+        replication: i32::from(kafka.topics.replication),
+        retention: Duration::from_secs(u64::from(kafka.topics.retention_hours) * 3600),
+    }
+}
+
+/// Looks, and makes what is missing if told to.
+pub async fn run(config: &Config, doing: Doing) -> anyhow::Result<TopicsReport> {
+    let Some(connection) = crate::kafka::connection(config)? else {
+        bail!("the config names no brokers: set kafka.brokers")
+    };
+    let (topics, plan) = (Topics::new(connection), planned(&config.kafka));
+    if doing == Doing::Apply {
+        topics.create(&plan).await.with_context(|| format!("topic {} cannot be made", plan.name))?;
+    }
+    let (exists, findings) = match topics.check(&plan.name).await {
+        Ok(findings) => (true, findings),
+        Err(TopicsError::Missing(_)) => (false, Vec::new()),
+        Err(error) => return Err(error).with_context(|| format!("topic {} cannot be judged", plan.name)),
+    };
+    let loses = findings.iter().any(|finding| finding.risk == Risk::Loss);
+    let good = exists && (!loses || config.kafka.allow_loss);
+    let mut settings = vec![
+        ("partitions".to_owned(), plan.partitions.to_string()),
+        ("replication.factor".to_owned(), plan.replication.to_string()),
+    ];
+    settings.extend(plan.settings().into_iter().map(|(name, value)| (name.to_owned(), value)));
+    let report =
+        TopicReport { topic: plan.name, exists, plan: settings, findings: findings.into_iter().map(found).collect() };
+    Ok(TopicsReport { good, topics: vec![report] })
+}
+
+fn found(finding: Finding) -> TopicFinding {
+    let Finding { setting, found, wanted, risk } = finding;
+    TopicFinding { setting, found, wanted, loses: risk == Risk::Loss }
+}
+
+/// For people.
+pub fn render(report: &TopicsReport) -> String {
+    let mut out = String::new();
+    for topic in &report.topics {
+        if !topic.exists {
+            out.push_str(&format!("  {} is missing; `tokentrail topics apply` makes it with\n", topic.topic));
+            topic.plan.iter().for_each(|(name, value)| out.push_str(&format!("    {name}={value}\n")));
+            continue;
+        }
+        let fine = if topic.findings.is_empty() { "is as it should be" } else { "is not as it should be" };
+        out.push_str(&format!("  {} {fine}\n", topic.topic));
+        for finding in &topic.findings {
+            let cost = if finding.loses { "acknowledged receipts can be lost" } else { "large receipts stand still" };
+            out.push_str(&format!(
+                "    {} is {}, must be {}: {cost}\n",
+                finding.setting, finding.found, finding.wanted
+            ));
+        }
+    }
+    out
+}

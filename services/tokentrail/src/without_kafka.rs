@@ -1,0 +1,62 @@
+//! Stands in for `kafka` in a build without it: there is no link, and the config refuses brokers.
+
+use crate::{config::Config, status::ObserveKafka};
+use durable_log::{Journal, carrier::JournalCarrier};
+use pipeline::flow;
+use prometheus::Registry;
+use std::convert::Infallible;
+use tokio::sync::watch;
+
+/// Never made.
+#[derive(Clone)]
+pub struct Link(Infallible);
+
+/// Never made.
+pub struct Forward(Infallible);
+
+/// Every name that the journal's consumer can have had, also by a build with Kafka.
+pub const CONSUMERS: [&str; 2] = [flow::CONSUMER, "kafka"];
+
+/// Name of the journal's consumer.
+pub fn journal_consumer(_: &Config) -> &'static str {
+    flow::CONSUMER
+}
+
+impl Link {
+    /// None.
+    pub fn of(_: &Config, _: &Registry) -> anyhow::Result<Option<Self>> {
+        Ok(None)
+    }
+
+    /// Never called.
+    pub fn forward(&self, _: &Journal) -> anyhow::Result<Forward> {
+        match self.0 {}
+    }
+
+    /// Never called.
+    pub fn join(&self, _: &watch::Receiver<bool>) -> anyhow::Result<Option<JournalCarrier>> {
+        match self.0 {}
+    }
+
+    /// Never called.
+    pub fn observe(&self) -> anyhow::Result<ObserveKafka> {
+        match self.0 {}
+    }
+}
+
+impl Forward {
+    /// Never called.
+    pub fn remote(&self) -> impl Fn(u64) + Send + Sync + 'static + use<> {
+        |_| ()
+    }
+
+    /// Never called.
+    pub async fn ended(&self) {
+        match self.0 {}
+    }
+
+    /// Never called.
+    pub fn stop(self) -> anyhow::Result<()> {
+        match self.0 {}
+    }
+}

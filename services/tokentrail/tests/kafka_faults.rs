@@ -1,0 +1,247 @@
+//! What goes wrong between collectors and processors, on real brokers: brokers that die or stand still, processors that come,
+//! go and freeze, two collectors for one source, a journal that is put back. `TOKENTRAIL_KAFKA_OUTAGE_SECONDS` for a longer
+//! outage than the suite's 10 s.
+#![cfg(feature = "kafka")]
+#![allow(clippy::unwrap_used)] // a test may panic
+
+mod support;
+
+use std::{
+    collections::BTreeSet,
+    process::Command,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+use support::{
+    Program,
+    kafka::{ClickHouse, Deployment, drained, post, until},
+    login, sign,
+};
+use testbed::{Kafka, KafkaOptions};
+
+/// Events of one delivery.
+const ARRAY: u64 = 50;
+
+/// Not a test: where the engine's child process begins.
+#[test]
+fn engine_child() {
+    store::engine::run_if_asked();
+}
+
+/// Posts one signed delivery of an array of events with these numbers; its status code.
+fn deliver(program: &Program, numbers: std::ops::Range<u64>) -> u16 {
+    let events: Vec<String> =
+        numbers.map(|number| login(&format!("55555555-0000-4000-8000-{number:012}"), 1_795_469_103_342)).collect();
+    let body = format!("[{}]", events.join(","));
+    let signature = sign(&program.secret("keycloak.webhook"), body.as_bytes());
+    let headers = [("x-keycloak-signature", signature), ("content-type", "application/json".into())];
+    post(&format!("{}/v1/keycloak/keycloak", program.intake()), &headers, body.into_bytes())
+}
+
+/// Delivers while `during` runs; every delivery must be answered 2xx. Returns how many events were acknowledged in all.
+fn under_load<T>(program: &Program, next: &AtomicU64, during: impl FnOnce() -> T) -> T {
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let load = scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                let from = next.fetch_add(ARRAY, Ordering::Relaxed);
+                assert_eq!(deliver(program, from..from + ARRAY) / 100, 2, "intake does not depend on Kafka");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let done = during();
+        stop.store(true, Ordering::Relaxed);
+        load.join().unwrap();
+        done
+    })
+}
+
+/// Every event that was acknowledged is stored, once; journals and ClickHouse count the same.
+fn check(processor: &Program, collectors: &[&Program], acknowledged: u64) {
+    let rows =
+        processor.sql("SELECT count() AS n, uniqExact(event_id) AS ids FROM events WHERE source_id = 'keycloak'");
+    assert_eq!((rows[0]["n"].as_u64(), rows[0]["ids"].as_u64()), (Some(acknowledged), Some(acknowledged)));
+    let journals: u64 = collectors.iter().map(|one| one.status()["journal"]["end"].as_u64().unwrap()).sum();
+    assert_eq!(processor.sql("SELECT count() AS n FROM receipts")[0]["n"], journals);
+    for stream in processor.sql("SELECT stream, last_seq, seqs, contested FROM streams") {
+        assert_eq!(stream["seqs"].as_u64().unwrap(), stream["last_seq"].as_u64().unwrap() + 1, "a hole in {stream}");
+        assert_eq!(stream["contested"], 0);
+    }
+}
+
+fn signal(program: &Program, signal: &str) {
+    let pid = program.child.id().to_string();
+    assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+}
+
+fn settled(collector: &Program) -> u64 {
+    collector.status()["kafka"]["forwarder"]["confirmed"].as_u64().unwrap()
+}
+
+#[test]
+fn one_broker_of_three_dies_then_two_and_nothing_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut kafka = Kafka::start(&KafkaOptions { brokers: 3, ..KafkaOptions::default() }).unwrap();
+    let deployment = Deployment::new(dir.path(), &kafka);
+    let made = deployment.apply_topics();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stdout));
+    let text = String::from_utf8_lossy(&made.stdout).into_owned();
+    assert!(text.contains("is as it should be"), "{text}");
+    let collector = deployment.start("collect", "collector", &[]);
+    let processor = deployment.start("process", "processor", &[]);
+    let next = AtomicU64::new(0);
+    under_load(&collector, &next, || {
+        until("the first confirmations", || (settled(&collector) > 500).then_some(()));
+        kafka.kill(1);
+        let before = settled(&collector);
+        until("confirmations by the other two", || (settled(&collector) > before + 1000).then_some(()));
+        kafka.kill(2);
+        // Two replicas cannot be had: nothing is confirmed, and intake goes on.
+        let waiting = || collector.status()["kafka"]["forwarder"]["waiting"].as_u64().unwrap();
+        until("receipts wait", || (waiting() > 2000).then_some(()));
+        kafka.restart(1).unwrap();
+        let before = settled(&collector);
+        until("confirmations by two again", || (settled(&collector) > before + 1000).then_some(()));
+        kafka.restart(2).unwrap();
+    });
+    drained(&[&collector], &processor);
+    check(&processor, &[&collector], next.load(Ordering::Relaxed));
+    println!("{} events", next.load(Ordering::Relaxed));
+    assert_eq!(collector.terminate(), Some(0));
+    assert_eq!(processor.terminate(), Some(0));
+}
+
+#[test]
+fn a_broker_that_is_away_costs_lag_and_nothing_else() {
+    let outage: u64 = std::env::var("TOKENTRAIL_KAFKA_OUTAGE_SECONDS").map_or(10, |n| n.parse().expect("seconds"));
+    let dir = tempfile::tempdir().unwrap();
+    let kafka = Kafka::start(&KafkaOptions::default()).unwrap();
+    let deployment = Deployment::new(dir.path(), &kafka);
+    assert!(deployment.apply_topics().status.success());
+    let collector = deployment.start("collect", "collector", &[]);
+    let processor = deployment.start("process", "processor", &[]);
+    let next = AtomicU64::new(0);
+    let (mut began, mut piled) = (0, 0);
+    under_load(&collector, &next, || {
+        until("the first confirmations", || (settled(&collector) > 500).then_some(()));
+        // It answers nobody and closes nothing: the worst kind of away.
+        kafka.freeze(0);
+        began = next.load(Ordering::Relaxed);
+        std::thread::sleep(Duration::from_secs(outage));
+        piled = collector.status()["kafka"]["forwarder"]["waiting"].as_u64().unwrap();
+        let metrics = collector.get_admin("/metrics").unwrap();
+        let age = metrics.lines().find_map(|line| line.strip_prefix("tokentrail_journal_lag_seconds "));
+        assert!(age.unwrap().parse::<f64>().unwrap() > outage as f64 * 0.8, "the oldest one has waited all the time");
+        kafka.thaw(0);
+    });
+    let caught_up = Instant::now();
+    drained(&[&collector], &processor);
+    let during = next.load(Ordering::Relaxed) - began;
+    assert!(piled + ARRAY >= during / 2, "what came in during the outage waits in the journal: {piled} of {during}");
+    check(&processor, &[&collector], next.load(Ordering::Relaxed));
+    println!(
+        "{outage} s away, {during} events taken in meanwhile ({} a second), caught up in {} ms",
+        during / outage,
+        caught_up.elapsed().as_millis()
+    );
+}
+
+#[test]
+fn processors_come_go_and_freeze_and_the_tables_are_those_of_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let kafka = Kafka::start(&KafkaOptions::default()).unwrap();
+    let deployment = Deployment::new(dir.path(), &kafka);
+    assert!(deployment.apply_topics().status.success());
+    let clickhouse = ClickHouse::start(dir.path());
+    let start = |name: &str| {
+        let store = clickhouse.settings(&deployment.data(name));
+        deployment.start("process", name, &store)
+    };
+    let collector = deployment.start("collect", "collector", &[]);
+    let first = start("first");
+    let stored = |program: &Program| -> u64 {
+        let metrics = program.get_admin("/metrics").unwrap_or_default();
+        let value = metrics.lines().find_map(|line| line.strip_prefix("tokentrail_stored_events_total "));
+        value.map_or(0, |value| value.parse().unwrap())
+    };
+    let next = AtomicU64::new(0);
+    under_load(&collector, &next, || {
+        until("the first one works", || (stored(&first) > 0).then_some(()));
+        let others = [start("second"), start("third")];
+        for other in &others {
+            until("another one works", || (stored(other) > 200).then_some(()));
+        }
+        // One freezes past its session timeout; the others take over; it wakes with a block in its hands.
+        let before = stored(&others[0]);
+        signal(&first, "-STOP");
+        let partitions =
+            |program: &Program| program.status()["kafka"]["member"]["partitions"].as_array().unwrap().len();
+        until("its partitions are taken over", || (partitions(&others[0]) + partitions(&others[1]) == 6).then_some(()));
+        until("they go on without it", || (stored(&others[0]) > before + 200).then_some(()));
+        signal(&first, "-CONT");
+        until("it has partitions again", || (partitions(&first) > 0).then_some(()));
+        let [second, third] = others;
+        second.kill();
+        assert_eq!(third.terminate(), Some(0));
+        until("one has them all", || (partitions(&first) == 6).then_some(()));
+    });
+    drained(&[&collector], &first);
+    check(&first, &[&collector], next.load(Ordering::Relaxed));
+    for (kept, recounted) in [("fates", "fates_recounted"), ("streams", "streams_recounted")] {
+        let rows = |view: &str| first.sql(&format!("SELECT toString(tuple(*)) AS row FROM {view} ORDER BY row"));
+        assert_eq!(rows(kept), rows(recounted), "what several kept is what all receipts say");
+    }
+    println!("{} events", next.load(Ordering::Relaxed));
+    assert_eq!(collector.terminate(), Some(0));
+    assert_eq!(first.terminate(), Some(0));
+}
+
+#[test]
+fn two_collectors_of_one_source_and_a_journal_that_was_put_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let kafka = Kafka::start(&KafkaOptions::default()).unwrap();
+    let mut deployment = Deployment::new(dir.path(), &kafka);
+    deployment.set("TOKENTRAIL__LATENESS_SECONDS", "1");
+    assert!(deployment.apply_topics().status.success());
+    let one = deployment.start("collect", "one", &[]);
+    let two = deployment.start("collect", "two", &[]);
+    let processor = deployment.start("process", "processor", &[]);
+    // Keycloak's plugin delivers to both: one event each, and both receipts have a fate.
+    for program in [&one, &two] {
+        assert_eq!(deliver(program, 0..20) / 100, 2);
+    }
+    let status = drained(&[&one, &two], &processor);
+    let inputs = status["inputs"].as_array().unwrap();
+    let webhook = inputs.iter().find(|input| input["input"] == "webhook").unwrap();
+    assert_eq!((&webhook["received"], &webhook["stored"], &webhook["duplicate"]), (&40.into(), &20.into(), &20.into()));
+    check(&processor, &[&one, &two], 20);
+
+    // A backup of a running collector, which then takes more in; the backup is put back.
+    assert_eq!(one.terminate(), Some(0));
+    let (data, backup) = (deployment.data("one"), dir.path().join("backup"));
+    let copy = |from: &std::path::Path, to: &std::path::Path| {
+        assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
+    };
+    copy(&data, &backup);
+    let one = deployment.start("collect", "one", &[]);
+    assert_eq!(deliver(&one, 20..40) / 100, 2);
+    drained(&[&one, &two], &processor);
+    one.kill();
+    std::fs::remove_dir_all(&data).unwrap();
+    copy(&backup, &data);
+    let one = deployment.start("collect", "one", &[]);
+    assert_eq!(deliver(&one, 40..60) / 100, 2);
+    drained(&[&one, &two], &processor);
+    let events = processor.sql("SELECT native_id FROM events WHERE source_id = 'keycloak'");
+    let ids: BTreeSet<&str> = events.iter().map(|event| event["native_id"].as_str().unwrap()).collect();
+    assert_eq!((events.len(), ids.len()), (60, 60), "nothing is swallowed");
+    assert!(processor.sql("SELECT 1 FROM contested_receipts").is_empty(), "no number was used twice");
+    // Completeness is judged as a whole when a processor begins.
+    assert_eq!(processor.terminate(), Some(0));
+    let processor = deployment.start("process", "processor", &[]);
+    let alarm = until("the alarm", || {
+        let gaps = processor.sql("SELECT cause, scope FROM gaps");
+        gaps.into_iter().find(|gap| gap["cause"] == "log_rolled_back")
+    });
+    println!("{alarm}");
+}

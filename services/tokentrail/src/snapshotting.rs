@@ -1,5 +1,9 @@
 //! Takes snapshots of every source that has them in its config: on a schedule, and when told to.
 
+mod remedy;
+
+pub use remedy::remedy;
+
 use crate::{
     app::now_ms,
     config::{Config, Pull, Snapshot},
@@ -14,7 +18,7 @@ use collector::{
 use durable_log::Journal;
 use events::{
     person::DeploymentKey,
-    snapshot::{AreaEnd, Outcome, Trigger},
+    snapshot::{AreaEnd, Trigger},
 };
 use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
 use serde::{Deserialize, Serialize};
@@ -359,27 +363,6 @@ pub fn why(error: &NotTaken) -> String {
         NotTaken::Append(NotAppended::Later) => "the journal cannot take more now".to_owned(),
         other => other.to_string(),
     }
-}
-
-/// What to do about an area that could not be read.
-pub fn remedy(area: &AreaEnd) -> String {
-    let place = if area.realm.is_empty() { String::new() } else { format!("realm {}, ", area.realm) };
-    let what = match area.outcome {
-        Outcome::Forbidden if area.realm.is_empty() => {
-            format!("let the static token's subject read `{}` (docs/snapshots.md)", area.needs)
-        }
-        Outcome::Forbidden => format!("give the service account `{}` of client `realm-management`", area.needs),
-        Outcome::Unauthorized => "client, secret or token was refused: check them".to_owned(),
-        Outcome::RealmMissing => "no realm of this name: check its spelling".to_owned(),
-        Outcome::Unstable => "it changed faster than it could be read: raise requests_per_second or page".to_owned(),
-        Outcome::TooLarge => "one answer is larger than may be read: lower page".to_owned(),
-        Outcome::NotSupported => {
-            "another answer than this version knows: check the address and the versions".to_owned()
-        }
-        Outcome::Interrupted => "it was cut off; the next one reads all of it".to_owned(),
-        _ => "the source did not answer: look into its own log".to_owned(),
-    };
-    format!("{place}{}: {what}", area.area.as_str())
 }
 
 /// The file of the last snapshot's words. Losing it makes the next one due at once, no more.

@@ -39,6 +39,12 @@ GRANT SELECT ON tokentrail.grants TO tokentrail_read;
 GRANT SELECT ON tokentrail.decisions TO tokentrail_read;
 GRANT SELECT ON tokentrail.missing_events TO tokentrail_read;
 GRANT SELECT ON tokentrail.correlated TO tokentrail_read;
+GRANT SELECT ON tokentrail.snapshot_events TO tokentrail_read;
+GRANT SELECT ON tokentrail.snapshots TO tokentrail_read;
+GRANT SELECT ON tokentrail.snapshot_areas TO tokentrail_read;
+GRANT SELECT ON tokentrail.snapshot_entries TO tokentrail_read;
+GRANT SELECT ON tokentrail.snapshot_states TO tokentrail_read;
+GRANT SELECT ON tokentrail.snapshot_absences TO tokentrail_read;
 
 CREATE USER IF NOT EXISTS tokentrail_reader IDENTIFIED WITH sha256_password BY 'replace me' SETTINGS readonly = 2, max_execution_time = 60;
 GRANT tokentrail_read TO tokentrail_reader;

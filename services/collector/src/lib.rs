@@ -15,5 +15,6 @@ pub mod pull;
 pub mod receive;
 pub mod redact;
 pub mod server;
+pub mod snapshot;
 pub mod split;
 pub mod verify;

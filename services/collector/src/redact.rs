@@ -11,6 +11,7 @@ pub mod keycloak;
 mod representation;
 mod scalar;
 mod seen;
+pub(crate) mod state;
 pub mod url;
 mod walk;
 

@@ -10,3 +10,4 @@ pub mod normalise;
 pub mod person;
 pub mod receipt;
 pub mod record;
+pub mod snapshot;

@@ -81,6 +81,14 @@ pub enum Payload {
     BackstageLine,
     /// One state of Backstage catalog entities as read at one instant: `{"read_at", "entities": [...]}`.
     BackstageCatalogSnapshot,
+    /// A snapshot of state begins ([`crate::snapshot::Begin`]).
+    SnapshotBegin,
+    /// One entity of a snapshot ([`crate::snapshot::Entity`]).
+    SnapshotEntity,
+    /// One page of a list of a snapshot ([`crate::snapshot::List`]).
+    SnapshotList,
+    /// A snapshot ended ([`crate::snapshot::End`]).
+    SnapshotEnd,
     /// First receipt of a stream: names the stream before it and so seals it.
     StreamOpening,
     /// An input that is complete: `{"input", "watermark"}` (UTC milliseconds).
@@ -100,7 +108,8 @@ pub enum Payload {
 
 names!(Payload: KeycloakWebhook = "keycloak_webhook", KeycloakEvent = "keycloak_event",
     KeycloakAdminEvent = "keycloak_admin_event", BackstageLine = "backstage_line",
-    BackstageCatalogSnapshot = "backstage_catalog_snapshot", StreamOpening = "stream_opening",
+    BackstageCatalogSnapshot = "backstage_catalog_snapshot", SnapshotBegin = "snapshot_begin",
+    SnapshotEntity = "snapshot_entity", SnapshotList = "snapshot_list", SnapshotEnd = "snapshot_end", StreamOpening = "stream_opening",
     InputClosed = "input_closed", LineCounts = "line_counts", Heartbeat = "heartbeat", SenderGap = "sender_gap",
     Unknown = "unknown", Unparsable = "unparsable");
 

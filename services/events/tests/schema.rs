@@ -1,4 +1,5 @@
-//! The JSON Schemas in `schemas/events` are those of the code: the event, and the receipt's header as journaled.
+//! The JSON Schemas in `schemas/events` are those of the code: the event, the receipt's header as journaled,
+//! and the bodies of snapshots.
 
 use schemars::Schema;
 use std::path::PathBuf;
@@ -17,4 +18,8 @@ fn is_up_to_date(name: &str, schema: &Schema) {
 fn the_schema_files_are_up_to_date() {
     is_up_to_date("event.schema.json", &schemars::schema_for!(events::event::Event));
     is_up_to_date("receipt-header.schema.json", &schemars::schema_for!(events::receipt::ReceiptHeader));
+    is_up_to_date("snapshot-begin.schema.json", &schemars::schema_for!(events::snapshot::Begin));
+    is_up_to_date("snapshot-entity.schema.json", &schemars::schema_for!(events::snapshot::Entity));
+    is_up_to_date("snapshot-list.schema.json", &schemars::schema_for!(events::snapshot::List));
+    is_up_to_date("snapshot-end.schema.json", &schemars::schema_for!(events::snapshot::End));
 }

@@ -357,7 +357,7 @@ fn every_receipt_has_one_fate() {
     assert_eq!(fate(Payload::Unparsable, "{}"), Normalised::Dead(Dead::NotJson));
     assert_eq!(fate(Payload::Unknown, "{}"), Normalised::Dead(Dead::UnknownShape));
     assert_eq!(fate(Payload::StreamOpening, "{}"), Normalised::Ignored(Ignored::Bookkeeping));
-    assert_eq!(fate(Payload::BackstageCatalogSnapshot, "{}"), Normalised::Ignored(Ignored::State));
+    assert_eq!(fate(Payload::BackstageCatalogSnapshot, "{}"), Normalised::Dead(Dead::UnknownShape));
     assert_eq!(fate(Payload::KeycloakEvent, "{"), Normalised::Dead(Dead::NotJson));
     assert_eq!(fate(Payload::KeycloakEvent, "[]"), Normalised::Dead(Dead::UnknownShape));
     assert_eq!(fate(Payload::KeycloakEvent, "3"), Normalised::Dead(Dead::UnknownShape));

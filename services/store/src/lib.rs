@@ -32,8 +32,9 @@ pub use error::StoreError;
 pub use insert::{Block, Fate, StoredReceipt};
 pub use migrate::{AppliedMigration, latest_version};
 pub use query::{
-    EventPage, FateCounts, LineSurvey, OtherLines, Page, PathCounts, PersonQuery, RangeCount, StoredBody, StoredEvent,
-    StoredHeader, StreamStatus, SurveyedEvents, SurveyedReceipts, Term, Totals, TraceQuery,
+    ComparedArea, EventPage, FateCounts, LineSurvey, OtherLines, Page, PathCounts, PersonQuery, RangeCount,
+    SnapshotSide, StoredBody, StoredEvent, StoredHeader, StreamStatus, SurveyedEvents, SurveyedReceipts, TakenSnapshot,
+    Term, Totals, TraceQuery,
 };
 pub use replay::{
     BodyBytes, DeadLetters, DeletedEvent, EventKey, Rejudged, Selection, Standing, StreamSpan, Verdict, Window,
@@ -80,6 +81,12 @@ pub const VIEWS: &[&str] = &[
     "persons",
     "receipts",
     "sessions",
+    "snapshot_absences",
+    "snapshot_areas",
+    "snapshot_entries",
+    "snapshot_events",
+    "snapshot_states",
+    "snapshots",
     "stream_cells",
     "stream_cells_recounted",
     "streams",

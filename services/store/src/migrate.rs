@@ -36,6 +36,7 @@ const MIGRATIONS: &[Migration] = migrations![
     7 "0007_rollups",
     8 "0008_coverage_views",
     10 "0010_claims",
+    12 "0012_snapshots",
     13 "0013_correlation",
 ];
 

@@ -6,11 +6,14 @@
 mod announce;
 mod forward_route;
 mod listeners;
+mod order;
 pub mod scrub;
 mod storage;
 mod taking;
 
 pub use listeners::Listeners;
+pub use order::HEADER as ORDER_HEADER;
+pub use taking::open_journal;
 
 use crate::{
     config::Config,
@@ -18,6 +21,7 @@ use crate::{
     kafka::{Link, journal_consumer},
     running::RunFile,
     secrets,
+    snapshotting::States,
     status::{Observer, Report},
 };
 use anyhow::{Context, bail};
@@ -132,6 +136,9 @@ impl App {
         };
         let mut routes =
             collector::admin::router(registry.clone(), ready).merge(announce::status_route(observer.clone()));
+        if let Some(taken) = &taken {
+            routes = routes.merge(order::route(taken.orders.clone()));
+        }
         if let Some(taken) = &taken
             && let Some(forward) = &taken.forward
         {
@@ -158,6 +165,9 @@ impl App {
             scrubbed: taken
                 .as_ref()
                 .map_or_else(|| watch::Sender::new(None).subscribe(), |taken| taken.scrubbed.clone()),
+            snapshots: taken
+                .as_ref()
+                .map_or_else(|| watch::Sender::new(States::new()).subscribe(), |taken| taken.snapshots.clone()),
         };
         let storage = if role.stores() {
             let storage = storage::Storage {

@@ -15,6 +15,7 @@ use crate::{
     running::{self, RunFile},
     secrets,
     send::{Sender, Until},
+    snapshot::{self, SnapshotCommand},
     spool::Spool,
     status, trace, trusting,
 };
@@ -63,6 +64,7 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Send(args) => send(&load()?, args).await?,
         Command::Import(args) => import_files(&load()?, args).await?,
         Command::Replay(args) => judge_again(&load()?, &args).await?,
+        Command::Snapshot(command) => snapshots(&load()?, command).await?,
         Command::Doctor { format } => {
             let findings = doctor::run(&load()?).await?;
             print(format, &findings, doctor::render)? && findings.good
@@ -263,6 +265,17 @@ async fn judge_again(config: &Config, args: &ReplayArgs) -> anyhow::Result<bool>
     let summary = replay::run(config, args, &mut tell).await?;
     bar.finish_and_clear();
     Ok(print(args.format, &summary, replay::render)? && summary.receipts.tampered == 0)
+}
+
+async fn snapshots(config: &Config, command: SnapshotCommand) -> anyhow::Result<bool> {
+    match command {
+        SnapshotCommand::Take(args) => {
+            let told = snapshot::take(config, &args).await?;
+            Ok(print(args.format(), &told, snapshot::render_taken)? && told.iter().all(|told| told.complete))
+        }
+        SnapshotCommand::List { format } => print(format, &snapshot::list(config).await?, snapshot::render_list),
+        SnapshotCommand::Diff(args) => print(args.format, &snapshot::diff(config, &args).await?, snapshot::render_diff),
+    }
 }
 
 fn configure(command: ConfigCommand, load: impl Fn() -> anyhow::Result<Config>) -> anyhow::Result<bool> {

@@ -5,12 +5,14 @@ mod check;
 mod correlation;
 mod heartbeat;
 mod kafka;
+mod snapshot;
 
 pub use correlation::{Correlation, SignIn};
 pub use heartbeat::Heartbeat;
 pub use kafka::KafkaConfig;
 #[cfg(feature = "kafka")]
 pub use kafka::{KafkaSasl, SaslMechanism};
+pub use snapshot::Snapshot;
 
 use anyhow::{Context, bail};
 use schemars::JsonSchema;
@@ -141,6 +143,9 @@ pub struct SourceConfig {
     /// A Backstage: the Keycloak that its people sign in through. Of exactly one of each, those two.
     #[serde(default)]
     pub sign_in: Option<SignIn>,
+    /// Reads the state itself through the source's API, on a schedule and on demand.
+    #[serde(default)]
+    pub snapshot: Option<Snapshot>,
     /// IANA zone of times that name none (Backstage's own audit logger).
     #[serde(default = "utc")]
     pub zone: String,
@@ -307,6 +312,7 @@ fn default_sources() -> BTreeMap<String, SourceConfig> {
         pull: None,
         heartbeat: None,
         sign_in: None,
+        snapshot: None,
         zone: utc(),
     };
     BTreeMap::from([

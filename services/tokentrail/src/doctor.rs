@@ -3,6 +3,7 @@
 mod backstage;
 mod journal;
 mod kafka;
+mod snapshots;
 
 use crate::{
     config::{Config, Kind, SourceConfig},
@@ -92,6 +93,7 @@ pub fn from_report(config: &Config, report: &Report, now: i64) -> Vec<Check> {
         checks.push(heartbeats(id, source));
         checks.extend(of_source(id, report, now));
     }
+    checks.extend(snapshots::checks(config, &report.snapshots, now));
     checks
 }
 

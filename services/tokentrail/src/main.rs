@@ -26,6 +26,8 @@ mod replay;
 mod running;
 mod secrets;
 mod send;
+mod snapshot;
+mod snapshotting;
 mod sources;
 mod spool;
 mod status;
@@ -108,6 +110,9 @@ enum Command {
     Import(ImportArgs),
     /// Judge stored receipts again, e.g. after a newer version mended a normaliser or to retry dead letters; changes nothing else.
     Replay(replay::ReplayArgs),
+    /// Snapshots of state: what a Keycloak or Backstage holds now, whatever its events said.
+    #[command(subcommand)]
+    Snapshot(snapshot::SnapshotCommand),
     /// Play a recorded story through the whole pipeline in a temporary folder and show what it finds.
     Demo {
         /// Folder of the recorded story.

@@ -7,9 +7,17 @@ use crate::{
 use collector::config::{BackstageAuth, Basic, BodyBinding, Jwt, JwtKeys, KeycloakAuth, Secret, Source, SourceAuth};
 use std::path::PathBuf;
 
-/// Every source, with its secrets read.
+/// Every source that can send something here, with its secrets read. One that is only read from proves nothing to the intake.
 pub fn sources(config: &Config) -> anyhow::Result<Vec<Source>> {
-    config.sources.iter().map(|(id, source)| one(config, id, source)).collect()
+    config.sources.iter().filter(|(_, source)| sends(source)).map(|(id, source)| one(config, id, source)).collect()
+}
+
+fn sends(source: &SourceConfig) -> bool {
+    !source.webhook_secret_files.is_empty()
+        || !source.token_files.is_empty()
+        || !source.client_certificates.is_empty()
+        || source.basic.is_some()
+        || source.jwt.is_some()
 }
 
 fn one(config: &Config, id: &str, source: &SourceConfig) -> anyhow::Result<Source> {

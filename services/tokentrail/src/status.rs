@@ -14,6 +14,7 @@ use crate::{
     gaps::GapReport,
     other_lines::{self, OtherLines},
     running::RunFile,
+    snapshotting::{State, States},
     table::{Align, Table},
 };
 use anyhow::Context;
@@ -26,6 +27,7 @@ use pipeline::correlation::{Acknowledged, Phase};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use store::{FateCounts, PathCounts, Store, StreamStatus, Totals};
+use tokio::sync::watch;
 
 /// Most records of the journal that a status counts by source and input; behind a longer lag only their sum is told.
 const COUNTED_RECORDS: u64 = 500_000;
@@ -55,6 +57,9 @@ pub struct Report {
     /// Times for which something may be missing: open gaps, and closed ones that nothing has repaired.
     #[serde(default)]
     pub gaps: Vec<GapReport>,
+    /// Snapshots by source that has them.
+    #[serde(default)]
+    pub snapshots: States,
     /// Lines that are no receipts, by source.
     #[serde(default)]
     pub other_lines: Vec<OtherLines>,
@@ -155,6 +160,8 @@ pub struct Observer {
     pub scrubbed: Last,
     /// How far the correlation is.
     pub correlation: Option<Acknowledged>,
+    /// State of snapshots by source.
+    pub snapshots: watch::Receiver<States>,
 }
 
 impl Observer {
@@ -249,6 +256,7 @@ impl Observer {
             inputs: inputs.into_values().collect(),
             paths: Vec::new(),
             gaps: Vec::new(),
+            snapshots: self.snapshots.borrow().clone(),
             other_lines: Vec::new(),
             correlation: self.correlation.as_ref().map(CorrelationReport::of),
         }
@@ -369,6 +377,9 @@ pub fn render(report: &Report) -> String {
             path.source, path.both, path.lost_by_webhook, path.not_saved
         ));
     }
+    for (source, state) in &report.snapshots {
+        out.push_str(&format!("  {source}: {}\n", snapshots(state)));
+    }
     out.push_str(&other_lines::render(&report.other_lines));
     for gap in &report.gaps {
         out.push_str(&format!("  GAP  {}\n", gap.line()));
@@ -390,6 +401,26 @@ pub fn render(report: &Report) -> String {
         out.push_str(&format!("  ClickHouse: {store}\n"));
     }
     out
+}
+
+/// The snapshots of one source in one line.
+fn snapshots(state: &State) -> String {
+    let mut text = match &state.last {
+        None => "no snapshot yet".to_owned(),
+        Some(last) => {
+            let whole =
+                if last.complete { "complete".into() } else { format!("{} areas not read", last.lacking.len()) };
+            let (ended, seconds) = (moment(last.ended), (last.ended - last.began) / 1000);
+            format!("last snapshot ended {ended}, {whole}, {} entities, took {seconds} s", last.entities)
+        }
+    };
+    if let Some(since) = state.running {
+        text.push_str(&format!("; one is running since {}", moment(since)));
+    }
+    if let Some(trouble) = &state.trouble {
+        text.push_str(&format!("; the last try did not end: {trouble}"));
+    }
+    text
 }
 
 /// UTC milliseconds as people read them.

@@ -42,6 +42,8 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
         at_heartbeat(config, id)?;
         let pull = source.pull.as_ref().and_then(|pull| pull.ca_file.as_ref());
         at(&config.data_dir, &format!("sources.{id}.pull.ca_file"), pull)?;
+        let snapshot = source.snapshot.as_ref().and_then(|snapshot| snapshot.ca_file.as_ref());
+        at(&config.data_dir, &format!("sources.{id}.snapshot.ca_file"), snapshot)?;
     }
     Ok(())
 }

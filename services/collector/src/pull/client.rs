@@ -9,9 +9,9 @@ use reqwest::{
     header::{DATE, HeaderMap, RETRY_AFTER},
 };
 use serde::Deserialize;
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{sync::Mutex, time::Instant};
-use trust::{Refused, TrustError};
+use trust::{Refused, Trust, TrustError};
 
 /// Largest answer of the token endpoint and of `events/config`, in bytes.
 const SMALL_ANSWER_BYTES: usize = 256 * 1024;
@@ -27,7 +27,12 @@ pub const MAX_QUIET: Duration = Duration::from_secs(15 * 60);
 
 /// The HTTP client of a source.
 pub(crate) fn http(source: &Source) -> Result<Client, TrustError> {
-    source.trust.http(|builder| builder.timeout(source.limits.timeout).connect_timeout(CONNECT))
+    http_with(&source.limits, &source.trust)
+}
+
+/// The same for any source.
+pub(crate) fn http_with(limits: &Limits, trust: &Trust) -> Result<Client, TrustError> {
+    trust.http(|builder| builder.timeout(limits.timeout).connect_timeout(CONNECT))
 }
 
 /// Spaces requests evenly, and keeps quiet for as long as Keycloak asks for; shared by all realms of a source.
@@ -46,7 +51,7 @@ impl Pace {
     }
 
     /// Waits for a turn; while Keycloak wants to be left alone there is none.
-    async fn turn(&self) -> Result<(), State> {
+    pub(crate) async fn turn(&self) -> Result<(), State> {
         if let Some((until, state)) = &*self.quiet.lock().await
             && *until > Instant::now()
         {
@@ -61,7 +66,7 @@ impl Pace {
     }
 
     /// Hears an answer's `Retry-After` (RFC 9110, 10.2.3).
-    async fn hear(&self, answer: &Response) {
+    pub(crate) async fn hear(&self, answer: &Response) {
         let state = match answer.status() {
             StatusCode::TOO_MANY_REQUESTS => State::Throttled,
             StatusCode::SERVICE_UNAVAILABLE => State::ServerError { status: 503 },
@@ -73,7 +78,7 @@ impl Pace {
     }
 
     /// For how long nothing may be asked.
-    pub(super) async fn quiet(&self) -> Duration {
+    pub(crate) async fn quiet(&self) -> Duration {
         let quiet = self.quiet.lock().await;
         quiet.as_ref().map_or(Duration::ZERO, |(until, _)| until.saturating_duration_since(Instant::now()))
     }
@@ -95,7 +100,7 @@ fn date_of(headers: &HeaderMap) -> Option<i64> {
 
 /// An answer in time and size.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     pub body: Vec<u8>,
     /// Keycloak's time, UTC milliseconds: the `Date` header that a proxy adds, else the token's time of issue and what
     /// passed since, because Keycloak itself sends no `Date`. Resolution one second, rounded down.
@@ -151,6 +156,23 @@ struct TokenAnswer {
 struct Claims {
     jti: String,
     iat: Option<i64>,
+    sub: String,
+    resource_access: BTreeMap<String, Access>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Access {
+    roles: Vec<String>,
+}
+
+/// A service account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Account {
+    /// Id of its user in the realm in which it lives; empty if the token does not say.
+    pub user_id: String,
+    /// Its roles of the client that administers the realm, if the token says any.
+    pub roles: Option<Vec<String>>,
 }
 
 impl RealmClient {
@@ -177,6 +199,32 @@ impl RealmClient {
         self.get(url, SMALL_ANSWER_BYTES).await
     }
 
+    /// Reads any resource of the realm below `/admin/realms/<realm>`. A 404 is told as `RealmMissing`, whatever is missing.
+    pub(crate) async fn resource(&self, path: &[String], query: &[(&'static str, String)]) -> Result<Vec<u8>, State> {
+        let segments = ["admin", "realms", &self.realm.name].into_iter().chain(path.iter().map(String::as_str));
+        let mut url = self.url(&segments.collect::<Vec<_>>())?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        Ok(self.get(url, self.limits.answer_bytes).await?.body)
+    }
+
+    /// Who this client is to Keycloak, as a new token says: one held for a while names roles that may be gone.
+    pub(crate) async fn account(&self) -> Result<Account, State> {
+        let mut held = self.token.lock().await;
+        let token = self.login().await?;
+        let claims = claims(&token.value).unwrap_or_default();
+        *held = Some(token);
+        drop(held);
+        let own = if self.realm.login_realm.as_ref().is_some_and(|realm| *realm != self.realm.name) {
+            format!("{}-realm", self.realm.name)
+        } else {
+            "realm-management".to_owned()
+        };
+        let roles = claims.resource_access.get(&own).map(|access| access.roles.clone());
+        Ok(Account { user_id: claims.sub, roles })
+    }
+
     /// Logs in anew, whatever token is held; the new token's id, which Keycloak's event names as `details.token_id`.
     pub(crate) async fn heartbeat(&self) -> Result<String, State> {
         let mut held = self.token.lock().await;
@@ -187,7 +235,7 @@ impl RealmClient {
     }
 
     /// For how long Keycloak wants to be left alone.
-    pub(super) async fn quiet(&self) -> Duration {
+    pub(crate) async fn quiet(&self) -> Duration {
         self.pace.quiet().await
     }
 
@@ -267,7 +315,7 @@ impl RealmClient {
 }
 
 /// Reads an answer's body up to `most` bytes, and tells what its status means.
-async fn read(mut answer: Response, most: usize) -> Result<Answer, State> {
+pub(crate) async fn read(mut answer: Response, most: usize) -> Result<Answer, State> {
     let status = answer.status();
     match status {
         StatusCode::OK => {}
@@ -298,7 +346,7 @@ fn claims(token: &str) -> Option<Claims> {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
 }
 
-fn unreachable(error: &reqwest::Error) -> State {
+pub(crate) fn unreachable(error: &reqwest::Error) -> State {
     let why = if let Some(refused) = Refused::find(error) {
         refused.as_str()
     } else if error.is_timeout() {

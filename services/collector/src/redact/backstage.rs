@@ -157,7 +157,7 @@ static LOCATION: Class = Class {
 };
 
 /// Conditions name what is compared; `key` and `value` of their parameters are names of annotations and labels.
-static CONDITION: Class = Class {
+pub(super) static CONDITION: Class = Class {
     fields: &[
         ("anyOf", Rule::One(&CONDITION)),
         ("allOf", Rule::One(&CONDITION)),

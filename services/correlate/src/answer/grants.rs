@@ -164,14 +164,14 @@ impl Known {
         }
         // By text, so that the place among equals does not follow the order of arrival.
         names.sort_by(|a, b| self.names.name(a.1).cmp(self.names.name(b.1)));
-        let person = self.key(user);
+        let (person, owner) = (self.key(user), self.names.name(user).to_owned());
         let mut equals: BTreeMap<(AliasKind, Sym, Option<Millis>), u32> = BTreeMap::new();
         let row = |(kind, name, from, to): (AliasKind, Id, Option<Millis>, Option<Millis>)| {
             let place = equals.entry((kind, name.source, from)).and_modify(|place| *place += 1).or_insert(0);
             let source = self.names.text(name.source).to_owned();
             let key = Key::Alias(person.clone(), kind, source, from.unwrap_or(Millis::MIN), *place);
             let name = self.names.name(name).to_owned();
-            (key, Row::Alias(AliasRow { person: person.clone(), kind, name, from, to }))
+            (key, Row::Alias(AliasRow { person: person.clone(), user: owner.clone(), kind, name, from, to }))
         };
         names.into_iter().map(row).collect()
     }

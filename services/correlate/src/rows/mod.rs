@@ -251,6 +251,8 @@ pub enum Cause {
 pub struct AliasRow {
     /// Who.
     pub person: PersonKey,
+    /// Their Keycloak user id. Personal.
+    pub user: String,
     /// Kind of name.
     pub kind: AliasKind,
     /// The name. Personal.

@@ -6,6 +6,7 @@ mod catalogue;
 mod json;
 mod keycloak;
 mod scope;
+mod snapshot;
 
 pub use canonical::{canonical_fields, conflicts};
 pub use catalogue::{Entry, catalogue};
@@ -20,7 +21,7 @@ use scope::Scope;
 use serde::Serialize;
 
 /// Raised whenever a normaliser yields anything else for the same receipt; newer rows replace older ones.
-pub const NORMALISER_VERSION: u32 = 2;
+pub const NORMALISER_VERSION: u32 = 3;
 
 /// What normalising needs beside the receipt.
 #[derive(Clone, Debug)]
@@ -41,7 +42,7 @@ pub enum Ignored {
     Bookkeeping,
     /// A heartbeat.
     Heartbeat,
-    /// State that was read; the correlator uses it, it is no event.
+    /// State that was read, as programs before normaliser 3 judged it.
     State,
     /// A log or access line that says nothing about access.
     PlainLine,
@@ -86,7 +87,11 @@ pub fn normalise(receipt: &Receipt, context: &Context) -> Normalised {
             keycloak::normalise(scope, &receipt.body)
         }
         Payload::BackstageLine => backstage::normalise(scope, &receipt.body),
-        Payload::BackstageCatalogSnapshot => Normalised::Ignored(Ignored::State),
+        Payload::BackstageCatalogSnapshot => snapshot::recorded(scope, &receipt.body),
+        Payload::SnapshotBegin => snapshot::begin(scope, &receipt.body),
+        Payload::SnapshotEntity => snapshot::entity(scope, &receipt.body),
+        Payload::SnapshotList => snapshot::list(scope, &receipt.body),
+        Payload::SnapshotEnd => snapshot::end(scope, &receipt.body),
         Payload::Heartbeat => Normalised::Ignored(Ignored::Heartbeat),
         Payload::StreamOpening | Payload::InputClosed | Payload::LineCounts | Payload::SenderGap => {
             Normalised::Ignored(Ignored::Bookkeeping)

@@ -4,7 +4,7 @@ use super::{Context, NORMALISER_VERSION, Normalised};
 use crate::{
     event::{DataClass, Event, Outcome, RightChange},
     ids::event_id,
-    person::PersonKey,
+    person::{DeploymentKey, PersonKey},
     receipt::{Receipt, ReceiptHeader, TimeBasis},
 };
 use std::collections::BTreeMap;
@@ -84,6 +84,11 @@ impl<'a> Scope<'a> {
             received_at: header.received_at,
             normaliser: NORMALISER_VERSION,
         }
+    }
+
+    /// The deployment's key, for marks.
+    pub(super) fn key(&self) -> &'a DeploymentKey {
+        &self.context.key
     }
 
     /// The key of a Keycloak user id; none for an empty id.

@@ -25,7 +25,9 @@ pub(super) fn row_id(config: &Config, key: &Key) -> [u8; 16] {
         Key::Grant(person, kind, right, begun) => mark(&["grant", &person.0, &word(kind), right, &begun.to_string()]),
         Key::Decision(event) => mark(&["decision", &event.to_string()]),
         Key::Gap(whose, kind, right, after) => mark(&["missing event", whose, &word(kind), right, &after.to_string()]),
-        Key::Alias(whose, name, kind, from) => mark(&["alias", whose, name, &word(kind), &from.to_string()]),
+        Key::Alias(person, kind, source, from, place) => {
+            mark(&["alias", &person.0, &word(kind), source, &from.to_string(), &place.to_string()])
+        }
     };
     let mut id = [0; 16];
     // A mark is always 32 hex digits.
@@ -174,20 +176,14 @@ pub(super) fn push(out: &mut Correlated, head: Head, (key, row): (&Key, &Row)) {
             causes: row.causes.iter().map(word).collect(),
             ..Derived::of(head)
         }),
-        Row::Alias(row) => {
-            let user = match key {
-                Key::Alias(_, owner, _, _) if *owner != row.name => owner.clone(),
-                _ => String::new(),
-            };
-            out.aliases.push(AliasRecord {
-                kind: word(&row.kind),
-                name: row.name.clone(),
-                user_id: user,
-                borne_from: time(row.from),
-                borne_to: time(row.to),
-                ..Derived::of(head)
-            });
-        }
+        Row::Alias(row) => out.aliases.push(AliasRecord {
+            kind: word(&row.kind),
+            name: row.name.clone(),
+            user_id: row.user.clone(),
+            borne_from: time(row.from),
+            borne_to: time(row.to),
+            ..Derived::of(head)
+        }),
     }
 }
 

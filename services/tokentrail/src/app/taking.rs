@@ -6,7 +6,9 @@ use crate::{
     beating,
     config::Config,
     kafka::{CONSUMERS, Forward, Link, journal_consumer},
-    pulling, sources, trusting,
+    pulling,
+    snapshotting::{Orders, Snapshots, States},
+    sources, trusting,
 };
 use anyhow::Context;
 use collector::{
@@ -48,11 +50,15 @@ pub struct Taken {
     pub journal: Journal,
     /// What the last scrub of the journal found.
     pub scrubbed: scrub::Last,
+    /// State of snapshots by source.
+    pub snapshots: watch::Receiver<States>,
+    /// Where orders of snapshots go.
+    pub orders: Orders,
     /// Onwards over Kafka.
     pub forward: Option<Forward>,
     /// The intake; true when it ended with nothing under way.
     pub server: JoinHandle<bool>,
-    /// Pull and heartbeats.
+    /// Pull, heartbeats and snapshots.
     pub pulls: JoinHandle<anyhow::Result<()>>,
 }
 
@@ -82,15 +88,18 @@ impl Taking<'_> {
         let beating = beating::run(config.clone(), journal.clone(), (beats, stop.clone()));
         let (scrubs, scrubbed) = scrub::Scrubs::new(config, journal.clone(), registry)?;
         tokio::spawn(scrubs.run(stop.clone()));
+        let (taker, orders) = Snapshots::new(config, (journal.clone(), key.clone()), registry)?;
+        let snapshots = taker.states();
+        let snapshotting = taker.run(stop.clone());
         let pulling = pulling::run(config.clone(), (journal.clone(), key), (registry.clone(), stop));
-        let pulls = tokio::spawn(async move { tokio::try_join!(beating, pulling).map(drop) });
+        let pulls = tokio::spawn(async move { tokio::try_join!(beating, pulling, snapshotting).map(drop) });
         let forward = link.map(|link| link.forward(&journal)).transpose()?;
-        Ok(Taken { journal, scrubbed, forward, server, pulls })
+        Ok(Taken { journal, scrubbed, snapshots, orders, forward, server, pulls })
     }
 }
 
 /// Opens the journal; its opening receipt names and so seals the stream before.
-async fn open_journal(config: &Config) -> anyhow::Result<Journal> {
+pub async fn open_journal(config: &Config) -> anyhow::Result<Journal> {
     let mut options = Options::new(config.path("journal"));
     options.segment_bytes = config.journal.segment_mib << 20;
     options.keep = Duration::from_secs(config.journal.keep_hours * 3600);

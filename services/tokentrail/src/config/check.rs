@@ -53,9 +53,9 @@ impl Config {
             && source.token_files.is_empty()
             && source.basic.is_none()
             && source.client_certificates.is_empty();
-        if silent && source.jwt.is_none() && source.pull.is_none() {
+        if silent && source.jwt.is_none() && source.pull.is_none() && source.snapshot.is_none() {
             bail!(
-                "sources.{id}: nothing can reach it: give webhook_secret_files, token_files, basic, client_certificates, jwt or pull"
+                "sources.{id}: nothing can reach it: give webhook_secret_files, token_files, basic, client_certificates, jwt, pull or snapshot"
             );
         }
         if !source.client_certificates.is_empty() && self.listen.tls_client_ca.is_none() {
@@ -76,6 +76,10 @@ impl Config {
         }
         if let Some(sign_in) = &source.sign_in {
             sign_in.check(self, source).with_context(|| format!("sources.{id}.sign_in"))?;
+        }
+        if let Some(snapshot) = &source.snapshot {
+            address(&format!("sources.{id}.snapshot"), snapshot.url.as_deref(), snapshot.ca_file.as_ref())?;
+            snapshot.check(source).with_context(|| format!("sources.{id}.snapshot"))?;
         }
         if source.kind == Kind::Backstage && source.pull.is_some() {
             bail!("sources.{id}.pull: only a Keycloak can be pulled");

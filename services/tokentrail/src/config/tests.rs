@@ -105,3 +105,15 @@ fn a_source_id_that_breaks_an_address_is_refused() {
     let error = load("[sources.\"a/b\"]\nkind = \"keycloak\"\ntoken_files = [\"t\"]", &[]).unwrap_err();
     assert!(format!("{error:#}").contains("source id"));
 }
+
+#[test]
+fn snapshots_that_could_read_nothing_are_refused() {
+    let keycloak = "[sources.kc]\nkind = \"keycloak\"\nwebhook_secret_files = [\"s\"]\n[sources.kc.snapshot]\n";
+    let backstage = "[sources.bs]\nkind = \"backstage\"\ntoken_files = [\"s\"]\n[sources.bs.snapshot]\n";
+    let error = |text: String| format!("{:#}", load(&text, &[]).unwrap_err());
+    assert!(error(format!("{keycloak}interval_hours = 1")).contains("needs url, realms, client_id"));
+    assert!(error(format!("{backstage}url = \"http://b\"")).contains("token_file"));
+    assert!(error(format!("{backstage}url = \"http://b\"\ntoken_file = \"t\"\npage = 1")).contains("at least 2"));
+    let good = load(&format!("{backstage}url = \"http://b\"\ntoken_file = \"t\""), &[]).unwrap();
+    assert_eq!(good.sources["bs"].snapshot.as_ref().unwrap().interval_hours, 24);
+}

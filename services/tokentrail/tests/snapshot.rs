@@ -1,0 +1,263 @@
+//! Snapshots of a real Keycloak and a real Backstage by the real program: killed in the middle and resumed, on demand, listed,
+//! compared; what went is derivable in SQL; what cannot be read is told by status, doctor and metrics.
+#![allow(clippy::unwrap_used)] // a test may panic
+
+mod support;
+
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    process::Output,
+    time::{Duration, Instant},
+};
+use support::Program;
+use testbed::{
+    Keycloak, KeycloakOptions,
+    backstage::{self, Backstage, BackstageOptions},
+};
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+struct Bench {
+    data: PathBuf,
+    config: PathBuf,
+}
+
+impl Bench {
+    fn start(&self) -> Program {
+        Program::start(&self.data, &[("TOKENTRAIL_CONFIG", self.config.to_str().unwrap())])
+    }
+
+    fn cli(&self, args: &[&str]) -> Output {
+        let mut command = support::command(&self.data);
+        command.env("TOKENTRAIL_CONFIG", &self.config).args(args).output().unwrap()
+    }
+
+    /// Answer of a command that succeeds, as JSON.
+    fn json(&self, args: &[&str]) -> Value {
+        let output = self.cli(&[args, &["--format", "json"]].concat());
+        let text = String::from_utf8_lossy(&output.stdout);
+        serde_json::from_str(&text)
+            .unwrap_or_else(|_| panic!("{args:?}: {text} {}", String::from_utf8_lossy(&output.stderr)))
+    }
+
+    /// Writes the config; `rate` requests a second.
+    fn configure(&self, (keycloak, backstage): (&Keycloak, &Backstage), rate: u32) {
+        let text = format!(
+            "[sources.keycloak]\nkind = \"keycloak\"\n[sources.keycloak.snapshot]\nurl = \"{}\"\nrealms = [\"testbed\"]\n\
+             client_id = \"tokentrail\"\nclient_secret_file = \"secrets/keycloak.client\"\npage = 2\n\
+             requests_per_second = {rate}\n\
+             [sources.portal]\nkind = \"backstage\"\n[sources.portal.snapshot]\nurl = \"{}\"\n\
+             token_file = \"secrets/portal.reader\"\npage = 3\n",
+            keycloak.url(),
+            backstage.url()
+        );
+        std::fs::write(&self.config, text).unwrap();
+    }
+}
+
+fn strings(rows: &[Value], field: &str) -> BTreeSet<String> {
+    rows.iter().map(|row| row[field].as_str().unwrap().to_owned()).collect()
+}
+
+fn until<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(started.elapsed() < PATIENCE, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(25));
+    }
+}
+
+/// The file of a snapshot of Keycloak that runs.
+fn running(data: &Path) -> Option<String> {
+    let files = std::fs::read_dir(data.join("snapshots")).ok()?;
+    let mut paths = files.filter_map(|file| Some(file.ok()?.path()));
+    let path = paths.find(|path| {
+        path.file_name().is_some_and(|name| {
+            let name = name.to_string_lossy();
+            name.starts_with("keycloak.") && name.ends_with(".run")
+        })
+    })?;
+    std::fs::read_to_string(path).ok()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn snapshots_survive_a_kill_and_tell_what_changed_and_what_went() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = Bench { data: dir.path().join("data"), config: dir.path().join("tokentrail.toml") };
+    std::fs::create_dir_all(bench.data.join("secrets")).unwrap();
+    let keycloak = Keycloak::start(KeycloakOptions { realms: vec![backstage::realm()], ..KeycloakOptions::default() })
+        .await
+        .unwrap();
+    let portal = Backstage::start(BackstageOptions::with_keycloak(&keycloak.url())).await.unwrap();
+    std::fs::write(bench.data.join("secrets/keycloak.client"), "tokentrail-secret").unwrap();
+    std::fs::write(bench.data.join("secrets/portal.reader"), &portal.secrets().reader).unwrap();
+
+    // Slow enough to be killed in the middle, by what it wrote and not by the clock.
+    bench.configure((&keycloak, &portal), 15);
+    let program = bench.start();
+    let before = until("pages of a running snapshot", || running(&bench.data).filter(|text| text.lines().count() > 12));
+    program.kill();
+    let begin: Value = serde_json::from_str(&before.lines().next().unwrap()[9..]).unwrap();
+    let first = begin["begin"]["begin"]["snapshot"].as_str().unwrap().to_owned();
+    bench.configure((&keycloak, &portal), 500);
+    let program = bench.start();
+    // Until ClickHouse is there, no status is told.
+    let last = |source: &str| -> Value {
+        let status = program.get_admin("/v1/status").map_or(Value::Null, |text| serde_json::from_str(&text).unwrap());
+        status["snapshots"][source]["last"].clone()
+    };
+    let told = until("the snapshot to end", || Some(last("keycloak")).filter(|last| !last.is_null()));
+    assert_eq!((told["snapshot"].as_str(), told["complete"].as_bool()), (Some(first.as_str()), Some(true)), "{told}");
+    let told = until("the snapshot of the portal", || Some(last("portal")).filter(|last| !last.is_null()));
+    assert_eq!(told["complete"], true, "{told}");
+    let status = program.drained();
+    assert!(status["inputs"].as_array().unwrap().iter().all(|input| input["dead"] == 0), "{status}");
+    equals_what_was_set_up(&program, &first);
+
+    let (second, removed) = change_and_take(&bench, &keycloak, &program).await;
+    let diff = bench.json(&["snapshot", "diff", &first, &second]);
+    let told: BTreeSet<(String, String)> = diff["entities"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["area"].as_str().unwrap().to_owned(), one["change"].as_str().unwrap().to_owned()))
+        .collect();
+    let expected = [("members", "added"), ("members", "removed"), ("users", "changed"), ("users", "removed")];
+    assert_eq!(told, expected.map(|(area, change)| (area.to_owned(), change.to_owned())).into(), "{diff:#}");
+    let changed = diff["entities"].as_array().unwrap().iter().find(|one| one["change"] == "changed").unwrap();
+    assert_eq!(changed["fields"], json!({"enabled": ["true", "false"]}));
+    let absent = program.sql(&format!(
+        "SELECT area, person_id, right_name FROM snapshot_absences WHERE snapshot = '{second}' AND area IN ('users', 'members') ORDER BY area, right_name"
+    ));
+    let row = |area: &str, person: &str, right: &str| json!({"area": area, "person_id": person, "right_name": right});
+    assert_eq!(
+        absent,
+        [row("members", &removed.1, "/billing"), row("members", &removed.0, "/partners"), row("users", &removed.0, ""),]
+    );
+    let text = bench.cli(&["snapshot", "diff", &first[..13], &second[..13]]);
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    assert!(text.contains("- members testbed pia > /partners") && text.contains("enabled: true -> false"), "{text}");
+    let list = String::from_utf8_lossy(&bench.cli(&["snapshot", "list"]).stdout).into_owned();
+    assert!(list.contains(&first) && list.contains(&second) && list.contains("complete"), "{list}");
+
+    backstage_follows(&bench, &program);
+    what_cannot_be_read_is_told(&bench, &keycloak, &program).await;
+
+    // Without a running program: the same path, into the journal, for the next start.
+    assert_eq!(program.terminate(), Some(0));
+    let alone = bench.json(&["snapshot", "take", "--source", "keycloak", "--full"]);
+    let third = alone[0]["snapshot"].as_str().unwrap().to_owned();
+    assert!(alone[0]["changed"] == alone[0]["entities"] && alone[0]["complete"] == true, "{alone}");
+    let program = bench.start();
+    program.drained();
+    let ended = program.sql(&format!("SELECT complete FROM snapshots WHERE snapshot = '{third}'"));
+    assert_eq!(ended.len(), 1);
+    assert_eq!(program.terminate(), Some(0));
+}
+
+fn equals_what_was_set_up(program: &Program, snapshot: &str) {
+    let of = |area: &str, field: &str| {
+        let sql = format!(
+            "SELECT DISTINCT {field} AS x FROM snapshot_states WHERE snapshot = '{snapshot}' AND area = '{area}'"
+        );
+        strings(&program.sql(&sql), "x")
+    };
+    let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+    assert_eq!(of("users", "person_name"), set(&backstage::PEOPLE));
+    let members = of("members", "concat(person_name, ' ', right_name)");
+    assert!(members.contains("nora /engineering/sre") && members.contains("nora /engineering"), "{members:?}");
+    assert_eq!(of("service_accounts", "client"), set(&["backstage-catalog", "tokentrail"]));
+    assert!(of("groups", "right_name").contains("/engineering/sre"));
+    // What a kill repeated is one event; nothing that is listed is without its state.
+    let twice = "SELECT said['entity'] AS x, count() AS n FROM snapshot_events WHERE startsWith(kind, 'state_') \
+        GROUP BY snapshot, x, said['hash'] HAVING n > 1";
+    assert_eq!(program.sql(twice), Vec::<Value>::new());
+    assert_eq!(
+        program.sql("SELECT area FROM snapshot_states WHERE event_id = toUUID('00000000-0000-0000-0000-000000000000')"),
+        Vec::<Value>::new()
+    );
+
+    let portal = |area: &str, field: &str| {
+        let sql =
+            format!("SELECT DISTINCT {field} AS x FROM snapshot_states WHERE source_id = 'portal' AND area = '{area}'");
+        strings(&program.sql(&sql), "x")
+    };
+    let people = backstage::PEOPLE.map(|name| format!("user:default/{name}"));
+    assert_eq!(portal("catalog_users", "person_name"), people.into());
+    // Joined by the annotation alone.
+    assert_eq!(portal("catalog_users", "person_id"), of("users", "person_id"));
+    let members = portal("catalog_members", "concat(person_name, ' ', right_id)");
+    assert!(members.contains("user:default/nora group:default/sre"), "{members:?}");
+    assert!(portal("rbac_roles", "right_id").contains("role:default/operators"));
+    assert!(
+        portal("rbac_members", "concat(holder_id, ' ', right_id)").contains("group:default/sre role:default/operators")
+    );
+    assert!(
+        portal("rbac_policies", "concat(holder_id, ' ', right_id)")
+            .contains("role:default/readers catalog-entity,read,allow")
+    );
+    assert!(portal("rbac_conditions", "holder_id").contains("role:default/owners"));
+}
+
+/// Changes Keycloak, takes a snapshot; its id, who was removed, and who left a group.
+async fn change_and_take(bench: &Bench, keycloak: &Keycloak, program: &Program) -> (String, (String, String)) {
+    let admin = keycloak.admin();
+    let id = async |name: &str| admin.user_id("testbed", name).await.unwrap();
+    let group = async |path: &str| admin.group_id("testbed", path).await.unwrap();
+    let (pia, omar, sven) = (id("pia").await, id("omar").await, id("sven").await);
+    admin.delete_user("testbed", &pia).await.unwrap();
+    admin.leave_group("testbed", &omar, &group("/billing").await).await.unwrap();
+    admin.join_group("testbed", &sven, &group("/partners").await).await.unwrap();
+    admin.disable_user("testbed", &sven).await.unwrap();
+    let taken = bench.json(&["snapshot", "take", "--source", "keycloak"]);
+    assert_eq!((taken[0]["complete"].as_bool(), taken[0]["changed"].as_u64()), (Some(true), Some(2)), "{taken}");
+    program.drained();
+    (taken[0]["snapshot"].as_str().unwrap().to_owned(), (pia, omar))
+}
+
+/// The catalog follows Keycloak at its next sync: the next snapshot of the portal has the membership, and no longer the person.
+fn backstage_follows(bench: &Bench, program: &Program) {
+    until("the catalog to follow", || {
+        let taken = bench.json(&["snapshot", "take", "--source", "portal"]);
+        assert_eq!(taken[0]["complete"], true, "{taken}");
+        program.drained();
+        let gone = "SELECT person_name FROM snapshot_absences WHERE source_id = 'portal' AND area = 'catalog_users'";
+        let new = "SELECT person_name FROM snapshot_events WHERE kind = 'state_catalog_member' AND right_id = 'group:default/partners' \
+            AND person_name = 'user:default/sven'";
+        let there = program.sql(gone).iter().any(|row| row["person_name"] == "user:default/pia")
+            && !program.sql(new).is_empty();
+        there.then_some(())
+    });
+}
+
+async fn what_cannot_be_read_is_told(bench: &Bench, keycloak: &Keycloak, program: &Program) {
+    let admin = keycloak.admin();
+    admin.revoke_service_account("testbed", "tokentrail", ("realm-management", "view-users")).await.unwrap();
+    let output = bench.cli(&["snapshot", "take", "--source", "keycloak"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("NOT COMPLETE") && text.contains("give the service account `view-users`"), "{text}");
+    let metrics = program.get_admin("/metrics").unwrap();
+    assert!(metrics.contains("tokentrail_snapshot_complete{source=\"keycloak\"} 0"), "{metrics}");
+    assert!(metrics.contains("tokentrail_snapshots_total{result=\"incomplete\",source=\"keycloak\"} 1"));
+    let doctor = bench.json(&["doctor"]);
+    let found = doctor["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|check| check["id"] == "snapshot" && check["source"] == "keycloak");
+    assert!(found.unwrap()["remedy"].as_str().unwrap().contains("view-users"), "{doctor}");
+    program.drained();
+    // Nobody is absent from what was not read.
+    let ids = program.sql("SELECT snapshot FROM snapshots WHERE source_id = 'keycloak' ORDER BY began DESC LIMIT 1");
+    let last = ids[0]["snapshot"].as_str().unwrap();
+    let absent = program
+        .sql(&format!("SELECT area FROM snapshot_absences WHERE snapshot = '{last}' AND area IN ('users', 'members')"));
+    assert_eq!(absent, Vec::<Value>::new());
+    admin.grant_service_account("testbed", "tokentrail", ("realm-management", "view-users")).await.unwrap();
+}

@@ -1,8 +1,8 @@
 //! Snapshots: reads the state of a Keycloak or a Backstage through its API and writes it into the log as receipts.
 //!
-//! One [`Taker`] per source. A snapshot is a plan of lists ([`keycloak`], [`backstage`]); each list is read page by page and
-//! believed only by the rules of [`pass`]; [`run`] turns what is read into receipts; [`progress`] keeps on disk how far it is,
-//! so that a kill costs a page, and [`previous`] what the last one found, so that only what is new or changed is written.
+//! One [`Taker`] per source. A snapshot is a plan of lists (`keycloak`, `backstage`); each list is read page by page and
+//! believed only by the rules of `pass`; `run` turns what is read into receipts; `progress` keeps on disk how far it is,
+//! so that a kill costs a page, and `previous` what the last one found, so that only what is new or changed is written.
 //! Never changes anything at the source, and never calls an area complete that was not read whole.
 
 mod ask;

@@ -80,9 +80,7 @@ impl Kafka {
             kafka.format(options.security)?;
             match (0..kafka.nodes.len()).try_for_each(|node| kafka.spawn(node)).and_then(|()| kafka.ready()) {
                 Ok(()) => return Ok(kafka),
-                Err(error) if left == 0 || !format!("{error:#}").contains("Address already in use") => {
-                    return Err(error);
-                }
+                Err(error) if left == 0 || !kafka.met_a_taken_port() => return Err(error),
                 Err(_) => {}
             }
         }
@@ -142,6 +140,20 @@ impl Kafka {
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
 
+    /// The first complaints of a broker's log, which a long farewell follows.
+    fn why(&self, node: usize) -> String {
+        let text = fs::read_to_string(self.nodes[node].log()).unwrap_or_default();
+        let complaint =
+            |line: &&str| line.contains(" ERROR ") || line.contains(" FATAL ") || line.contains("Exception");
+        let lines: Vec<_> = text.lines().filter(complaint).take(10).collect();
+        if lines.is_empty() { self.log(node) } else { lines.join("\n") }
+    }
+
+    fn met_a_taken_port(&self) -> bool {
+        let log = |node: &Node| fs::read_to_string(node.log()).unwrap_or_default();
+        self.nodes.iter().any(|node| log(node).contains("Address already in use"))
+    }
+
     fn format(&self, security: Security) -> Result<()> {
         thread::scope(|scope| {
             let formats: Vec<_> = self
@@ -187,7 +199,7 @@ impl Kafka {
                 let started = fs::read_to_string(node.log())?.contains("Kafka Server started");
                 let Some(group) = node.group.as_mut().filter(|_| !started) else { break };
                 if let Some(status) = group.ended()? {
-                    bail!("broker {at} ended while starting, {status}: {}", self.log(at));
+                    bail!("broker {at} ended while starting, {status}: {}", self.why(at));
                 }
                 ensure!(Instant::now() < end, "broker {at} was not ready in {START:?}: {}", self.log(at));
                 thread::sleep(POLL);

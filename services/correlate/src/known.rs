@@ -4,6 +4,7 @@ use crate::{
     config::{Config, Join},
     moment::{Millis, Moment, Span},
     names::{Id, Names, Sym},
+    snapshots::Snapshots,
     state::{catalog::Catalog, keycloak::Keycloak, rbac::Rbac, reads::Pending, reads::Reads, sessions::Sessions},
 };
 use events::{event::Outcome, person::PersonKey};
@@ -34,6 +35,7 @@ pub(crate) struct Known {
     pub names: Names,
     pub reads: Reads,
     pub pending: HashMap<Id, (Pending, Uuid)>,
+    pub snapshots: Snapshots,
     pub keycloak: Keycloak,
     pub catalog: Catalog,
     pub rbac: Rbac,
@@ -62,6 +64,7 @@ impl Known {
             names: Names::default(),
             reads: Reads::default(),
             pending: HashMap::new(),
+            snapshots: Snapshots::default(),
             keycloak: Keycloak::new(skew),
             catalog: Catalog::new(skew),
             rbac: Rbac::new(skew),

@@ -33,6 +33,11 @@ impl Names {
         Sym(number)
     }
 
+    /// Before every other in the order of numbers.
+    pub(crate) fn least(&self) -> Sym {
+        Sym(0)
+    }
+
     /// The number of a text that was seen before.
     pub(crate) fn known(&self, text: &str) -> Option<Sym> {
         self.numbers.get(text).map(|number| Sym(*number))

@@ -19,7 +19,7 @@ use uuid::Uuid;
 #[derive(Default)]
 pub(crate) struct Rows {
     said: HashMap<Key, Said>,
-    /// Keys of the rows that are listed per user, and can therefore end.
+    /// Keys of the rows that are listed per user (gaps also per group, role and reference), and can therefore end.
     listed: HashMap<Id, BTreeSet<Key>>,
     answered: u64,
 }
@@ -102,7 +102,7 @@ impl Rows {
         }
     }
 
-    /// Grants, gaps and names of a user: what is no longer among them is gone.
+    /// Grants, gaps and names of a user, gaps of anything else: what is no longer among them is gone.
     fn list(&mut self, known: &Known, touched: (Id, Uuid), changes: &mut Vec<Change>) {
         let (user, because) = touched;
         let rows = listed(known, user);
@@ -145,6 +145,10 @@ impl Work {
             }
         }
         for (reference, since) in references {
+            // Whom a gap in the reference's own roles concerns follows from whom it stands for.
+            if known.rbac.members.ever(reference).any(|(_, ledger)| !ledger.gaps().is_empty()) {
+                work.listed.entry(reference).or_insert(since.because);
+            }
             work.from(known, reference, since);
         }
         for (reference, moment) in dirt.decisions {
@@ -178,6 +182,9 @@ impl Work {
         let keycloak = &known.keycloak;
         let users = keycloak.members.all().chain(keycloak.user_roles.all()).chain(keycloak.users.all());
         let users = users.chain(keycloak.usernames.all()).chain(keycloak.emails.all()).chain(keycloak.enabled.all());
+        let world = keycloak.groups.all().chain(keycloak.roles.all()).chain(keycloak.group_roles.all());
+        let world = world.chain(keycloak.called.all()).chain(keycloak.parents.all());
+        let users = users.chain(world).chain(known.rbac.members.all()).chain(known.rbac.policies.all());
         let tied = known.catalog.users.all().filter_map(|reference| known.catalog.users.get(reference));
         let tied = tied.flat_map(|ledger| ledger.segments()).filter_map(|segment| segment.says);
         let pairs = |(of, log): (&Id, Vec<Moment>)| log.into_iter().map(|moment| (*of, moment)).collect::<Vec<_>>();

@@ -21,6 +21,8 @@ pub(crate) struct Dirty {
 /// One history per thing.
 pub(crate) struct Book<V> {
     ledgers: HashMap<Id, (Sym, Ledger<V>)>,
+    /// When a thing ended with something else: reads after that do not speak of it any more.
+    ended: HashMap<Id, Millis>,
     list: List,
     rules: Rules<V>,
 }
@@ -28,7 +30,7 @@ pub(crate) struct Book<V> {
 impl<V: Copy + PartialEq> Book<V> {
     /// `list`: which reads speak of these histories.
     pub(crate) fn new(list: List, rules: Rules<V>) -> Self {
-        Self { ledgers: HashMap::new(), list, rules }
+        Self { ledgers: HashMap::new(), ended: HashMap::new(), list, rules }
     }
 
     /// Notes an event about `of`, in the realm (or Backstage) `within`.
@@ -38,8 +40,23 @@ impl<V: Copy + PartialEq> Book<V> {
         if !ledger.mark(mark) {
             return None;
         }
-        let from = ledger.conclude(reads.of(Scope { list: self.list, within }), self.rules)?;
+        self.conclude(of, reads)
+    }
+
+    fn conclude(&mut self, of: Id, reads: &Reads) -> Option<Dirty> {
+        let (within, ledger) = self.ledgers.get_mut(&of)?;
+        let reads = reads.of(Scope { list: self.list, within: *within });
+        let from = ledger.conclude(until(reads, self.ended.get(&of), self.rules.skew), self.rules)?;
         Some(Dirty { of, from })
+    }
+
+    /// Notes when a thing ended with something else; `None`: it did not.
+    pub(crate) fn ends(&mut self, of: Id, at: Option<Millis>, reads: &Reads) -> Option<Dirty> {
+        let before = match at {
+            Some(at) => self.ended.insert(of, at),
+            None => self.ended.remove(&of),
+        };
+        if before == at { None } else { self.conclude(of, reads) }
     }
 
     /// Notes what a complete read (`at`, an index into the reads of `within`) saw.
@@ -55,6 +72,7 @@ impl<V: Copy + PartialEq> Book<V> {
                 continue;
             }
             ledger.seen(seen.get(of).copied(), at, reads);
+            let reads = until(reads, self.ended.get(of), self.rules.skew);
             if let Some(from) = ledger.conclude(reads, self.rules) {
                 dirty.push(Dirty { of: *of, from });
             }
@@ -121,7 +139,7 @@ impl Relation {
     fn conclude(&mut self, pair: (Id, Id), reads: &Reads) -> Option<Dirty> {
         let (holder, held) = pair;
         let within = *self.within.get(&holder)?;
-        let reads = until(reads.of(Scope { list: self.list, within }), &self.ended, pair);
+        let reads = until(reads.of(Scope { list: self.list, within }), end(&self.ended, pair), self.rules.skew);
         let from = self.held.get_mut(&holder)?.get_mut(&held)?.conclude(reads, self.rules)?;
         Some(Dirty { of: holder, from })
     }
@@ -163,7 +181,7 @@ impl Relation {
             }
             for (held, ledger) in ledgers {
                 ledger.seen(seen.contains(&(*holder, *held)).then_some(()), at, reads);
-                let reads = until(reads, &self.ended, (*holder, *held));
+                let reads = until(reads, end(&self.ended, (*holder, *held)), self.rules.skew);
                 dirty.extend(ledger.conclude(reads, self.rules).map(|from| Dirty { of: *holder, from }));
             }
         }
@@ -204,8 +222,12 @@ impl Relation {
     }
 }
 
-/// The reads that speak of a pair: those before either of it ended.
-fn until<'a>(reads: &'a [ReadAt], ended: &HashMap<Id, Millis>, pair: (Id, Id)) -> &'a [ReadAt] {
-    let end = ended.get(&pair.0).into_iter().chain(ended.get(&pair.1)).min();
-    end.map_or(reads, |end| &reads[..reads.partition_point(|read| read.begin < *end)])
+/// When the first of a pair ended.
+fn end(ended: &HashMap<Id, Millis>, pair: (Id, Id)) -> Option<&Millis> {
+    ended.get(&pair.0).into_iter().chain(ended.get(&pair.1)).min()
+}
+
+/// The reads that speak of what ended then: those that were over before.
+fn until<'a>(reads: &'a [ReadAt], ended: Option<&Millis>, skew: Millis) -> &'a [ReadAt] {
+    ended.map_or(reads, |end| &reads[..reads.partition_point(|read| read.end.saturating_add(skew) < *end)])
 }

@@ -67,6 +67,8 @@ struct Run<V> {
 #[derive(Clone, Copy)]
 struct Evidence<V> {
     moment: Moment,
+    /// A read's end: what it says was so at some instant up to then.
+    until: Moment,
     says: Option<V>,
     by: Option<Sym>,
     event: bool,
@@ -142,15 +144,20 @@ impl<V: Copy + PartialEq> Ledger<V> {
         let first = evidence.first().and_then(|first| first.implies(rules)).unwrap_or(None);
         segments.push(Segment { from: None, says: first, since: None, by: None, gap: false });
         self.gaps.clear();
+        let mut contradicts = false;
         for (i, piece) in evidence.iter().enumerate() {
             let next = evidence.get(i + 1);
             let missing = next.filter(|next| contradict(piece.says, next.implies(rules)));
             if let Some(next) = missing {
                 let becomes = next.implies(rules).unwrap_or(next.says);
                 let found_by_read = !next.event;
-                self.gaps.push(Missing { after: piece.moment, before: next.moment, becomes, found_by_read });
+                self.gaps.push(Missing { after: piece.moment, before: next.until, becomes, found_by_read });
             }
             let before = segments[segments.len() - 1];
+            // What a read finds otherwise became so at the latest by its end: until then it is open.
+            let from = if contradicts { piece.until } else { piece.moment };
+            let from = before.from.map_or(from, |before| before.max(from));
+            contradicts = missing.is_some();
             let goes_on = before.says == piece.says && !before.gap;
             // What goes on keeps its beginning; what a read finds new began at an unknown time.
             let (since, by) = match (goes_on, piece.event) {
@@ -158,7 +165,7 @@ impl<V: Copy + PartialEq> Ledger<V> {
                 (false, true) => (Some(piece.moment), piece.by),
                 (false, false) => (None, None),
             };
-            let segment = Segment { from: Some(piece.moment), says: piece.says, since, by, gap: missing.is_some() };
+            let segment = Segment { from: Some(from), says: piece.says, since, by, gap: missing.is_some() };
             // What was only implied and what was seen are kept apart.
             if goes_on && before.from.is_some() && segment.gap == before.gap {
                 continue;
@@ -172,8 +179,8 @@ impl<V: Copy + PartialEq> Ledger<V> {
 
     /// Every mark, and those reads that can matter: at the edges of runs, and next to marks.
     fn evidence(&self, reads: &[ReadAt], rules: Rules<V>) -> Vec<Evidence<V>> {
-        let mut all: Vec<Evidence<V>> =
-            self.marks.iter().map(|m| Evidence { moment: m.moment, says: m.says, by: m.by, event: true }).collect();
+        let told = |m: &Mark<V>| Evidence { moment: m.moment, until: m.moment, says: m.says, by: m.by, event: true };
+        let mut all: Vec<Evidence<V>> = self.marks.iter().map(told).collect();
         if reads.is_empty() {
             return all;
         }
@@ -202,7 +209,8 @@ impl<V: Copy + PartialEq> Ledger<V> {
                 continue;
             }
             let says = run.map(|run| run.value);
-            all.push(Evidence { moment, says, by: None, event: false });
+            let until = Moment { at: read.end.max(read.begin), ..moment };
+            all.push(Evidence { moment, until, says, by: None, event: false });
         }
         all.sort_by_key(|evidence| evidence.moment);
         all

@@ -61,6 +61,7 @@ impl Reads {
 pub(crate) enum Entity {
     User { user: Sym, username: Sym, email: Sym, enabled: bool },
     Group { group: Sym, path: Sym, parent: Sym },
+    Role { role: Sym, name: Sym },
     CatalogUser { reference: Sym, keycloak: Sym },
     CatalogGroup { reference: Sym, keycloak: Sym, parent: Sym },
 }

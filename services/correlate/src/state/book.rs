@@ -6,10 +6,12 @@ use super::{
 };
 use crate::{
     facts::List,
+    log::Log,
     moment::{Millis, Moment},
     names::{Id, Sym},
 };
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use hashbrown::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A change of answers about `of`, from `from` on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +108,7 @@ impl<V: Copy + PartialEq> Book<V> {
 
 /// One history per pair: `holder` holds `held`.
 pub(crate) struct Relation {
-    held: HashMap<Id, BTreeMap<Id, Ledger<()>>>,
+    held: HashMap<Id, Log<Id, Ledger<()>>>,
     holders: HashMap<Id, BTreeSet<Id>>,
     within: HashMap<Id, Sym>,
     /// When a holder or what is held ended: reads after that do not speak of the pair any more.
@@ -131,7 +133,7 @@ impl Relation {
     pub(crate) fn mark(&mut self, pair: (Id, Id, Sym), mark: Mark<()>, reads: &Reads) -> Option<Dirty> {
         let (holder, held, within) = pair;
         self.within.entry(holder).or_insert(within);
-        let ledger = self.held.entry(holder).or_default().entry(held).or_default();
+        let ledger = self.held.entry(holder).or_default().get_or_default(held)?;
         self.holders.entry(held).or_default().insert(holder);
         let changed = ledger.mark(mark)?;
         self.conclude((holder, held), changed, reads)
@@ -173,7 +175,7 @@ impl Relation {
         let reads = reads.of(Scope { list: self.list, within });
         for (holder, held) in seen {
             self.within.entry(*holder).or_insert(within);
-            self.held.entry(*holder).or_default().entry(*held).or_default();
+            self.held.entry(*holder).or_default().get_or_default(*held);
             self.holders.entry(*held).or_default().insert(*holder);
         }
         let mut dirty = Vec::new();
@@ -181,7 +183,7 @@ impl Relation {
             if self.within.get(holder) != Some(&within) {
                 continue;
             }
-            for (held, ledger) in ledgers {
+            for (held, ledger) in ledgers.iter_mut() {
                 ledger.seen(seen.contains(&(*holder, *held)).then_some(()), at, reads);
                 let reads = until(reads, end(&self.ended, (*holder, *held)), self.rules.skew);
                 dirty.extend(ledger.conclude(0, reads, self.rules).map(|from| Dirty { of: *holder, from }));

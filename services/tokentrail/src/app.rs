@@ -26,7 +26,7 @@ use crate::{
 };
 use anyhow::{Context, bail};
 use collector::{config::Limits, server::Server};
-use durable_log::carrier::JournalCarrier;
+use durable_log::{Journal, carrier::JournalCarrier};
 use events::normalise::Context as NormaliseContext;
 use listeners::Addresses;
 use pipeline::{
@@ -202,6 +202,11 @@ impl App {
     /// Address of the intake, if there is one.
     pub fn takes(&self) -> Option<SocketAddr> {
         self.addresses.intake
+    }
+
+    /// The journal, if receipts are taken in.
+    pub fn journal(&self) -> Option<&Journal> {
+        self.taken.as_ref().map(|taken| &taken.journal)
     }
 
     async fn observer(&self) -> anyhow::Result<Observer> {

@@ -95,7 +95,7 @@ FROM decided AS d
 LEFT ANY JOIN (SELECT person, username FROM persons WHERE tenant = {tenant:String} AND person != '') AS p ON p.person = d.person
 LEFT ANY JOIN (SELECT person, session_id, started_at, ended_by FROM sessions WHERE tenant = {tenant:String} AND session_id != '') AS s
     ON s.person = d.person AND s.session_id = d.session_id
-ORDER BY d.decided_at, d.event_id";
+ORDER BY decision_time, evidence";
 
 const TOTALS: &str = "WITH decided AS (
     SELECT event_id, person, toString(outcome) AS outcome, version FROM decisions

@@ -9,7 +9,7 @@ use events::{
     receipt::Receipt,
 };
 use serde_json::Value;
-use store::{Store, Term, TraceQuery};
+use store::{Store, StoredEvent};
 use uuid::Uuid;
 
 /// Derives some rows anew and compares.
@@ -30,13 +30,17 @@ pub(crate) async fn check(
         done.not_done = Some("the deployment key is not on this machine".into());
         return Ok(Some(done));
     };
+    let named = |row: &[Value]| row.get(evidence).and_then(|id| Uuid::parse_str(&text(id)).ok());
+    let ids: Vec<Uuid> = rows.iter().filter_map(|(_, row)| named(row)).collect();
+    let events = store.events_named(&order.params.tenant, &ids).await?;
     for (_, row) in rows {
         done.tried += 1;
-        let Some(id) = row.get(evidence).and_then(|id| Uuid::parse_str(&text(id)).ok()) else {
+        let Some(id) = named(row) else {
             done.without_event += 1;
             continue;
         };
-        match derive(store, (order, context), id).await? {
+        let found = events.iter().find(|found| found.event.event_id == id);
+        match derive(store, (order, context), found).await? {
             Derived::Event(event) => compare(report, (row, &event), &mut done),
             Derived::Tampered => done.tampered += 1,
             Derived::NoBody => done.no_body += 1,
@@ -56,10 +60,13 @@ enum Derived {
     Nothing,
 }
 
-async fn derive(store: &Store, (order, context): (&Order, &Context), id: Uuid) -> Result<Derived, ReportError> {
+async fn derive(
+    store: &Store,
+    (order, context): (&Order, &Context),
+    found: Option<&StoredEvent>,
+) -> Result<Derived, ReportError> {
     let tenant = &order.params.tenant;
-    let query = TraceQuery { tenant: tenant.clone(), term: Term::Event(id), limit: 1 };
-    let Some(found) = store.trace(&query).await?.events.pop() else { return Ok(Derived::Nothing) };
+    let Some(found) = found else { return Ok(Derived::Nothing) };
     let mut outcome = Derived::Nothing;
     for header in store.receipts_at(tenant, found.event.receipt).await? {
         let Some(body) = store.body(tenant, &header).await?.filter(|body| body.enc == 0 && header.enc == 0) else {
@@ -71,7 +78,7 @@ async fn derive(store: &Store, (order, context): (&Order, &Context), id: Uuid) -
         }
         let receipt = Receipt { position: header.position, header: header.header.clone(), body: body.body };
         let Normalised::Events(events) = normalise(&receipt, context) else { continue };
-        if let Some(event) = events.into_iter().find(|event| event.event_id == id) {
+        if let Some(event) = events.into_iter().find(|event| event.event_id == found.event.event_id) {
             return Ok(Derived::Event(Box::new(event)));
         }
     }

@@ -114,9 +114,10 @@ impl Store {
         within(REPORT_WAIT, work).await
     }
 
-    /// Numbers by name that a statement answers: control totals.
+    /// Numbers by name that a statement answers in its columns `name` and `n`: control totals.
     pub async fn report_counts(&self, sql: &str, params: &ReportParams) -> Result<Vec<(String, u64)>, StoreError> {
-        rows(self.report(sql, params).with_setting("wait_end_of_query", "1")).await
+        let sql = format!("SELECT toString(name), toUInt64(assumeNotNull(n)) FROM ({sql}) ORDER BY name");
+        rows(self.report(&sql, params).with_setting("wait_end_of_query", "1")).await
     }
 
     /// Version of the server.

@@ -95,9 +95,9 @@ fn missing(story: &Story) {
 pub fn differences(story: &Story) {
     let row = |id: u32, minute: u32, kind: &str, area: &str, resource: &str, details: &str| {
         story.program.sql(&format!(
-            "INSERT INTO event_rows (tenant, source_id, time, event_id, input, version, source_kind, kind, data_class, realm, resource_kind, resource, details) \
+            "INSERT INTO event_rows (tenant, source_id, time, event_id, input, version, source_kind, kind, data_class, time_basis, outcome, realm, resource_kind, resource, details) \
              VALUES ('default', 'kc', toDateTime64('2026-11-23 21:{minute}:00', 3, 'UTC'), toUUID('00000000-0000-5000-8000-{id:012}'), 'snapshot', 900000000000000000, \
-             'keycloak', '{kind}', 'snapshot', 'pair', '{area}', '{resource}', {details})"
+             'keycloak', '{kind}', 'snapshot', 'event', 'unknown', 'pair', '{area}', '{resource}', {details})"
         ));
     };
     let entry = |entity: char, hash: char| format!("{}{}", entity.to_string().repeat(32), hash.to_string().repeat(16));
@@ -117,9 +117,9 @@ pub fn differences(story: &Story) {
         }
     }
     story.program.sql(
-        "INSERT INTO event_rows (tenant, source_id, time, event_id, input, version, source_kind, kind, data_class, realm, resource_kind, resource, action, outcome, actor_name) \
+        "INSERT INTO event_rows (tenant, source_id, time, event_id, input, version, source_kind, kind, data_class, time_basis, realm, resource_kind, resource, action, outcome, actor_name) \
          VALUES ('default', 'kc', toDateTime64('2026-11-23 21:45:00', 3, 'UTC'), toUUID('00000000-0000-5000-8000-000000000999'), 'webhook', 900000000000000000, \
-         'keycloak', 'client_updated', 'administration', 'pair', 'CLIENT', 'clients/client-a', 'update', 'success', 'root')",
+         'keycloak', 'client_updated', 'administration', 'event', 'pair', 'CLIENT', 'clients/client-a', 'update', 'success', 'root')",
     );
     let rows = story.rows("R07", &["--from", "2026-11-23T21:39:00Z", "--to", "2026-11-23T22:00:00Z"]);
     let found: Vec<_> = rows.iter().map(|row| (row["resource"].as_str().unwrap(), row["found_by"].as_str().unwrap())).collect();

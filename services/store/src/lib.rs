@@ -33,8 +33,8 @@ pub use insert::{Block, Fate, StoredReceipt};
 pub use migrate::{AppliedMigration, latest_version};
 pub use query::{
     ComparedArea, EventPage, FateCounts, LineSurvey, OtherLines, Page, PathCounts, PersonQuery, RangeCount,
-    SnapshotSide, StoredBody, StoredEvent, StoredHeader, StreamStatus, SurveyedEvents, SurveyedReceipts, TakenSnapshot,
-    Term, Totals, TraceQuery,
+    ReportParams, SnapshotSide, StoredBody, StoredEvent, StoredHeader, StreamStatus, SurveyedEvents, SurveyedReceipts,
+    TakenSnapshot, Taking, Term, Totals, TraceQuery,
 };
 pub use replay::{
     BodyBytes, DeadLetters, DeletedEvent, EventKey, Rejudged, Selection, Standing, StreamSpan, Verdict, Window,

@@ -12,6 +12,7 @@ use crate::{
     },
     intake::Intake,
     replay::{self, ReplayArgs},
+    report::{self, ReportCommand},
     running::{self, RunFile},
     secrets,
     send::{Sender, Until},
@@ -64,6 +65,7 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Send(args) => send(&load()?, args).await?,
         Command::Import(args) => import_files(&load()?, args).await?,
         Command::Replay(args) => judge_again(&load()?, &args).await?,
+        Command::Report(command) => reports(load, command).await?,
         Command::Snapshot(command) => snapshots(&load()?, command).await?,
         Command::Doctor { format } => {
             let findings = doctor::run(&load()?).await?;
@@ -265,6 +267,14 @@ async fn judge_again(config: &Config, args: &ReplayArgs) -> anyhow::Result<bool>
     let summary = replay::run(config, args, &mut tell).await?;
     bar.finish_and_clear();
     Ok(print(args.format, &summary, replay::render)? && summary.receipts.tampered == 0)
+}
+
+async fn reports(load: impl Fn() -> anyhow::Result<Config>, command: ReportCommand) -> anyhow::Result<bool> {
+    match command {
+        ReportCommand::List { format } => print(format, &report::list(), |told| report::render_list(told)),
+        ReportCommand::Show { name, format } => print(format, &report::show(&name)?, report::render_show),
+        ReportCommand::Run(args) => report::run(&load()?, &args).await,
+    }
 }
 
 async fn snapshots(config: &Config, command: SnapshotCommand) -> anyhow::Result<bool> {

@@ -23,6 +23,7 @@ mod lines;
 mod other_lines;
 mod pulling;
 mod replay;
+mod report;
 mod running;
 mod secrets;
 mod send;
@@ -110,6 +111,9 @@ enum Command {
     Import(ImportArgs),
     /// Judge stored receipts again, e.g. after a newer version mended a normaliser or to retry dead letters; changes nothing else.
     Replay(replay::ReplayArgs),
+    /// Reports: named questions, answered with a sheet that says what the answer proves.
+    #[command(subcommand)]
+    Report(report::ReportCommand),
     /// Snapshots of state: what a Keycloak or Backstage holds now, whatever its events said.
     #[command(subcommand)]
     Snapshot(snapshot::SnapshotCommand),

@@ -5,6 +5,7 @@ use crate::{
     app::{self, Role},
     ask::{self, PersonCommand},
     config::Config,
+    deadletters::{self, DeadLettersCommand},
     demo, doctor,
     import::{
         self,
@@ -64,6 +65,7 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Send(args) => send(&load()?, args).await?,
         Command::Import(args) => import_files(&load()?, args).await?,
         Command::Replay(args) => judge_again(&load()?, &args).await?,
+        Command::DeadLetters(command) => dead_letters(&load()?, command).await?,
         Command::Snapshot(command) => snapshots(&load()?, command).await?,
         Command::Doctor { format } => {
             let findings = doctor::run(&load()?).await?;
@@ -265,6 +267,28 @@ async fn judge_again(config: &Config, args: &ReplayArgs) -> anyhow::Result<bool>
     let summary = replay::run(config, args, &mut tell).await?;
     bar.finish_and_clear();
     Ok(print(args.format, &summary, replay::render)? && summary.receipts.tampered == 0)
+}
+
+async fn dead_letters(config: &Config, command: DeadLettersCommand) -> anyhow::Result<bool> {
+    match command {
+        DeadLettersCommand::List(args) => {
+            print(args.format, &deadletters::list(config, &args).await?, deadletters::render_list)
+        }
+        DeadLettersCommand::Show { receipt, format } => {
+            let shown = deadletters::show(config, receipt).await?;
+            Ok(print(format, &shown, deadletters::render_show)? && shown.good())
+        }
+        DeadLettersCommand::Retry(args) => {
+            let bar = bar("receipts");
+            let mut tell = |done, total| {
+                bar.set_length(total);
+                bar.set_position(done);
+            };
+            let retried = deadletters::retry(config, &args, &mut tell).await?;
+            bar.finish_and_clear();
+            Ok(print(args.format, &retried, deadletters::render_retry)? && retried.good())
+        }
+    }
 }
 
 async fn snapshots(config: &Config, command: SnapshotCommand) -> anyhow::Result<bool> {

@@ -120,7 +120,7 @@ fn of_source(id: &str, report: &Report, now: i64) -> [Check; 2] {
     let understood = Check::new("understood", format!("source {id} is understood")).of_source(id);
     let understood = match dead {
         0 => understood,
-        dead => understood.look(format!("{dead} dead letters: look at them with SELECT * FROM dead_letters")),
+        dead => understood.look(format!("{dead} dead letters: look at them with `tokentrail deadletters list`")),
     };
     [speaks, understood]
 }

@@ -13,8 +13,8 @@ use anyhow::{Context, bail};
 use durable_log::{
     Journal,
     kafka::{
-        self, Connection, Finding, ForwardStatus, Forwarder, Forwarding, KafkaCarrier, Label, LagMeter, Mechanism,
-        MemberStatus, Risk, Sasl, Tls, Topics, TopicsError,
+        self, Connection, Finding, ForwardStatus, Forwarder, Forwarding, KafkaCarrier, Label, Labeller, LagMeter,
+        Mechanism, MemberStatus, Reading, Risk, Sasl, Subscription, Tls, Topics, TopicsError,
     },
 };
 use pipeline::flow::{self, APPETITE};
@@ -35,6 +35,7 @@ type Told<T> = Arc<OnceLock<Box<dyn Fn() -> T + Send + Sync>>>;
 pub struct Link {
     connection: Connection,
     topic: String,
+    deadletters: String,
     group: String,
     allow_loss: bool,
     registry: Registry,
@@ -101,6 +102,7 @@ impl Link {
         Ok(Some(Self {
             connection,
             topic: config.kafka.topic.clone(),
+            deadletters: config.kafka.deadletters.clone(),
             group: config.kafka.group.clone(),
             allow_loss: config.kafka.allow_loss,
             registry: registry.clone(),
@@ -111,15 +113,11 @@ impl Link {
 
     /// Starts forwarding a journal.
     pub fn forward(&self, journal: &Journal) -> anyhow::Result<Forward> {
-        let label = |record: &durable_log::Record| {
-            let labels = pipeline::label::labels(record);
-            Label { key: labels.key, headers: labels.headers }
-        };
         let forwarder = Forwarder {
             journal: journal.clone(),
             connection: self.connection.clone(),
             topic: self.topic.clone(),
-            label: Arc::new(label),
+            label: labeller(),
             allow_loss: self.allow_loss,
         };
         let forwarding = forwarder.start(Handle::current())?;
@@ -142,7 +140,10 @@ impl Link {
             }
             std::thread::sleep(JUDGE);
         }
-        let carrier = KafkaCarrier::join(&self.connection, (&self.topic, &self.group), APPETITE)?;
+        let dead = (!self.deadletters.is_empty()).then(|| (self.deadletters.clone(), labeller()));
+        let (topic, group) = (self.topic.clone(), self.group.clone());
+        let subscription = Subscription { topic, group, reading: Reading::Receipts(dead) };
+        let carrier = KafkaCarrier::join(&self.connection, subscription, APPETITE)?;
         metrics::member(&self.registry, carrier.watch())?;
         let _ = self.member.set(Box::new(carrier.watch()));
         Ok(Some(carrier))
@@ -179,6 +180,14 @@ impl Link {
             KafkaReport { topic: topic.clone(), lag: lag.ok(), trouble, forwarder, member }
         }))
     }
+}
+
+/// Key and labels of a receipt's record.
+fn labeller() -> Labeller {
+    Arc::new(|record: &durable_log::Record| {
+        let labels = pipeline::label::labels(record);
+        Label { key: labels.key, headers: labels.headers }
+    })
 }
 
 fn forward_report(journal: &Journal, status: ForwardStatus) -> ForwardReport {

@@ -6,6 +6,7 @@ mod ask;
 mod beating;
 mod commands;
 mod config;
+mod deadletters;
 mod delivery_key;
 mod demo;
 mod deployment;
@@ -110,6 +111,9 @@ enum Command {
     Import(ImportArgs),
     /// Judge stored receipts again, e.g. after a newer version mended a normaliser or to retry dead letters; changes nothing else.
     Replay(replay::ReplayArgs),
+    /// Receipts that nobody understood: list them, look at one, judge them again after an upgrade.
+    #[command(subcommand, name = "deadletters")]
+    DeadLetters(deadletters::DeadLettersCommand),
     /// Snapshots of state: what a Keycloak or Backstage holds now, whatever its events said.
     #[command(subcommand)]
     Snapshot(snapshot::SnapshotCommand),

@@ -13,6 +13,8 @@ pub struct KafkaConfig {
     pub brokers: Vec<String>,
     /// Topic of the receipts.
     pub topic: String,
+    /// Topic of dead letters: processors copy there what nobody understood; empty: they do not.
+    pub deadletters: String,
     /// Consumer group of the processors of one ClickHouse.
     pub group: String,
     /// Names this program in the brokers' logs and quotas.
@@ -100,6 +102,7 @@ impl Default for KafkaConfig {
         Self {
             brokers: Vec::new(),
             topic: "tokentrail.receipts.v1".into(),
+            deadletters: "tokentrail.deadletters.v1".into(),
             group: "tokentrail".into(),
             client_id: "tokentrail".into(),
             rack: String::new(),

@@ -80,6 +80,7 @@ pub fn from_report(config: &Config, report: &Report, now: i64) -> Vec<Check> {
     if let Some(kafka) = &report.kafka {
         checks.extend(kafka::checks(kafka, now));
     }
+    checks.extend(kafka::sources(&report.topics, now));
     let mut add = |id: &str, what: &str, remedy: Option<String>| checks.push(Check { remedy, ..Check::new(id, what) });
     add(
         "clickhouse",

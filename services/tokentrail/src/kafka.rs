@@ -1,7 +1,10 @@
 //! Receipts over Kafka: makes forwarder, consumer and their numbers from the config. What they do is in `durable_log::kafka`.
 
 mod metrics;
+mod sources;
 mod token;
+
+pub use sources::TopicSources;
 
 use crate::{
     config::{Config, KafkaConfig, SaslMechanism},
@@ -56,7 +59,12 @@ pub fn journal_consumer(config: &Config) -> &'static str {
 
 /// The connection that the config names, if it names brokers.
 pub fn connection(config: &Config) -> anyhow::Result<Option<Connection>> {
-    let KafkaConfig { brokers, client_id, rack, tls, sasl, producer, consumer, .. } = &config.kafka;
+    connect(config, &config.kafka)
+}
+
+/// The connection to the brokers of `kafka`; its files are relative to the data folder.
+fn connect(config: &Config, kafka: &KafkaConfig) -> anyhow::Result<Option<Connection>> {
+    let KafkaConfig { brokers, client_id, rack, tls, sasl, producer, consumer, .. } = kafka;
     if brokers.is_empty() {
         return Ok(None);
     }

@@ -158,6 +158,7 @@ impl App {
             journal: journal.clone().map(|journal| (journal, journal_consumer(config))),
             store: None,
             kafka: link.as_ref().map(Link::observe).transpose()?,
+            topics: taken.as_ref().and_then(|taken| taken.topics.clone()),
             lateness_ms: i64::from(config.lateness_seconds) * 1000,
             // One owner: over Kafka processors share the receipts, and none of them sees them all.
             correlation: (role.stores() && link.is_none()).then(Acknowledged::default),

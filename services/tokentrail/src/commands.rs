@@ -5,6 +5,7 @@ use crate::{
     app::{self, Role},
     ask::{self, PersonCommand},
     config::Config,
+    deadletters::{self, DeadLettersCommand},
     demo, doctor,
     import::{
         self,
@@ -66,6 +67,7 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Import(args) => import_files(&load()?, args).await?,
         Command::Replay(args) => judge_again(&load()?, &args).await?,
         Command::Report(command) => reports(load, command).await?,
+        Command::DeadLetters(command) => dead_letters(&load()?, command).await?,
         Command::Snapshot(command) => snapshots(&load()?, command).await?,
         Command::Doctor { format } => {
             let findings = doctor::run(&load()?).await?;
@@ -274,6 +276,28 @@ async fn reports(load: impl Fn() -> anyhow::Result<Config>, command: ReportComma
         ReportCommand::List { format } => print(format, &report::list(), |told| report::render_list(told)),
         ReportCommand::Show { name, format } => print(format, &report::show(&name)?, report::render_show),
         ReportCommand::Run(args) => report::run(&load()?, &args).await,
+    }
+}
+
+async fn dead_letters(config: &Config, command: DeadLettersCommand) -> anyhow::Result<bool> {
+    match command {
+        DeadLettersCommand::List(args) => {
+            print(args.format, &deadletters::list(config, &args).await?, deadletters::render_list)
+        }
+        DeadLettersCommand::Show { receipt, format } => {
+            let shown = deadletters::show(config, receipt).await?;
+            Ok(print(format, &shown, deadletters::render_show)? && shown.good())
+        }
+        DeadLettersCommand::Retry(args) => {
+            let bar = bar("receipts");
+            let mut tell = |done, total| {
+                bar.set_length(total);
+                bar.set_position(done);
+            };
+            let retried = deadletters::retry(config, &args, &mut tell).await?;
+            bar.finish_and_clear();
+            Ok(print(args.format, &retried, deadletters::render_retry)? && retried.good())
+        }
     }
 }
 

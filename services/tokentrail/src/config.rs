@@ -6,6 +6,7 @@ mod correlation;
 mod heartbeat;
 mod kafka;
 mod snapshot;
+mod topic;
 
 pub use correlation::{Correlation, SignIn};
 pub use heartbeat::Heartbeat;
@@ -13,6 +14,7 @@ pub use kafka::KafkaConfig;
 #[cfg(feature = "kafka")]
 pub use kafka::{KafkaSasl, SaslMechanism};
 pub use snapshot::Snapshot;
+pub use topic::TopicSource;
 
 use anyhow::{Context, bail};
 use schemars::JsonSchema;
@@ -137,6 +139,9 @@ pub struct SourceConfig {
     /// Reads the events through the Admin REST API too, and so repairs what the webhook lost.
     #[serde(default)]
     pub pull: Option<Pull>,
+    /// Reads the events from Kafka topics that an event listener of the Keycloak writes to.
+    #[serde(default)]
+    pub kafka: Option<TopicSource>,
     /// Acts of our own at the source whose traces must come back: tells "nothing happened" from "nothing arrives".
     #[serde(default)]
     pub heartbeat: Option<Heartbeat>,
@@ -310,6 +315,7 @@ fn default_sources() -> BTreeMap<String, SourceConfig> {
         client_certificates: Vec::new(),
         jwt: None,
         pull: None,
+        kafka: None,
         heartbeat: None,
         sign_in: None,
         snapshot: None,

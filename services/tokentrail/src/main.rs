@@ -6,6 +6,7 @@ mod ask;
 mod beating;
 mod commands;
 mod config;
+mod deadletters;
 mod delivery_key;
 mod demo;
 mod deployment;
@@ -114,6 +115,9 @@ enum Command {
     /// Reports: named questions, answered with a sheet that says what the answer proves.
     #[command(subcommand)]
     Report(report::ReportCommand),
+    /// Receipts that nobody understood: list them, look at one, judge them again after an upgrade.
+    #[command(subcommand, name = "deadletters")]
+    DeadLetters(deadletters::DeadLettersCommand),
     /// Snapshots of state: what a Keycloak or Backstage holds now, whatever its events said.
     #[command(subcommand)]
     Snapshot(snapshot::SnapshotCommand),

@@ -9,8 +9,10 @@ mod cell;
 mod connect;
 pub mod correlation;
 mod coverage;
+pub mod drift_facts;
 pub mod engine;
 mod error;
+pub mod findings;
 mod insert;
 mod key;
 mod lock;
@@ -72,6 +74,8 @@ pub const VIEWS: &[&str] = &[
     "events_in",
     "fates",
     "fates_recounted",
+    "finding_changes",
+    "findings",
     "gaps",
     "grants",
     "heartbeats",
@@ -80,6 +84,7 @@ pub const VIEWS: &[&str] = &[
     "open_cells",
     "persons",
     "receipts",
+    "rule_states",
     "sessions",
     "snapshot_absences",
     "snapshot_areas",

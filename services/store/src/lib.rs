@@ -9,8 +9,10 @@ mod cell;
 mod connect;
 pub mod correlation;
 mod coverage;
+pub mod drift_facts;
 pub mod engine;
 mod error;
+pub mod findings;
 mod insert;
 mod key;
 mod lock;
@@ -75,6 +77,8 @@ pub const VIEWS: &[&str] = &[
     "exposures_in",
     "fates",
     "fates_recounted",
+    "finding_changes",
+    "findings",
     "gaps",
     "grants",
     "heartbeats",
@@ -86,6 +90,7 @@ pub const VIEWS: &[&str] = &[
     "persons",
     "receipts",
     "rights_of",
+    "rule_states",
     "sessions",
     "snapshot_absences",
     "snapshot_areas",

@@ -3,6 +3,7 @@
 //! Intake is open as soon as the journal is: Kafka and ClickHouse may come later, go away and come back; what came in is on
 //! disk.
 
+mod alerting;
 mod announce;
 mod forward_route;
 mod listeners;
@@ -24,6 +25,7 @@ use crate::{
     snapshotting::States,
     status::{Observer, Report},
 };
+use alerts::Board;
 use anyhow::{Context, bail};
 use collector::{config::Limits, server::Server};
 use durable_log::{Journal, carrier::JournalCarrier};
@@ -162,6 +164,7 @@ impl App {
             lateness_ms: i64::from(config.lateness_seconds) * 1000,
             // One owner: over Kafka processors share the receipts, and none of them sees them all.
             correlation: (role.stores() && link.is_none()).then(Acknowledged::default),
+            alerts: Board::register(&registry)?,
             metrics: metrics.clone(),
             scrubbed: taken
                 .as_ref()

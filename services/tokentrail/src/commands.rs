@@ -7,6 +7,7 @@ use crate::{
     config::Config,
     deadletters::{self, DeadLettersCommand},
     demo, doctor,
+    findings::{self, AlertsCommand, FindingsCommand},
     import::{
         self,
         claim::{self, Holds},
@@ -14,6 +15,7 @@ use crate::{
     intake::Intake,
     replay::{self, ReplayArgs},
     report::{self, ReportCommand},
+    rules::{self, RulesCommand},
     running::{self, RunFile},
     secrets,
     send::{Sender, Until},
@@ -63,6 +65,13 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         | Command::Gaps(_)
         | Command::Person(_)
         | Command::SelfCheck { .. } => answer(&load()?, cli.command).await?,
+        Command::Rules(command) => drift_rules(&load()?, command).await?,
+        Command::Findings(command) => register(&load()?, command).await?,
+        Command::Alerts(AlertsCommand::Test { receiver, format }) => {
+            let tried = findings::try_receivers(&load()?, receiver.as_deref()).await?;
+            print(format, &tried, |tried| findings::render_tried(tried))?
+                && tried.iter().all(|one| one.trouble.is_none())
+        }
         Command::Send(args) => send(&load()?, args).await?,
         Command::Import(args) => import_files(&load()?, args).await?,
         Command::Replay(args) => judge_again(&load()?, &args).await?,
@@ -123,6 +132,36 @@ async fn answer(config: &Config, command: Command) -> anyhow::Result<bool> {
             Ok(print(format, &checked, ask::self_check::render)? && checked.differ.is_empty())
         }
         _ => bail!("no question"),
+    }
+}
+
+/// What the rules ask, how they stand, what they would have found.
+async fn drift_rules(config: &Config, command: RulesCommand) -> anyhow::Result<bool> {
+    match command {
+        RulesCommand::List { format } => print(format, &rules::list(config).await?, |found| rules::render_list(found)),
+        RulesCommand::Explain { rule, format } => {
+            print(format, &rules::explain(config, &rule)?, rules::render_explained)
+        }
+        RulesCommand::Test(args) => print(args.format, &rules::test(config, &args).await?, rules::render_tested),
+    }
+}
+
+/// The register of findings.
+async fn register(config: &Config, command: FindingsCommand) -> anyhow::Result<bool> {
+    let store = crate::running::store(config)?;
+    let tenant = &config.tenant;
+    match command {
+        FindingsCommand::List(args) => {
+            print(args.format, &findings::list(&store, tenant, &args).await?, |found| findings::render_list(found))
+        }
+        FindingsCommand::Show { finding, format } => {
+            print(format, &findings::show(&store, tenant, &finding).await?, findings::render_shown)
+        }
+        FindingsCommand::Ack(args) => findings::change(&store, tenant, ("acknowledged", &args, None)).await,
+        FindingsCommand::Close(args) => findings::change(&store, tenant, ("closed", &args, None)).await,
+        FindingsCommand::Suppress { until, args } => {
+            findings::change(&store, tenant, ("suppressed", &args, Some(until.0))).await
+        }
     }
 }
 

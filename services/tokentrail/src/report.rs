@@ -279,12 +279,16 @@ fn moment(text: &str, zone: &TimeZone) -> anyhow::Result<i64> {
     if let Ok(local) = local {
         // An hour that a change of clocks leaves out or has twice is not guessed.
         let there = zone.to_ambiguous_zoned(local).unambiguous();
-        let there = there.with_context(|| format!("{text} is not one instant in that zone: clocks change there; give it with Z or an offset"))?;
+        let there = there.with_context(|| {
+            format!("{text} is not one instant in that zone: clocks change there; give it with Z or an offset")
+        })?;
         return Ok(there.timestamp().as_millisecond());
     }
     match crate::ask::moment(text) {
         Ok(time) => Ok(time),
-        Err(_) => bail!("{text} is no time: give 2026-11-23, 2026-11-23T08:00, 2026-11-23T08:00:00Z or a span such as 7d ago"),
+        Err(_) => {
+            bail!("{text} is no time: give 2026-11-23, 2026-11-23T08:00, 2026-11-23T08:00:00Z or a span such as 7d ago")
+        }
     }
 }
 
@@ -320,7 +324,8 @@ async fn normaliser(config: &Config, store: &store::Store) -> anyhow::Result<Opt
         return Ok(None);
     }
     let key = deployment::key(config)?;
-    let fit = deployment::bind_store(store, &key).await.context("the report was not made, and nothing was left of it")?;
+    let fit =
+        deployment::bind_store(store, &key).await.context("the report was not made, and nothing was left of it")?;
     Ok((fit == deployment::Fit::Same).then_some(NormaliseContext { key }))
 }
 

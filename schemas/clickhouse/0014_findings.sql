@@ -93,7 +93,7 @@ CREATE OR REPLACE VIEW {database}.findings {on_cluster} DEFINER = CURRENT_USER S
 SELECT f.tenant AS tenant, f.finding_id AS finding_id, toString(f.rule) AS rule, f.rule_version AS rule_version, f.person AS person,
     toString(f.severity) AS severity, toString(f.confidence) AS confidence, f.first_at AS first_at, f.last_at AS last_at,
     f.detail AS detail, f.evidence AS evidence, f.receipts AS receipts, f.content AS content,
-    c.opened_at AS opened_at, c.standing AS standing, c.handling AS handling, c.changes AS changes, c.changed_at AS changed_at,
+    c.opened_at AS opened_at, c.standing AS standing, c.handling AS handling, c.changes AS changes, c.last_change_at AS changed_at,
     c.owner AS owner, c.suppressed_until AS suppressed_until,
     multiIf(c.standing = 'withdrawn', 'WITHDRAWN', c.handling = 'closed', 'CLOSED',
         ifNull(c.suppressed_until > now64(3), 0), 'SUPPRESSED', c.standing = 'ended', 'ENDED',
@@ -101,16 +101,16 @@ SELECT f.tenant AS tenant, f.finding_id AS finding_id, toString(f.rule) AS rule,
 FROM (SELECT * FROM {database}.finding_rows FINAL) AS f
 LEFT JOIN
 (
-    SELECT tenant, finding_id,
-        minIf(changed_at, what = 'opened') AS opened_at,
-        argMaxIf(multiIf(what IN ('opened', 'reopened'), 'open', toString(what)), changed_at, actor = 'rules') AS standing,
+    SELECT x.tenant AS tenant, x.finding_id AS finding_id,
+        minIf(x.changed_at, x.what = 'opened') AS opened_at,
+        argMaxIf(multiIf(x.what IN ('opened', 'reopened'), 'open', toString(x.what)), x.changed_at, x.actor = 'rules') AS standing,
         -- what the rules find again after it was closed stands again
-        if(maxIf(changed_at, what = 'reopened') > maxIf(changed_at, what IN ('acknowledged', 'closed')), '',
-            argMaxIf(toString(what), changed_at, what IN ('acknowledged', 'closed'))) AS handling,
-        argMaxIf(until, changed_at, what = 'suppressed') AS suppressed_until,
-        argMaxIf(actor, changed_at, what IN ('acknowledged', 'closed', 'suppressed')) AS owner,
-        countIf(actor = 'rules') AS changes,
-        max(changed_at) AS changed_at
-    FROM {database}.finding_change_rows FINAL
-    GROUP BY tenant, finding_id
+        if(maxIf(x.changed_at, x.what = 'reopened') > maxIf(x.changed_at, x.what IN ('acknowledged', 'closed')), '',
+            argMaxIf(toString(x.what), x.changed_at, x.what IN ('acknowledged', 'closed'))) AS handling,
+        argMaxIf(x.until, x.changed_at, x.what = 'suppressed') AS suppressed_until,
+        argMaxIf(x.actor, x.changed_at, x.what IN ('acknowledged', 'closed', 'suppressed')) AS owner,
+        countIf(x.actor = 'rules') AS changes,
+        max(x.changed_at) AS last_change_at
+    FROM (SELECT * FROM {database}.finding_change_rows FINAL) AS x
+    GROUP BY x.tenant, x.finding_id
 ) AS c ON f.tenant = c.tenant AND f.finding_id = c.finding_id;

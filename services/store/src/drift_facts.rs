@@ -78,16 +78,18 @@ impl Store {
         } else {
             ""
         };
-        let (person, actor) = (KEY.replace("{}", "person"), KEY.replace("{}", "who"));
+        let (person, actor) = (KEY.replace("{}", "e.person"), KEY.replace("{}", "e.who"));
         let sql = format!(
-            "SELECT event_id, time, toString(source_id), toString(realm), toString(kind), toString(outcome), {person}, {actor}, \
-               toString(right_kind), right_id, arrayZip(mapKeys(details), mapValues(details)) FROM \
+            "SELECT e.event_id AS event_id, e.time AS time, toString(e.source_id) AS source_id, toString(e.realm) AS realm, \
+               toString(e.kind) AS kind, toString(e.outcome) AS outcome, {person} AS person, {actor} AS actor, \
+               toString(e.right_kind) AS right_kind, e.right_id AS right_id, \
+               arrayZip(mapKeys(e.details), mapValues(e.details)) AS details FROM \
              (SELECT event_id, time, source_id, realm, kind, outcome, person, if(bitTest(same, 1), person, actor) AS who, right_kind, \
                right_id, CAST(details, 'Map(String, String)') AS details, input FROM event_rows FINAL \
               WHERE tenant = {{tenant:String}} {persons} AND kind IN {{kinds:Array(String)}} \
               AND time >= fromUnixTimestamp64Milli({{from:Int64}}, 'UTC') AND time < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC') \
-              ORDER BY time, event_id, input DESC LIMIT 1 BY event_id) \
-             ORDER BY time, event_id LIMIT {ROWS_MAX}"
+              ORDER BY time, event_id, input DESC LIMIT 1 BY event_id) AS e \
+             ORDER BY e.time, e.event_id LIMIT {ROWS_MAX}"
         );
         let (from, to) = bounds(query);
         let asked = self.ask(&sql).param("tenant", query.tenant).param("from", from).param("to", to);

@@ -153,7 +153,7 @@ pub struct AlertMessage {
 
 /// Columns of [`Finding`], in order.
 const FINDING: &str = "finding_id, rule, rule_version, person, severity, confidence, first_at, last_at, detail, \
-    arrayMap(x -> toString(x), evidence), receipts, content, opened_at, standing, toString(handling), changes, owner, suppressed_until, state";
+    arrayMap(x -> toString(x), f.evidence) AS evidence, receipts, content, opened_at, standing, handling, changes, owner, suppressed_until, state";
 
 impl Store {
     /// Writes findings; their changes are written after them.
@@ -169,7 +169,7 @@ impl Store {
     /// All findings of a tenant, the latest first.
     pub async fn findings(&self, tenant: &str) -> Result<Vec<Finding>, StoreError> {
         let sql = format!(
-            "SELECT {FINDING} FROM findings WHERE tenant = {{tenant:String}} ORDER BY first_at DESC, finding_id LIMIT {FINDINGS_MAX}"
+            "SELECT {FINDING} FROM findings AS f WHERE tenant = {{tenant:String}} ORDER BY first_at DESC, finding_id LIMIT {FINDINGS_MAX}"
         );
         rows(self.ask(&sql).param("tenant", tenant)).await
     }

@@ -1,0 +1,68 @@
+//! A receiver of alerts: keeps what comes, and answers as it is told to.
+
+use axum::{Router, body::Bytes, extract::State, http::HeaderMap, http::StatusCode, routing::any};
+use serde_json::Value;
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, atomic::AtomicU16, atomic::Ordering},
+};
+
+#[derive(Clone)]
+pub struct Message {
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+    pub answered: u16,
+}
+
+impl Message {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers[name].to_str().unwrap()
+    }
+}
+
+#[derive(Clone)]
+struct Kept {
+    messages: Arc<Mutex<Vec<Message>>>,
+    answer: Arc<AtomicU16>,
+}
+
+pub struct Receiver {
+    kept: Kept,
+    pub address: SocketAddr,
+}
+
+impl Receiver {
+    pub fn start() -> Self {
+        let kept = Kept { messages: Arc::default(), answer: Arc::new(AtomicU16::new(200)) };
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let routes = Router::new().fallback(any(take)).with_state(kept.clone());
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+                axum::serve(listener, routes).await.unwrap();
+            });
+        });
+        Self { kept, address }
+    }
+
+    pub fn answer(&self, status: u16) {
+        self.kept.answer.store(status, Ordering::Relaxed);
+    }
+
+    pub fn messages(&self) -> Vec<Message> {
+        self.kept.messages.lock().unwrap().clone()
+    }
+}
+
+async fn take(State(kept): State<Kept>, headers: HeaderMap, body: Bytes) -> (StatusCode, [(&'static str, &'static str); 1]) {
+    let answered = kept.answer.load(Ordering::Relaxed);
+    kept.messages.lock().unwrap().push(Message { headers, body: body.to_vec(), answered });
+    (StatusCode::from_u16(answered).unwrap(), [("location", "http://127.0.0.1:1/")])
+}

@@ -20,7 +20,7 @@ build-demo: engine
 	@cargo build --locked --profile demo -p tokentrail --no-default-features
 
 demo: build-demo ## play a recorded story through the whole pipeline and show what it finds
-	@TOKENTRAIL_ENGINE="$$(services/store/engine/fetch.sh)" $(BIN) --log warn demo --samples schemas/samples/pair
+	@TOKENTRAIL_ENGINE="$$(services/store/engine/fetch.sh)" $(BIN) --log warn demo --samples schemas/samples/pair --report target/demo-report
 
 up: build-demo ## start Tokentrail here to stay (data in ./tokentrail-data, Ctrl-C stops it)
 	@TOKENTRAIL_ENGINE="$$(services/store/engine/fetch.sh)" $(BIN) up

@@ -47,7 +47,9 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Up => return app::run(&load()?, Role::Up).await,
         Command::Collect => return app::run(&load()?, Role::Collect).await,
         Command::Process => return app::run(&load()?, Role::Process).await,
-        Command::Demo { samples, user } => demo::run(&samples, &user).await.map(|()| true)?,
+        Command::Demo { samples, user, report } => {
+            demo::run(&samples, &user, report.as_deref()).await.map(|()| true)?
+        }
         Command::Status { format } => {
             let report = status::fetch(&RunFile::read(&load()?)?).await?;
             print(format, &report, status::render)?

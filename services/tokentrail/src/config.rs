@@ -9,7 +9,7 @@ mod kafka;
 mod snapshot;
 mod topic;
 
-pub use alerts::Alerts;
+pub use alerts::{Alerts, ReceiverConfig};
 pub use correlation::{Correlation, SignIn};
 pub use heartbeat::Heartbeat;
 pub use kafka::KafkaConfig;

@@ -140,6 +140,9 @@ enum Command {
         /// User of the story whose trail is shown.
         #[arg(long, default_value = "finn")]
         user: String,
+        /// Folder for the report that the story ends with (access-trace, as a page, with its sheet); without it none is made.
+        #[arg(long, value_name = "DIR")]
+        report: Option<PathBuf>,
     },
     /// Check each source and the store, and say remedy by remedy what is missing.
     ///

@@ -20,7 +20,7 @@ use reports::{
     verdict::State,
 };
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use store::ReportParams;
 
 /// `tokentrail report`.
@@ -216,8 +216,38 @@ pub fn render_show(one: &Told) -> String {
     out
 }
 
+impl RunArgs {
+    /// A page of a period (UTC milliseconds) with its sheet, into a folder.
+    pub fn page(name: &str, (from, to): (i64, i64), folder: &Path) -> anyhow::Result<Self> {
+        let text = |ms| anyhow::Ok(Some(Timestamp::from_millisecond(ms)?.to_string()));
+        Ok(Self {
+            name: name.to_owned(),
+            from: text(from)?,
+            to: text(to)?,
+            as_of: None,
+            zone: "UTC".to_owned(),
+            format: RowFormat::Html,
+            output: Some(folder.join("")),
+            sample: None,
+            seed: "0".to_owned(),
+            purpose: Purpose::Operations,
+            case: String::new(),
+        })
+    }
+}
+
 /// Runs one; true unless nothing is proven.
 pub async fn run(config: &Config, args: &RunArgs) -> anyhow::Result<bool> {
+    let Outcome { sheet, files } = make(config, args).await?;
+    eprintln!("{}", sheet.summary());
+    for file in &files {
+        eprintln!("  {}", file.display());
+    }
+    Ok(sheet.verdict.state != State::NotProven)
+}
+
+/// Makes one.
+pub async fn make(config: &Config, args: &RunArgs) -> anyhow::Result<Outcome> {
     let report = Report::named(&args.name)?;
     let (from, to) = span(report, args)?;
     let store = running::store(config)?;
@@ -242,12 +272,7 @@ pub async fn run(config: &Config, args: &RunArgs) -> anyhow::Result<bool> {
     let mut tell = |rows: u64| bar.set_position(rows);
     let made = reports::run(&store, &order, (&mut tell, &now_ms), &mut std::io::stdout()).await;
     bar.finish_and_clear();
-    let Outcome { sheet, files } = made.context("the report was not made, and nothing was left of it")?;
-    eprintln!("{}", sheet.summary());
-    for file in &files {
-        eprintln!("  {}", file.display());
-    }
-    Ok(sheet.verdict.state != State::NotProven)
+    made.context("the report was not made, and nothing was left of it")
 }
 
 /// From and to, UTC milliseconds.

@@ -101,6 +101,22 @@ pub struct ReceiverConfig {
     pub least: Least,
 }
 
+impl ReceiverConfig {
+    /// Standard Webhooks, everything from the least on.
+    pub fn webhook(url: String, secret_file: &str) -> Self {
+        Self {
+            kind: ReceiverKind::Webhook,
+            url: Some(url),
+            url_file: None,
+            secret_file: Some(secret_file.into()),
+            bearer_file: None,
+            ca_file: None,
+            names: false,
+            least: Least::Low,
+        }
+    }
+}
+
 impl Default for Alerts {
     fn default() -> Self {
         Self {

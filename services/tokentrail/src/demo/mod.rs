@@ -1,6 +1,7 @@
 //! `tokentrail demo`: a recorded story of a real Keycloak and a real Backstage through the whole pipeline, in a
 //! temporary folder, over HTTP and signed, as the real ones would send it. Leaves nothing running.
 
+mod receiver;
 mod shift;
 mod state;
 mod story;
@@ -14,6 +15,7 @@ use crate::{
     import::{self, Batches, Entries},
     intake::{Delivery, Intake},
     pulling::ToJournal,
+    report::{self, RunArgs},
     secrets,
     status::{self, CorrelationReport, Report},
 };
@@ -21,6 +23,7 @@ use anyhow::{Context, bail};
 use collector::pull::Append;
 use events::{receipt::Input, record::InputClosed};
 use hmac::{Hmac, KeyInit, Mac};
+use receiver::Receiver;
 use sha2::Sha256;
 use std::{
     path::Path,
@@ -40,9 +43,11 @@ const TOKEN_LIFE: u32 = 600;
 const CATALOG_BUDGET: u32 = 15;
 /// Decisions that are asked for.
 const DECISIONS: u32 = 1_000;
+/// Milliseconds of a day: the story is shorter.
+const DAY: i64 = 86_400_000;
 
-/// Plays the story of `samples` and shows what came of it.
-pub async fn run(samples: &Path, user: &str) -> anyhow::Result<()> {
+/// Plays the story of `samples` and shows what came of it; `folder`: where its report goes.
+pub async fn run(samples: &Path, user: &str, folder: Option<&Path>) -> anyhow::Result<()> {
     let started = Instant::now();
     let dir = tempfile::tempdir().context("cannot make a temporary folder")?;
     let mut config = Config::load(None, std::iter::empty())?;
@@ -54,11 +59,22 @@ pub async fn run(samples: &Path, user: &str) -> anyhow::Result<()> {
     if let Some(backstage) = config.sources.get_mut("backstage") {
         backstage.sign_in = Some(SignIn::of_story(keycloak, TOKEN_LIFE, CATALOG_BUDGET));
     }
+    // Nothing late comes once the story is told: its rules need not wait for longer.
+    config.lateness_seconds = 1;
+    let receiver = Receiver::start(&mut config).await?;
     let story = Story::read(samples, jiff::Timestamp::now().as_millisecond())?;
 
     say("starting Tokentrail with an embedded ClickHouse in a temporary folder");
     let app = App::start(&config, Listeners::bind(&config, Role::Up)?, Role::Up).await?;
-    let outcome = play(&app, &config, &story, user).await;
+    let outcome = async {
+        play(&app, &config, &story, user).await?;
+        receiver.show().await?;
+        match folder {
+            Some(folder) => write_report(&config, &story, folder).await,
+            None => Ok(()),
+        }
+    };
+    let outcome = outcome.await;
     app.stop().await?;
     outcome?;
     println!("\nDone in {:.1} s; nothing is left running.\n", started.elapsed().as_secs_f64());
@@ -69,6 +85,7 @@ pub async fn run(samples: &Path, user: &str) -> anyhow::Result<()> {
     println!("  target/demo/tokentrail status            what came in, and the fate of every receipt");
     println!("  target/demo/tokentrail trace <user>      one person's events across both systems");
     println!("  target/demo/tokentrail decisions --verdict stale-allow    and explain, access, who-can, gaps, person");
+    println!("  target/demo/tokentrail findings list     what the rules found; rules list, report list");
     println!("  target/demo/tokentrail doctor            what is missing in Keycloak or Backstage, remedy by remedy");
     Ok(())
 }
@@ -115,6 +132,20 @@ async fn told(app: &App, config: &Config, user: &str) -> anyhow::Result<()> {
     };
     println!("\nOne of them, explained (tokentrail explain {}):", worst.event_id);
     print!("{}", ask::explain::render(&ask::explain::find(&store, config, &worst.event_id.to_string()).await?));
+    Ok(())
+}
+
+/// The access trace of the story, as a page for the auditor, with its sheet.
+async fn write_report(config: &Config, story: &Story, folder: &Path) -> anyhow::Result<()> {
+    let args = RunArgs::page("R08", (story.ends - DAY, story.ends), folder)?;
+    let made = report::make(config, &args).await?;
+    println!("\nThe same as a report, each decision with its grounds and the sheet that says what it proves:\n");
+    for line in made.sheet.summary().lines() {
+        println!("  {line}");
+    }
+    for file in &made.files {
+        println!("  {}", file.display());
+    }
     Ok(())
 }
 

@@ -45,6 +45,7 @@ impl TopicSource {
     }
 
     /// The group.
+    #[cfg(feature = "kafka")]
     pub fn group(&self, source: &str) -> String {
         self.group.clone().unwrap_or_else(|| format!("tokentrail-{source}"))
     }

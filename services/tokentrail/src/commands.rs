@@ -6,7 +6,7 @@ use crate::{
     ask::{self, PersonCommand},
     config::Config,
     deadletters::{self, DeadLettersCommand},
-    demo, doctor,
+    demo, doctor, health,
     import::{
         self,
         claim::{self, Holds},
@@ -71,6 +71,7 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             let findings = doctor::run(&load()?).await?;
             print(format, &findings, doctor::render)? && findings.good
         }
+        Command::Health => health::ask(&load()?).await?,
         #[cfg(feature = "kafka")]
         Command::Topics(command) => {
             let (doing, format) = match command {

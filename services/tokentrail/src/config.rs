@@ -1,6 +1,7 @@
 //! The one config struct: TOML, environment overrides, secrets from files. Unknown keys are refused with the nearest
 //! known one. Holds no secret itself: only the paths of the files that do.
 
+mod alerts;
 mod check;
 mod correlation;
 mod heartbeat;
@@ -8,6 +9,7 @@ mod kafka;
 mod snapshot;
 mod topic;
 
+pub use alerts::Alerts;
 pub use correlation::{Correlation, SignIn};
 pub use heartbeat::Heartbeat;
 pub use kafka::KafkaConfig;
@@ -50,6 +52,8 @@ pub struct Config {
     pub kafka: KafkaConfig,
     /// Who could do what, on which grounds.
     pub correlation: Correlation,
+    /// Drift rules, and who is told what they find.
+    pub alerts: Alerts,
     /// Keycloak servers and Backstage installations by their immutable source id.
     pub sources: BTreeMap<String, SourceConfig>,
 }
@@ -234,6 +238,7 @@ impl Default for Config {
             store: StoreConfig::default(),
             kafka: KafkaConfig::default(),
             correlation: Correlation::default(),
+            alerts: Alerts::default(),
             sources: BTreeMap::new(),
         }
     }

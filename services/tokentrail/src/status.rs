@@ -1,6 +1,7 @@
 //! `tokentrail status`: what came in, the fate of every receipt, lag and state. The sum received = stored + duplicate +
 //! ignored + dead + pending holds at any instant, because pending is read from the journal behind what the store holds.
 
+mod alerts;
 mod journal;
 mod kafka;
 
@@ -17,6 +18,7 @@ use crate::{
     snapshotting::{State, States},
     table::{Align, Table},
 };
+use ::alerts::{Board, ReceiverState};
 use anyhow::Context;
 use durable_log::{Journal, ReadLimits};
 use events::{
@@ -69,6 +71,25 @@ pub struct Report {
     /// How far the answers are.
     #[serde(default)]
     pub correlation: Option<CorrelationReport>,
+    /// Drift rules as they stand: rule, state, findings that stand, why.
+    #[serde(default)]
+    pub rules: Vec<RuleReport>,
+    /// Receivers of alerts, by name.
+    #[serde(default)]
+    pub receivers: BTreeMap<String, ReceiverState>,
+}
+
+/// How a drift rule stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleReport {
+    /// Rule id.
+    pub rule: String,
+    /// OK, EXCEPTION, NOT EVALUABLE or DISABLED.
+    pub state: String,
+    /// Findings that stand.
+    pub open: u32,
+    /// Why, or what is not judged.
+    pub detail: String,
 }
 
 /// How far the answers are behind what is stored.
@@ -167,6 +188,8 @@ pub struct Observer {
     pub correlation: Option<Acknowledged>,
     /// State of snapshots by source.
     pub snapshots: watch::Receiver<States>,
+    /// How receivers of alerts stand.
+    pub alerts: Board,
 }
 
 impl Observer {
@@ -201,8 +224,12 @@ impl Observer {
             other_lines = other_lines::read(store, &self.tenant).await?;
             gaps = store.gaps(&self.tenant, i64::MAX).await?.into_iter().map(GapReport::from).collect();
         }
+        let rules = match &self.store {
+            Some(store) => store.rule_states(&self.tenant).await?.into_iter().map(rule_report).collect(),
+            None => Vec::new(),
+        };
         let paths = paths.into_iter().map(path_report).collect();
-        Ok(Report { paths, other_lines, gaps, kafka, ..self.add_up(inputs, pending) })
+        Ok(Report { paths, other_lines, gaps, kafka, rules, ..self.add_up(inputs, pending) })
     }
 
     async fn kafka(&self) -> anyhow::Result<Option<KafkaReport>> {
@@ -265,8 +292,14 @@ impl Observer {
             snapshots: self.snapshots.borrow().clone(),
             other_lines: Vec::new(),
             correlation: self.correlation.as_ref().map(CorrelationReport::of),
+            rules: Vec::new(),
+            receivers: self.alerts.states(),
         }
     }
+}
+
+fn rule_report(row: store::findings::RuleState) -> RuleReport {
+    RuleReport { rule: row.rule, state: row.state, open: row.open, detail: row.detail }
 }
 
 fn path_report(counted: PathCounts) -> PathReport {
@@ -403,6 +436,7 @@ pub fn render(report: &Report) -> String {
         None if report.store_up.is_some() => out.push_str("  Correlation: does not run beside Kafka yet\n"),
         None => {}
     }
+    out.push_str(&alerts::render(report));
     if let Some(up) = report.store_up {
         let store = if up { "acknowledges" } else { "has not acknowledged the last block" };
         out.push_str(&format!("  ClickHouse: {store}\n"));

@@ -30,6 +30,7 @@ impl Config {
             bail!("journal.max_mib must be at least four segments of journal.segment_mib");
         }
         self.kafka.check().context("kafka")?;
+        self.alerts.check()?;
         for (id, source) in &self.sources {
             self.check_source(id, source)?;
         }

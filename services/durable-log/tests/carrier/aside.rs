@@ -10,8 +10,11 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Everything on partition 0 of a topic: value and headers.
-fn all(world: &OnKafka, topic: &str, count: usize) -> Vec<(Vec<u8>, BTreeMap<String, Vec<u8>>)> {
+/// Value and headers.
+type Copied = (Vec<u8>, BTreeMap<String, Vec<u8>>);
+
+/// Everything on partition 0 of a topic.
+fn all(world: &OnKafka, topic: &str, count: usize) -> Vec<Copied> {
     let mut config = rdkafka::ClientConfig::new();
     config.set("bootstrap.servers", &world.connection.brokers).set("group.id", "reader");
     let consumer: BaseConsumer = config.create().unwrap();

@@ -103,7 +103,7 @@ impl App {
         }
         if role != Role::Up {
             // With another key every person would be another one; what one process makes up, no other has.
-            secrets::shared_deployment_key(&config.data_dir)?;
+            secrets::shared_deployment_key(&config.data_dir, &config.deployment_key_file)?;
         }
         let key = deployment::key(config)?;
         if role.takes() {
@@ -303,7 +303,7 @@ fn serve(server: Server, mut stop: watch::Receiver<bool>) -> JoinHandle<bool> {
 pub async fn run(config: &Config, role: Role) -> anyhow::Result<ExitCode> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let fresh = !config.path("keys/deployment.key").exists();
+    let fresh = !config.key_file().exists();
     let mut app = App::start(config, Listeners::bind(config, role)?, role).await?;
     announce::settings(config, &app, if fresh { announce::Folder::Fresh } else { announce::Folder::Known })?;
     let broken = tokio::select! {

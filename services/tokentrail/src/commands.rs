@@ -8,6 +8,7 @@ use crate::{
     deadletters::{self, DeadLettersCommand},
     demo, doctor,
     findings::{self, AlertsCommand, FindingsCommand},
+    health,
     import::{
         self,
         claim::{self, Holds},
@@ -84,6 +85,7 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             let findings = doctor::run(&load()?).await?;
             print(format, &findings, doctor::render)? && findings.good
         }
+        Command::Health => health::ask(&load()?).await?,
         #[cfg(feature = "kafka")]
         Command::Topics(command) => {
             let (doing, format) = match command {

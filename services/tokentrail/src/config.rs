@@ -38,6 +38,8 @@ pub struct Config {
     pub tenant: String,
     /// Folder of the journal, the embedded store, keys and cursors.
     pub data_dir: PathBuf,
+    /// File of the key that all processes of a deployment share, 64 hex digits; back it up.
+    pub deployment_key_file: PathBuf,
     /// How late an event may come by another way before it counts as missed there, seconds.
     pub lateness_seconds: u32,
     /// Where we listen.
@@ -229,6 +231,7 @@ impl Default for Config {
         Self {
             tenant: "default".into(),
             data_dir: "tokentrail-data".into(),
+            deployment_key_file: "keys/deployment.key".into(),
             lateness_seconds: 120,
             listen: Listen::default(),
             journal: JournalConfig::default(),
@@ -298,6 +301,11 @@ impl Config {
             config.sources = default_sources();
         }
         Ok(config)
+    }
+
+    /// The file of the deployment key.
+    pub fn key_file(&self) -> PathBuf {
+        self.data_dir.join(&self.deployment_key_file)
     }
 
     /// Path below the data folder.

@@ -9,12 +9,11 @@ use store::Store;
 
 /// Below the data folder: in the folder of the records that were redacted under the key.
 const CHECK_FILE: &str = "journal/deployment-key.check";
-const KEY_FILE: &str = "keys/deployment.key";
 
 /// The key of the data folder; made if there is neither a key nor anything that was written with one.
 pub fn key(config: &Config) -> anyhow::Result<DeploymentKey> {
     let check = config.path(CHECK_FILE);
-    let key_file = config.path(KEY_FILE);
+    let key_file = config.key_file();
     if check.exists() && !key_file.exists() {
         bail!(
             "{} is missing: put back the key that {} belongs to",
@@ -22,7 +21,7 @@ pub fn key(config: &Config) -> anyhow::Result<DeploymentKey> {
             config.path("journal").display()
         );
     }
-    let key = DeploymentKey::new(secrets::deployment_key(&config.data_dir)?);
+    let key = DeploymentKey::new(secrets::deployment_key(&config.data_dir, &config.deployment_key_file)?);
     if check.exists() {
         let known = std::fs::read_to_string(&check).with_context(|| format!("cannot read {}", check.display()))?;
         if known.trim() != key.check_value() {
@@ -63,8 +62,8 @@ impl Fit {
         match self {
             Self::Same => Ok(()),
             Self::Other => bail!(
-                "the database was written with another deployment key: give this program {KEY_FILE} of the deployment \
-                 that the database belongs to, or another database"
+                "the database was written with another deployment key: give this program the key (deployment_key_file) of \
+                 the deployment that the database belongs to, or another database"
             ),
         }
     }

@@ -16,6 +16,7 @@ mod findings;
 mod forward;
 mod gaps;
 mod gauges;
+mod health;
 mod import;
 mod intake;
 mod journal;
@@ -152,6 +153,8 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Table)]
         format: Format,
     },
+    /// Ask the program that runs on this config whether it is ready; for health checks. Exit code: 0 ready, 1 not, 2 no answer.
+    Health,
     /// Compare Kafka's topics with what is needed, or make them.
     ///
     /// Exit code: 0 if work may begin on them, 1 if not, 2 if it cannot be told.

@@ -119,7 +119,7 @@ pub async fn judge(
     progress: &mut (dyn FnMut(u64, u64) + Send),
 ) -> anyhow::Result<Summary> {
     // Another key would give every person another person key.
-    let key_file = config.path("keys/deployment.key");
+    let key_file = config.key_file();
     if !key_file.exists() {
         bail!("{} is missing: a replay needs the key that the receipts were normalised with", key_file.display());
     }

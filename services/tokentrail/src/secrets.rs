@@ -38,20 +38,19 @@ pub fn read(data_dir: &Path, path: &Path) -> anyhow::Result<String> {
     Ok(secret)
 }
 
-/// The deployment key: 32 bytes, as hex in `keys/deployment.key`. All processes of a deployment share it; lose it, and
+/// The deployment key: 32 bytes, as hex in its file. All processes of a deployment share it; lose it, and
 /// new events of a person no longer meet the old ones.
-pub fn deployment_key(data_dir: &Path) -> anyhow::Result<[u8; 32]> {
-    let path = PathBuf::from("keys/deployment.key");
-    let text = read_or_make(data_dir, &path)?;
+pub fn deployment_key(data_dir: &Path, path: &Path) -> anyhow::Result<[u8; 32]> {
+    let text = read_or_make(data_dir, path)?;
     let mut key = [0; 32];
     hex::decode_to_slice(&text, &mut key)
-        .with_context(|| format!("{} must hold 64 hex digits", resolve(data_dir, &path).display()))?;
+        .with_context(|| format!("{} must hold 64 hex digits", resolve(data_dir, path).display()))?;
     Ok(key)
 }
 
 /// The deployment key of several processes: it must be there, because one that is made here no other process has.
-pub fn shared_deployment_key(data_dir: &Path) -> anyhow::Result<[u8; 32]> {
-    let path = resolve(data_dir, Path::new("keys/deployment.key"));
+pub fn shared_deployment_key(data_dir: &Path, file: &Path) -> anyhow::Result<[u8; 32]> {
+    let path = resolve(data_dir, file);
     if !path.exists() {
         bail!(
             "{} is missing: all processes of a deployment share one key; copy it from another one, or make the first by \
@@ -59,7 +58,7 @@ pub fn shared_deployment_key(data_dir: &Path) -> anyhow::Result<[u8; 32]> {
             path.display()
         );
     }
-    deployment_key(data_dir)
+    deployment_key(data_dir, file)
 }
 
 /// Writes a file of mode 0600 in a folder of mode 0700, whole or not at all.
@@ -98,7 +97,7 @@ mod tests {
         assert_eq!(read_or_make(dir.path(), Path::new("secrets/kc.webhook")).unwrap(), first);
         let mode = std::fs::metadata(dir.path().join("secrets/kc.webhook")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert_ne!(hex::encode(deployment_key(dir.path()).unwrap()), first);
+        assert_ne!(hex::encode(deployment_key(dir.path(), Path::new("keys/deployment.key")).unwrap()), first);
     }
 
     #[test]

@@ -7,6 +7,9 @@ use durable_log::kafka::{Finding, Risk, TopicPlan, Topics, TopicsError};
 use serde::Serialize;
 use std::time::Duration;
 
+/// Looks at a topic that was made now, and the time between two.
+const KNOWN: (u32, Duration) = (50, Duration::from_millis(200));
+
 /// One topic as it is.
 #[derive(Serialize)]
 pub struct TopicReport {
@@ -80,7 +83,16 @@ async fn one(topics: &Topics, plan: TopicPlan, doing: Doing) -> anyhow::Result<T
     if doing == Doing::Apply {
         topics.create(&plan).await.with_context(|| format!("topic {} cannot be made", plan.name))?;
     }
-    let (exists, findings) = match topics.check(&plan.name).await {
+    let mut judged = topics.check(&plan.name).await;
+    // A topic that was made now is not known to every broker at once.
+    for _ in 0..KNOWN.0 {
+        if doing != Doing::Apply || !matches!(judged, Err(TopicsError::Missing(_))) {
+            break;
+        }
+        tokio::time::sleep(KNOWN.1).await;
+        judged = topics.check(&plan.name).await;
+    }
+    let (exists, findings) = match judged {
         Ok(findings) => (true, findings),
         Err(TopicsError::Missing(_)) => (false, Vec::new()),
         Err(error) => return Err(error).with_context(|| format!("topic {} cannot be judged", plan.name)),

@@ -149,6 +149,12 @@ fn over_kafka_with_copies_on_their_topic() {
         metrics.contains("tokentrail_deadletters_copied_records 2").then_some(())
     });
     listed_shown_and_retried(&program, &|args| deployment.cli("up", args));
+    let (letters, schema) =
+        (support::topic::records(&deployment.brokers, "tokentrail.deadletters.v1"), support::topic::schema());
+    let reasons: Vec<_> = letters.iter().map(|one| one["headers"]["tokentrail.reason"].clone()).collect();
+    assert!(
+        reasons.len() == 2 && reasons.contains(&"not_json".into()) && letters.iter().all(|one| schema.is_valid(one))
+    );
 
     // Anybody may read the copies: the redacted bodies, as they were taken in.
     let connection = Connection {

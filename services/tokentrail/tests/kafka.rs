@@ -56,7 +56,8 @@ fn fates(status: &Value) -> Vec<String> {
 fn the_recorded_story_ends_in_the_same_rows_by_both_ways() {
     let dir = tempfile::tempdir().unwrap();
     let kafka = Kafka::start(&KafkaOptions::default()).unwrap();
-    let deployment = Deployment::new(dir.path(), &kafka);
+    let mut deployment = Deployment::new(dir.path(), &kafka);
+    deployment.set("TOKENTRAIL__KAFKA__CONSUMER__TOPIC.METADATA.REFRESH.INTERVAL.MS", "\"2000\"");
     let made = deployment.apply_topics();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 
@@ -92,11 +93,38 @@ fn the_recorded_story_ends_in_the_same_rows_by_both_ways() {
     let metrics = processor.get_admin("/metrics").unwrap();
     assert!(metrics.contains("tokentrail_kafka_partitions 6"), "{metrics}");
 
+    // Every record is what the published schema says, and a record that is not is found.
+    let (records, schema) =
+        (support::topic::records(&deployment.brokers, "tokentrail.receipts.v1"), support::topic::schema());
+    assert_eq!(&Value::from(records.len()), receipts);
+    for record in &records {
+        if let Err(error) = schema.validate(record) {
+            panic!("{error} at {}: {record}", error.instance_path());
+        }
+    }
+    let mut other = records[0].clone();
+    other["headers"]["tokentrail.seq"] = "01".into();
+    assert!(!schema.is_valid(&other));
+    let mut other = records[0].clone();
+    other["headers"]["tokentrail.header"]["received_at"] = "today".into();
+    assert!(!schema.is_valid(&other), "the receipt's own schema is looked at");
+
     // What a broker lost is sent again, and changes nothing that is there.
     let again = deployment.cli("collector", &["forward", "--from", "100"]);
     assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
     drained(&[&collector], &processor);
     assert_eq!(current_events(&processor), expected);
+
+    // More partitions, at any time: they are read, and nothing rests on which one a record lies on.
+    support::topic::add_partitions(&deployment.brokers, "tokentrail.receipts.v1", 9);
+    until("the new partitions are read", || {
+        processor.get_admin("/metrics")?.contains("tokentrail_kafka_partitions 9").then_some(())
+    });
+    let again = deployment.cli("collector", &["forward", "--from", "0"]);
+    assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
+    drained(&[&collector], &processor);
+    assert_eq!(current_events(&processor), expected);
+    assert!(processor.sql("SELECT * FROM gaps").is_empty());
     assert_eq!(collector.terminate(), Some(0));
     assert_eq!(processor.terminate(), Some(0));
 }

@@ -10,8 +10,11 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Everything on partition 0 of a topic: value and headers.
-fn all(world: &OnKafka, topic: &str, count: usize) -> Vec<(Vec<u8>, BTreeMap<String, Vec<u8>>)> {
+/// Value and headers.
+type Copied = (Vec<u8>, BTreeMap<String, Vec<u8>>);
+
+/// Everything on partition 0 of a topic.
+fn all(world: &OnKafka, topic: &str, count: usize) -> Vec<Copied> {
     let mut config = rdkafka::ClientConfig::new();
     config.set("bootstrap.servers", &world.connection.brokers).set("group.id", "reader");
     let consumer: BaseConsumer = config.create().unwrap();
@@ -31,10 +34,12 @@ fn all(world: &OnKafka, topic: &str, count: usize) -> Vec<(Vec<u8>, BTreeMap<Str
     found
 }
 
-fn open(world: &OnKafka, dead: &str) -> KafkaCarrier {
+fn open(world: &OnKafka, dead: &str, (name, value): (&str, &str)) -> KafkaCarrier {
     let (topic, group) = (world.topic.clone(), world.topic.clone());
     let reading = Reading::Receipts(Some((dead.to_owned(), label())));
-    KafkaCarrier::join(&world.connection, Subscription { topic, group, reading }, LARGE).unwrap()
+    let mut connection = world.connection.clone();
+    connection.producer.insert(name.into(), value.into());
+    KafkaCarrier::join(&connection, Subscription { topic, group, reading }, LARGE).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -48,7 +53,8 @@ async fn what_nobody_understood_and_what_is_none_of_ours_is_copied_with_the_reas
         rdkafka::ClientConfig::new().set("bootstrap.servers", &world.connection.brokers).create().unwrap();
     producer.send(BaseRecord::<str, str>::to(&world.topic).key("k").payload("a stranger")).unwrap();
     tokio::task::block_in_place(|| producer.flush(Duration::from_secs(30))).unwrap();
-    let carrier = open(&world, &dead);
+    // A copy leaves late, unless somebody waits for it.
+    let carrier = open(&world, &dead, ("linger.ms", "20000"));
     let (mut records, mut losses) = (Vec::new(), 0);
     while records.len() < 4 || losses == 0 {
         let load = next(&carrier).await;
@@ -86,7 +92,7 @@ async fn what_nobody_understood_and_what_is_none_of_ours_is_copied_with_the_reas
 async fn a_topic_of_dead_letters_that_is_missing_holds_up_nothing() {
     let world = tokio::task::spawn_blocking(|| OnKafka::new(1)).await.unwrap();
     world.journal.append(entries(0..3, 10)).await.unwrap();
-    let carrier = open(&world, &fresh("nowhere"));
+    let carrier = open(&world, &fresh("nowhere"), ("message.timeout.ms", "2000"));
     let mut records = 0;
     while records < 4 {
         let load = next(&carrier).await;

@@ -1,9 +1,14 @@
 //! Loss behind intake: seqs are dense, so a hole in a stream, an end before the one that the next stream's opening names, or a
-//! stream of which nothing is there, is loss.
+//! stream of which nothing is there, is loss. What a log lost is repaired when no number is missing any more.
 
 use super::{Keeper, reconcile::reconcile};
 use events::ids::StreamId;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Causes of gaps that a log leaves where it lost records of ours.
+const OF_THE_LOG: [&str; 3] = ["log_expired", "log_went_back", "log_recreated"];
+/// How such a gap is repaired: the log brought the records after all.
+const BY_THE_LOG: &str = "log";
 use store::{Gap, Seal, StoreError, StreamStatus};
 
 impl Keeper {
@@ -22,10 +27,11 @@ impl Keeper {
         }
         let by_id: BTreeMap<StreamId, &StreamStatus> = streams.iter().map(|stream| (stream.stream, stream)).collect();
         let mut sealed_before = BTreeSet::new();
-        for seal in self.store.seals(&self.tenant).await? {
+        let seals = self.store.seals(&self.tenant).await?;
+        for seal in &seals {
             if !sealed_before.insert(seal.previous) {
                 // Two streams go on from one: a backup was put back after the journal had gone on, or a volume was cloned.
-                found.push(self.rolled_back(&seal));
+                found.push(self.rolled_back(seal));
                 continue;
             }
             let Some(sealed) = by_id.get(&seal.previous) else {
@@ -40,7 +46,7 @@ impl Keeper {
                 found.push(self.hole(seal.previous, range, (sealed.last_received_at, Some(seal.received_at))));
             } else if sealed.last_seq > seal.previous_seq {
                 // The journal went on from an older state than what was stored from it: a restored backup.
-                found.push(self.rolled_back(&seal));
+                found.push(self.rolled_back(seal));
             }
         }
         let own: Vec<Gap> = written
@@ -48,7 +54,28 @@ impl Keeper {
             .filter(|gap| matches!(gap.cause.as_str(), "records_missing" | "log_rolled_back"))
             .cloned()
             .collect();
-        Ok(reconcile(&own, found, now, None))
+        let whole = !found.iter().any(|gap| gap.cause == "records_missing")
+            && streams.iter().all(|stream| stream.missing.is_empty());
+        let repaired = if whole { self.brought_again(written, (&streams, &seals), now) } else { Vec::new() };
+        Ok(reconcile(&own, found, now, None).into_iter().chain(repaired).collect())
+    }
+
+    /// Losses of a log that took nothing: no number is missing, and every stream goes on behind the loss or is there up to its
+    /// seal. A stream that ended without one may lack its end: then nothing is said.
+    fn brought_again(&self, written: &[Gap], (streams, seals): (&[StreamStatus], &[Seal]), now: i64) -> Vec<Gap> {
+        let ended: BTreeMap<StreamId, u64> = seals.iter().map(|seal| (seal.previous, seal.previous_seq)).collect();
+        let there = |stream: &StreamStatus, until: i64| {
+            stream.last_received_at > until || ended.get(&stream.stream).is_some_and(|end| *end <= stream.last_seq)
+        };
+        let lost = written.iter().filter(|gap| OF_THE_LOG.contains(&gap.cause.as_str()) && gap.repaired_at.is_none());
+        let again = lost.filter(|gap| {
+            gap.until.is_some_and(|until| {
+                until < now - self.lateness && !streams.is_empty() && streams.iter().all(|stream| there(stream, until))
+            })
+        });
+        let row =
+            |gap: &Gap| Gap { repaired_at: Some(now), repaired_by: BY_THE_LOG.into(), recorded_at: now, ..gap.clone() };
+        again.map(row).collect()
     }
 
     fn rolled_back(&self, seal: &Seal) -> Gap {

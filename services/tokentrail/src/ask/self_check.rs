@@ -24,7 +24,7 @@ pub struct Checked {
 
 /// Compares `sample` persons (0: all).
 pub async fn run(store: &Store, config: &Config, sample: usize) -> anyhow::Result<Checked> {
-    let key = DeploymentKey::new(secrets::deployment_key(&config.data_dir)?);
+    let key = DeploymentKey::new(secrets::deployment_key(&config.data_dir, &config.deployment_key_file)?);
     let mut checked = once(store, config, (&key, sample)).await?;
     // What came in between the two reads makes rows differ that agree in the end.
     if !checked.differ.is_empty() {

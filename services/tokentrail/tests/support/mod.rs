@@ -3,6 +3,8 @@
 
 #[cfg(feature = "kafka")]
 pub mod kafka;
+#[cfg(feature = "kafka")]
+pub mod topic;
 
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;

@@ -9,8 +9,10 @@ mod cell;
 mod connect;
 pub mod correlation;
 mod coverage;
+pub mod drift_facts;
 pub mod engine;
 mod error;
+pub mod findings;
 mod insert;
 mod key;
 mod lock;
@@ -33,8 +35,8 @@ pub use insert::{Block, Fate, StoredReceipt};
 pub use migrate::{AppliedMigration, latest_version};
 pub use query::{
     ComparedArea, EventPage, FateCounts, LineSurvey, OtherLines, Page, PathCounts, PersonQuery, RangeCount,
-    SnapshotSide, StoredBody, StoredEvent, StoredHeader, StreamStatus, SurveyedEvents, SurveyedReceipts, TakenSnapshot,
-    Term, Totals, TraceQuery,
+    ReportParams, SnapshotSide, StoredBody, StoredEvent, StoredHeader, StreamStatus, SurveyedEvents, SurveyedReceipts,
+    TakenSnapshot, Taking, Term, Totals, TraceQuery,
 };
 pub use replay::{
     BodyBytes, DeadLetters, DeletedEvent, EventKey, Rejudged, Selection, Standing, StreamSpan, Verdict, Window,
@@ -76,6 +78,8 @@ pub const VIEWS: &[&str] = &[
     "exposures_in",
     "fates",
     "fates_recounted",
+    "finding_changes",
+    "findings",
     "gaps",
     "grants",
     "heartbeats",
@@ -88,6 +92,7 @@ pub const VIEWS: &[&str] = &[
     "persons",
     "receipts",
     "rights_of",
+    "rule_states",
     "sessions",
     "snapshot_absences",
     "snapshot_areas",

@@ -41,6 +41,7 @@ const MIGRATIONS: &[Migration] = migrations![
     14 "0014_findings",
     16 "0016_panels",
     17 "0017_gap_holders",
+    18 "0018_decisions_by_time",
 ];
 
 const DATABASE: &str = "CREATE DATABASE IF NOT EXISTS {database} {on_cluster}";

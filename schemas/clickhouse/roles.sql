@@ -48,6 +48,8 @@ GRANT SELECT ON tokentrail.snapshot_areas TO tokentrail_read;
 GRANT SELECT ON tokentrail.snapshot_entries TO tokentrail_read;
 GRANT SELECT ON tokentrail.snapshot_states TO tokentrail_read;
 GRANT SELECT ON tokentrail.snapshot_absences TO tokentrail_read;
+GRANT SELECT ON tokentrail.deviations_in TO tokentrail_read;
+GRANT SELECT ON tokentrail.judged_in TO tokentrail_read;
 GRANT SELECT ON tokentrail.exposures_in TO tokentrail_read;
 GRANT SELECT ON tokentrail.changes_in TO tokentrail_read;
 GRANT SELECT ON tokentrail.logins_in TO tokentrail_read;

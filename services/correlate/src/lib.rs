@@ -27,6 +27,7 @@ mod dirt;
 pub mod facts;
 mod intake;
 mod known;
+mod log;
 mod moment;
 mod names;
 mod reading;

@@ -16,7 +16,8 @@ use crate::{
     state::reads::{Entity, ReadAt},
 };
 use events::snapshot::Area;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use hashbrown::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 /// How a list is made of areas: which ones, and the area at which they hang.

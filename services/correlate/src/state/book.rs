@@ -6,10 +6,12 @@ use super::{
 };
 use crate::{
     facts::List,
+    log::Log,
     moment::{Millis, Moment},
     names::{Id, Sym},
 };
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use hashbrown::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A change of answers about `of`, from `from` on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,16 +39,16 @@ impl<V: Copy + PartialEq> Book<V> {
     pub(crate) fn mark(&mut self, place: (Id, Sym), mark: Mark<V>, reads: &Reads) -> Option<Dirty> {
         let (of, within) = place;
         let (_, ledger) = self.ledgers.entry(of).or_insert_with(|| (within, Ledger::default()));
-        if !ledger.mark(mark) {
-            return None;
-        }
-        self.conclude(of, reads)
+        let changed = ledger.mark(mark)?;
+        self.conclude((of, changed), reads)
     }
 
-    fn conclude(&mut self, of: Id, reads: &Reads) -> Option<Dirty> {
+    /// Of one history, from a mark's place on.
+    fn conclude(&mut self, which: (Id, usize), reads: &Reads) -> Option<Dirty> {
+        let (of, place) = which;
         let (within, ledger) = self.ledgers.get_mut(&of)?;
         let reads = reads.of(Scope { list: self.list, within: *within });
-        let from = ledger.conclude(until(reads, self.ended.get(&of), self.rules.skew), self.rules)?;
+        let from = ledger.conclude(place, until(reads, self.ended.get(&of), self.rules.skew), self.rules)?;
         Some(Dirty { of, from })
     }
 
@@ -56,7 +58,7 @@ impl<V: Copy + PartialEq> Book<V> {
             Some(at) => self.ended.insert(of, at),
             None => self.ended.remove(&of),
         };
-        if before == at { None } else { self.conclude(of, reads) }
+        if before == at { None } else { self.conclude((of, 0), reads) }
     }
 
     /// Notes what a complete read (`at`, an index into the reads of `within`) saw.
@@ -73,7 +75,7 @@ impl<V: Copy + PartialEq> Book<V> {
             }
             ledger.seen(seen.get(of).copied(), at, reads);
             let reads = until(reads, self.ended.get(of), self.rules.skew);
-            if let Some(from) = ledger.conclude(reads, self.rules) {
+            if let Some(from) = ledger.conclude(0, reads, self.rules) {
                 dirty.push(Dirty { of: *of, from });
             }
         }
@@ -106,7 +108,7 @@ impl<V: Copy + PartialEq> Book<V> {
 
 /// One history per pair: `holder` holds `held`.
 pub(crate) struct Relation {
-    held: HashMap<Id, BTreeMap<Id, Ledger<()>>>,
+    held: HashMap<Id, Log<Id, Ledger<()>>>,
     holders: HashMap<Id, BTreeSet<Id>>,
     within: HashMap<Id, Sym>,
     /// When a holder or what is held ended: reads after that do not speak of the pair any more.
@@ -131,16 +133,18 @@ impl Relation {
     pub(crate) fn mark(&mut self, pair: (Id, Id, Sym), mark: Mark<()>, reads: &Reads) -> Option<Dirty> {
         let (holder, held, within) = pair;
         self.within.entry(holder).or_insert(within);
-        let ledger = self.held.entry(holder).or_default().entry(held).or_default();
+        let ledger = self.held.entry(holder).or_default().get_or_default(held)?;
         self.holders.entry(held).or_default().insert(holder);
-        if ledger.mark(mark) { self.conclude((holder, held), reads) } else { None }
+        let changed = ledger.mark(mark)?;
+        self.conclude((holder, held), changed, reads)
     }
 
-    fn conclude(&mut self, pair: (Id, Id), reads: &Reads) -> Option<Dirty> {
+    /// Of one pair, from a mark's place on.
+    fn conclude(&mut self, pair: (Id, Id), place: usize, reads: &Reads) -> Option<Dirty> {
         let (holder, held) = pair;
         let within = *self.within.get(&holder)?;
         let reads = until(reads.of(Scope { list: self.list, within }), end(&self.ended, pair), self.rules.skew);
-        let from = self.held.get_mut(&holder)?.get_mut(&held)?.conclude(reads, self.rules)?;
+        let from = self.held.get_mut(&holder)?.get_mut(&held)?.conclude(place, reads, self.rules)?;
         Some(Dirty { of: holder, from })
     }
 
@@ -155,14 +159,14 @@ impl Relation {
         }
         let held: Vec<(Id, Id)> = self.ever(of).map(|(held, _)| (of, held)).collect();
         let pairs = held.into_iter().chain(self.holders(of).map(|holder| (holder, of)).collect::<Vec<_>>());
-        pairs.filter_map(|pair| self.conclude(pair, reads)).collect()
+        pairs.filter_map(|pair| self.conclude(pair, 0, reads)).collect()
     }
 
     /// Takes an event out of a pair's history again.
     pub(crate) fn unmark(&mut self, pair: (Id, Id, Sym), moment: Moment, reads: &Reads) -> Option<Dirty> {
         let (holder, held, _) = pair;
         self.held.get_mut(&holder)?.get_mut(&held)?.unmark(moment);
-        self.conclude((holder, held), reads)
+        self.conclude((holder, held), 0, reads)
     }
 
     /// Notes a complete read: every pair that was there.
@@ -171,7 +175,7 @@ impl Relation {
         let reads = reads.of(Scope { list: self.list, within });
         for (holder, held) in seen {
             self.within.entry(*holder).or_insert(within);
-            self.held.entry(*holder).or_default().entry(*held).or_default();
+            self.held.entry(*holder).or_default().get_or_default(*held);
             self.holders.entry(*held).or_default().insert(*holder);
         }
         let mut dirty = Vec::new();
@@ -179,10 +183,10 @@ impl Relation {
             if self.within.get(holder) != Some(&within) {
                 continue;
             }
-            for (held, ledger) in ledgers {
+            for (held, ledger) in ledgers.iter_mut() {
                 ledger.seen(seen.contains(&(*holder, *held)).then_some(()), at, reads);
                 let reads = until(reads, end(&self.ended, (*holder, *held)), self.rules.skew);
-                dirty.extend(ledger.conclude(reads, self.rules).map(|from| Dirty { of: *holder, from }));
+                dirty.extend(ledger.conclude(0, reads, self.rules).map(|from| Dirty { of: *holder, from }));
             }
         }
         dirty

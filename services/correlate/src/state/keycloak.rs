@@ -12,7 +12,8 @@ use crate::{
     moment::{Millis, Moment},
     names::{Id, Names, Sym},
 };
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use hashbrown::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Deepest nesting of groups or roles that is followed; Keycloak's own trees are a few levels deep, and a cycle ends here.
 const MAX_DEPTH: usize = 64;

@@ -12,7 +12,8 @@ use crate::{
     moment::{Millis, Moment, Rank},
     names::{Id, Names, Sym},
 };
-use std::collections::{BTreeSet, HashMap};
+use hashbrown::HashMap;
+use std::collections::BTreeSet;
 
 /// What a policy does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

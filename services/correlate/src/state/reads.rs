@@ -6,7 +6,8 @@ use crate::{
     moment::{Millis, Moment},
     names::Sym,
 };
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use hashbrown::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 /// A complete read of one list.

@@ -2,11 +2,14 @@
 
 use events::ids::StreamId;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard},
 };
 use store::{Block, correlation::Window, correlation::storable};
 use tokio::sync::Notify;
+
+/// Most persons that are remembered as touched.
+const TOUCHED_MAX: usize = 20_000;
 
 /// How far the correlation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,10 +46,38 @@ pub(super) struct Pending {
     pub receipts: u64,
 }
 
+/// What changed since it was last asked: from when on, and whose answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// The earliest time of an event or row that changed; none: nothing did.
+    pub since: Option<i64>,
+    /// The latest such time.
+    pub until: Option<i64>,
+    /// Persons of whom a decision that a rule may ask about changed.
+    pub persons: BTreeSet<String>,
+    /// More persons than are kept, or everything was read anew: look at everybody.
+    pub everybody: bool,
+}
+
+impl Touched {
+    /// Adds what changed later.
+    pub fn and(&mut self, other: Self) {
+        self.since = [self.since, other.since].into_iter().flatten().min();
+        self.until = self.until.max(other.until);
+        self.everybody |= other.everybody;
+        self.persons.extend(other.persons);
+        if self.persons.len() > TOUCHED_MAX {
+            self.persons.clear();
+            self.everybody = true;
+        }
+    }
+}
+
 struct State {
     phase: Phase,
     lag: u64,
     pending: BTreeMap<StreamId, Pending>,
+    touched: Touched,
 }
 
 /// A cheap handle: the flow notes, the stage takes, the status looks.
@@ -58,7 +89,7 @@ pub struct Acknowledged {
 
 impl Default for Acknowledged {
     fn default() -> Self {
-        let state = State { phase: Phase::Loading, lag: 0, pending: BTreeMap::new() };
+        let state = State { phase: Phase::Loading, lag: 0, pending: BTreeMap::new(), touched: Touched::default() };
         Self { state: Arc::new(Mutex::new(state)), bell: Arc::default() }
     }
 }
@@ -124,6 +155,15 @@ impl Acknowledged {
         self.lock().phase = Phase::Following;
         self.done(receipts);
         self.bell.notify_one();
+    }
+
+    pub(super) fn touch(&self, touched: Touched) {
+        self.lock().touched.and(touched);
+    }
+
+    /// What changed since the last call.
+    pub fn take_touched(&self) -> Touched {
+        std::mem::take(&mut self.lock().touched)
     }
 
     pub(super) fn done(&self, receipts: u64) {

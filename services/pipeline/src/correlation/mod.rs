@@ -11,12 +11,12 @@ mod fold;
 mod metrics;
 mod records;
 
-pub use acknowledged::{Acknowledged, Phase, Standing};
+pub use acknowledged::{Acknowledged, Phase, Standing, Touched};
 pub use fold::Fold;
 pub use metrics::CorrelationMetrics;
 
 use acknowledged::Pending;
-use correlate::rows::Change;
+use correlate::rows::{Change, DecisionRow, Reason, Row, Verdict};
 use std::time::{Duration, Instant};
 use store::{
     Store, StoreError,
@@ -102,6 +102,12 @@ impl Stage {
         self.store.put_correlated_to(tenant, (epoch, &next)).await?;
         self.metrics.loads.inc();
         self.metrics.events.inc_by(loaded);
+        self.acknowledged.touch(Touched {
+            since: Some(i64::MIN),
+            until: Some(i64::MAX),
+            everybody: true,
+            ..Touched::default()
+        });
         self.acknowledged.loaded(before);
         let took = began.elapsed();
         tracing::info!(
@@ -196,6 +202,7 @@ impl Stage {
             let Some(()) = self.patiently(stop, || self.store.write_correlated(&rows)).await else { return Ok(None) };
             self.metrics.rows.inc_by(rows.len() as u64);
         }
+        self.acknowledged.touch(touched(pending, &changes));
         Ok(Some(fold))
     }
 
@@ -228,6 +235,29 @@ impl Stage {
             }
         }
     }
+}
+
+/// What a block changed, for the rules.
+fn touched(pending: &[Pending], changes: &[Change]) -> Touched {
+    let windows = || pending.iter().map(|one| one.window).filter(|window| window.earliest <= window.latest);
+    let rows = changes.iter().filter_map(|change| change.row.as_ref());
+    let persons = rows.clone().filter_map(|row| match row {
+        Row::Decision(decision) if notable(decision) => decision.person.as_ref().map(|person| person.0.clone()),
+        _ => None,
+    });
+    Touched {
+        since: windows().map(|window| window.earliest).chain(rows.clone().map(records::at)).min(),
+        until: windows().map(|window| window.latest).chain(rows.map(records::at)).max(),
+        persons: persons.collect(),
+        everybody: false,
+    }
+}
+
+/// A decision that a rule may ask about.
+fn notable(decision: &DecisionRow) -> bool {
+    matches!(decision.verdict, Verdict::Exposure | Verdict::Violation | Verdict::NameCollision)
+        || decision.candidates == 0
+        || decision.reasons.contains(&Reason::CredentialOfAnother)
 }
 
 /// Settling can take long: not on a thread that serves requests.

@@ -7,7 +7,7 @@ pub mod explain;
 pub mod gaps;
 pub mod person;
 pub mod self_check;
-mod when;
+pub mod when;
 mod words;
 
 use anyhow::bail;
@@ -146,6 +146,11 @@ async fn one_person(store: &Store, tenant: &str, name: &str) -> anyhow::Result<B
         Some(bearer) => Ok(bearer),
         None => bail!("nobody of that name is known (tokentrail person search TEXT finds parts of names)"),
     }
+}
+
+/// A time as people type it, UTC milliseconds.
+pub fn moment(text: &str) -> Result<i64, String> {
+    when::parse(text).map(|when| when.0)
 }
 
 /// Now, or what was said.

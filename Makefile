@@ -49,7 +49,8 @@ $(DENY):
 bench: engine ## the release binary against its goals, beside a bare axum handler (BENCH_ARGS="--format json")
 	@cargo bench --locked -p tokentrail --bench whole -- $(BENCH_ARGS)
 
-bench-rooms: ## what each room costs by itself: intake, normalising, journal
+bench-rooms: ## what each room costs by itself: intake, normalising, snapshots, journal
 	@cargo bench --locked -p collector --bench speed
 	@cargo bench --locked -p events --bench speed
+	@cargo bench --locked -p correlate --bench snapshot
 	@cargo run --locked --release -q -p durable-log --example append_rate

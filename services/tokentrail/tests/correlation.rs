@@ -292,3 +292,25 @@ fn past_changes(story: &Story, program: &Program) {
     correlated(program);
     story.cli(program, &["self-check", "--persons", "0"]);
 }
+
+#[test]
+fn the_demo_tells_the_removal_that_it_withholds_and_then_that_it_came() {
+    let dir = tempfile::tempdir().unwrap();
+    let samples = sample("");
+    let output =
+        command(dir.path()).args(["--log", "warn", "demo", "--samples", samples.to_str().unwrap()]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    // Who, which right, what happened, and between when and when: around the instant that was withheld.
+    let withheld = text.lines().find(|line| line.starts_with("One delivery was withheld")).unwrap();
+    let at = withheld.split(" at ").nth(1).unwrap().split(". ").next().unwrap();
+    let found = text.lines().find(|line| line.contains("no event says so")).unwrap();
+    assert!(found.contains("user:default/ben: group /release was taken away"), "{found}");
+    let between = found.split("between ").nth(1).unwrap().split(';').next().unwrap();
+    let (after, before) = between.split_once(" and ").unwrap();
+    assert!(after < at && at < before, "{at} in {between}");
+    assert!(text.contains("it came late and is put where it belongs"), "{text}");
+    // The story itself is as it was: whole, when everything has come.
+    let ben = text.lines().find(|line| line.trim_start().starts_with("user:default/ben")).unwrap();
+    assert!(ben.contains("catalog") && ben.contains("19"), "{ben}");
+}

@@ -26,8 +26,16 @@ const COLUMNS: &[Column] = &[
         "of an exposure or violation: from the removal of the last supporting right to the decision",
         "decisions.delay_ms",
     ),
-    column("pending_seconds", "of a pending grant: from the grant to the decision that still denied", "decisions.delay_ms"),
-    column("within_budget", "1: no longer than its clock may take; 0: longer; empty: no right was gone", "decisions.verdict"),
+    column(
+        "pending_seconds",
+        "of a pending grant: from the grant to the decision that still denied",
+        "decisions.delay_ms",
+    ),
+    column(
+        "within_budget",
+        "1: no longer than its clock may take; 0: longer; empty: no right was gone",
+        "decisions.verdict",
+    ),
     column("clock", "what the decision obeys: catalog, claims, token", "decisions.clock"),
     column("granting_group", "Keycloak groups on whose strength it stood", "decisions.support, events.right_name"),
     column("granting_role", "Backstage roles on whose strength it stood", "decisions.support"),
@@ -37,7 +45,11 @@ const COLUMNS: &[Column] = &[
     column("session_id", "Keycloak session behind it", "decisions.session_id"),
     column("login_time", "first login of that session; empty: not seen", "sessions.started_at"),
     column("session_end", "how that session ended; empty: it did not, as far as is known", "sessions.ended_by"),
-    column("credential_time", "issue of the latest Backstage token that can stand behind it", "decisions.credential_at"),
+    column(
+        "credential_time",
+        "issue of the latest Backstage token that can stand behind it",
+        "decisions.credential_at",
+    ),
     column("candidates", "how many tokens can stand behind it", "decisions.candidates"),
     no_source("auth_factor", "factor of the login"),
     no_source("ip_prefix", "network of the caller: decision lines carry none"),
@@ -136,7 +148,11 @@ pub(crate) const REPORT: Report = Report {
     totals: TOTALS,
     charts: &[
         Chart::OverTime { title: "Decisions over time, by verdict", time: "decision_time", by: "verdict", weight: "" },
-        Chart::Longest { title: "Longest time on a right that was gone, seconds, by person", by: "reference", of: "staleness_seconds" },
+        Chart::Longest {
+            title: "Longest time on a right that was gone, seconds, by person",
+            by: "reference",
+            of: "staleness_seconds",
+        },
     ],
     evidence: "evidence",
     derived: &[

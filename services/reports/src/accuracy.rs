@@ -20,12 +20,8 @@ pub(crate) async fn check(
 ) -> Result<Option<Accuracy>, ReportError> {
     let Some(evidence) = report.place(report.evidence).filter(|_| !report.derived.is_empty()) else { return Ok(None) };
     let columns = report.derived.iter().map(|one| one.0).collect();
-    let mut done = Accuracy {
-        seed: order.seed.clone(),
-        mapping_version: NORMALISER_VERSION,
-        columns,
-        ..Accuracy::default()
-    };
+    let mut done =
+        Accuracy { seed: order.seed.clone(), mapping_version: NORMALISER_VERSION, columns, ..Accuracy::default() };
     let Some(context) = &order.normaliser else {
         done.not_done = Some("the deployment key is not on this machine".into());
         return Ok(Some(done));

@@ -80,7 +80,9 @@ impl One {
         let at = match self.time {
             None => 0,
             Some(at) => {
-                let Some(time) = row.get(at).map(text).and_then(|time| time.parse::<jiff::Timestamp>().ok()) else { return };
+                let Some(time) = row.get(at).map(text).and_then(|time| time.parse::<jiff::Timestamp>().ok()) else {
+                    return;
+                };
                 time.as_millisecond()
             }
         };
@@ -148,8 +150,16 @@ impl One {
             .iter()
             .enumerate()
             .map(|(n, (word, sum))| {
-                let mark = if matches!(self.chart, Chart::OverTime { .. }) { format!("<span class=\"k k{n}\"></span>") } else { String::new() };
-                format!("<tr><th scope=\"row\">{mark}{}</th><td class=\"n\">{}</td></tr>", escape(&visible(word)), short(*sum))
+                let mark = if matches!(self.chart, Chart::OverTime { .. }) {
+                    format!("<span class=\"k k{n}\"></span>")
+                } else {
+                    String::new()
+                };
+                format!(
+                    "<tr><th scope=\"row\">{mark}{}</th><td class=\"n\">{}</td></tr>",
+                    escape(&visible(word)),
+                    short(*sum)
+                )
             })
             .collect();
         format!(
@@ -176,8 +186,16 @@ impl One {
         for part in 0..=2 {
             let value = most * f64::from(part) / 2.0;
             let y = top + height - height * f64::from(part) / 2.0;
-            out.push_str(&format!("<line class=\"g\" x1=\"{left}\" x2=\"{}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>", left + width));
-            out.push_str(&format!("<text class=\"e\" x=\"{}\" y=\"{:.1}\">{}</text>", left - 6.0, y + 4.0, short(value)));
+            out.push_str(&format!(
+                "<line class=\"g\" x1=\"{left}\" x2=\"{}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>",
+                left + width
+            ));
+            out.push_str(&format!(
+                "<text class=\"e\" x=\"{}\" y=\"{:.1}\">{}</text>",
+                left - 6.0,
+                y + 4.0,
+                short(value)
+            ));
         }
         for (at, column) in &columns {
             let x = left + step * ((at - first) / self.width) as f64;
@@ -196,7 +214,10 @@ impl One {
         }
         for (x, at, anchor) in [(left, first, "s"), (left + width, first + count * self.width, "e")] {
             let time = crate::verdict::moment(at).replace('T', " ").replace(".000Z", "").replace('Z', "");
-            out.push_str(&format!("<text class=\"{anchor}\" x=\"{x}\" y=\"{}\">{time} UTC</text>", top + height + 18.0));
+            out.push_str(&format!(
+                "<text class=\"{anchor}\" x=\"{x}\" y=\"{}\">{time} UTC</text>",
+                top + height + 18.0
+            ));
         }
         (184, out)
     }
@@ -209,8 +230,16 @@ fn bars(words: &[(String, f64)], escape: fn(&str) -> String) -> (i64, String) {
         let y = 24 * n + 4;
         let shown: String = visible(word).chars().take(34).collect();
         out.push_str(&format!("<text class=\"e\" x=\"232\" y=\"{}\">{}</text>", y + 14, escape(&shown)));
-        out.push_str(&format!("<rect class=\"k0\" x=\"240\" y=\"{y}\" width=\"{:.1}\" height=\"18\"/>", 400.0 * sum / most));
-        out.push_str(&format!("<text class=\"s\" x=\"{:.1}\" y=\"{}\">{}</text>", 246.0 + 400.0 * sum / most, y + 14, short(*sum)));
+        out.push_str(&format!(
+            "<rect class=\"k0\" x=\"240\" y=\"{y}\" width=\"{:.1}\" height=\"18\"/>",
+            400.0 * sum / most
+        ));
+        out.push_str(&format!(
+            "<text class=\"s\" x=\"{:.1}\" y=\"{}\">{}</text>",
+            246.0 + 400.0 * sum / most,
+            y + 14,
+            short(*sum)
+        ));
     }
     (24 * words.len() as i64 + 8, out)
 }

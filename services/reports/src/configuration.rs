@@ -15,7 +15,11 @@ const COLUMNS: &[Column] = &[
     column("resource", "path, id or name of what was changed", "events.resource"),
     column("operation", "create, update, delete, action", "events.action"),
     column("outcome", "success or failure", "events.outcome"),
-    column("changed", "field: before -> after; secrets are never kept. Of an event: against the event before it on the same object", "events.details, snapshot_states.details"),
+    column(
+        "changed",
+        "field: before -> after; secrets are never kept. Of an event: against the event before it on the same object",
+        "events.details, snapshot_states.details",
+    ),
     column("fields_sent", "of an event: names of the fields that were sent, changed or not", "events.details"),
     column("found_by", "event; difference explained by an event; difference without event", "events, snapshots"),
     no_source("change_ref", "ticket or pull request"),
@@ -127,7 +131,10 @@ pub(crate) const REPORT: Report = Report {
     key: &["time", "evidence", "kind", "resource"],
     sql: SQL,
     totals: TOTALS,
-    charts: &[Chart::Bars { title: "Changes, by how they were found", by: "found_by", weight: "" }, Chart::Bars { title: "Changes by kind", by: "kind", weight: "" }],
+    charts: &[
+        Chart::Bars { title: "Changes, by how they were found", by: "found_by", weight: "" },
+        Chart::Bars { title: "Changes by kind", by: "kind", weight: "" },
+    ],
     evidence: "evidence",
     derived: &[
         ("source_id", |event| event.source_id.clone()),

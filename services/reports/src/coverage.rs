@@ -167,12 +167,14 @@ impl Facts {
     }
 }
 
-const IN_MINUTES: &str = "cell < 2147483648 AND cell >= intDiv({from:Int64}, 60000) AND cell < intDiv({to:Int64} + 59999, 60000)";
+const IN_MINUTES: &str =
+    "cell < 2147483648 AND cell >= intDiv({from:Int64}, 60000) AND cell < intDiv({to:Int64} + 59999, 60000)";
 
 /// Reads the facts.
 pub(crate) async fn read(store: &Store, order: &Order, report: &Report) -> Result<Facts, ReportError> {
     let params = &order.params;
-    let mut facts = Facts { period: Span { from: params.from, to: params.to }, read_at: order.who.started, ..Facts::default() };
+    let mut facts =
+        Facts { period: Span { from: params.from, to: params.to }, read_at: order.who.started, ..Facts::default() };
     if report.span == crate::report::Span::AsOf {
         let last = last_snapshot(store, order).await?;
         facts.snapshot_lacking = last.is_none();
@@ -249,7 +251,8 @@ async fn sources(store: &Store, order: &Order, report: &Report, facts: &mut Fact
         let number = |row: &[Value], at: usize| row.get(at).and_then(Value::as_u64).unwrap_or_default();
         source.heartbeats_sent = own.iter().map(|row| number(row, 4)).sum();
         source.heartbeats_received = own.iter().map(|row| number(row, 5)).sum();
-        let scopes = order.sources.iter().find(|one| one.source_id == source.source_id).and_then(|one| one.scopes.as_ref());
+        let scopes =
+            order.sources.iter().find(|one| one.source_id == source.source_id).and_then(|one| one.scopes.as_ref());
         let told = |scope: &String| own.iter().any(|row| row[1] == scope.as_str() && number(row, 3) > 0);
         let every = scopes.is_none_or(|scopes| scopes.iter().all(told));
         if !own.is_empty() && every && own.iter().all(|row| number(row, 3) > 0) {
@@ -285,23 +288,35 @@ fn proven(source: &mut SourceFact, (claims, pulled): (&[store::ClaimedSpan], Opt
         && from < to
     {
         source.proven.push(Span { from, to });
-        source.proven_by.push(format!("pull, which has read what the source keeps from {} to {}", moment(from), moment(to)));
+        source.proven_by.push(format!(
+            "pull, which has read what the source keeps from {} to {}",
+            moment(from),
+            moment(to)
+        ));
     }
     let of = |held: &str| -> Vec<Span> {
-        let own = |claim: &&store::ClaimedSpan| claim.source_id == source.source_id && claim.scope.is_empty() && claim.held == held;
+        let own = |claim: &&store::ClaimedSpan| {
+            claim.source_id == source.source_id && claim.scope.is_empty() && claim.held == held
+        };
         claims.iter().filter(own).map(|claim| Span { from: claim.since, to: claim.until }).collect()
     };
     let mut said: Vec<Span> = Vec::new();
     if source.kind == "keycloak" {
         for user in of("user_events") {
-            let both = of("admin_events").into_iter().map(|admin| Span { from: user.from.max(admin.from), to: user.to.min(admin.to) });
+            let both = of("admin_events")
+                .into_iter()
+                .map(|admin| Span { from: user.from.max(admin.from), to: user.to.min(admin.to) });
             said.extend(both.filter(|both| both.from < both.to));
         }
     } else {
         said = of("lines");
     }
     for one in said {
-        source.proven_by.push(format!("the word of an operator on an import, from {} to {}", moment(one.from), moment(one.to)));
+        source.proven_by.push(format!(
+            "the word of an operator on an import, from {} to {}",
+            moment(one.from),
+            moment(one.to)
+        ));
         source.proven.push(one);
     }
 }
@@ -347,7 +362,7 @@ async fn rest(store: &Store, order: &Order, report: &Report, facts: &mut Facts) 
             source_id: crate::format::text(&row[0]),
             snapshot: crate::format::text(&row[1]),
             began: crate::format::text(&row[2]),
-            complete: row[3] == Value::Bool(true) || row[3] == Value::from(1),
+            complete: row[3] == true || row[3] == 1,
             entities: row[4].as_u64().unwrap_or_default(),
         });
     }

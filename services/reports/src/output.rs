@@ -1,6 +1,6 @@
 //! Files under a passing name until they are whole, in the folder where they will stand; hashed as they are written.
 
-use crate::{Format, ReportError, Report};
+use crate::{Format, Report, ReportError};
 use sha2::{Digest, Sha256};
 use std::{
     io::{self, BufWriter, Write},

@@ -190,9 +190,11 @@ async fn read(
     let by_clickhouse = order.format == Format::Parquet;
     let (mut population, mut trouble) = (0, None);
     {
-        let mut hashed: Box<dyn Rows> = format::writer(Format::Ndjson, report, Box::new(digest.clone())).map_err(|e| failed(None, e))?;
+        let mut hashed: Box<dyn Rows> =
+            format::writer(Format::Ndjson, report, Box::new(digest.clone())).map_err(|e| failed(None, e))?;
         // What ClickHouse writes itself goes there below; here its rows are only counted, hashed and drawn.
-        let sink: Box<dyn Write + Send> = if by_clickhouse { Box::new(std::io::sink()) } else { Box::new(data.writer()?) };
+        let sink: Box<dyn Write + Send> =
+            if by_clickhouse { Box::new(std::io::sink()) } else { Box::new(data.writer()?) };
         let mut written = format::writer(order.format, report, sink).map_err(|source| failed(data.to(), source))?;
         let mut each = |line: &[u8]| -> ControlFlow<()> {
             let row: Vec<Value> = match serde_json::from_slice(line) {
@@ -203,7 +205,8 @@ async fn read(
                 }
             };
             if row.len() != report.columns.len() {
-                trouble = Some(ReportError::Answer(format!("{} columns instead of {}", row.len(), report.columns.len())));
+                trouble =
+                    Some(ReportError::Answer(format!("{} columns instead of {}", row.len(), report.columns.len())));
                 return ControlFlow::Break(());
             }
             checked.row(population, &row);
@@ -244,7 +247,7 @@ async fn read(
         if by_clickhouse {
             parquet(store, order, &data).await?;
         }
-        return Ok(Reading { data, population, rows, rows_sha256: digest.hex(), drawn, drawing });
+        Ok(Reading { data, population, rows, rows_sha256: digest.hex(), drawn, drawing })
     }
 }
 

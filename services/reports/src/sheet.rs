@@ -95,8 +95,11 @@ impl Sheet {
     /// The sheet for programs.
     pub fn json(&self) -> Value {
         let report = self.report;
-        let columns: Vec<Value> =
-            report.columns.iter().map(|one| json!({"name": one.name, "means": one.means, "source": one.source})).collect();
+        let columns: Vec<Value> = report
+            .columns
+            .iter()
+            .map(|one| json!({"name": one.name, "means": one.means, "source": one.source}))
+            .collect();
         let parameters: serde_json::Map<String, Value> =
             self.parameters.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
         let totals: serde_json::Map<String, Value> =

@@ -59,7 +59,10 @@ pub fn verdict(facts: &Facts) -> Verdict {
         if without(&[facts.period], &listed).is_empty() && facts.period.from < facts.period.to {
             say(State::NotProven, format!("{id}: the whole period lies in a gap"));
         } else if source.proven.is_empty() {
-            say(State::NotProven, format!("{id}: nothing proves that anything of the period arrived: {}", source.why()));
+            say(
+                State::NotProven,
+                format!("{id}: nothing proves that anything of the period arrived: {}", source.why()),
+            );
         } else {
             for span in unexplained {
                 let text = format!(
@@ -76,7 +79,8 @@ pub fn verdict(facts: &Facts) -> Verdict {
         say(State::NotProven, format!("{behind} events of the period are stored and not correlated yet"));
     }
     if facts.contested > 0 {
-        let text = format!("{} positions of the log hold several commitments: somebody wrote history twice", facts.contested);
+        let text =
+            format!("{} positions of the log hold several commitments: somebody wrote history twice", facts.contested);
         say(State::NotProven, text);
     }
     if facts.snapshot_lacking {
@@ -112,7 +116,10 @@ pub fn verdict(facts: &Facts) -> Verdict {
         say(State::CompleteWithListedGaps, text);
     }
     if facts.dead > 0 {
-        say(State::CompleteWithListedGaps, format!("{} receipts that may be of the period were not understood", facts.dead));
+        say(
+            State::CompleteWithListedGaps,
+            format!("{} receipts that may be of the period were not understood", facts.dead),
+        );
     }
     against.sort_by_key(|one| std::cmp::Reverse(one.0));
     let state = against.first().map_or(State::Complete, |one| one.0);
@@ -189,7 +196,10 @@ mod tests {
     fn each_fact_against_completeness_turns_the_verdict() {
         assert_eq!(state(|_| ()), State::Complete);
         assert_eq!(state(|facts| facts.gaps.push(gap(200, 300))), State::CompleteWithListedGaps);
-        assert_eq!(state(|facts| facts.gaps.push(GapFact { repaired_by: Some("pull".into()), ..gap(200, 300) })), State::Complete);
+        assert_eq!(
+            state(|facts| facts.gaps.push(GapFact { repaired_by: Some("pull".into()), ..gap(200, 300) })),
+            State::Complete
+        );
         assert_eq!(state(|facts| facts.gaps.push(gap(0, 5_000))), State::NotProven);
         assert_eq!(state(|facts| facts.dead = 1), State::CompleteWithListedGaps);
         assert_eq!(state(|facts| facts.missing_events.push("x".into())), State::CompleteWithListedGaps);

@@ -185,17 +185,33 @@ fn told(report: &'static Report) -> Told {
 
 /// The list for people.
 pub fn render_list(told: &[Told]) -> String {
-    let columns = [("id", Align::Left), ("name", Align::Left), ("asked for", Align::Left), ("question", Align::Left)];
-    let mut table = Table::new(&columns);
+    let mut out = String::new();
     for one in told {
-        table.row(vec![one.id.into(), one.name.into(), one.asked_for.into(), one.question.into()]);
+        out.push_str(&format!("  {} {:<22} {}\n", one.id, one.name, one.asked_for));
+        lines(one.question, 92).iter().for_each(|line| out.push_str(&format!("      {line}\n")));
     }
-    table.render()
+    out.push_str("\n  tokentrail report show NAME says what each column means; tokentrail report run NAME runs it\n");
+    out
+}
+
+/// Words in lines of at most `width` letters.
+fn lines(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => line.push_str(&format!(" {word}")),
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 /// One report for people.
 pub fn render_show(one: &Told) -> String {
-    let mut out = format!("  {} {} {}\n  {}\n\n", one.id, one.name, one.version, one.question);
+    let mut out = format!("  {} {} {}\n", one.id, one.name, one.version);
+    lines(one.question, 92).iter().for_each(|line| out.push_str(&format!("  {line}\n")));
+    out.push('\n');
     out.push_str(&format!("  asked for     {}\n", one.asked_for));
     out.push_str(&format!("  criteria      {}\n", one.criteria.join(", ")));
     out.push_str(&format!("  row order     {}\n", one.row_order_key.join(", ")));
@@ -279,12 +295,16 @@ fn moment(text: &str, zone: &TimeZone) -> anyhow::Result<i64> {
     if let Ok(local) = local {
         // An hour that a change of clocks leaves out or has twice is not guessed.
         let there = zone.to_ambiguous_zoned(local).unambiguous();
-        let there = there.with_context(|| format!("{text} is not one instant in that zone: clocks change there; give it with Z or an offset"))?;
+        let there = there.with_context(|| {
+            format!("{text} is not one instant in that zone: clocks change there; give it with Z or an offset")
+        })?;
         return Ok(there.timestamp().as_millisecond());
     }
     match crate::ask::moment(text) {
         Ok(time) => Ok(time),
-        Err(_) => bail!("{text} is no time: give 2026-11-23, 2026-11-23T08:00, 2026-11-23T08:00:00Z or a span such as 7d ago"),
+        Err(_) => {
+            bail!("{text} is no time: give 2026-11-23, 2026-11-23T08:00, 2026-11-23T08:00:00Z or a span such as 7d ago")
+        }
     }
 }
 
@@ -320,7 +340,8 @@ async fn normaliser(config: &Config, store: &store::Store) -> anyhow::Result<Opt
         return Ok(None);
     }
     let key = deployment::key(config)?;
-    let fit = deployment::bind_store(store, &key).await.context("the report was not made, and nothing was left of it")?;
+    let fit =
+        deployment::bind_store(store, &key).await.context("the report was not made, and nothing was left of it")?;
     Ok((fit == deployment::Fit::Same).then_some(NormaliseContext { key }))
 }
 

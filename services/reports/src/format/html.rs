@@ -63,7 +63,11 @@ impl Rows for TableRows<'_> {
                 rest.push(format!("<span><b>{}</b> {cell}</span>", escape(&column.name.replace('_', " "))));
             }
         }
-        line.push_str(&format!("</tr>\n<tr class=\"more\"><td colspan=\"{}\">{}</td></tr>\n", self.report.brief.len(), rest.join(" ")));
+        line.push_str(&format!(
+            "</tr>\n<tr class=\"more\"><td colspan=\"{}\">{}</td></tr>\n",
+            self.report.brief.len(),
+            rest.join(" ")
+        ));
         self.out.write_all(line.as_bytes())
     }
 
@@ -84,7 +88,11 @@ fn shown(source: &str) -> bool {
 }
 
 /// The whole page around rows that are written already.
-pub(crate) fn page(sheet: &Sheet, (drawing, rows): (&Drawing, &mut dyn io::Read), out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn page(
+    sheet: &Sheet,
+    (drawing, rows): (&Drawing, &mut dyn io::Read),
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let report = sheet.report;
     let title = format!("{} {}", report.id, report.name);
     write!(
@@ -135,7 +143,11 @@ fn first_sheet(sheet: &Sheet, out: &mut dyn Write) -> io::Result<()> {
         list(out, "Why no better", &sheet.verdict.reasons)?;
     }
     let mut facts: Vec<(String, String)> = sheet.parameters.clone();
-    let population = if sheet.rows == sheet.population { sheet.rows.to_string() } else { format!("{} of {}", sheet.rows, sheet.population) };
+    let population = if sheet.rows == sheet.population {
+        sheet.rows.to_string()
+    } else {
+        format!("{} of {}", sheet.rows, sheet.population)
+    };
     facts.push(("rows".into(), population));
     facts.push(("watermark".into(), sheet.facts.watermark().map_or("none: completeness is unproven".into(), moment)));
     facts.push(("criteria that it supports".into(), report.criteria.join(", ")));
@@ -161,10 +173,10 @@ fn first_sheet(sheet: &Sheet, out: &mut dyn Write) -> io::Result<()> {
     pairs(out, "Integrity", &integrity)?;
     list(out, "What it leaves out", &owned(report.exclusions))?;
     list(out, "What it cannot see", &owned(report.limits))?;
-    write!(
+    writeln!(
         out,
         "<h2>Sign-off</h2><table class=\"sign\"><thead><tr><th scope=\"col\"></th><th scope=\"col\">name</th><th scope=\"col\">date</th><th scope=\"col\">conclusion</th></tr></thead>\
-         <tbody><tr><th scope=\"row\">prepared by</th><td></td><td></td><td></td></tr><tr><th scope=\"row\">reviewed by</th><td></td><td></td><td></td></tr></tbody></table></section>\n"
+         <tbody><tr><th scope=\"row\">prepared by</th><td></td><td></td><td></td></tr><tr><th scope=\"row\">reviewed by</th><td></td><td></td><td></td></tr></tbody></table></section>"
     )
 }
 
@@ -177,7 +189,11 @@ fn completeness(sheet: &Sheet, out: &mut dyn Write) -> io::Result<()> {
          <th scope=\"col\" class=\"n\">stored</th><th scope=\"col\" class=\"n\">further copies</th></tr></thead><tbody>"
     )?;
     for source in &facts.sources {
-        let by = if source.proven_by.is_empty() { format!("nothing: {}", source.why()) } else { source.proven_by.join("; ") };
+        let by = if source.proven_by.is_empty() {
+            format!("nothing: {}", source.why())
+        } else {
+            source.proven_by.join("; ")
+        };
         write!(
             out,
             "<tr><th scope=\"row\">{} ({})</th><td>{}</td><td class=\"n\">{}, {}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
@@ -197,11 +213,17 @@ fn completeness(sheet: &Sheet, out: &mut dyn Write) -> io::Result<()> {
         .iter()
         .map(|gap| {
             let end = gap.until.map_or_else(|| "now, still open".to_owned(), moment);
-            let repaired = gap.repaired_by.as_ref().map_or_else(|| "not repaired".to_owned(), |by| format!("repaired by {by}"));
+            let repaired =
+                gap.repaired_by.as_ref().map_or_else(|| "not repaired".to_owned(), |by| format!("repaired by {by}"));
             let of = [gap.source_id.as_str(), gap.scope.as_str(), gap.input.as_str()];
             let of: Vec<&str> = of.into_iter().filter(|one| !one.is_empty()).collect();
             let missing = gap.missing.map(|n| format!(", {n} missing")).unwrap_or_default();
-            format!("{}: {} from {} to {end}{missing}; {repaired}", of.join(" "), gap.cause.replace('_', " "), moment(gap.since))
+            format!(
+                "{}: {} from {} to {end}{missing}; {repaired}",
+                of.join(" "),
+                gap.cause.replace('_', " "),
+                moment(gap.since)
+            )
         })
         .collect();
     list(out, "Gaps that touch the period", &gaps)?;
@@ -215,8 +237,12 @@ fn completeness(sheet: &Sheet, out: &mut dyn Write) -> io::Result<()> {
         })
         .collect();
     list(out, "Snapshots up to the end of the period, latest first", &snapshots)?;
-    let mut totals: Vec<(String, String)> =
-        sheet.totals.iter().filter(|one| one.0 != "state").map(|(name, count)| (name.clone(), count.to_string())).collect();
+    let mut totals: Vec<(String, String)> = sheet
+        .totals
+        .iter()
+        .filter(|one| one.0 != "state")
+        .map(|(name, count)| (name.clone(), count.to_string()))
+        .collect();
     totals.push(("not understood, may be of the period".into(), facts.dead.to_string()));
     totals.push(("positions of the log written twice".into(), facts.contested.to_string()));
     if let Some(behind) = facts.uncorrelated {
@@ -227,7 +253,14 @@ fn completeness(sheet: &Sheet, out: &mut dyn Write) -> io::Result<()> {
 
 fn accuracy(sheet: &Sheet, out: &mut dyn Write) -> io::Result<()> {
     let Some(checked) = &sheet.facts.accuracy else {
-        return pairs(out, "Accuracy", &[("".to_owned(), "rows are counts of many receipts: no row has a receipt of its own to be derived from".to_owned())]);
+        return pairs(
+            out,
+            "Accuracy",
+            &[(
+                "".to_owned(),
+                "rows are counts of many receipts: no row has a receipt of its own to be derived from".to_owned(),
+            )],
+        );
     };
     if let Some(why) = &checked.not_done {
         return pairs(out, "Accuracy", &[("not done".to_owned(), why.clone())]);
@@ -249,10 +282,16 @@ fn accuracy(sheet: &Sheet, out: &mut dyn Write) -> io::Result<()> {
 fn columns(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     write!(
         out,
-        "<section id=\"columns\"><h2>Columns</h2><div class=\"wide\"><table><thead><tr><th scope=\"col\">column</th><th scope=\"col\">what it says</th><th scope=\"col\">source</th></tr></thead><tbody>"
+        "<section id=\"columns\"><h2>Columns</h2><div class=\"wide\"><table class=\"cols\"><thead><tr><th scope=\"col\">column</th><th scope=\"col\">what it says</th><th scope=\"col\">source</th></tr></thead><tbody>"
     )?;
     for one in report.columns {
-        write!(out, "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td></tr>", escape(one.name), escape(one.means), escape(one.source))?;
+        write!(
+            out,
+            "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td></tr>",
+            escape(one.name),
+            escape(one.means),
+            escape(one.source)
+        )?;
     }
     writeln!(out, "</tbody></table></div></section>")
 }
@@ -274,11 +313,16 @@ fn rows_section(sheet: &Sheet, rows: &mut dyn io::Read, out: &mut dyn Write) -> 
     if !none.is_empty() {
         write!(out, "<p>None on record, and therefore not repeated in each row: {}.</p>", escape(&none.join(", ")))?;
     }
-    write!(out, "<div class=\"wide\"><table class=\"rows\"><caption>{} rows, in order of {}; below each row its further columns, as far as they say anything</caption><thead><tr>", sheet.rows, escape(&report.key.join(", ")))?;
+    write!(
+        out,
+        "<div class=\"wide\"><table class=\"rows\"><caption>{} rows, in order of {}; below each row its further columns, as far as they say anything</caption><thead><tr>",
+        sheet.rows,
+        escape(&report.key.join(", "))
+    )?;
     for one in report.columns.iter().filter(|one| report.brief.contains(&one.name)) {
         write!(out, "<th scope=\"col\">{}</th>", escape(&one.name.replace('_', " ")))?;
     }
-    write!(out, "</tr></thead><tbody>\n")?;
+    writeln!(out, "</tr></thead><tbody>")?;
     io::copy(rows, &mut &mut *out)?;
     writeln!(out, "</tbody></table></div></section>")
 }
@@ -339,8 +383,12 @@ fn brief(hash: &str) -> &str {
 
 fn meaning(state: State) -> &'static str {
     match state {
-        State::Complete => "Everything that the sources tell of the period is in it, and nothing is known to be missing.",
+        State::Complete => {
+            "Everything that the sources tell of the period is in it, and nothing is known to be missing."
+        }
         State::CompleteWithListedGaps => "What is missing is listed here; the rest is proven to be whole.",
-        State::NotProven => "It is not shown that everything of the period arrived: what is not in it may still have happened.",
+        State::NotProven => {
+            "It is not shown that everything of the period arrived: what is not in it may still have happened."
+        }
     }
 }

@@ -49,7 +49,11 @@ pub(crate) trait Rows: Send {
 }
 
 /// What writes rows in a format; none for one that ClickHouse writes.
-pub(crate) fn writer<'a>(format: Format, report: &'static Report, out: Box<dyn Write + Send + 'a>) -> io::Result<Box<dyn Rows + 'a>> {
+pub(crate) fn writer<'a>(
+    format: Format,
+    report: &'static Report,
+    out: Box<dyn Write + Send + 'a>,
+) -> io::Result<Box<dyn Rows + 'a>> {
     Ok(match format {
         Format::Csv => Box::new(csv::Csv::begin(report, out)?),
         Format::Json => Box::new(json::Json::begin(report, out)?),
@@ -77,7 +81,8 @@ pub(crate) fn time(ms: i64) -> String {
 /// Control and bidirectional characters as escapes: a name from outside must not steer a terminal, a spreadsheet or a page.
 pub(crate) fn visible(text: &str) -> String {
     let hostile = |c: char| {
-        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
     };
     if !text.chars().any(hostile) {
         return text.to_owned();

@@ -61,12 +61,7 @@ impl Store {
     }
 
     /// Hands over each row of a statement as one JSON array, without its line feed. Memory is bounded by one row and one chunk.
-    pub async fn report_rows(
-        &self,
-        sql: &str,
-        params: &ReportParams,
-        each: &mut Taking<'_>,
-    ) -> Result<(), StoreError> {
+    pub async fn report_rows(&self, sql: &str, params: &ReportParams, each: &mut Taking<'_>) -> Result<(), StoreError> {
         let mut rest: Vec<u8> = Vec::new();
         let mut cut = |chunk: &[u8]| {
             let mut chunk = chunk;

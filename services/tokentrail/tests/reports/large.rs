@@ -18,7 +18,8 @@ pub fn stay_small(story: &Story) {
          [('g', '', 'group:default/ops', 'role:default/operators', 'catalog.entity.read|read|allow', NULL)], 's', 'session', ['several_tokens'] FROM numbers({rows})"
     ));
     let path = story.path("large.ndjson");
-    let args = ["report", "run", "R08", "--from", "2025-06-01", "--to", "2025-06-30", "--format", "ndjson", "--output", &path];
+    let args =
+        ["report", "run", "R08", "--from", "2025-06-01", "--to", "2025-06-30", "--format", "ndjson", "--output", &path];
     let mut child = story.command(&args).stderr(Stdio::null()).spawn().unwrap();
     let mut peak = 0;
     let status = loop {

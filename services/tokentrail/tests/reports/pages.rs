@@ -4,7 +4,8 @@ use crate::story::{PERIOD, Story};
 use serde_json::json;
 
 /// A username that would be a script in a page, a formula in a spreadsheet and a command in a terminal.
-const HOSTILE: &str = "=cmd|'/C calc'!A0<script>alert(1)</script><img src=http://evil.example/x onerror=alert(1)>\u{1b}[31m\u{202e}\"'&";
+const HOSTILE: &str =
+    "=cmd|'/C calc'!A0<script>alert(1)</script><img src=http://evil.example/x onerror=alert(1)>\u{1b}[31m\u{202e}\"'&";
 
 pub fn hold(story: &Story) {
     story.user_event(&json!({
@@ -32,18 +33,29 @@ pub fn hold(story: &Story) {
 fn structure(page: &str) {
     let tags: Vec<&str> = page.split('<').skip(1).map(|rest| rest.split(['>', ' ', '\n']).next().unwrap()).collect();
     for tag in &tags {
-        assert!(!["script", "img", "link", "iframe", "object", "embed", "base", "form", "a href=\"http"].contains(tag), "<{tag}>");
+        assert!(
+            !["script", "img", "link", "iframe", "object", "embed", "base", "form", "a href=\"http"].contains(tag),
+            "<{tag}>"
+        );
     }
     // Attributes alone, not text: text holds no `<`.
-    let attributes: String = page.split('<').skip(1).filter_map(|rest| rest.split('>').next()).collect::<Vec<_>>().join("\n").to_lowercase();
-    let markup = attributes.lines().filter(|line| !line.starts_with("title") && !line.starts_with("/")).collect::<Vec<_>>().join("\n");
+    let attributes: String =
+        page.split('<').skip(1).filter_map(|rest| rest.split('>').next()).collect::<Vec<_>>().join("\n").to_lowercase();
+    let markup = attributes
+        .lines()
+        .filter(|line| !line.starts_with("title") && !line.starts_with("/"))
+        .collect::<Vec<_>>()
+        .join("\n");
     for hostile in [" src=", "url(", "javascript:", " onerror=", " onload=", "http://", "https://", " style="] {
         assert!(!markup.contains(hostile), "{hostile} in the markup");
     }
     assert!(!page.contains("@import") && !page.split("</style>").next().unwrap().contains("url("));
     assert!(page.contains("default-src 'none'"), "a browser is told to load nothing");
     // Everything that was opened is closed.
-    for tag in ["html", "body", "main", "section", "table", "thead", "tbody", "tr", "td", "th", "figure", "svg", "ul", "li", "pre"] {
+    for tag in [
+        "html", "body", "main", "section", "table", "thead", "tbody", "tr", "td", "th", "figure", "svg", "ul", "li",
+        "pre",
+    ] {
         let opened = tags.iter().filter(|one| **one == tag).count();
         let closed = tags.iter().filter(|one| one.strip_prefix('/') == Some(tag)).count();
         assert_eq!(opened, closed, "<{tag}>");

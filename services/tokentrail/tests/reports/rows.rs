@@ -71,7 +71,10 @@ pub fn listing(story: &Story) {
         assert_eq!(row["last_login"], "2026-11-23T21:25:04.237Z");
     }
     let paths: Vec<_> = held.iter().map(|row| (row["right_name"].clone(), row["grant_path"].clone())).collect();
-    assert_eq!(paths, [(json!("/platform"), json!("through /platform/ops")), (json!("/platform/ops"), json!("direct"))]);
+    assert_eq!(
+        paths,
+        [(json!("/platform"), json!("through /platform/ops")), (json!("/platform/ops"), json!("direct"))]
+    );
     let finn = then.iter().find(|row| row["username"] == "finn").unwrap();
     assert_eq!((&finn["enabled"], &finn["approval"]), (&json!(0), &json!("none on record")));
     // Removed at 21:25:16.818.
@@ -108,8 +111,13 @@ pub fn authentication(story: &Story) {
 pub fn configuration(story: &Story) {
     let rows = story.rows("R07", &PERIOD);
     let by_egon: Vec<_> = rows.iter().filter(|row| row["actor"] == "user:default/egon").collect();
-    let what: Vec<_> = by_egon.iter().map(|row| (row["kind"].as_str().unwrap(), row["operation"].as_str().unwrap())).collect();
-    for change in [("backstage_role_changed", "create"), ("backstage_policy_added", "create"), ("backstage_role_changed", "delete")] {
+    let what: Vec<_> =
+        by_egon.iter().map(|row| (row["kind"].as_str().unwrap(), row["operation"].as_str().unwrap())).collect();
+    for change in [
+        ("backstage_role_changed", "create"),
+        ("backstage_policy_added", "create"),
+        ("backstage_role_changed", "delete"),
+    ] {
         assert!(what.contains(&change), "{what:?}");
     }
     let policy = by_egon.iter().find(|row| row["kind"] == "backstage_policy_added").unwrap();
@@ -126,7 +134,10 @@ pub fn bytes(story: &Story) {
             assert!(story.report("R08", &args).code < 2);
             let (data, sheet) = (format!("{folder}r08-access-trace.{format}"), json(&format!("{folder}ipe.json")));
             assert_eq!(sheet["integrity"]["files"][0]["sha256"].as_str().unwrap(), sha256(&data));
-            assert_eq!((&sheet["completeness"]["rows"], &sheet["completeness"]["control_totals"]["rows"]), (&json!(232), &json!(232)));
+            assert_eq!(
+                (&sheet["completeness"]["rows"], &sheet["completeness"]["control_totals"]["rows"]),
+                (&json!(232), &json!(232))
+            );
             (data, sheet)
         };
         let ((first, sheet), (second, again)) = (run("first/"), run("second/"));

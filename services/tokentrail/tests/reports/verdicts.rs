@@ -25,7 +25,11 @@ pub fn follow_what_is_missing(story: &Story) {
     assert_eq!(story.state("R08"), "NOT_PROVEN");
     prove(story);
     let (_, sheet) = story.sheet("R08", &PERIOD);
-    assert_eq!((&sheet["completeness"]["state"], &sheet["accuracy"]["agree"]), (&json!("COMPLETE"), &json!(25)), "{sheet}");
+    assert_eq!(
+        (&sheet["completeness"]["state"], &sheet["accuracy"]["agree"]),
+        (&json!("COMPLETE"), &json!(25)),
+        "{sheet}"
+    );
     assert_eq!(sheet["completeness"]["watermark"], "2026-11-23T22:05:00.000Z");
     assert_eq!(sheet["signoff"]["reviewed_by"], json!(null));
     assert!(sheet["how"]["sql"].as_str().unwrap().contains("FROM decisions"));
@@ -36,7 +40,11 @@ pub fn follow_what_is_missing(story: &Story) {
     let quiet = story.report("R08", &["--from", "2026-11-23T20:56:00Z", "--to", "2026-11-23T20:58:00Z"]);
     assert!(quiet.code == 0 && quiet.said.contains("nothing of this kind happened"), "{}", quiet.said);
     let before = story.report("R08", &["--from", "2026-11-20", "--to", "2026-11-21"]);
-    assert!(before.code == 1 && before.said.contains("proves nothing") && !before.said.contains("happened"), "{}", before.said);
+    assert!(
+        before.code == 1 && before.said.contains("proves nothing") && !before.said.contains("happened"),
+        "{}",
+        before.said
+    );
     let future = story.report("R08", &["--from", "2026-11-23", "--to", "2999-01-01"]);
     assert!(future.code == 1 && future.said.contains("has not come yet"), "{}", future.said);
     gaps(story);
@@ -57,7 +65,10 @@ fn gaps(story: &Story) {
     }
     let (_, sheet) = story.sheet("R08", &PERIOD);
     let listed = &sheet["completeness"]["facts"]["gaps"][0];
-    assert_eq!((&listed["cause"], &listed["missing"], &listed["repaired_by"]), (&json!("silent"), &json!(4), &json!(null)));
+    assert_eq!(
+        (&listed["cause"], &listed["missing"], &listed["repaired_by"]),
+        (&json!("silent"), &json!(4), &json!(null))
+    );
     let over = story.report("R08", &["--from", "2026-11-23T21:31:00Z", "--to", "2026-11-23T21:32:00Z"]);
     assert!(over.code == 1 && over.said.contains("whole period lies in a gap"), "{}", over.said);
     let hour = |column: &str| {
@@ -65,8 +76,20 @@ fn gaps(story: &Story) {
         rows.iter().find(|row| row["source_id"] == "kc").unwrap()[column].clone()
     };
     assert_eq!((hour("unrepaired_gap_seconds"), hour("state")), (json!(180), json!("listed gap")));
-    assert_eq!((hour("heartbeats_sent"), hour("heartbeats_received"), hour("longest_way_ms")), (json!(60), json!(60), json!(40)));
+    assert_eq!(
+        (hour("heartbeats_sent"), hour("heartbeats_received"), hour("longest_way_ms")),
+        (json!(60), json!(60), json!(40))
+    );
     gap("toDateTime64('2026-11-23 21:40:00', 3, 'UTC'), 'pull'", 2);
+    // A minute of which both ways brought four events, and pull one that the webhook had lost.
+    for (input, events, stored, alone, both) in [("webhook", 4, 4, 0, 4), ("pull", 5, 1, 1, 0)] {
+        story.program.sql(&format!(
+            "INSERT INTO rollup_rows (tenant, source_id, cell, input, version, events, stored, alone, both) \
+             VALUES ('default', 'kc', intDiv(toUnixTimestamp('2026-11-23 21:58:00', 'UTC'), 60), '{input}', 1, {events}, {stored}, {alone}, {both})"
+        ));
+    }
+    assert_eq!((hour("lost_by_webhook"), hour("healed_by_pull"), hour("at_source")), (json!(1), json!(1), json!(5)));
+    assert_eq!(hour("duplicate"), json!(4));
     assert_eq!((hour("unrepaired_gap_seconds"), hour("state")), (json!(0), json!("complete")));
     assert!(hour("gaps").to_string().contains("repaired by pull"));
     assert_eq!(story.state("R11"), "COMPLETE");
@@ -101,10 +124,26 @@ pub fn differences(story: &Story) {
         ));
     };
     let entry = |entity: char, hash: char| format!("{}{}", entity.to_string().repeat(32), hash.to_string().repeat(16));
-    for (at, snapshot, entries) in [(40, "s1", [entry('a', '1'), entry('b', '1')]), (50, "s2", [entry('a', '2'), entry('b', '2')])] {
+    for (at, snapshot, entries) in
+        [(40, "s1", [entry('a', '1'), entry('b', '1')]), (50, "s2", [entry('a', '2'), entry('b', '2')])]
+    {
         row(at * 10, at, "snapshot_begin", "", "", &format!("map('snapshot', '{snapshot}', 'trigger', 'demand')"));
-        row(at * 10 + 1, at, "snapshot_list", "clients", "", &format!("map('snapshot', '{snapshot}', 'entries', '{}')", entries.concat()));
-        row(at * 10 + 2, at, "snapshot_area", "clients", "", &format!("map('snapshot', '{snapshot}', 'outcome', 'complete', 'entities', '2')"));
+        row(
+            at * 10 + 1,
+            at,
+            "snapshot_list",
+            "clients",
+            "",
+            &format!("map('snapshot', '{snapshot}', 'entries', '{}')", entries.concat()),
+        );
+        row(
+            at * 10 + 2,
+            at,
+            "snapshot_area",
+            "clients",
+            "",
+            &format!("map('snapshot', '{snapshot}', 'outcome', 'complete', 'entities', '2')"),
+        );
         row(at * 10 + 3, at, "snapshot_end", "", "", &format!("map('snapshot', '{snapshot}', 'complete', 'true')"));
         for (n, (entity, id)) in [('a', "client-a"), ('b', "client-b")].into_iter().enumerate() {
             let (hash, open) = if snapshot == "s1" { ('1', "false") } else { ('2', "true") };
@@ -122,7 +161,8 @@ pub fn differences(story: &Story) {
          'keycloak', 'client_updated', 'administration', 'event', 'pair', 'CLIENT', 'clients/client-a', 'update', 'success', 'root')",
     );
     let rows = story.rows("R07", &["--from", "2026-11-23T21:39:00Z", "--to", "2026-11-23T22:00:00Z"]);
-    let found: Vec<_> = rows.iter().map(|row| (row["resource"].as_str().unwrap(), row["found_by"].as_str().unwrap())).collect();
+    let found: Vec<_> =
+        rows.iter().map(|row| (row["resource"].as_str().unwrap(), row["found_by"].as_str().unwrap())).collect();
     assert_eq!(
         found,
         [
@@ -133,15 +173,27 @@ pub fn differences(story: &Story) {
     );
     let without = &rows[2];
     assert_eq!(without["changed"], json!(["publicClient: false -> true"]));
-    assert_eq!((&without["actor"], &without["not_before"], &without["confidence"]), (&json!(""), &json!("2026-11-23T21:40:00.000Z"), &json!("inferred")));
+    assert_eq!(
+        (&without["actor"], &without["not_before"], &without["confidence"]),
+        (&json!(""), &json!("2026-11-23T21:40:00.000Z"), &json!("inferred"))
+    );
+}
+
+/// Who holds what is proven behind a complete snapshot, and nowhere else.
+pub fn instants(story: &Story) {
+    let (code, sheet) = story.sheet("R01", &["--as-of", "2026-11-23T21:55:00Z"]);
+    assert_eq!((code, &sheet["completeness"]["state"]), (0, &json!("COMPLETE")), "{}", sheet["completeness"]["reasons"]);
+    let (code, sheet) = story.sheet("R01", &["--as-of", "2026-11-23T21:30:00Z"]);
+    assert_eq!(code, 1);
+    assert!(sheet["completeness"]["reasons"].to_string().contains("no complete snapshot of Keycloak"));
 }
 
 /// A body that is not the one that was committed to.
 pub fn tampering(story: &Story) {
     assert_eq!(story.state("R05"), "COMPLETE");
     story.program.sql(
-        "INSERT INTO raw_bodies SELECT * REPLACE (replaceAll(body, 'egon', 'ergo') AS body) FROM raw_bodies FINAL \
-         WHERE position(body, 'LOGIN_ERROR') > 0 AND position(body, 'egon') > 0",
+        "INSERT INTO raw_bodies SELECT * REPLACE (replaceAll(body, 'egon', 'ergo') AS body) FROM (SELECT * FROM raw_bodies FINAL \
+         WHERE position(body, 'LOGIN_ERROR') > 0 AND position(body, 'egon') > 0)",
     );
     let folder = story.path("tampered/");
     let made = story.report("R05", &[&PERIOD[..], &["--format", "csv", "--output", &folder]].concat());

@@ -200,7 +200,9 @@ fn lines(text: &str, width: usize) -> Vec<String> {
     for word in text.split(' ') {
         match lines.last_mut() {
             Some(line) if line.is_empty() => line.push_str(word),
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => line.push_str(&format!(" {word}")),
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push_str(&format!(" {word}"))
+            }
             _ => lines.push(word.to_owned()),
         }
     }

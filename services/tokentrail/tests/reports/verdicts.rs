@@ -182,7 +182,12 @@ pub fn differences(story: &Story) {
 /// Who holds what is proven behind a complete snapshot, and nowhere else.
 pub fn instants(story: &Story) {
     let (code, sheet) = story.sheet("R01", &["--as-of", "2026-11-23T21:55:00Z"]);
-    assert_eq!((code, &sheet["completeness"]["state"]), (0, &json!("COMPLETE")), "{}", sheet["completeness"]["reasons"]);
+    assert_eq!(
+        (code, &sheet["completeness"]["state"]),
+        (0, &json!("COMPLETE")),
+        "{}",
+        sheet["completeness"]["reasons"]
+    );
     let (code, sheet) = story.sheet("R01", &["--as-of", "2026-11-23T21:30:00Z"]);
     assert_eq!(code, 1);
     assert!(sheet["completeness"]["reasons"].to_string().contains("no complete snapshot of Keycloak"));

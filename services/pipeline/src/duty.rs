@@ -14,6 +14,27 @@ pub struct Duty {
     pub leads: watch::Receiver<bool>,
 }
 
+/// Runs `work` for as long as this processor leads, anew each time that it begins to; until `stop` turns true.
+pub async fn while_leading<F: Future<Output = ()>>(
+    mut leads: watch::Receiver<bool>,
+    mut stop: watch::Receiver<bool>,
+    work: impl Fn() -> F,
+) {
+    loop {
+        let leading = *leads.borrow_and_update();
+        let changed = tokio::select! {
+            () = work(), if leading => return,
+            changed = leads.changed() => changed,
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        if changed.is_err() {
+            // Nobody is left who could take over or be taken over from: the program is stopping.
+            let _ = stop.wait_for(|stop| *stop).await;
+            return;
+        }
+    }
+}
+
 impl Duty {
     /// Runs until `stop` turns true.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {

@@ -3,6 +3,7 @@
 pub mod block;
 pub mod correlation;
 pub mod coverage;
+pub mod detect;
 pub mod duty;
 pub mod flow;
 pub mod label;

@@ -9,8 +9,10 @@ mod cell;
 mod connect;
 pub mod correlation;
 mod coverage;
+pub mod drift_facts;
 pub mod engine;
 mod error;
+pub mod findings;
 mod insert;
 mod key;
 mod lock;
@@ -59,8 +61,10 @@ pub const VIEWS: &[&str] = &[
     "cell_receipts",
     "cells",
     "cells_recounted",
+    "changes_in",
     "claims",
     "contested_receipts",
+    "continuity_in",
     "correlated",
     "coverage",
     "credentials",
@@ -70,16 +74,23 @@ pub const VIEWS: &[&str] = &[
     "event_inputs_in",
     "events",
     "events_in",
+    "exposures_in",
     "fates",
     "fates_recounted",
+    "finding_changes",
+    "findings",
     "gaps",
     "grants",
     "heartbeats",
+    "history_of",
     "line_counts",
+    "logins_in",
     "missing_events",
     "open_cells",
     "persons",
     "receipts",
+    "rights_of",
+    "rule_states",
     "sessions",
     "snapshot_absences",
     "snapshot_areas",
@@ -87,6 +98,7 @@ pub const VIEWS: &[&str] = &[
     "snapshot_events",
     "snapshot_states",
     "snapshots",
+    "snapshots_in",
     "stream_cells",
     "stream_cells_recounted",
     "streams",

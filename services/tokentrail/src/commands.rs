@@ -5,7 +5,9 @@ use crate::{
     app::{self, Role},
     ask::{self, PersonCommand},
     config::Config,
+    deadletters::{self, DeadLettersCommand},
     demo, doctor,
+    findings::{self, AlertsCommand, FindingsCommand},
     import::{
         self,
         claim::{self, Holds},
@@ -13,6 +15,7 @@ use crate::{
     intake::Intake,
     replay::{self, ReplayArgs},
     report::{self, ReportCommand},
+    rules::{self, RulesCommand},
     running::{self, RunFile},
     secrets,
     send::{Sender, Until},
@@ -62,10 +65,18 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         | Command::Gaps(_)
         | Command::Person(_)
         | Command::SelfCheck { .. } => answer(&load()?, cli.command).await?,
+        Command::Rules(command) => drift_rules(&load()?, command).await?,
+        Command::Findings(command) => register(&load()?, command).await?,
+        Command::Alerts(AlertsCommand::Test { receiver, format }) => {
+            let tried = findings::try_receivers(&load()?, receiver.as_deref()).await?;
+            print(format, &tried, |tried| findings::render_tried(tried))?
+                && tried.iter().all(|one| one.trouble.is_none())
+        }
         Command::Send(args) => send(&load()?, args).await?,
         Command::Import(args) => import_files(&load()?, args).await?,
         Command::Replay(args) => judge_again(&load()?, &args).await?,
         Command::Report(command) => reports(load, command).await?,
+        Command::DeadLetters(command) => dead_letters(&load()?, command).await?,
         Command::Snapshot(command) => snapshots(&load()?, command).await?,
         Command::Doctor { format } => {
             let findings = doctor::run(&load()?).await?;
@@ -121,6 +132,36 @@ async fn answer(config: &Config, command: Command) -> anyhow::Result<bool> {
             Ok(print(format, &checked, ask::self_check::render)? && checked.differ.is_empty())
         }
         _ => bail!("no question"),
+    }
+}
+
+/// What the rules ask, how they stand, what they would have found.
+async fn drift_rules(config: &Config, command: RulesCommand) -> anyhow::Result<bool> {
+    match command {
+        RulesCommand::List { format } => print(format, &rules::list(config).await?, |found| rules::render_list(found)),
+        RulesCommand::Explain { rule, format } => {
+            print(format, &rules::explain(config, &rule)?, rules::render_explained)
+        }
+        RulesCommand::Test(args) => print(args.format, &rules::test(config, &args).await?, rules::render_tested),
+    }
+}
+
+/// The register of findings.
+async fn register(config: &Config, command: FindingsCommand) -> anyhow::Result<bool> {
+    let store = crate::running::store(config)?;
+    let tenant = &config.tenant;
+    match command {
+        FindingsCommand::List(args) => {
+            print(args.format, &findings::list(&store, tenant, &args).await?, |found| findings::render_list(found))
+        }
+        FindingsCommand::Show { finding, format } => {
+            print(format, &findings::show(&store, tenant, &finding).await?, findings::render_shown)
+        }
+        FindingsCommand::Ack(args) => findings::change(&store, tenant, ("acknowledged", &args, None)).await,
+        FindingsCommand::Close(args) => findings::change(&store, tenant, ("closed", &args, None)).await,
+        FindingsCommand::Suppress { until, args } => {
+            findings::change(&store, tenant, ("suppressed", &args, Some(until.0))).await
+        }
     }
 }
 
@@ -274,6 +315,28 @@ async fn reports(load: impl Fn() -> anyhow::Result<Config>, command: ReportComma
         ReportCommand::List { format } => print(format, &report::list(), |told| report::render_list(told)),
         ReportCommand::Show { name, format } => print(format, &report::show(&name)?, report::render_show),
         ReportCommand::Run(args) => report::run(&load()?, &args).await,
+    }
+}
+
+async fn dead_letters(config: &Config, command: DeadLettersCommand) -> anyhow::Result<bool> {
+    match command {
+        DeadLettersCommand::List(args) => {
+            print(args.format, &deadletters::list(config, &args).await?, deadletters::render_list)
+        }
+        DeadLettersCommand::Show { receipt, format } => {
+            let shown = deadletters::show(config, receipt).await?;
+            Ok(print(format, &shown, deadletters::render_show)? && shown.good())
+        }
+        DeadLettersCommand::Retry(args) => {
+            let bar = bar("receipts");
+            let mut tell = |done, total| {
+                bar.set_length(total);
+                bar.set_position(done);
+            };
+            let retried = deadletters::retry(config, &args, &mut tell).await?;
+            bar.finish_and_clear();
+            Ok(print(args.format, &retried, deadletters::render_retry)? && retried.good())
+        }
     }
 }
 

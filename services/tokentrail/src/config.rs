@@ -1,18 +1,22 @@
 //! The one config struct: TOML, environment overrides, secrets from files. Unknown keys are refused with the nearest
 //! known one. Holds no secret itself: only the paths of the files that do.
 
+mod alerts;
 mod check;
 mod correlation;
 mod heartbeat;
 mod kafka;
 mod snapshot;
+mod topic;
 
+pub use alerts::Alerts;
 pub use correlation::{Correlation, SignIn};
 pub use heartbeat::Heartbeat;
 pub use kafka::KafkaConfig;
 #[cfg(feature = "kafka")]
 pub use kafka::{KafkaSasl, SaslMechanism};
 pub use snapshot::Snapshot;
+pub use topic::TopicSource;
 
 use anyhow::{Context, bail};
 use schemars::JsonSchema;
@@ -46,6 +50,8 @@ pub struct Config {
     pub kafka: KafkaConfig,
     /// Who could do what, on which grounds.
     pub correlation: Correlation,
+    /// Drift rules, and who is told what they find.
+    pub alerts: Alerts,
     /// Keycloak servers and Backstage installations by their immutable source id.
     pub sources: BTreeMap<String, SourceConfig>,
 }
@@ -137,6 +143,9 @@ pub struct SourceConfig {
     /// Reads the events through the Admin REST API too, and so repairs what the webhook lost.
     #[serde(default)]
     pub pull: Option<Pull>,
+    /// Reads the events from Kafka topics that an event listener of the Keycloak writes to.
+    #[serde(default)]
+    pub kafka: Option<TopicSource>,
     /// Acts of our own at the source whose traces must come back: tells "nothing happened" from "nothing arrives".
     #[serde(default)]
     pub heartbeat: Option<Heartbeat>,
@@ -226,6 +235,7 @@ impl Default for Config {
             store: StoreConfig::default(),
             kafka: KafkaConfig::default(),
             correlation: Correlation::default(),
+            alerts: Alerts::default(),
             sources: BTreeMap::new(),
         }
     }
@@ -310,6 +320,7 @@ fn default_sources() -> BTreeMap<String, SourceConfig> {
         client_certificates: Vec::new(),
         jwt: None,
         pull: None,
+        kafka: None,
         heartbeat: None,
         sign_in: None,
         snapshot: None,

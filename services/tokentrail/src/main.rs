@@ -6,10 +6,12 @@ mod ask;
 mod beating;
 mod commands;
 mod config;
+mod deadletters;
 mod delivery_key;
 mod demo;
 mod deployment;
 mod doctor;
+mod findings;
 #[cfg(feature = "kafka")]
 mod forward;
 mod gaps;
@@ -24,6 +26,7 @@ mod other_lines;
 mod pulling;
 mod replay;
 mod report;
+mod rules;
 mod running;
 mod secrets;
 mod send;
@@ -97,6 +100,15 @@ enum Command {
     /// Find persons and show what is known of one.
     #[command(subcommand)]
     Person(ask::PersonCommand),
+    /// The drift rules: what they ask, how they stand, what they would have found.
+    #[command(subcommand)]
+    Rules(rules::RulesCommand),
+    /// The register of findings: what was found, and what became of it.
+    #[command(subcommand)]
+    Findings(findings::FindingsCommand),
+    /// Who is told what is found.
+    #[command(subcommand)]
+    Alerts(findings::AlertsCommand),
     /// Answer everything again from all events and compare with the rows that stand. Exit code 1: they differ.
     SelfCheck {
         /// How many persons, chosen by chance; 0 = all.
@@ -114,6 +126,9 @@ enum Command {
     /// Reports: named questions, answered with a sheet that says what the answer proves.
     #[command(subcommand)]
     Report(report::ReportCommand),
+    /// Receipts that nobody understood: list them, look at one, judge them again after an upgrade.
+    #[command(subcommand, name = "deadletters")]
+    DeadLetters(deadletters::DeadLettersCommand),
     /// Snapshots of state: what a Keycloak or Backstage holds now, whatever its events said.
     #[command(subcommand)]
     Snapshot(snapshot::SnapshotCommand),

@@ -1,13 +1,14 @@
 //! `tokentrail status`: what came in, the fate of every receipt, lag and state. The sum received = stored + duplicate +
 //! ignored + dead + pending holds at any instant, because pending is read from the journal behind what the store holds.
 
+mod alerts;
 mod journal;
 mod kafka;
 
 pub use journal::JournalReport;
 #[cfg(feature = "kafka")]
 pub use kafka::{ForwardReport, MemberReport};
-pub use kafka::{KafkaReport, ObserveKafka};
+pub use kafka::{KafkaReport, ObserveKafka, ObserveTopics, TopicReport};
 
 use crate::{
     app::scrub::Last,
@@ -17,6 +18,7 @@ use crate::{
     snapshotting::{State, States},
     table::{Align, Table},
 };
+use ::alerts::{Board, ReceiverState};
 use anyhow::Context;
 use durable_log::{Journal, ReadLimits};
 use events::{
@@ -50,6 +52,9 @@ pub struct Report {
     /// Kafka; none without.
     #[serde(default)]
     pub kafka: Option<KafkaReport>,
+    /// Kafka topics that are a source.
+    #[serde(default)]
+    pub topics: Vec<TopicReport>,
     /// By source and input.
     pub inputs: Vec<InputReport>,
     /// By source that has both a webhook and a pull.
@@ -66,6 +71,25 @@ pub struct Report {
     /// How far the answers are.
     #[serde(default)]
     pub correlation: Option<CorrelationReport>,
+    /// Drift rules as they stand: rule, state, findings that stand, why.
+    #[serde(default)]
+    pub rules: Vec<RuleReport>,
+    /// Receivers of alerts, by name.
+    #[serde(default)]
+    pub receivers: BTreeMap<String, ReceiverState>,
+}
+
+/// How a drift rule stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleReport {
+    /// Rule id.
+    pub rule: String,
+    /// OK, EXCEPTION, NOT EVALUABLE or DISABLED.
+    pub state: String,
+    /// Findings that stand.
+    pub open: u32,
+    /// Why, or what is not judged.
+    pub detail: String,
 }
 
 /// How far the answers are behind what is stored.
@@ -152,6 +176,8 @@ pub struct Observer {
     pub store: Option<Store>,
     /// Kafka, if receipts go over it.
     pub kafka: Option<ObserveKafka>,
+    /// Kafka topics that are a source, if there are any.
+    pub topics: Option<ObserveTopics>,
     /// What is younger may still come by the other way, milliseconds.
     pub lateness_ms: i64,
     /// The pipeline's numbers.
@@ -162,6 +188,8 @@ pub struct Observer {
     pub correlation: Option<Acknowledged>,
     /// State of snapshots by source.
     pub snapshots: watch::Receiver<States>,
+    /// How receivers of alerts stand.
+    pub alerts: Board,
 }
 
 impl Observer {
@@ -196,8 +224,12 @@ impl Observer {
             other_lines = other_lines::read(store, &self.tenant).await?;
             gaps = store.gaps(&self.tenant, i64::MAX).await?.into_iter().map(GapReport::from).collect();
         }
+        let rules = match &self.store {
+            Some(store) => store.rule_states(&self.tenant).await?.into_iter().map(rule_report).collect(),
+            None => Vec::new(),
+        };
         let paths = paths.into_iter().map(path_report).collect();
-        Ok(Report { paths, other_lines, gaps, kafka, ..self.add_up(inputs, pending) })
+        Ok(Report { paths, other_lines, gaps, kafka, rules, ..self.add_up(inputs, pending) })
     }
 
     async fn kafka(&self) -> anyhow::Result<Option<KafkaReport>> {
@@ -253,14 +285,21 @@ impl Observer {
                 .map(|(journal, consumer)| JournalReport::new((journal, consumer), self.scrubbed.borrow().clone())),
             store_up: self.store.as_ref().map(|_| self.metrics.store_up.get() == 1),
             kafka: None,
+            topics: self.topics.as_ref().map(|observe| observe()).unwrap_or_default(),
             inputs: inputs.into_values().collect(),
             paths: Vec::new(),
             gaps: Vec::new(),
             snapshots: self.snapshots.borrow().clone(),
             other_lines: Vec::new(),
             correlation: self.correlation.as_ref().map(CorrelationReport::of),
+            rules: Vec::new(),
+            receivers: self.alerts.states(),
         }
     }
+}
+
+fn rule_report(row: store::findings::RuleState) -> RuleReport {
+    RuleReport { rule: row.rule, state: row.state, open: row.open, detail: row.detail }
 }
 
 fn path_report(counted: PathCounts) -> PathReport {
@@ -371,6 +410,7 @@ pub fn render(report: &Report) -> String {
     if let Some(kafka) = &report.kafka {
         out.push_str(&kafka.render());
     }
+    report.topics.iter().for_each(|topic| out.push_str(&topic.render()));
     for path in &report.paths {
         out.push_str(&format!(
             "  {}: {} events by webhook and pull, {} lost by the webhook and repaired by pull, {} by webhook only (types not saved in Keycloak)\n",
@@ -396,6 +436,7 @@ pub fn render(report: &Report) -> String {
         None if report.store_up.is_some() => out.push_str("  Correlation: does not run beside Kafka yet\n"),
         None => {}
     }
+    out.push_str(&alerts::render(report));
     if let Some(up) = report.store_up {
         let store = if up { "acknowledges" } else { "has not acknowledged the last block" };
         out.push_str(&format!("  ClickHouse: {store}\n"));

@@ -38,6 +38,7 @@ pub fn at_heartbeat(config: &Config, id: &str) -> anyhow::Result<Trust> {
 pub fn check(config: &Config) -> anyhow::Result<()> {
     at_store(config)?;
     at_keys(config)?;
+    config.receivers()?;
     for (id, source) in &config.sources {
         at_heartbeat(config, id)?;
         let pull = source.pull.as_ref().and_then(|pull| pull.ca_file.as_ref());

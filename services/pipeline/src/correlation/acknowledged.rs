@@ -1,12 +1,15 @@
 //! What the flow has stored and the correlation has not taken in yet: positions only, so that any lag fits into memory.
 
-use events::{ids::StreamId, receipt::Payload};
+use events::ids::StreamId;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard},
 };
 use store::{Block, correlation::Window, correlation::storable};
 use tokio::sync::Notify;
+
+/// Most persons that are remembered as touched.
+const TOUCHED_MAX: usize = 20_000;
 
 /// How far the correlation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,14 +44,40 @@ pub struct Standing {
 pub(super) struct Pending {
     pub window: Window,
     pub receipts: u64,
-    /// Recorded states of catalogs are among them.
-    pub states: bool,
+}
+
+/// What changed since it was last asked: from when on, and whose answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// The earliest time of an event or row that changed; none: nothing did.
+    pub since: Option<i64>,
+    /// The latest such time.
+    pub until: Option<i64>,
+    /// Persons of whom a decision that a rule may ask about changed.
+    pub persons: BTreeSet<String>,
+    /// More persons than are kept, or everything was read anew: look at everybody.
+    pub everybody: bool,
+}
+
+impl Touched {
+    /// Adds what changed later.
+    pub fn and(&mut self, other: Self) {
+        self.since = [self.since, other.since].into_iter().flatten().min();
+        self.until = self.until.max(other.until);
+        self.everybody |= other.everybody;
+        self.persons.extend(other.persons);
+        if self.persons.len() > TOUCHED_MAX {
+            self.persons.clear();
+            self.everybody = true;
+        }
+    }
 }
 
 struct State {
     phase: Phase,
     lag: u64,
     pending: BTreeMap<StreamId, Pending>,
+    touched: Touched,
 }
 
 /// A cheap handle: the flow notes, the stage takes, the status looks.
@@ -60,7 +89,7 @@ pub struct Acknowledged {
 
 impl Default for Acknowledged {
     fn default() -> Self {
-        let state = State { phase: Phase::Loading, lag: 0, pending: BTreeMap::new() };
+        let state = State { phase: Phase::Loading, lag: 0, pending: BTreeMap::new(), touched: Touched::default() };
         Self { state: Arc::new(Mutex::new(state)), bell: Arc::default() }
     }
 }
@@ -82,12 +111,10 @@ impl Acknowledged {
                 earliest: i64::MAX,
                 latest: i64::MIN,
             };
-            let one =
-                state.pending.entry(position.stream).or_insert(Pending { window: empty, receipts: 0, states: false });
+            let one = state.pending.entry(position.stream).or_insert(Pending { window: empty, receipts: 0 });
             one.window.first = position.seq.min(one.window.first);
             one.window.end = position.seq.saturating_add(1).max(one.window.end);
             one.receipts += 1;
-            one.states |= stored.receipt.header.payload == Payload::BackstageCatalogSnapshot;
         }
         for event in &block.events {
             if let Some(one) = state.pending.get_mut(&event.receipt.stream) {
@@ -128,6 +155,15 @@ impl Acknowledged {
         self.lock().phase = Phase::Following;
         self.done(receipts);
         self.bell.notify_one();
+    }
+
+    pub(super) fn touch(&self, touched: Touched) {
+        self.lock().touched.and(touched);
+    }
+
+    /// What changed since the last call.
+    pub fn take_touched(&self) -> Touched {
+        std::mem::take(&mut self.lock().touched)
     }
 
     pub(super) fn done(&self, receipts: u64) {

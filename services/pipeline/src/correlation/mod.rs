@@ -11,12 +11,12 @@ mod fold;
 mod metrics;
 mod records;
 
-pub use acknowledged::{Acknowledged, Phase, Standing};
+pub use acknowledged::{Acknowledged, Phase, Standing, Touched};
 pub use fold::Fold;
 pub use metrics::CorrelationMetrics;
 
 use acknowledged::Pending;
-use correlate::rows::Change;
+use correlate::rows::{Change, DecisionRow, Reason, Row, Verdict};
 use std::time::{Duration, Instant};
 use store::{
     Store, StoreError,
@@ -102,6 +102,12 @@ impl Stage {
         self.store.put_correlated_to(tenant, (epoch, &next)).await?;
         self.metrics.loads.inc();
         self.metrics.events.inc_by(loaded);
+        self.acknowledged.touch(Touched {
+            since: Some(i64::MIN),
+            until: Some(i64::MAX),
+            everybody: true,
+            ..Touched::default()
+        });
         self.acknowledged.loaded(before);
         let took = began.elapsed();
         tracing::info!(
@@ -165,7 +171,6 @@ impl Stage {
     /// Everything that is stored, in whatever order: the answers do not depend on it.
     async fn load(&self, fold: &mut Fold) -> Result<u64, StoreError> {
         let tenant = &self.config.tenant;
-        self.store.each_catalog_state(tenant, None, &mut |state| fold.take_state(&state)).await?;
         self.store.each_event(tenant, &mut |told| fold.take(&told)).await
     }
 
@@ -180,19 +185,14 @@ impl Stage {
         for one in pending {
             for window in windows(one.window) {
                 let read = || async {
-                    let (mut told, mut states): (Vec<Told>, Vec<_>) = (Vec::new(), Vec::new());
+                    let mut told: Vec<Told> = Vec::new();
                     if window.earliest <= window.latest {
                         self.store.events_of(tenant, &window, &mut |event| told.push(event)).await?;
                     }
-                    if one.states {
-                        let of = Some((window.stream, window.first, window.end));
-                        self.store.each_catalog_state(tenant, of, &mut |state| states.push(state)).await?;
-                    }
-                    Ok((told, states))
+                    Ok(told)
                 };
-                let Some((told, states)) = self.patiently(stop, read).await else { return Ok(None) };
+                let Some(told) = self.patiently(stop, read).await else { return Ok(None) };
                 self.metrics.events.inc_by(told.len() as u64);
-                states.iter().for_each(|state| fold.take_state(state));
                 told.iter().for_each(|told| fold.take_late(told));
             }
         }
@@ -202,6 +202,7 @@ impl Stage {
             let Some(()) = self.patiently(stop, || self.store.write_correlated(&rows)).await else { return Ok(None) };
             self.metrics.rows.inc_by(rows.len() as u64);
         }
+        self.acknowledged.touch(touched(pending, &changes));
         Ok(Some(fold))
     }
 
@@ -234,6 +235,29 @@ impl Stage {
             }
         }
     }
+}
+
+/// What a block changed, for the rules.
+fn touched(pending: &[Pending], changes: &[Change]) -> Touched {
+    let windows = || pending.iter().map(|one| one.window).filter(|window| window.earliest <= window.latest);
+    let rows = changes.iter().filter_map(|change| change.row.as_ref());
+    let persons = rows.clone().filter_map(|row| match row {
+        Row::Decision(decision) if notable(decision) => decision.person.as_ref().map(|person| person.0.clone()),
+        _ => None,
+    });
+    Touched {
+        since: windows().map(|window| window.earliest).chain(rows.clone().map(records::at)).min(),
+        until: windows().map(|window| window.latest).chain(rows.map(records::at)).max(),
+        persons: persons.collect(),
+        everybody: false,
+    }
+}
+
+/// A decision that a rule may ask about.
+fn notable(decision: &DecisionRow) -> bool {
+    matches!(decision.verdict, Verdict::Exposure | Verdict::Violation | Verdict::NameCollision)
+        || decision.candidates == 0
+        || decision.reasons.contains(&Reason::CredentialOfAnother)
 }
 
 /// Settling can take long: not on a thread that serves requests.

@@ -1,7 +1,7 @@
 //! From the log to ClickHouse for as long as the program runs: starts the engine (or connects), migrates, runs the pipeline.
 //! Tries again for as long as it takes: intake does not depend on it. Reads nothing of the log before ClickHouse answers.
 
-use super::listeners::Addresses;
+use super::{alerting::Alerting, listeners::Addresses};
 use crate::{
     config::Config,
     deployment::{self, Fit},
@@ -102,6 +102,13 @@ impl Storage {
         let opened = tokio::task::spawn_blocking(move || open(&stopped)).await.context("the log's opening died")?;
         let Some(carrier) = opened? else { return Ok(()) };
         let correlation = self.observing.correlation.clone();
+        let alerting = Alerting {
+            store: store.clone(),
+            acknowledged: correlation.clone(),
+            board: self.observing.alerts.clone(),
+            leads: carrier.leads(),
+        };
+        let alerting = tokio::spawn(alerting.start(&self.config, &self.registry, stop.clone())?);
         let observer = Observer { store: Some(store.clone()), ..self.observing };
         let counting = tokio::spawn(Counts::new(&self.registry)?.run(observer.clone()));
         self.found.send_replace(Some(observer));
@@ -128,7 +135,7 @@ impl Storage {
         // What the correlation has not taken in is read after the next start.
         // Every handle of the store goes, and with it our connections: the engine waits for open ones when it closes, idle or
         // not, for five seconds.
-        for task in [duty, counting].into_iter().chain(correlating) {
+        for task in [duty, counting, alerting].into_iter().chain(correlating) {
             task.abort();
             let _ = task.await;
         }

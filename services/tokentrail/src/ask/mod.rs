@@ -7,7 +7,7 @@ pub mod explain;
 pub mod gaps;
 pub mod person;
 pub mod self_check;
-mod when;
+pub mod when;
 mod words;
 
 use anyhow::bail;

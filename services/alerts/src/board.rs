@@ -1,0 +1,94 @@
+//! How each receiver stands, for `status` and the metrics.
+
+use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// How a receiver stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiverState {
+    /// What it speaks.
+    pub kind: String,
+    /// Messages that it has not taken yet.
+    pub pending: u64,
+    /// Messages that it took since the start.
+    pub delivered: u64,
+    /// When it last took one, UTC milliseconds.
+    pub last_delivered: Option<i64>,
+    /// Since when it takes none, UTC milliseconds; none: it does.
+    pub failing_since: Option<i64>,
+    /// Why.
+    pub trouble: String,
+}
+
+/// A cheap handle: deliverers write, status and metrics read.
+#[derive(Clone)]
+pub struct Board {
+    states: Arc<Mutex<BTreeMap<String, ReceiverState>>>,
+    pending: IntGaugeVec,
+    failing: IntGaugeVec,
+    delivered: IntCounterVec,
+    failures: IntCounterVec,
+}
+
+impl Board {
+    /// Registers the metrics.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let gauge = |name: &str, help: &str| IntGaugeVec::new(Opts::new(name, help), &["receiver"]);
+        let counter = |name: &str, help: &str| IntCounterVec::new(Opts::new(name, help), &["receiver"]);
+        let board = Self {
+            states: Arc::default(),
+            pending: gauge("tokentrail_alert_messages_pending", "Messages that a receiver has not taken yet")?,
+            failing: gauge("tokentrail_alert_receiver_failing", "1 while a receiver takes no messages")?,
+            delivered: counter("tokentrail_alert_messages_delivered_total", "Messages that a receiver took")?,
+            failures: counter("tokentrail_alert_attempts_failed_total", "Attempts that a receiver did not take")?,
+        };
+        registry.register(Box::new(board.pending.clone()))?;
+        registry.register(Box::new(board.failing.clone()))?;
+        registry.register(Box::new(board.delivered.clone()))?;
+        registry.register(Box::new(board.failures.clone()))?;
+        Ok(board)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, ReceiverState>> {
+        self.states.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All of them.
+    pub fn states(&self) -> BTreeMap<String, ReceiverState> {
+        self.lock().clone()
+    }
+
+    pub(crate) fn pending(&self, (name, kind): (&str, &str), pending: usize) {
+        let pending = pending as u64;
+        let mut states = self.lock();
+        let state = states.entry(name.to_owned()).or_default();
+        (state.pending, state.kind) = (pending, kind.to_owned());
+        self.pending.with_label_values(&[name]).set(i64::try_from(pending).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn took(&self, name: &str, now: i64) {
+        let mut states = self.lock();
+        let state = states.entry(name.to_owned()).or_default();
+        state.delivered += 1;
+        (state.last_delivered, state.failing_since) = (Some(now), None);
+        state.trouble.clear();
+        self.failing.with_label_values(&[name]).set(0);
+        self.delivered.with_label_values(&[name]).inc();
+    }
+
+    /// True if it is the first failure after a success.
+    pub(crate) fn failed(&self, name: &str, (now, why): (i64, &str)) -> bool {
+        let mut states = self.lock();
+        let state = states.entry(name.to_owned()).or_default();
+        let first = state.failing_since.is_none();
+        state.failing_since.get_or_insert(now);
+        why.clone_into(&mut state.trouble);
+        self.failing.with_label_values(&[name]).set(1);
+        self.failures.with_label_values(&[name]).inc();
+        first
+    }
+}

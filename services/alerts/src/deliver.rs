@@ -1,0 +1,220 @@
+//! One receiver's loop: what it is to be told becomes a message in the store, and the message is tried until it is taken.
+
+use crate::{
+    board::Board,
+    plan::{Told, What, due, fires, told},
+    receiver::{Kind, Naming, Receiver},
+    render::{Words, body},
+};
+use rand::Rng;
+use std::{collections::VecDeque, time::Duration};
+use store::{
+    Store, StoreError,
+    correlation::Id,
+    findings::{AlertMessage, Finding},
+};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
+use uuid::Uuid;
+
+/// First and longest wait between two attempts; each is a random part of it.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// Between two looks at the register without a hint: changes by people give none.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Waits of a receiver.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// What comes within this time after the first is one message.
+    pub group: Duration,
+    /// An Alertmanager is told this often of what still fires.
+    pub repeat: Duration,
+}
+
+/// Brings one receiver what it is to be told.
+pub struct Deliverer {
+    /// Where findings and messages are.
+    pub store: Store,
+    /// To whom.
+    pub receiver: Receiver,
+    /// Tenant and link.
+    pub words: Words,
+    /// Waits.
+    pub timing: Timing,
+    /// UTC milliseconds.
+    pub clock: fn() -> i64,
+    /// For status and metrics.
+    pub board: Board,
+    /// Changes when findings may have changed.
+    pub hint: watch::Receiver<u64>,
+}
+
+/// What one receiver has been told and is being told.
+struct Outbox {
+    told: Told,
+    pending: VecDeque<AlertMessage>,
+}
+
+impl Deliverer {
+    /// Runs until `stop` turns true. Whatever fails is tried again; nothing else waits for it.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let work = async {
+            let mut wait = RETRY.0;
+            loop {
+                let error = match self.follow().await {
+                    Ok(()) => return,
+                    Err(error) => error,
+                };
+                tracing::warn!(receiver = self.receiver.name, %error, "The register of findings cannot be read now; it is tried again.");
+                sleep(wait).await;
+                wait = (wait * 2).min(RETRY.1);
+            }
+        };
+        tokio::select! {
+            () = work => {}
+            _ = stop.wait_for(|stop| *stop) => {}
+        }
+    }
+
+    /// Ends only with an error of the store, or when nobody gives hints any more.
+    async fn follow(&mut self) -> Result<(), StoreError> {
+        let messages = self.store.alert_messages(&self.words.tenant, &self.receiver.name).await?;
+        let told = told(&messages);
+        let pending = messages.into_iter().filter(|message| message.version == 1).collect();
+        let mut outbox = Outbox { told, pending };
+        let mut repeated = Instant::now();
+        loop {
+            self.show(&outbox);
+            while let Some(message) = outbox.pending.front() {
+                self.bring(message).await?;
+                outbox.pending.pop_front();
+                self.show(&outbox);
+            }
+            let mut findings = self.store.findings(&self.words.tenant).await?;
+            if !due(&findings, &outbox.told, self.receiver.least).is_empty() {
+                // A burst is one message.
+                sleep(self.timing.group).await;
+                findings = self.store.findings(&self.words.tenant).await?;
+                self.compose(&mut outbox, &findings).await?;
+                continue;
+            }
+            if self.receiver.kind == Kind::Alertmanager && repeated.elapsed() >= self.timing.repeat {
+                self.repeat(&outbox.told, &findings).await?;
+                repeated = Instant::now();
+            }
+            let next = match self.receiver.kind {
+                Kind::Alertmanager => LOOK.min(self.timing.repeat.saturating_sub(repeated.elapsed())),
+                _ => LOOK,
+            };
+            tokio::select! {
+                () = sleep(next) => {}
+                changed = self.hint.changed() => if changed.is_err() { return Ok(()) },
+            }
+        }
+    }
+
+    /// Makes a message of what is due and keeps it.
+    async fn compose(&self, outbox: &mut Outbox, findings: &[Finding]) -> Result<(), StoreError> {
+        let due = due(findings, &outbox.told, self.receiver.least);
+        if due.is_empty() {
+            return Ok(());
+        }
+        let words = self.words_for(due.iter().map(|(finding, _)| *finding)).await?;
+        let now = (self.clock)();
+        let message = AlertMessage {
+            tenant: self.words.tenant.clone(),
+            receiver: self.receiver.name.clone(),
+            message_id: Uuid::new_v4(),
+            version: 1,
+            created_at: now,
+            delivered_at: None,
+            items: due.iter().map(|(finding, what)| (Id(finding.finding_id), what.to_text())).collect(),
+            body: body(&self.receiver, &words, &due, now),
+        };
+        // Commit point: from here on the message is sent under its id until it is taken, by whichever process. A crash before
+        // this line leaves nothing, and the same findings are due again.
+        self.store.put_alert_message(&message).await?;
+        outbox.told.extend(due.iter().map(|(finding, what)| (finding.finding_id, *what)));
+        outbox.pending.push_back(message);
+        Ok(())
+    }
+
+    /// Tries until the receiver takes it.
+    async fn bring(&self, message: &AlertMessage) -> Result<(), StoreError> {
+        let mut wait = RETRY.0;
+        loop {
+            let now = (self.clock)();
+            match self.receiver.attempt((message.message_id, now.div_euclid(1000)), &message.body).await {
+                Ok(()) => break,
+                Err(why) => {
+                    let why = why.to_string();
+                    if self.board.failed(&self.receiver.name, (now, &why)) {
+                        tracing::warn!(
+                            receiver = self.receiver.name,
+                            why,
+                            "A receiver of alerts takes no message; it is tried until it does."
+                        );
+                    }
+                }
+            }
+            sleep(jitter(wait)).await;
+            wait = (wait * 2).min(RETRY.1);
+        }
+        let now = (self.clock)();
+        let taken = AlertMessage { version: 2, delivered_at: Some(now), ..message.clone() };
+        // Commit point: it is not sent again. A crash before this line sends it once more, under the same id.
+        self.store.put_alert_message(&taken).await?;
+        self.board.took(&self.receiver.name, now);
+        Ok(())
+    }
+
+    /// Tells an Alertmanager again what fires: it forgets what it is not told.
+    async fn repeat(&self, told: &Told, findings: &[Finding]) -> Result<(), StoreError> {
+        let firing =
+            |finding: &&Finding| fires(finding) && matches!(told.get(&finding.finding_id), Some(What::Firing(_)));
+        let notices: Vec<_> = findings
+            .iter()
+            .filter(firing)
+            .filter_map(|finding| Some((finding, *told.get(&finding.finding_id)?)))
+            .collect();
+        if notices.is_empty() {
+            return Ok(());
+        }
+        let words = self.words_for(notices.iter().map(|(finding, _)| *finding)).await?;
+        let now = (self.clock)();
+        let body = body(&self.receiver, &words, &notices, now);
+        match self.receiver.attempt((Uuid::new_v4(), now.div_euclid(1000)), &body).await {
+            Ok(()) => self.board.took(&self.receiver.name, now),
+            Err(why) => {
+                // The next repetition is the next try.
+                self.board.failed(&self.receiver.name, (now, &why.to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The words with names, where this receiver is told names.
+    async fn words_for(&self, findings: impl Iterator<Item = &Finding>) -> Result<Words, StoreError> {
+        let mut words = self.words.clone();
+        if self.receiver.naming == Naming::Names {
+            let persons: Vec<String> =
+                findings.map(|finding| finding.person.clone()).filter(|person| !person.is_empty()).collect();
+            for bearer in self.store.names_of(&self.words.tenant, &persons).await? {
+                let name = bearer.names.iter().rev().find(|name| name.kind == "username").or(bearer.names.last());
+                words.names.extend(name.map(|name| (bearer.person.clone(), name.name.clone())));
+            }
+        }
+        Ok(words)
+    }
+
+    fn show(&self, outbox: &Outbox) {
+        self.board.pending((&self.receiver.name, self.receiver.kind.as_str()), outbox.pending.len());
+    }
+}
+
+/// A random part of a wait, at least half of it.
+fn jitter(wait: Duration) -> Duration {
+    wait.mul_f64(rand::rng().random_range(0.5..=1.0))
+}

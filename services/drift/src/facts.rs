@@ -1,0 +1,170 @@
+//! What rules judge: rows of the correlation, events, completeness. Times are UTC milliseconds.
+//!
+//! Person keys are keyed hashes (32 hex digits, empty: none); no name, reference or e-mail comes in here.
+
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// Everything that one evaluation sees.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// Now.
+    pub now: i64,
+    /// Up to here the sources are complete, or the allowance for late events is over: what rests on younger evidence waits.
+    pub ripe: i64,
+    /// Whether decisions are correlated here at all.
+    pub correlated: bool,
+    /// Decisions that a rule may ask about, in order of time.
+    pub decisions: Vec<Decision>,
+    /// Events that a rule may ask about, in order of time.
+    pub acts: Vec<Act>,
+    /// Times for which an input of a source is not known to be complete.
+    pub gaps: Vec<Gap>,
+    /// Events that must have happened and never arrived.
+    pub missing: Vec<Missing>,
+    /// The sources of the config.
+    pub sources: Vec<Source>,
+}
+
+/// A decision with what the correlation says of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Decision {
+    /// The event that tells it.
+    pub event: Uuid,
+    /// When.
+    pub at: i64,
+    /// Who; empty: a caller that is no person.
+    pub person: String,
+    /// Permission; empty: an audited call.
+    pub permission: String,
+    /// `allow`, `deny`, `conditional`, ...
+    pub outcome: String,
+    /// Verdict of the correlation.
+    pub verdict: String,
+    /// Milliseconds since the change that the verdict is about.
+    pub delay: Option<i64>,
+    /// The clock that it obeys.
+    pub clock: String,
+    /// How sure.
+    pub grade: String,
+    /// Why no better.
+    pub reasons: Vec<String>,
+    /// Credentials that can stand behind it.
+    pub candidates: u32,
+    /// Keycloak ids of the groups that supported it.
+    pub groups: Vec<String>,
+}
+
+impl Decision {
+    /// True if the correlation gave this reason.
+    pub fn has(&self, reason: &str) -> bool {
+        self.reasons.iter().any(|one| one == reason)
+    }
+
+    /// True if it let somebody in, perhaps under conditions.
+    pub fn lets_in(&self) -> bool {
+        matches!(self.outcome.as_str(), "allow" | "conditional")
+    }
+}
+
+/// An event.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Act {
+    /// Its id.
+    pub event: Uuid,
+    /// When.
+    pub at: i64,
+    /// Source id.
+    pub source: String,
+    /// Realm, if said.
+    pub realm: String,
+    /// Kind in our words.
+    pub kind: String,
+    /// `success`, `failure`, `unknown`, ...
+    pub outcome: String,
+    /// Whom it concerns.
+    pub person: String,
+    /// Who did it.
+    pub actor: String,
+    /// Kind of right, if it is about one.
+    pub right_kind: String,
+    /// Id of the right.
+    pub right: String,
+    /// Plain details.
+    pub details: BTreeMap<String, String>,
+}
+
+/// A time for which something may be missing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Gap {
+    /// Source id; empty: any.
+    pub source: String,
+    /// Realm, instance or stream.
+    pub scope: String,
+    /// Way in; empty: any.
+    pub input: String,
+    /// Why, in a word.
+    pub cause: String,
+    /// From when.
+    pub since: i64,
+    /// Until when; none: still.
+    pub until: Option<i64>,
+    /// How much, where known.
+    pub missing: Option<u64>,
+    /// When everything was there after all.
+    pub repaired: Option<i64>,
+}
+
+/// An event that must have happened and is not there.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Missing {
+    /// Whose right.
+    pub person: String,
+    /// Kind of right.
+    pub right_kind: String,
+    /// Its id.
+    pub right: String,
+    /// What the missing event did.
+    pub what: String,
+    /// It happened after this.
+    pub after: i64,
+    /// And before this.
+    pub before: i64,
+    /// The evidence before and behind it.
+    pub evidence: Vec<Uuid>,
+}
+
+/// Product of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Product {
+    /// Keycloak.
+    Keycloak,
+    /// Backstage.
+    Backstage,
+}
+
+/// A source of the config.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Source {
+    /// Its id.
+    pub id: String,
+    /// Product.
+    pub product: Product,
+    /// Whether silence can be told from peace: heartbeats or a pull.
+    pub proven: bool,
+    /// Its first event; none: nothing came yet.
+    pub first: Option<i64>,
+    /// Life of the tokens that it issues (a Backstage), milliseconds.
+    pub token_life: i64,
+}
+
+impl Facts {
+    /// True if a gap that nothing has repaired meets [from, to] for a source of this product.
+    pub fn gap_within(&self, product: Product, (from, to): (i64, i64)) -> bool {
+        let of = |gap: &Gap| {
+            gap.source.is_empty() || self.sources.iter().any(|one| one.id == gap.source && one.product == product)
+        };
+        let meets = |gap: &&Gap| gap.since <= to && gap.until.is_none_or(|until| until >= from);
+        self.gaps.iter().filter(|gap| gap.repaired.is_none()).filter(meets).any(of)
+    }
+}

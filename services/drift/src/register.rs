@@ -1,0 +1,122 @@
+//! The register: what stands, what was found now, and so what is to be written. Opened once per dedup key; what is not found again is
+//! withdrawn with its reason; what is over has ended. What people did with a finding is not touched here.
+
+use crate::{
+    finding::{Candidate, change_id, content},
+    rules::{Reach, Rule},
+};
+use std::collections::{BTreeSet, HashMap};
+use uuid::Uuid;
+
+/// How a finding stands by the rules' word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It stands.
+    Open,
+    /// It is over.
+    Ended,
+    /// It turned out to be none.
+    Withdrawn,
+}
+
+/// A finding of the register.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Held {
+    /// Its id.
+    pub id: Uuid,
+    /// Rule id.
+    pub rule: String,
+    /// Person key; empty: none.
+    pub person: String,
+    /// When it began.
+    pub first: i64,
+    /// By the rules' word; none: its row was written and its first change was not.
+    pub standing: Option<Standing>,
+    /// How many changes of the rules' making it has.
+    pub changes: u64,
+    /// Hash of what it says.
+    pub content: u64,
+}
+
+/// A step to write.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// The finding.
+    pub finding: Uuid,
+    /// Id of the change: the same if it is written twice.
+    pub change: Uuid,
+    /// `opened`, `ended`, `withdrawn` or `reopened`.
+    pub what: &'static str,
+    /// Why.
+    pub reason: &'static str,
+}
+
+/// What an evaluation changes.
+#[derive(Debug, Default, PartialEq)]
+pub struct Changes<'a> {
+    /// Rows that are new or say something else now; write them before the steps.
+    pub rows: Vec<(Uuid, &'a Candidate)>,
+    /// Steps.
+    pub steps: Vec<Step>,
+}
+
+/// Which facts were looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Looked<'a> {
+    /// Persons of whom everything was read; none: all.
+    pub persons: Option<&'a BTreeSet<String>>,
+    /// Events were read from here on.
+    pub since: i64,
+}
+
+/// Why a finding is withdrawn.
+const UNDONE: &str = "events that came later, or a replay, show that it is none";
+
+/// What to write for one rule; `looked` says what was read.
+pub fn compare<'a>(
+    (rule, tenant): (&Rule, &str),
+    held: &[Held],
+    found: &'a [Candidate],
+    looked: Looked<'_>,
+) -> Changes<'a> {
+    let known: HashMap<Uuid, &Held> = held.iter().filter(|one| one.rule == rule.id).map(|one| (one.id, one)).collect();
+    let (mut changes, mut seen) = (Changes::default(), BTreeSet::new());
+    for candidate in found {
+        let id = candidate.id(tenant);
+        // What began before the events that were read may be known in part only.
+        let partly = rule.reach == Reach::Since && candidate.first < looked.since;
+        if partly || !seen.insert(id) {
+            continue;
+        }
+        let held = known.get(&id).copied();
+        if held.is_none_or(|held| held.content != content(candidate)) {
+            changes.rows.push((id, candidate));
+        }
+        let count = held.map_or(0, |held| held.changes);
+        let before = held.and_then(|held| held.standing);
+        let mut put =
+            |what, n, reason| changes.steps.push(Step { finding: id, change: change_id(id, what, n), what, reason });
+        match (before, candidate.stands) {
+            (None, true) => put("opened", 0, ""),
+            (None, false) => {
+                put("opened", 0, "");
+                put("ended", 1, "it is over");
+            }
+            (Some(Standing::Open), false) => put("ended", count, "it is over"),
+            (Some(Standing::Ended | Standing::Withdrawn), true) => put("reopened", count, "it is found again"),
+            (Some(_), _) => {}
+        }
+    }
+    for held in known.into_values().filter(|held| !seen.contains(&held.id)) {
+        let reached = match rule.reach {
+            Reach::All => true,
+            Reach::Since => held.first >= looked.since,
+            Reach::Persons => looked.persons.is_none_or(|persons| persons.contains(&held.person)),
+        };
+        if reached && matches!(held.standing, None | Some(Standing::Open | Standing::Ended)) {
+            let change = change_id(held.id, "withdrawn", held.changes);
+            changes.steps.push(Step { finding: held.id, change, what: "withdrawn", reason: UNDONE });
+        }
+    }
+    changes
+}

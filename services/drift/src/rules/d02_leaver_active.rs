@@ -1,0 +1,137 @@
+//! D02 LEAVER_ACTIVE: a disabled or deleted person goes on: decisions let them in, or tokens are issued to them.
+
+use super::{Judged, Need, Reach, Rule};
+use crate::{
+    Settings,
+    facts::{Act, Decision, Facts},
+    finding::{Candidate, Confidence, Severity, bounded, seconds, values},
+};
+use serde_json::json;
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+pub(super) const RULE: Rule = Rule {
+    id: "D02",
+    name: "LEAVER_ACTIVE",
+    version: 1,
+    asks: "Did a disabled or deleted person go on: was a decision in their favour, or a token issued to them?",
+    severity: "medium within the life of a token; critical beyond it, and for a login or refresh after the end",
+    guards: &[
+        "the first alerts.rules.leaver_grace_seconds (60) after the end: catalog sync and the difference of two clocks",
+        "only until the person is enabled again",
+        "a user created anew under the same name is another person",
+    ],
+    not_evaluable: &["the end of employment (no HR feed): only what Keycloak was told counts"],
+    controls: &["CC6.2", "CC6.3", "A.5.18", "AC-2(3)", "PS-4"],
+    check: "Their Backstage token lives on: restart of Backstage or removal from its catalog ends it at once. See what they did: `tokentrail trace PERSON`.",
+    need: Need::Keycloak,
+    reach: Reach::Persons,
+    judge,
+};
+
+/// One time out: from the end to the next beginning.
+#[derive(Default)]
+struct Out<'a> {
+    told: Option<(Uuid, &'static str)>,
+    until: Option<i64>,
+    decisions: Vec<&'a Decision>,
+    tokens: Vec<&'a Act>,
+}
+
+fn judge(facts: &Facts, settings: &Settings) -> Judged {
+    let mut outs: BTreeMap<(&str, i64), Out<'_>> = BTreeMap::new();
+    for act in &facts.acts {
+        let person = act.person.as_str();
+        if person.is_empty() {
+            continue;
+        }
+        match end(act) {
+            Some(Some(how)) => {
+                // Told twice is once: the first counts.
+                let open = latest(&mut outs, person, act.at).is_some_and(|out| out.until.is_none());
+                if !open {
+                    outs.entry((person, act.at)).or_default().told = Some((act.event, how));
+                }
+            }
+            Some(None) => {
+                if let Some(out) = latest(&mut outs, person, act.at) {
+                    out.until.get_or_insert(act.at);
+                }
+            }
+            None if is_activity(act) && act.at <= facts.ripe => {
+                if let Some(out) = latest(&mut outs, person, act.at).filter(|out| out.until.is_none()) {
+                    out.tokens.push(act);
+                }
+            }
+            None => {}
+        }
+    }
+    for decision in facts.decisions.iter().filter(|one| one.lets_in() && one.has("disabled") && one.at <= facts.ripe) {
+        if let Some(out) = latest(&mut outs, &decision.person, decision.at)
+            && out.until.is_none_or(|until| decision.at < until)
+        {
+            out.decisions.push(decision);
+        }
+    }
+    let found = outs.into_iter().filter_map(|((person, since), out)| finding(person, since, &out, settings));
+    Judged { found: found.collect(), values: Default::default() }
+}
+
+fn finding(person: &str, since: i64, out: &Out<'_>, settings: &Settings) -> Option<Candidate> {
+    let times = out.decisions.iter().map(|one| one.at).chain(out.tokens.iter().map(|one| one.at));
+    let last = times.max().filter(|last| last - since > settings.leaver_grace)?;
+    let (told, how) = out.told?;
+    let proven = out.decisions.iter().any(|one| matches!(one.grade.as_str(), "exact" | "session"));
+    let mut evidence: Vec<(i64, Uuid)> = out.decisions.iter().map(|one| (one.at, one.event)).collect();
+    evidence.extend(out.tokens.iter().map(|one| (one.at, one.event)));
+    evidence.sort_unstable();
+    let evidence = std::iter::once(told).chain(evidence.into_iter().map(|(_, event)| event));
+    let beyond =
+        last - since > settings.token_budget || out.tokens.iter().any(|one| one.at - since > settings.leaver_grace);
+    Some(Candidate {
+        rule: RULE.id,
+        dedup: format!("{person}:{since}"),
+        person: person.to_owned(),
+        severity: if beyond { Severity::Critical } else { Severity::Medium },
+        confidence: if proven || !out.tokens.is_empty() { Confidence::Proven } else { Confidence::Inferred },
+        first: since,
+        last,
+        stands: true,
+        values: values([
+            ("how", json!(how)),
+            ("ended_at_ms", json!(since)),
+            ("active_seconds", seconds(last - since)),
+            ("allowed", json!(out.decisions.len())),
+            ("tokens_issued", json!(out.tokens.len())),
+            ("token_budget_seconds", seconds(settings.token_budget)),
+        ]),
+        evidence: bounded(evidence.collect()),
+    })
+}
+
+/// The time out of a person that began last before an instant.
+fn latest<'a, 'f>(
+    outs: &'a mut BTreeMap<(&'f str, i64), Out<'f>>,
+    person: &'f str,
+    at: i64,
+) -> Option<&'a mut Out<'f>> {
+    let (_, out) = outs.range_mut((person, i64::MIN)..=(person, at)).next_back()?;
+    Some(out)
+}
+
+/// `Some(Some(how))`: the person was put out; `Some(None)`: may come in again.
+fn end(act: &Act) -> Option<Option<&'static str>> {
+    let enabled = act.details.get("enabled").map(String::as_str);
+    match (act.kind.as_str(), enabled) {
+        ("user_deleted", _) if act.outcome != "failure" => Some(Some("deleted")),
+        ("user_locked_permanently", _) => Some(Some("locked permanently")),
+        ("user_updated" | "user_created", Some("false")) if act.outcome != "failure" => Some(Some("disabled")),
+        ("user_updated" | "user_created", Some("true")) if act.outcome != "failure" => Some(None),
+        _ => None,
+    }
+}
+
+fn is_activity(act: &Act) -> bool {
+    matches!(act.kind.as_str(), "login" | "token_issued" | "token_refreshed" | "token_exchanged")
+        && act.outcome == "success"
+}

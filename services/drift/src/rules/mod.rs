@@ -1,0 +1,175 @@
+//! The rules: one file each. A rule is a pure function over [`Facts`]; this file holds what all have in common.
+
+mod d01_stale_allow;
+mod d02_leaver_active;
+mod d03_out_of_band_change;
+mod d05_self_escalation;
+mod d11_logging_impaired;
+mod d12_source_silent_or_gap;
+mod d13_brute_force_then_success;
+mod d16_impersonation;
+mod d19_decision_without_login;
+mod d20_colliding_identity;
+
+use crate::{
+    Settings,
+    facts::{Facts, Product},
+    finding::Candidate,
+};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::fmt;
+
+/// Whose findings an evaluation of some part of the facts speaks of: what it does not find again there is withdrawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Of the persons whose facts were read, all their history.
+    Persons,
+    /// Of everything that began since the facts begin.
+    Since,
+    /// Of everything.
+    All,
+}
+
+/// What a rule needs to be judged at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Decisions, correlated here.
+    Decisions,
+    /// Events of a Keycloak.
+    Keycloak,
+    /// Nothing but the config.
+    Nothing,
+}
+
+/// One rule.
+pub struct Rule {
+    /// `D01` ...
+    pub id: &'static str,
+    /// Name in the words of the field.
+    pub name: &'static str,
+    /// Version of what it says; a change of logic or meaning raises it.
+    pub version: u32,
+    /// What it asks, in one sentence.
+    pub asks: &'static str,
+    /// How bad, and when.
+    pub severity: &'static str,
+    /// What it guards against before it speaks.
+    pub guards: &'static [&'static str],
+    /// Parts that cannot be judged, because no source tells them here.
+    pub not_evaluable: &'static [&'static str],
+    /// Controls that it supports.
+    pub controls: &'static [&'static str],
+    /// What to do when it fires.
+    pub check: &'static str,
+    /// What it needs.
+    pub need: Need,
+    /// Whose findings it speaks of.
+    pub reach: Reach,
+    /// The rule.
+    pub judge: fn(&Facts, &Settings) -> Judged,
+}
+
+impl fmt::Debug for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rule").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// What a rule says of some facts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Judged {
+    /// What it found.
+    pub found: Vec<Candidate>,
+    /// Numbers that are no finding: exposure within the budget, what was classified instead.
+    pub values: Map<String, Value>,
+}
+
+/// How a rule stands. Not evaluable is never green.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum State {
+    /// Nothing open, and it could be judged.
+    Ok,
+    /// Findings stand.
+    Exception,
+    /// An input that it needs is not there.
+    NotEvaluable,
+    /// Switched off in config.
+    Disabled,
+}
+
+impl State {
+    /// For people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::Exception => "EXCEPTION",
+            Self::NotEvaluable => "NOT EVALUABLE",
+            Self::Disabled => "DISABLED",
+        }
+    }
+}
+
+/// Every rule, in order of id.
+pub const RULES: &[Rule] = &[
+    d01_stale_allow::RULE,
+    d02_leaver_active::RULE,
+    d03_out_of_band_change::RULE,
+    d05_self_escalation::RULE,
+    d11_logging_impaired::RULE,
+    d12_source_silent_or_gap::RULE,
+    d13_brute_force_then_success::RULE,
+    d16_impersonation::RULE,
+    d19_decision_without_login::RULE,
+    d20_colliding_identity::RULE,
+];
+
+/// Rules of the catalogue that are not built, or have no input here at all. Listed, so that nobody takes them for green.
+pub const NOT_BUILT: &[(&str, &str, &str)] = &[
+    ("D04", "BASELINE_DRIFT", "not built: no baseline file is read"),
+    ("D07", "UNAPPROVED_PRIVILEGED_GRANT", "no approvals or tickets come in"),
+    ("D08", "OUTSIDE_CHANGE_WINDOW", "no calendar of changes comes in"),
+];
+
+impl Rule {
+    /// The rule of an id, in any case of letters.
+    pub fn of(id: &str) -> Option<&'static Self> {
+        RULES.iter().find(|rule| rule.id.eq_ignore_ascii_case(id) || rule.name.eq_ignore_ascii_case(id))
+    }
+
+    /// Why it cannot be judged with these facts; none if it can.
+    pub fn lacks(&self, facts: &Facts) -> Option<&'static str> {
+        let has = |product| facts.sources.iter().any(|source| source.product == product && source.first.is_some());
+        match self.need {
+            Need::Decisions if !facts.correlated => Some("decisions are not correlated in this process"),
+            Need::Decisions if !has(Product::Backstage) => Some("no Backstage has sent anything yet"),
+            Need::Decisions | Need::Keycloak if !has(Product::Keycloak) => Some("no Keycloak has sent anything yet"),
+            Need::Nothing if !facts.sources.iter().any(|source| source.proven) => {
+                Some("no source has heartbeats or a pull: silence cannot be told from peace")
+            }
+            _ => None,
+        }
+    }
+
+    /// How it stands; `open`: its findings that stand.
+    pub fn state(&self, facts: &Facts, settings: &Settings, open: usize) -> (State, String) {
+        if settings.disabled.contains(self.id) {
+            return (State::Disabled, "switched off in config".into());
+        }
+        if let Some(why) = self.lacks(facts) {
+            return (State::NotEvaluable, why.into());
+        }
+        let parts = self.not_evaluable.join("; ");
+        let detail = if parts.is_empty() { String::new() } else { format!("not judged: {parts}") };
+        (if open > 0 { State::Exception } else { State::Ok }, detail)
+    }
+
+    /// What it finds, if it is on and can be judged. What rests on evidence younger than `facts.ripe` waits.
+    pub fn judge(&self, facts: &Facts, settings: &Settings) -> Judged {
+        if settings.disabled.contains(self.id) || self.lacks(facts).is_some() {
+            return Judged::default();
+        }
+        (self.judge)(facts, settings)
+    }
+}

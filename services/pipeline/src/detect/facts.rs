@@ -1,0 +1,200 @@
+//! From the store's rows to what the rules judge, and the questions that get them.
+
+use drift::{
+    Facts,
+    facts::{Act, Decision, Gap, Missing, Source},
+};
+use std::collections::{BTreeMap, BTreeSet};
+use store::{
+    Store, StoreError,
+    correlation::{DecisionRecord, MissingEventRecord},
+    drift_facts::{ActRow, DriftQuery},
+};
+use uuid::Uuid;
+
+/// Events that tell of accounts and of the configuration of recording: few, and asked about over all time.
+pub(super) const KEPT: &[&str] = &[
+    "user_created",
+    "user_updated",
+    "user_deleted",
+    "user_locked_permanently",
+    "audit_config_changed",
+    "realm_updated",
+    "state_events_config",
+];
+/// Events by which somebody who was put out goes on.
+pub(super) const TOKENS: &[&str] = &["login", "token_issued", "token_refreshed", "token_exchanged"];
+/// Acts that are findings by themselves.
+const ACTS: &[&str] = &["group_member_added", "role_granted", "impersonated"];
+
+/// What does not change from round to round.
+pub struct Reader {
+    /// Where facts are.
+    pub store: Store,
+    /// Tenant.
+    pub tenant: String,
+    /// Sources of the config, without their first event.
+    pub sources: Vec<Source>,
+    /// Thresholds.
+    pub settings: drift::Settings,
+    /// How late an event may come, milliseconds.
+    pub lateness: i64,
+    /// Whether decisions are correlated in this process.
+    pub correlated: bool,
+}
+
+impl Reader {
+    /// Facts of a period [from, to) and everybody, for an evaluation that writes nothing. Who was put out before it counts.
+    pub async fn period(&self, (from, to): (i64, i64), now: i64) -> Result<Facts, StoreError> {
+        let query = DriftQuery { tenant: &self.tenant, persons: None, from, to };
+        let mut facts = self.common(now).await?;
+        facts.decisions = self.store.drift_decisions(&query).await?.into_iter().map(decision).collect();
+        let kept = self.store.drift_acts(&DriftQuery { from: i64::MIN, ..query }, KEPT).await?;
+        facts.acts = kept.into_iter().map(act).collect();
+        let out: Vec<String> = put_out(facts.acts.iter()).into_iter().collect();
+        if !out.is_empty() {
+            let of_them = DriftQuery { persons: Some(&out), ..query };
+            facts.acts.extend(self.store.drift_acts(&of_them, TOKENS).await?.into_iter().map(act));
+        }
+        facts.acts.extend(self.of_time((from, to)).await?);
+        in_order(&mut facts.acts);
+        facts.gaps.retain(|gap| gap.since < to && gap.until.is_none_or(|until| until >= from));
+        facts.missing.retain(|missing| missing.after < to && missing.before >= from);
+        facts.ripe = facts.ripe.min(to);
+        Ok(facts)
+    }
+
+    /// What every evaluation sees: completeness, sources, missing events.
+    pub(super) async fn common(&self, now: i64) -> Result<Facts, StoreError> {
+        let (store, tenant) = (&self.store, &self.tenant);
+        let first: BTreeMap<String, i64> = store.first_events(tenant).await?.into_iter().collect();
+        let sources = self.sources.iter();
+        let sources: Vec<Source> =
+            sources.map(|source| Source { first: first.get(&source.id).copied(), ..source.clone() }).collect();
+        let gaps: Vec<Gap> = store.gaps(tenant, 0).await?.into_iter().map(gap).collect();
+        let missing = store.missing_events(tenant, (store::correlation::storable(i64::MIN), now)).await?;
+        let ripe = self.ripe((now, &sources), &gaps).await?;
+        Ok(Facts {
+            now,
+            ripe,
+            correlated: self.correlated,
+            gaps,
+            missing: missing.into_iter().map(missed).collect(),
+            sources,
+            ..Facts::default()
+        })
+    }
+
+    /// Up to here nothing comes any more that a rule would wait for: all sources are proven complete, or the allowance is over. A
+    /// source that is silent holds nothing back: D12 speaks of it.
+    pub(super) async fn ripe(&self, (now, sources): (i64, &[Source]), gaps: &[Gap]) -> Result<i64, StoreError> {
+        let allowance = now - self.lateness;
+        let marks = self.store.watermarks(&self.tenant).await?;
+        let silent =
+            |id: &str| gaps.iter().any(|gap| gap.source == id && gap.until.is_none() && gap.repaired.is_none());
+        let mut least = now;
+        for source in sources.iter().filter(|source| source.first.is_some() && !silent(&source.id)) {
+            let newest = marks.iter().filter(|mark| mark.source_id == source.id).map(|mark| mark.watermark).max();
+            match newest.filter(|_| source.proven) {
+                Some(mark) => least = least.min(mark),
+                None => return Ok(allowance),
+            }
+        }
+        Ok(least.max(allowance))
+    }
+
+    /// Events of a time that are findings by themselves, and logins of people with many failures.
+    pub(super) async fn of_time(&self, (from, to): (i64, i64)) -> Result<Vec<Act>, StoreError> {
+        let query = DriftQuery { tenant: &self.tenant, persons: None, from, to };
+        let mut acts: Vec<Act> = self.store.drift_acts(&query, ACTS).await?.into_iter().map(act).collect();
+        let settings = &self.settings;
+        let earlier = from.saturating_sub(settings.failures_within + settings.success_within);
+        let suspects = self.store.drift_suspects(&DriftQuery { from: earlier, ..query }, settings.failures).await?;
+        if !suspects.is_empty() {
+            let of_them = DriftQuery { persons: Some(&suspects), from: earlier, ..query };
+            const LOGINS: &[&str] = &[
+                "login",
+                "user_locked_temporarily",
+                "user_locked_permanently",
+                "credential_updated",
+                "password_reset",
+                "credential_removed",
+            ];
+            acts.extend(self.store.drift_acts(&of_them, LOGINS).await?.into_iter().map(act));
+        }
+        Ok(acts)
+    }
+}
+
+/// Persons who were ever disabled, deleted or locked.
+pub(super) fn put_out<'a>(acts: impl Iterator<Item = &'a Act>) -> BTreeSet<String> {
+    let out = |act: &&Act| {
+        matches!(act.kind.as_str(), "user_deleted" | "user_locked_permanently")
+            || act.details.get("enabled").is_some_and(|enabled| enabled == "false")
+    };
+    acts.filter(out).filter(|act| !act.person.is_empty()).map(|act| act.person.clone()).collect()
+}
+
+/// In order of time, each once.
+pub(super) fn in_order(acts: &mut Vec<Act>) {
+    acts.sort_by_key(|act| (act.at, act.event));
+    acts.dedup_by_key(|act| act.event);
+}
+
+pub(super) fn decision(row: DecisionRecord) -> Decision {
+    Decision {
+        event: row.event_id,
+        at: row.at,
+        person: row.person,
+        permission: row.permission,
+        outcome: row.outcome,
+        verdict: row.verdict,
+        delay: row.delay_ms,
+        clock: row.clock,
+        grade: row.grade,
+        groups: row.support.into_iter().map(|path| path.0).filter(|group| !group.is_empty()).collect(),
+        reasons: row.reasons,
+        candidates: row.candidates,
+    }
+}
+
+pub(super) fn act(row: ActRow) -> Act {
+    Act {
+        event: row.event_id,
+        at: row.time,
+        source: row.source_id,
+        realm: row.realm,
+        kind: row.kind,
+        outcome: row.outcome,
+        person: row.person,
+        actor: row.actor,
+        right_kind: row.right_kind,
+        right: row.right_id,
+        details: row.details.into_iter().collect(),
+    }
+}
+
+fn gap(gap: store::Gap) -> Gap {
+    Gap {
+        source: gap.source_id,
+        scope: gap.scope,
+        input: gap.input,
+        cause: gap.cause,
+        since: gap.since,
+        until: gap.until,
+        missing: gap.missing,
+        repaired: gap.repaired_at,
+    }
+}
+
+fn missed(row: MissingEventRecord) -> Missing {
+    Missing {
+        person: row.person,
+        right_kind: row.right_kind,
+        right: row.right_id,
+        what: row.missing,
+        after: row.at,
+        before: row.before,
+        evidence: [row.evidence_after, row.evidence_before].into_iter().filter(|id: &Uuid| !id.is_nil()).collect(),
+    }
+}

@@ -1,0 +1,315 @@
+//! Runs the drift rules when the correlation has answered and the watermark has passed, and keeps the register of findings.
+//!
+//! One processor does it, the one that leads. Each round asks about what changed, by person and by time, judges with pure rules,
+//! compares with what stands and writes the difference. Every row has a deterministic key and every step one id, so that a crash, a
+//! replay or a second processor for a moment end in the same register.
+
+mod facts;
+mod metrics;
+mod queue;
+
+pub use facts::Reader;
+pub use metrics::DetectMetrics;
+
+use crate::correlation::{Acknowledged, Phase, Touched};
+use drift::{
+    Facts, Judged, RULES, Rule, State,
+    facts::Act,
+    register::{Changes, Held, Looked, Standing, compare},
+};
+use queue::Queue;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+use store::{
+    StoreError,
+    correlation::Id,
+    drift_facts::DriftQuery,
+    findings::{Finding, FindingChange, FindingRow, RuleState},
+};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
+use uuid::Uuid;
+
+/// Between two looks whether something changed.
+const LOOK: Duration = Duration::from_millis(250);
+/// Rules that are about time, not about events, are judged at least this often.
+const ROUND: Duration = Duration::from_secs(5);
+/// First and longest wait between two tries.
+const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// Evidence of a finding lies at most so long before its beginning, milliseconds.
+const EVIDENCE_BEFORE: i64 = 86_400_000;
+/// Who changes a finding when the rules do.
+pub const BY_RULES: &str = "rules";
+
+/// The stage.
+pub struct Detector {
+    /// Asks for facts.
+    pub reader: Reader,
+    /// Told by the correlation; none where none runs.
+    pub acknowledged: Option<Acknowledged>,
+    /// UTC milliseconds.
+    pub clock: fn() -> i64,
+    /// Gauges.
+    pub metrics: DetectMetrics,
+    /// Counts rounds that wrote something.
+    pub hint: watch::Sender<u64>,
+}
+
+/// What a detector remembers while it leads.
+#[derive(Default)]
+struct Memory {
+    queue: Queue,
+    /// Events about accounts and recording, by time.
+    kept: BTreeMap<(i64, Uuid), Act>,
+    states: BTreeMap<String, RuleState>,
+}
+
+impl Detector {
+    /// Runs until it is dropped. What fails is tried again; nothing waits for it.
+    pub async fn run(&self) {
+        let mut wait = RETRY.0;
+        loop {
+            let Err(error) = self.follow(&mut wait).await;
+            tracing::warn!(%error, "Rules cannot be judged now; they are tried again, everything anew.");
+            sleep(wait).await;
+            wait = (wait * 2).min(RETRY.1);
+        }
+    }
+
+    async fn follow(&self, wait: &mut Duration) -> Result<std::convert::Infallible, StoreError> {
+        let mut memory = Memory::default();
+        let states = self.reader.store.rule_states(&self.reader.tenant).await?;
+        memory.states = states.into_iter().map(|state| (state.rule.clone(), state)).collect();
+        memory.queue.everything((self.clock)());
+        let mut last = Instant::now();
+        loop {
+            let loading = self.acknowledged.as_ref().is_some_and(|told| told.standing().phase == Phase::Loading);
+            if loading {
+                sleep(LOOK).await;
+                continue;
+            }
+            let now = (self.clock)();
+            if let Some(acknowledged) = &self.acknowledged {
+                memory.queue.push(acknowledged.take_touched(), now);
+            }
+            let ripe = self.reader.store_ripe(now).await?;
+            let touched = memory.queue.take(ripe).or_else(|| {
+                let since = now - self.reader.lateness - i64::try_from(ROUND.as_millis()).unwrap_or_default();
+                (last.elapsed() >= ROUND).then(|| Touched {
+                    since: Some(since),
+                    until: Some(now),
+                    ..Touched::default()
+                })
+            });
+            if let Some(touched) = touched {
+                self.round(&touched, &mut memory).await?;
+                last = Instant::now();
+                *wait = RETRY.0;
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Judges what changed, and writes what is different.
+    async fn round(&self, touched: &Touched, memory: &mut Memory) -> Result<(), StoreError> {
+        let (store, tenant) = (&self.reader.store, &self.reader.tenant);
+        let now = (self.clock)();
+        let findings = store.findings(tenant).await?;
+        let since = if touched.everybody { i64::MIN } else { touched.since.unwrap_or(now) };
+        let (facts, persons) = self.facts((touched, since), &findings, memory).await?;
+        let held: Vec<Held> = findings.iter().map(held).collect();
+        let looked = Looked { persons: persons.as_ref(), since };
+        let mut wrote = false;
+        for rule in RULES.iter().filter(|rule| self.speaks(rule, &facts)) {
+            let judged: Judged = rule.judge(&facts, &self.reader.settings);
+            let changes = compare((rule, tenant), &held, &judged.found, looked);
+            wrote |= self.write((rule, now), &changes).await?;
+        }
+        let findings = if wrote { store.findings(tenant).await? } else { findings };
+        self.tell(&facts, &findings, memory).await?;
+        if wrote {
+            self.hint.send_modify(|count| *count += 1);
+        }
+        Ok(())
+    }
+
+    fn speaks(&self, rule: &Rule, facts: &Facts) -> bool {
+        !self.reader.settings.disabled.contains(rule.id) && rule.lacks(facts).is_none()
+    }
+
+    /// The facts of a round and the persons whose history they hold; none: everybody's.
+    async fn facts(
+        &self,
+        (touched, since): (&Touched, i64),
+        findings: &[Finding],
+        memory: &mut Memory,
+    ) -> Result<(Facts, Option<BTreeSet<String>>), StoreError> {
+        let (store, tenant) = (&self.reader.store, self.reader.tenant.as_str());
+        let mut facts = self.reader.common((self.clock)()).await?;
+        let all = DriftQuery { tenant, persons: None, from: i64::MIN, to: i64::MAX };
+        let lately = DriftQuery { from: since, ..all };
+        memory.kept.retain(|(at, _), _| *at < since);
+        let kept = store.drift_acts(&lately, facts::KEPT).await?.into_iter().map(facts::act);
+        memory.kept.extend(kept.map(|act| ((act.at, act.event), act)));
+        let out = facts::put_out(memory.kept.values());
+        let out_list: Vec<String> = out.iter().cloned().collect();
+        let mut persons: BTreeSet<String> = touched.persons.clone();
+        if !touched.everybody {
+            persons.extend(findings.iter().map(|finding| finding.person.clone()).filter(|person| !person.is_empty()));
+            if !out.is_empty() {
+                let active = DriftQuery { persons: Some(&out_list), ..lately };
+                persons.extend(store.drift_acts(&active, facts::TOKENS).await?.into_iter().map(|act| act.person));
+            }
+        }
+        let of_whom: Vec<String> = persons.iter().cloned().collect();
+        let asked = (!touched.everybody).then_some(of_whom.as_slice());
+        if asked.is_none_or(|persons| !persons.is_empty()) {
+            let query = DriftQuery { persons: asked, ..all };
+            facts.decisions = store.drift_decisions(&query).await?.into_iter().map(facts::decision).collect();
+        }
+        let leavers: Vec<String> =
+            out_list.into_iter().filter(|person| touched.everybody || persons.contains(person)).collect();
+        if !leavers.is_empty() {
+            let query = DriftQuery { persons: Some(&leavers), ..all };
+            facts.acts.extend(store.drift_acts(&query, facts::TOKENS).await?.into_iter().map(facts::act));
+        }
+        facts.acts.extend(memory.kept.values().cloned());
+        facts.acts.extend(self.reader.of_time((since, i64::MAX)).await?);
+        facts::in_order(&mut facts.acts);
+        Ok((facts, (!touched.everybody).then_some(persons)))
+    }
+
+    /// Writes rows and then steps; true if there were any.
+    async fn write(&self, (rule, now): (&Rule, i64), changes: &Changes<'_>) -> Result<bool, StoreError> {
+        let (store, tenant) = (&self.reader.store, &self.reader.tenant);
+        let mut rows = Vec::with_capacity(changes.rows.len());
+        for (id, candidate) in &changes.rows {
+            // Evidence can be older than the finding: the failures before the login that is one.
+            let span = (candidate.first.saturating_sub(EVIDENCE_BEFORE), candidate.last.saturating_add(1));
+            let receipts = if candidate.evidence.is_empty() {
+                Vec::new()
+            } else {
+                store.receipts_of(tenant, &candidate.evidence, span).await?
+            };
+            rows.push(FindingRow {
+                tenant: tenant.clone(),
+                finding_id: *id,
+                version: now.unsigned_abs(),
+                rule: rule.id.to_owned(),
+                rule_version: rule.version,
+                person: candidate.person.clone(),
+                severity: candidate.severity.to_string(),
+                confidence: candidate.confidence.to_string(),
+                first_at: store::correlation::storable(candidate.first),
+                last_at: store::correlation::storable(candidate.last),
+                detail: serde_json::Value::Object(candidate.values.clone()).to_string(),
+                evidence: candidate.evidence.iter().map(|event| Id(*event)).collect(),
+                receipts: receipts.into_iter().map(|(_, receipt)| receipt).collect(),
+                content: drift::finding::content(candidate),
+            });
+        }
+        let steps: Vec<FindingChange> = changes
+            .steps
+            .iter()
+            .enumerate()
+            .map(|(place, step)| FindingChange {
+                tenant: tenant.clone(),
+                finding_id: step.finding,
+                change_id: step.change,
+                // Steps of one finding in one round stand in their order.
+                changed_at: now + i64::try_from(place).unwrap_or_default().min(1) * i64::from(step.what != "opened"),
+                what: step.what.to_owned(),
+                actor: BY_RULES.to_owned(),
+                reason: step.reason.to_owned(),
+                until: None,
+            })
+            .collect();
+        // A crash between the two leaves a finding without its first step: the next round writes it.
+        if !rows.is_empty() {
+            store.put_findings(&rows).await?;
+        }
+        if !steps.is_empty() {
+            store.put_finding_changes(&steps).await?;
+            for step in &steps {
+                tracing::info!(rule = rule.id, finding = %step.finding_id, what = step.what, "A finding changed.");
+            }
+        }
+        Ok(!rows.is_empty() || !steps.is_empty())
+    }
+
+    /// How each rule stands, written when that changes, and the gauges.
+    async fn tell(&self, facts: &Facts, findings: &[Finding], memory: &mut Memory) -> Result<(), StoreError> {
+        let mut changed = Vec::new();
+        self.metrics.reset();
+        for rule in RULES {
+            let open = findings.iter().filter(|one| one.rule == rule.id && stands(one));
+            let count = open.clone().count();
+            let (state, detail) = rule.state(facts, &self.reader.settings, count);
+            self.metrics.rule(rule.id, state);
+            open.for_each(|one| self.metrics.finding(rule.id, &one.severity));
+            let row = RuleState {
+                tenant: self.reader.tenant.clone(),
+                rule: rule.id.to_owned(),
+                since: facts.now,
+                state: state.as_str().to_owned(),
+                rule_version: rule.version,
+                open: u32::try_from(count).unwrap_or(u32::MAX),
+                detail,
+            };
+            let same = |known: &RuleState| RuleState { since: row.since, ..known.clone() } == row;
+            if !memory.states.get(rule.id).is_some_and(same) {
+                memory.states.insert(rule.id.to_owned(), row.clone());
+                changed.push(row);
+            }
+        }
+        if changed.is_empty() { Ok(()) } else { self.reader.store.put_rule_states(&changed).await }
+    }
+}
+
+impl Reader {
+    /// Up to where evidence is ripe, asked for by itself.
+    async fn store_ripe(&self, now: i64) -> Result<i64, StoreError> {
+        // Proven sources only can be ripe before the allowance is over.
+        if !self.sources.iter().any(|source| source.proven) {
+            return Ok(now - self.lateness);
+        }
+        Ok(self.common(now).await?.ripe)
+    }
+}
+
+/// True if somebody is to do something about it.
+pub fn stands(finding: &Finding) -> bool {
+    finding.standing == "open" && matches!(finding.state.as_str(), "OPEN" | "ACKNOWLEDGED" | "SUPPRESSED")
+}
+
+fn held(finding: &Finding) -> Held {
+    Held {
+        id: finding.finding_id,
+        rule: finding.rule.clone(),
+        person: finding.person.clone(),
+        first: finding.first_at,
+        standing: match finding.standing.as_str() {
+            "open" => Some(Standing::Open),
+            "ended" => Some(Standing::Ended),
+            "withdrawn" => Some(Standing::Withdrawn),
+            _ => None,
+        },
+        changes: finding.changes,
+        content: finding.content,
+    }
+}
+
+impl From<State> for metrics::StateLabel {
+    fn from(state: State) -> Self {
+        Self(match state {
+            State::Ok => "ok",
+            State::Exception => "exception",
+            State::NotEvaluable => "not_evaluable",
+            State::Disabled => "disabled",
+        })
+    }
+}

@@ -1,0 +1,146 @@
+//! What the drift rules read: decisions that a rule may ask about, events of chosen kinds, who was put out, where evidence lies.
+
+use crate::{Store, StoreError, correlation::DecisionRecord, query::rows};
+use clickhouse::Row;
+use serde::Deserialize;
+use uuid::Uuid;
+
+/// Most rows of one answer.
+const ROWS_MAX: u32 = 200_000;
+
+/// Which facts. No persons named: everybody.
+#[derive(Clone, Copy, Debug)]
+pub struct DriftQuery<'a> {
+    /// Tenant.
+    pub tenant: &'a str,
+    /// Person keys; none: everybody.
+    pub persons: Option<&'a [String]>,
+    /// From this time on, UTC milliseconds.
+    pub from: i64,
+    /// Before this time.
+    pub to: i64,
+}
+
+/// An event in the few columns that rules ask for.
+#[derive(Clone, Debug, PartialEq, Row, Deserialize)]
+pub struct ActRow {
+    /// Id.
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub event_id: Uuid,
+    /// When, UTC milliseconds.
+    pub time: i64,
+    /// Source.
+    pub source_id: String,
+    /// Realm.
+    pub realm: String,
+    /// Kind.
+    pub kind: String,
+    /// Outcome.
+    pub outcome: String,
+    /// Person key; empty: none.
+    pub person: String,
+    /// Key of the actor; empty: none.
+    pub actor: String,
+    /// Kind of right.
+    pub right_kind: String,
+    /// Right.
+    pub right_id: String,
+    /// Plain details.
+    pub details: Vec<(String, String)>,
+}
+
+const KEY: &str = "if({} = toFixedString('', 16), '', lower(hex({})))";
+
+/// Time bounds as ClickHouse holds them.
+fn bounds(query: &DriftQuery<'_>) -> (i64, i64) {
+    (crate::rows::stored_time(query.from), crate::rows::stored_time(query.to))
+}
+
+impl Store {
+    /// Decisions that let somebody in and that a rule may ask about: stale, colliding, or without a credential.
+    pub async fn drift_decisions(&self, query: &DriftQuery<'_>) -> Result<Vec<DecisionRecord>, StoreError> {
+        let persons = if query.persons.is_some() { "AND person IN {persons:Array(String)}" } else { "" };
+        let sql = format!(
+            "SELECT ?fields FROM decision_rows FINAL WHERE tenant = {{tenant:String}} {persons} \
+             AND at >= fromUnixTimestamp64Milli({{from:Int64}}, 'UTC') AND at < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC') \
+             AND outcome IN ('allow', 'conditional') AND (verdict IN ('exposure', 'violation', 'name_collision') \
+               OR candidates = 0 OR has(reasons, 'credential_of_another')) ORDER BY at, row_id LIMIT {ROWS_MAX}"
+        );
+        let (from, to) = bounds(query);
+        let asked = self.ask(&sql).param("tenant", query.tenant).param("from", from).param("to", to);
+        rows(asked.param("persons", query.persons.unwrap_or_default())).await
+    }
+
+    /// Events of some kinds, in order of time, one row each.
+    pub async fn drift_acts(&self, query: &DriftQuery<'_>, kinds: &[&str]) -> Result<Vec<ActRow>, StoreError> {
+        let persons = if query.persons.is_some() {
+            "AND person IN (arrayMap(x -> toFixedString(unhex(x), 16), {persons:Array(String)}))"
+        } else {
+            ""
+        };
+        let (person, actor) = (KEY.replace("{}", "person"), KEY.replace("{}", "who"));
+        let sql = format!(
+            "SELECT event_id, time, toString(source_id), toString(realm), toString(kind), toString(outcome), {person}, {actor}, \
+               toString(right_kind), right_id, arrayZip(mapKeys(details), mapValues(details)) FROM \
+             (SELECT event_id, time, source_id, realm, kind, outcome, person, if(bitTest(same, 1), person, actor) AS who, right_kind, \
+               right_id, CAST(details, 'Map(String, String)') AS details, input FROM event_rows FINAL \
+              WHERE tenant = {{tenant:String}} {persons} AND kind IN {{kinds:Array(String)}} \
+              AND time >= fromUnixTimestamp64Milli({{from:Int64}}, 'UTC') AND time < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC') \
+              ORDER BY time, event_id, input DESC LIMIT 1 BY event_id) \
+             ORDER BY time, event_id LIMIT {ROWS_MAX}"
+        );
+        let (from, to) = bounds(query);
+        let asked = self.ask(&sql).param("tenant", query.tenant).param("from", from).param("to", to);
+        rows(asked.param("persons", query.persons.unwrap_or_default()).param("kinds", kinds)).await
+    }
+
+    /// Persons with at least so many failed logins in a time, or a lockout.
+    pub async fn drift_suspects(&self, query: &DriftQuery<'_>, failures: usize) -> Result<Vec<String>, StoreError> {
+        let sql = format!(
+            "SELECT lower(hex(person)) FROM event_rows WHERE tenant = {{tenant:String}} AND is_deleted = 0 \
+             AND kind IN ('login', 'user_locked_temporarily', 'user_locked_permanently') AND person != toFixedString('', 16) \
+             AND time >= fromUnixTimestamp64Milli({{from:Int64}}, 'UTC') AND time < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC') \
+             GROUP BY person HAVING uniqExactIf(event_id, kind = 'login' AND outcome = 'failure') >= {{failures:UInt64}} \
+               OR countIf(kind != 'login') > 0 LIMIT {ROWS_MAX}"
+        );
+        let (from, to) = bounds(query);
+        let asked = self.ask(&sql).param("tenant", query.tenant).param("from", from).param("to", to);
+        rows(asked.param("failures", failures as u64)).await
+    }
+
+    /// The first event of each source.
+    pub async fn first_events(&self, tenant: &str) -> Result<Vec<(String, i64)>, StoreError> {
+        let sql = "SELECT toString(source_id), toUnixTimestamp64Milli(min(time)) FROM event_rows WHERE tenant = {tenant:String} \
+            AND is_deleted = 0 GROUP BY source_id";
+        rows(self.ask(sql).param("tenant", tenant)).await
+    }
+
+    /// Where events lie: id and STREAM/SEQ, of those that are stored between two times.
+    pub async fn receipts_of(
+        &self,
+        tenant: &str,
+        events: &[Uuid],
+        (from, to): (i64, i64),
+    ) -> Result<Vec<(Uuid, String)>, StoreError> {
+        let sql = "SELECT toString(event_id), min(concat(lower(hex(stream)), '/', toString(seq))) FROM event_rows WHERE tenant = {tenant:String} \
+            AND time >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND time <= fromUnixTimestamp64Milli({to:Int64}, 'UTC') \
+            AND event_id IN (arrayMap(id -> toUUID(id), {events:Array(String)})) AND is_deleted = 0 GROUP BY event_id";
+        let events: Vec<String> = events.iter().map(Uuid::to_string).collect();
+        let asked = self.ask(sql).param("tenant", tenant).param("events", events);
+        let asked = asked.param("from", crate::rows::stored_time(from)).param("to", crate::rows::stored_time(to));
+        let found: Vec<(String, String)> = rows(asked).await?;
+        found
+            .into_iter()
+            .map(|(id, receipt)| Ok((id.parse().map_err(|_| crate::query::unknown("event id"))?, receipt)))
+            .collect()
+    }
+
+    /// How many persons have decisions or sessions between two times: what findings are counted against.
+    pub async fn active_persons(&self, tenant: &str, (from, to): (i64, i64)) -> Result<u64, StoreError> {
+        let sql = "SELECT uniqExact(person) FROM event_rows WHERE tenant = {tenant:String} AND person != toFixedString('', 16) \
+            AND time >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND time < fromUnixTimestamp64Milli({to:Int64}, 'UTC')";
+        let asked = self.ask(sql).param("tenant", tenant);
+        let asked = asked.param("from", crate::rows::stored_time(from)).param("to", crate::rows::stored_time(to));
+        Ok(rows::<u64>(asked).await?.pop().unwrap_or_default())
+    }
+}

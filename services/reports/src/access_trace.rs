@@ -164,7 +164,7 @@ pub(crate) const REPORT: Report = Report {
     ],
     exclusions: &["heartbeats: this program's own acts"],
     limits: &[
-        "a decision line carries no token: its binding to a login is derived, and `confidence` says how surely",
+        "a decision line carries no token: its binding to a login is derived, and the column confidence says how surely",
         "calls that Backstage refused with 401 leave no decision",
         "what became of a conditional decision is known only where a line of the same trace tells it",
         "network and factor of the caller are in no decision line",

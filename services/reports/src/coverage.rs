@@ -362,7 +362,7 @@ async fn rest(store: &Store, order: &Order, report: &Report, facts: &mut Facts) 
             source_id: crate::format::text(&row[0]),
             snapshot: crate::format::text(&row[1]),
             began: crate::format::text(&row[2]),
-            complete: row[3] == Value::Bool(true) || row[3] == Value::from(1),
+            complete: row[3] == true || row[3] == 1,
             entities: row[4].as_u64().unwrap_or_default(),
         });
     }

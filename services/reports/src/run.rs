@@ -247,7 +247,7 @@ async fn read(
         if by_clickhouse {
             parquet(store, order, &data).await?;
         }
-        return Ok(Reading { data, population, rows, rows_sha256: digest.hex(), drawn, drawing });
+        Ok(Reading { data, population, rows, rows_sha256: digest.hex(), drawn, drawing })
     }
 }
 

@@ -185,17 +185,35 @@ fn told(report: &'static Report) -> Told {
 
 /// The list for people.
 pub fn render_list(told: &[Told]) -> String {
-    let columns = [("id", Align::Left), ("name", Align::Left), ("asked for", Align::Left), ("question", Align::Left)];
-    let mut table = Table::new(&columns);
+    let mut out = String::new();
     for one in told {
-        table.row(vec![one.id.into(), one.name.into(), one.asked_for.into(), one.question.into()]);
+        out.push_str(&format!("  {} {:<22} {}\n", one.id, one.name, one.asked_for));
+        lines(one.question, 92).iter().for_each(|line| out.push_str(&format!("      {line}\n")));
     }
-    table.render()
+    out.push_str("\n  tokentrail report show NAME says what each column means; tokentrail report run NAME runs it\n");
+    out
+}
+
+/// Words in lines of at most `width` letters.
+fn lines(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push_str(&format!(" {word}"))
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 /// One report for people.
 pub fn render_show(one: &Told) -> String {
-    let mut out = format!("  {} {} {}\n  {}\n\n", one.id, one.name, one.version, one.question);
+    let mut out = format!("  {} {} {}\n", one.id, one.name, one.version);
+    lines(one.question, 92).iter().for_each(|line| out.push_str(&format!("  {line}\n")));
+    out.push('\n');
     out.push_str(&format!("  asked for     {}\n", one.asked_for));
     out.push_str(&format!("  criteria      {}\n", one.criteria.join(", ")));
     out.push_str(&format!("  row order     {}\n", one.row_order_key.join(", ")));

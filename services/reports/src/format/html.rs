@@ -173,10 +173,10 @@ fn first_sheet(sheet: &Sheet, out: &mut dyn Write) -> io::Result<()> {
     pairs(out, "Integrity", &integrity)?;
     list(out, "What it leaves out", &owned(report.exclusions))?;
     list(out, "What it cannot see", &owned(report.limits))?;
-    write!(
+    writeln!(
         out,
         "<h2>Sign-off</h2><table class=\"sign\"><thead><tr><th scope=\"col\"></th><th scope=\"col\">name</th><th scope=\"col\">date</th><th scope=\"col\">conclusion</th></tr></thead>\
-         <tbody><tr><th scope=\"row\">prepared by</th><td></td><td></td><td></td></tr><tr><th scope=\"row\">reviewed by</th><td></td><td></td><td></td></tr></tbody></table></section>\n"
+         <tbody><tr><th scope=\"row\">prepared by</th><td></td><td></td><td></td></tr><tr><th scope=\"row\">reviewed by</th><td></td><td></td><td></td></tr></tbody></table></section>"
     )
 }
 
@@ -282,7 +282,7 @@ fn accuracy(sheet: &Sheet, out: &mut dyn Write) -> io::Result<()> {
 fn columns(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     write!(
         out,
-        "<section id=\"columns\"><h2>Columns</h2><div class=\"wide\"><table><thead><tr><th scope=\"col\">column</th><th scope=\"col\">what it says</th><th scope=\"col\">source</th></tr></thead><tbody>"
+        "<section id=\"columns\"><h2>Columns</h2><div class=\"wide\"><table class=\"cols\"><thead><tr><th scope=\"col\">column</th><th scope=\"col\">what it says</th><th scope=\"col\">source</th></tr></thead><tbody>"
     )?;
     for one in report.columns {
         write!(
@@ -322,7 +322,7 @@ fn rows_section(sheet: &Sheet, rows: &mut dyn io::Read, out: &mut dyn Write) -> 
     for one in report.columns.iter().filter(|one| report.brief.contains(&one.name)) {
         write!(out, "<th scope=\"col\">{}</th>", escape(&one.name.replace('_', " ")))?;
     }
-    write!(out, "</tr></thead><tbody>\n")?;
+    writeln!(out, "</tr></thead><tbody>")?;
     io::copy(rows, &mut &mut *out)?;
     writeln!(out, "</tbody></table></div></section>")
 }

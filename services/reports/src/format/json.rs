@@ -63,7 +63,7 @@ impl<'a> Json<'a> {
             "report": report.id, "name": report.name, "version": report.version, "question": report.question, "columns": columns
         });
         let head = head.to_string();
-        out.write_all(head[..head.len() - 1].as_bytes())?;
+        out.write_all(&head.as_bytes()[..head.len() - 1])?;
         out.write_all(b",\"rows\":[")?;
         Ok(Self { rows: Ndjson::begin(report, out), any: false })
     }

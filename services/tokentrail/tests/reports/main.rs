@@ -23,6 +23,7 @@ fn reports_say_what_the_story_was_and_what_they_prove() {
     rows::bytes(&story);
     verdicts::follow_what_is_missing(&story);
     verdicts::differences(&story);
+    verdicts::instants(&story);
     pages::hold(&story);
     verdicts::tampering(&story);
     large::stay_small(&story);

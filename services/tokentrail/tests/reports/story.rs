@@ -131,8 +131,16 @@ impl Story {
         self.settled();
     }
 
+    /// Stops the program; a report without a store says so and leaves nothing.
     pub fn end(self) {
+        let path = self.path("away.csv");
+        let args = [&["report", "run", "R08"], &PERIOD[..], &["--format", "csv", "--output", &path]].concat();
+        let mut asking = self.command(&args);
         assert_eq!(self.program.terminate(), Some(0));
+        let output = asking.output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && said.contains("tokentrail up"), "{said}");
+        assert!(!Path::new(&path).exists());
     }
 }
 

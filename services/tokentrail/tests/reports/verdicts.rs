@@ -81,6 +81,15 @@ fn gaps(story: &Story) {
         (json!(60), json!(60), json!(40))
     );
     gap("toDateTime64('2026-11-23 21:40:00', 3, 'UTC'), 'pull'", 2);
+    // A minute of which both ways brought four events, and pull one that the webhook had lost.
+    for (input, events, stored, alone, both) in [("webhook", 4, 4, 0, 4), ("pull", 5, 1, 1, 0)] {
+        story.program.sql(&format!(
+            "INSERT INTO rollup_rows (tenant, source_id, cell, input, version, events, stored, alone, both) \
+             VALUES ('default', 'kc', intDiv(toUnixTimestamp('2026-11-23 21:58:00', 'UTC'), 60), '{input}', 1, {events}, {stored}, {alone}, {both})"
+        ));
+    }
+    assert_eq!((hour("lost_by_webhook"), hour("healed_by_pull"), hour("at_source")), (json!(1), json!(1), json!(5)));
+    assert_eq!(hour("duplicate"), json!(4));
     assert_eq!((hour("unrepaired_gap_seconds"), hour("state")), (json!(0), json!("complete")));
     assert!(hour("gaps").to_string().contains("repaired by pull"));
     assert_eq!(story.state("R11"), "COMPLETE");
@@ -170,12 +179,26 @@ pub fn differences(story: &Story) {
     );
 }
 
+/// Who holds what is proven behind a complete snapshot, and nowhere else.
+pub fn instants(story: &Story) {
+    let (code, sheet) = story.sheet("R01", &["--as-of", "2026-11-23T21:55:00Z"]);
+    assert_eq!(
+        (code, &sheet["completeness"]["state"]),
+        (0, &json!("COMPLETE")),
+        "{}",
+        sheet["completeness"]["reasons"]
+    );
+    let (code, sheet) = story.sheet("R01", &["--as-of", "2026-11-23T21:30:00Z"]);
+    assert_eq!(code, 1);
+    assert!(sheet["completeness"]["reasons"].to_string().contains("no complete snapshot of Keycloak"));
+}
+
 /// A body that is not the one that was committed to.
 pub fn tampering(story: &Story) {
     assert_eq!(story.state("R05"), "COMPLETE");
     story.program.sql(
-        "INSERT INTO raw_bodies SELECT * REPLACE (replaceAll(body, 'egon', 'ergo') AS body) FROM raw_bodies FINAL \
-         WHERE position(body, 'LOGIN_ERROR') > 0 AND position(body, 'egon') > 0",
+        "INSERT INTO raw_bodies SELECT * REPLACE (replaceAll(body, 'egon', 'ergo') AS body) FROM (SELECT * FROM raw_bodies FINAL \
+         WHERE position(body, 'LOGIN_ERROR') > 0 AND position(body, 'egon') > 0)",
     );
     let folder = story.path("tampered/");
     let made = story.report("R05", &[&PERIOD[..], &["--format", "csv", "--output", &folder]].concat());

@@ -151,7 +151,11 @@ impl Deliverer {
                 Err(why) => {
                     let why = why.to_string();
                     if self.board.failed(&self.receiver.name, (now, &why)) {
-                        tracing::warn!(receiver = self.receiver.name, why, "A receiver of alerts takes no message; it is tried until it does.");
+                        tracing::warn!(
+                            receiver = self.receiver.name,
+                            why,
+                            "A receiver of alerts takes no message; it is tried until it does."
+                        );
                     }
                 }
             }
@@ -168,9 +172,8 @@ impl Deliverer {
 
     /// Tells an Alertmanager again what fires: it forgets what it is not told.
     async fn repeat(&self, told: &Told, findings: &[Finding]) -> Result<(), StoreError> {
-        let firing = |finding: &&Finding| {
-            fires(finding) && matches!(told.get(&finding.finding_id), Some(What::Firing(_)))
-        };
+        let firing =
+            |finding: &&Finding| fires(finding) && matches!(told.get(&finding.finding_id), Some(What::Firing(_)));
         let notices: Vec<_> = findings
             .iter()
             .filter(firing)

@@ -102,11 +102,8 @@ mod tests {
             finding(4, "SUPPRESSED", "high"),
             finding(5, "OPEN", "critical"),
         ];
-        let told = told_of(&[
-            (3, What::Firing(Severity::High)),
-            (4, What::Resolved),
-            (5, What::Firing(Severity::Medium)),
-        ]);
+        let told =
+            told_of(&[(3, What::Firing(Severity::High)), (4, What::Resolved), (5, What::Firing(Severity::Medium))]);
         let due = due(&all, &told, Severity::Medium);
         let said: Vec<_> = due.iter().map(|(finding, what)| (finding.finding_id.as_u128(), *what)).collect();
         assert_eq!(

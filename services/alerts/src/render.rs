@@ -119,7 +119,9 @@ fn line(told: &Map<String, Value>) -> String {
     let values = told.get("values").and_then(Value::as_object).into_iter().flatten();
     let values: Vec<String> = values
         .filter(|(name, value)| !name.ends_with("_ms") && !value.is_null() && !value.is_array() && !value.is_object())
-        .map(|(name, value)| format!("{} {}", name.replace('_', " "), value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+        .map(|(name, value)| {
+            format!("{} {}", name.replace('_', " "), value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+        })
         .collect();
     format!("{} {}:{who} {}", text("rule"), text("name"), values.join(", "))
 }

@@ -21,7 +21,9 @@ impl std::fmt::Debug for Secret {
 
 /// Why a text is no secret.
 #[derive(Debug, thiserror::Error)]
-#[error("a webhook secret is `whsec_` and 24 to 64 bytes in base64, such as `echo whsec_$(openssl rand -base64 32)` prints")]
+#[error(
+    "a webhook secret is `whsec_` and 24 to 64 bytes in base64, such as `echo whsec_$(openssl rand -base64 32)` prints"
+)]
 pub struct SecretError;
 
 impl Secret {

@@ -94,7 +94,8 @@ pub fn compare<'a>(
         }
         let count = held.map_or(0, |held| held.changes);
         let before = held.and_then(|held| held.standing);
-        let mut put = |what, n, reason| changes.steps.push(Step { finding: id, change: change_id(id, what, n), what, reason });
+        let mut put =
+            |what, n, reason| changes.steps.push(Step { finding: id, change: change_id(id, what, n), what, reason });
         match (before, candidate.stands) {
             (None, true) => put("opened", 0, ""),
             (None, false) => {

@@ -1,10 +1,6 @@
 //! What the drift rules read: decisions that a rule may ask about, events of chosen kinds, who was put out, where evidence lies.
 
-use crate::{
-    Store, StoreError,
-    correlation::DecisionRecord,
-    query::rows,
-};
+use crate::{Store, StoreError, correlation::DecisionRecord, query::rows};
 use clickhouse::Row;
 use serde::Deserialize;
 use uuid::Uuid;
@@ -133,8 +129,7 @@ impl Store {
             AND event_id IN (arrayMap(id -> toUUID(id), {events:Array(String)})) AND is_deleted = 0 GROUP BY event_id";
         let events: Vec<String> = events.iter().map(Uuid::to_string).collect();
         let asked = self.ask(sql).param("tenant", tenant).param("events", events);
-        let asked =
-            asked.param("from", crate::rows::stored_time(from)).param("to", crate::rows::stored_time(to));
+        let asked = asked.param("from", crate::rows::stored_time(from)).param("to", crate::rows::stored_time(to));
         let found: Vec<(String, String)> = rows(asked).await?;
         found
             .into_iter()
@@ -147,8 +142,7 @@ impl Store {
         let sql = "SELECT uniqExact(person) FROM event_rows WHERE tenant = {tenant:String} AND person != toFixedString('', 16) \
             AND time >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND time < fromUnixTimestamp64Milli({to:Int64}, 'UTC')";
         let asked = self.ask(sql).param("tenant", tenant);
-        let asked =
-            asked.param("from", crate::rows::stored_time(from)).param("to", crate::rows::stored_time(to));
+        let asked = asked.param("from", crate::rows::stored_time(from)).param("to", crate::rows::stored_time(to));
         Ok(rows::<u64>(asked).await?.pop().unwrap_or_default())
     }
 }

@@ -67,7 +67,8 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Findings(command) => register(&load()?, command).await?,
         Command::Alerts(AlertsCommand::Test { receiver, format }) => {
             let tried = findings::try_receivers(&load()?, receiver.as_deref()).await?;
-            print(format, &tried, |tried| findings::render_tried(tried))? && tried.iter().all(|one| one.trouble.is_none())
+            print(format, &tried, |tried| findings::render_tried(tried))?
+                && tried.iter().all(|one| one.trouble.is_none())
         }
         Command::Send(args) => send(&load()?, args).await?,
         Command::Import(args) => import_files(&load()?, args).await?,
@@ -134,7 +135,9 @@ async fn answer(config: &Config, command: Command) -> anyhow::Result<bool> {
 async fn drift_rules(config: &Config, command: RulesCommand) -> anyhow::Result<bool> {
     match command {
         RulesCommand::List { format } => print(format, &rules::list(config).await?, |found| rules::render_list(found)),
-        RulesCommand::Explain { rule, format } => print(format, &rules::explain(config, &rule)?, rules::render_explained),
+        RulesCommand::Explain { rule, format } => {
+            print(format, &rules::explain(config, &rule)?, rules::render_explained)
+        }
         RulesCommand::Test(args) => print(args.format, &rules::test(config, &args).await?, rules::render_tested),
     }
 }

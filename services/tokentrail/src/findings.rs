@@ -83,7 +83,7 @@ pub struct ChangeArgs {
     /// Id of the finding, or its first eight digits.
     pub finding: String,
     /// Who says so; default: the user of this shell.
-    #[arg(long, env = "USER")]
+    #[arg(long, env = "USER", hide_env_values = true)]
     pub by: String,
     /// Why.
     #[arg(long)]
@@ -208,7 +208,10 @@ pub fn render_shown(shown: &Shown) -> String {
         let text = format!("{} {}{until} by {}{reason}", moment(change.changed_at), change.what, change.actor);
         out.push_str(&format!("    {}\n", visible(&text)));
     }
-    out.push_str(&format!("\n  Evidence ({} events; `tokentrail explain` or `trace` shows one)\n", finding.evidence.len()));
+    out.push_str(&format!(
+        "\n  Evidence ({} events; `tokentrail explain` or `trace` shows one)\n",
+        finding.evidence.len()
+    ));
     for event in &finding.evidence {
         out.push_str(&format!("    {event}\n"));
     }

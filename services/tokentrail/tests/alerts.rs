@@ -2,9 +2,9 @@
 //! nobody else; through kills, a receiver that is away, and a past that changes.
 #![allow(clippy::unwrap_used)] // a test may panic
 
-mod support;
 #[path = "support/receiver.rs"]
 mod receiver;
+mod support;
 
 use receiver::Receiver;
 use serde_json::Value;
@@ -221,7 +221,8 @@ fn the_disabled_person_who_goes_on_is_told_once_and_nobody_else() {
     assert_eq!((again.as_array().unwrap().len(), &again[0]["state"]), (1, &"CLOSED".into()), "{again}");
     assert_eq!(told(&hook, "D02").len(), told_before);
     let history = story.json(&program, &["findings", "show", finding]);
-    let what: Vec<&str> = history["history"].as_array().unwrap().iter().map(|one| one["what"].as_str().unwrap()).collect();
+    let what: Vec<&str> =
+        history["history"].as_array().unwrap().iter().map(|one| one["what"].as_str().unwrap()).collect();
     assert_eq!(what, ["opened", "acknowledged", "closed"]);
     let tried = story.json(&program, &["alerts", "test"]);
     assert!(tried.as_array().unwrap().iter().all(|one| one["trouble"].is_null()), "{tried}");

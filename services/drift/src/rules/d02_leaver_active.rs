@@ -86,8 +86,8 @@ fn finding(person: &str, since: i64, out: &Out<'_>, settings: &Settings) -> Opti
     evidence.extend(out.tokens.iter().map(|one| (one.at, one.event)));
     evidence.sort_unstable();
     let evidence = std::iter::once(told).chain(evidence.into_iter().map(|(_, event)| event));
-    let beyond = last - since > settings.token_budget
-        || out.tokens.iter().any(|one| one.at - since > settings.leaver_grace);
+    let beyond =
+        last - since > settings.token_budget || out.tokens.iter().any(|one| one.at - since > settings.leaver_grace);
     Some(Candidate {
         rule: RULE.id,
         dedup: format!("{person}:{since}"),
@@ -110,7 +110,11 @@ fn finding(person: &str, since: i64, out: &Out<'_>, settings: &Settings) -> Opti
 }
 
 /// The time out of a person that began last before an instant.
-fn latest<'a, 'f>(outs: &'a mut BTreeMap<(&'f str, i64), Out<'f>>, person: &'f str, at: i64) -> Option<&'a mut Out<'f>> {
+fn latest<'a, 'f>(
+    outs: &'a mut BTreeMap<(&'f str, i64), Out<'f>>,
+    person: &'f str,
+    at: i64,
+) -> Option<&'a mut Out<'f>> {
     let (_, out) = outs.range_mut((person, i64::MIN)..=(person, at)).next_back()?;
     Some(out)
 }

@@ -43,7 +43,11 @@ fn judge(facts: &Facts, settings: &Settings) -> Judged {
         first: act.at,
         last: act.at,
         stands: true,
-        values: values([("right_kind", json!(act.right_kind)), ("right", json!(act.right)), ("realm", json!(act.realm))]),
+        values: values([
+            ("right_kind", json!(act.right_kind)),
+            ("right", json!(act.right)),
+            ("realm", json!(act.realm)),
+        ]),
         evidence: vec![act.event],
     };
     Judged { found: own.map(finding).collect(), values: Default::default() }

@@ -20,10 +20,7 @@ pub(super) const RULE: Rule = Rule {
         "only what was on before and is off now; what was always off is doctor's to name",
         "ends by itself when it is on again",
     ],
-    not_evaluable: &[
-        "events that were cleared in Keycloak's own store",
-        "the log level and plugins of a Backstage",
-    ],
+    not_evaluable: &["events that were cleared in Keycloak's own store", "the log level and plugins of a Backstage"],
     controls: &["CC7.2", "A.8.15", "AU-12", "10.2.1.6"],
     check: "Switch it on again and import what Keycloak's store still has. `tokentrail doctor` names what is off.",
     need: Need::Keycloak,
@@ -116,7 +113,10 @@ fn finding(act: &Act, name: &str) -> Candidate {
             ("source", json!(act.source)),
             ("realm", json!(act.realm)),
             ("off", json!(name)),
-            ("seen_in", json!(if act.kind.starts_with("state_") { "read of the configuration" } else { "admin event" })),
+            (
+                "seen_in",
+                json!(if act.kind.starts_with("state_") { "read of the configuration" } else { "admin event" }),
+            ),
         ]),
         evidence: vec![act.event],
     }

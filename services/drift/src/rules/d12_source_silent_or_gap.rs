@@ -15,10 +15,7 @@ pub(super) const RULE: Rule = Rule {
     version: 1,
     asks: "Is a source silent, or is something missing of what it sent?",
     severity: "high; medium where everything came another way after all",
-    guards: &[
-        "an outage is a cause, still a gap",
-        "gaps shorter than alerts.rules.gap_least_seconds (0) are left out",
-    ],
+    guards: &["an outage is a cause, still a gap", "gaps shorter than alerts.rules.gap_least_seconds (0) are left out"],
     not_evaluable: &[
         "sources without heartbeats or pull: their silence proves nothing",
         "the usual traffic of the hour (no history of 28 days is kept for it)",

@@ -63,13 +63,10 @@ fn of_person(person: &str, acts: &[&Act], settings: &Settings) -> Vec<Candidate>
 
 /// The failures that count before this login: enough of them close together, or a lockout.
 fn burst<'a>(failures: &[&'a Act], login: &Act, settings: &Settings) -> Option<Vec<&'a Act>> {
-    let near: Vec<&Act> =
-        failures.iter().copied().filter(|one| login.at - one.at <= settings.success_within).collect();
+    let near: Vec<&Act> = failures.iter().copied().filter(|one| login.at - one.at <= settings.success_within).collect();
     let locked = near.iter().any(|one| one.kind != "login");
     let dense = settings.failures > 0
-        && near
-            .windows(settings.failures)
-            .any(|some| some[some.len() - 1].at - some[0].at <= settings.failures_within);
+        && near.windows(settings.failures).any(|some| some[some.len() - 1].at - some[0].at <= settings.failures_within);
     (locked || dense).then_some(near)
 }
 

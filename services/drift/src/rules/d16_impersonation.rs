@@ -24,10 +24,8 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn judge(facts: &Facts, _: &Settings) -> Judged {
-    let acts = facts
-        .acts
-        .iter()
-        .filter(|act| act.kind == "impersonated" && act.outcome == "success" && act.at <= facts.ripe);
+    let acts =
+        facts.acts.iter().filter(|act| act.kind == "impersonated" && act.outcome == "success" && act.at <= facts.ripe);
     let finding = |act: &crate::facts::Act| Candidate {
         rule: RULE.id,
         dedup: act.event.to_string(),

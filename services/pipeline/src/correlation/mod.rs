@@ -102,7 +102,12 @@ impl Stage {
         self.store.put_correlated_to(tenant, (epoch, &next)).await?;
         self.metrics.loads.inc();
         self.metrics.events.inc_by(loaded);
-        self.acknowledged.touch(Touched { since: Some(i64::MIN), until: Some(i64::MAX), everybody: true, ..Touched::default() });
+        self.acknowledged.touch(Touched {
+            since: Some(i64::MIN),
+            until: Some(i64::MAX),
+            everybody: true,
+            ..Touched::default()
+        });
         self.acknowledged.loaded(before);
         let took = began.elapsed();
         tracing::info!(

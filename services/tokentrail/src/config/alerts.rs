@@ -4,7 +4,7 @@ use super::{Config, Kind as Product};
 use crate::{secrets, trusting};
 use ::alerts::{Kind, Naming, Proof, Receiver, Secret, Timing};
 use anyhow::{Context, bail};
-use drift::{Rule, Severity, Settings, facts};
+use drift::{Rule, Settings, Severity, facts};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
@@ -155,10 +155,7 @@ impl Alerts {
 
     /// Waits of receivers.
     pub fn timing(&self) -> Timing {
-        Timing {
-            group: Duration::from_secs(self.group_seconds),
-            repeat: Duration::from_secs(self.repeat_seconds),
-        }
+        Timing { group: Duration::from_secs(self.group_seconds), repeat: Duration::from_secs(self.repeat_seconds) }
     }
 }
 

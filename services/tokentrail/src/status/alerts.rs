@@ -15,7 +15,9 @@ pub fn render(report: &Report) -> String {
         out.push_str(&format!("    {} {state}: {what}\n", rule.rule));
     }
     for (name, state) in &report.receivers {
-        let last = state.last_delivered.map_or_else(|| "none delivered since the start".into(), |at| format!("last delivered {}", moment(at)));
+        let last = state
+            .last_delivered
+            .map_or_else(|| "none delivered since the start".into(), |at| format!("last delivered {}", moment(at)));
         let trouble = match state.failing_since {
             Some(since) => format!("; TAKES NONE since {}: {}", moment(since), state.trouble),
             None => String::new(),

@@ -61,7 +61,11 @@ impl Receiver {
     }
 }
 
-async fn take(State(kept): State<Kept>, headers: HeaderMap, body: Bytes) -> (StatusCode, [(&'static str, &'static str); 1]) {
+async fn take(
+    State(kept): State<Kept>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> (StatusCode, [(&'static str, &'static str); 1]) {
     let answered = kept.answer.load(Ordering::Relaxed);
     kept.messages.lock().unwrap().push(Message { headers, body: body.to_vec(), answered });
     (StatusCode::from_u16(answered).unwrap(), [("location", "http://127.0.0.1:1/")])

@@ -170,6 +170,12 @@ fn logging_is_impaired_by_event_or_by_configuration_and_ends() {
     assert!(both.iter().any(|one| one.values["off"] == "listeners webhook" && one.values["seen_in"] == "read of the configuration"));
     facts.acts.push(config(5, 4, "audit_config_changed", "true", "jboss-logging,webhook"));
     assert!(found("D11", &facts).iter().all(|one| !one.stands), "it ends when it is on again");
+    // A list that events keep cut says nothing of what is not in it; a short one does.
+    let types = |n, text: &str| with(act(n, n as i64, "audit_config_changed"), "enabled_event_types", text);
+    facts.acts = vec![types(1, "LOGIN,LOGOUT"), types(2, &"A_TYPE_OF_MANY,".repeat(140)[..2_048])];
+    assert!(found("D11", &facts).is_empty());
+    facts.acts.push(types(3, "LOGIN"));
+    assert!(found("D11", &facts).iter().any(|one| one.values["off"] == "enabled_event_types LOGOUT"));
 }
 
 #[test]

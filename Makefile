@@ -7,7 +7,7 @@ DENY_VERSION := 0.20.2
 DENY := $(CACHE)/tools/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 BIN := target/demo/tokentrail
 
-.PHONY: help demo up test check bench bench-rooms advisories engine build-demo
+.PHONY: help demo up test check bench bench-rooms advisories dashboards engine build-demo
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ check: $(DENY) ## formatting, lints, documentation, dependencies
 
 advisories: $(DENY) ## known vulnerabilities of dependencies (needs the advisory database)
 	$(DENY) --locked check advisories
+
+dashboards: ## make what Grafana reads from dashboards/source
+	@cargo run --locked --quiet --bin dashboards
 
 $(DENY):
 	@echo "installing cargo-deny $(DENY_VERSION) into the cache (once, some minutes) ..." >&2

@@ -48,6 +48,13 @@ GRANT SELECT ON tokentrail.snapshot_areas TO tokentrail_read;
 GRANT SELECT ON tokentrail.snapshot_entries TO tokentrail_read;
 GRANT SELECT ON tokentrail.snapshot_states TO tokentrail_read;
 GRANT SELECT ON tokentrail.snapshot_absences TO tokentrail_read;
+GRANT SELECT ON tokentrail.exposures_in TO tokentrail_read;
+GRANT SELECT ON tokentrail.changes_in TO tokentrail_read;
+GRANT SELECT ON tokentrail.logins_in TO tokentrail_read;
+GRANT SELECT ON tokentrail.continuity_in TO tokentrail_read;
+GRANT SELECT ON tokentrail.rights_of TO tokentrail_read;
+GRANT SELECT ON tokentrail.history_of TO tokentrail_read;
+GRANT SELECT ON tokentrail.snapshots_in TO tokentrail_read;
 
 CREATE USER IF NOT EXISTS tokentrail_reader IDENTIFIED WITH sha256_password BY 'replace me' SETTINGS readonly = 2, max_execution_time = 60;
 GRANT tokentrail_read TO tokentrail_reader;

@@ -17,4 +17,5 @@ pub mod redact;
 pub mod server;
 pub mod snapshot;
 pub mod split;
+pub mod topic;
 pub mod verify;

@@ -112,7 +112,7 @@ impl Receiver {
         }
     }
 
-    fn entries(&self, pieces: Vec<Piece>, delivery: &Delivery<'_>) -> Received {
+    pub(crate) fn entries(&self, pieces: Vec<Piece>, delivery: &Delivery<'_>) -> Received {
         let mut header = self.header(delivery.source, delivery.received_at);
         let own_key = delivery.labels.delivery_key.clone();
         let fallback = own_key.clone().unwrap_or_else(|| self.delivery_id());

@@ -102,6 +102,9 @@ pub enum Broken {
     /// More events in one request than the limit.
     #[error("too many events")]
     TooManyEvents,
+    /// A record of a topic larger than is read, or than its redacted form may be.
+    #[error("record too large")]
+    RecordTooLarge,
 }
 
 impl Broken {
@@ -115,6 +118,7 @@ impl Broken {
             Self::DuplicateName => "duplicate_name",
             Self::LineTooLong => "line_too_long",
             Self::TooManyEvents => "too_many_events",
+            Self::RecordTooLarge => "record_too_large",
         }
     }
 }

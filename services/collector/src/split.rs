@@ -31,7 +31,7 @@ pub struct Piece {
 }
 
 impl Piece {
-    fn of(payload: Payload, body: Vec<u8>) -> Self {
+    pub(crate) fn of(payload: Payload, body: Vec<u8>) -> Self {
         Self { payload, native_id: String::new(), delivery_key: None, line: None, body }
     }
 

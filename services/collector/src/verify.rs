@@ -244,6 +244,11 @@ impl KnownSource {
         Ok(Self { id: source.id.clone(), kind, zone, place, proofs })
     }
 
+    /// A source whose records the brokers prove; no request is ever one of it.
+    pub(crate) fn of_topic(id: &str, kind: SourceKind) -> Self {
+        Self { id: id.to_owned(), kind, zone: TimeZone::UTC, place: usize::MAX, proofs: Proofs::default() }
+    }
+
     fn check_hmac(&self, signature: &[u8], body: &[u8]) -> Result<(), Refused> {
         check(&self.proofs.hmac, signature, body)
     }

@@ -4,7 +4,7 @@ use crate::{
     answer::grants::Effective,
     config::Config,
     dirt::Dirt,
-    facts::{BadState, Fact, catalog, facts},
+    facts::{Fact, facts},
     known::Known,
     moment::Millis,
     rows::{Change, Key, Row},
@@ -12,7 +12,6 @@ use crate::{
 };
 use events::event::Event;
 use std::collections::BTreeMap;
-use uuid::Uuid;
 
 /// The correlation of one tenant.
 ///
@@ -38,11 +37,6 @@ impl Correlator {
     /// Takes everything in that an event says.
     pub fn take_event(&mut self, event: &Event) {
         facts(event, &mut |fact| self.take(&fact));
-    }
-
-    /// Takes a recorded state of a Backstage's catalog in; `evidence` stands for it in rows.
-    pub fn take_catalog(&mut self, body: &[u8], source: &str, evidence: Uuid) -> Result<(), BadState> {
-        catalog((body, source, evidence), &mut |fact| self.take(fact))
     }
 
     /// Answers everything anew that was touched since the last time. Changes come in the order of their keys.

@@ -32,7 +32,7 @@ pub(crate) struct Dirt {
     pub tokens: BTreeSet<(Id, Moment)>,
     pub decisions: BTreeSet<(Id, Moment)>,
     pub traces: BTreeSet<Id>,
-    /// Users whose grants, gaps and names must be listed anew.
+    /// Users whose grants, gaps and names must be listed anew; groups, roles and references whose gaps must be.
     pub listed: BTreeMap<Id, Uuid>,
 }
 

@@ -2,15 +2,15 @@
 
 use crate::{
     config::{Config, Join},
+    log::{Log, Set},
     moment::{Millis, Moment, Span},
     names::{Id, Names, Sym},
+    snapshots::Snapshots,
     state::{catalog::Catalog, keycloak::Keycloak, rbac::Rbac, reads::Pending, reads::Reads, sessions::Sessions},
 };
 use events::{event::Outcome, person::PersonKey};
-use std::{
-    cell::RefCell,
-    collections::{BTreeMap, BTreeSet, HashMap},
-};
+use hashbrown::HashMap;
+use std::cell::RefCell;
 use uuid::Uuid;
 
 /// A permission decision or an audited call, as told.
@@ -34,18 +34,19 @@ pub(crate) struct Known {
     pub names: Names,
     pub reads: Reads,
     pub pending: HashMap<Id, (Pending, Uuid)>,
+    pub snapshots: Snapshots,
     pub keycloak: Keycloak,
     pub catalog: Catalog,
     pub rbac: Rbac,
     pub sessions: Sessions,
     /// By the reference (or the name of a caller that is no person) that the line gives.
-    pub decisions: HashMap<Id, BTreeMap<Moment, Told>>,
+    pub decisions: HashMap<Id, Log<Moment, Told>>,
     /// Audited calls of one trace: the last moment's outcome is what the caller got.
-    pub traces: HashMap<Id, BTreeMap<Moment, Outcome>>,
+    pub traces: HashMap<Id, Log<Moment, Outcome>>,
     /// Conditional decisions of one trace.
-    pub conditional: HashMap<Id, BTreeSet<(Id, Moment)>>,
+    pub conditional: HashMap<Id, Set<(Id, Moment)>>,
     /// Users that ever bore a name (lower case).
-    pub bearers: HashMap<Id, BTreeSet<Id>>,
+    pub bearers: HashMap<Id, Set<Id>>,
     /// Keys of people: a keyed hash costs more than all else of an answer.
     pub keys: RefCell<HashMap<Id, PersonKey>>,
     /// Latest change of the world of a source: groups, roles, policies, catalog.
@@ -62,6 +63,7 @@ impl Known {
             names: Names::default(),
             reads: Reads::default(),
             pending: HashMap::new(),
+            snapshots: Snapshots::default(),
             keycloak: Keycloak::new(skew),
             catalog: Catalog::new(skew),
             rbac: Rbac::new(skew),

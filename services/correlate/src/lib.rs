@@ -1,7 +1,6 @@
 //! Who could do what, when, on the strength of which login and which group, and is anything missing?
 //!
-//! Pure: no I/O, no clock, no randomness. In go [`facts::Fact`]s, taken from events by [`facts::facts`] and from recorded states
-//! of the catalog by [`facts::catalog`]; out come [`rows::Change`]s: rows that are new, changed or gone, each with a version and
+//! Pure: no I/O, no clock, no randomness. In go [`facts::Fact`]s, taken from events by [`facts::facts`]; out come [`rows::Change`]s: rows that are new, changed or gone, each with a version and
 //! the event that made the difference.
 //!
 //! ```text
@@ -28,11 +27,13 @@ mod dirt;
 pub mod facts;
 mod intake;
 mod known;
+mod log;
 mod moment;
 mod names;
 mod reading;
 pub mod rows;
 mod settle;
+mod snapshots;
 mod state;
 
 pub use answer::grants::Effective;

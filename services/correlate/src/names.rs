@@ -2,7 +2,8 @@
 //!
 //! Numbers follow the order of arrival, so nothing that leaves this crate is ever ordered by them.
 
-use std::collections::HashMap;
+use hashbrown::{DefaultHashBuilder, HashTable};
+use std::hash::BuildHasher;
 
 /// A string of [`Names`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,24 +19,34 @@ pub(crate) struct Id {
 /// All strings seen.
 #[derive(Default)]
 pub(crate) struct Names {
-    numbers: HashMap<Box<str>, u32>,
+    /// Places in `texts`, by what stands there: every text is kept once.
+    numbers: HashTable<u32>,
+    hasher: DefaultHashBuilder,
     texts: Vec<Box<str>>,
 }
 
 impl Names {
     pub(crate) fn sym(&mut self, text: &str) -> Sym {
-        if let Some(number) = self.numbers.get(text) {
-            return Sym(*number);
+        if let Some(known) = self.known(text) {
+            return known;
         }
         let number = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
-        self.numbers.insert(text.into(), number);
+        let (texts, hasher) = (&self.texts, &self.hasher);
+        let rehash = |number: &u32| hasher.hash_one(&*texts[*number as usize]);
+        self.numbers.insert_unique(hasher.hash_one(text), number, rehash);
         self.texts.push(text.into());
         Sym(number)
     }
 
+    /// Before every other in the order of numbers.
+    pub(crate) fn least(&self) -> Sym {
+        Sym(0)
+    }
+
     /// The number of a text that was seen before.
     pub(crate) fn known(&self, text: &str) -> Option<Sym> {
-        self.numbers.get(text).map(|number| Sym(*number))
+        let found = self.numbers.find(self.hasher.hash_one(text), |number| &*self.texts[*number as usize] == text);
+        found.map(|number| Sym(*number))
     }
 
     pub(crate) fn id(&mut self, source: &str, name: &str) -> Id {

@@ -3,7 +3,7 @@
 use crate::{
     dirt::Dirt,
     facts::{Entity, List, Piece, Read},
-    intake::Place,
+    intake::{Place, last_part},
     known::Known,
     moment::Millis,
     names::{Id, Sym},
@@ -67,14 +67,20 @@ impl Known {
         let Some(end) = pending.end else { return };
         let seen = Seen { place, at, entities: pending.entities, lists: pending.lists };
         for list in end.whole {
-            let Some(index) = self.reads.add(Scope { list, within: place.within }, at) else { continue };
-            match list {
-                List::Users => self.users_read(&seen, index, dirt),
-                List::Groups => self.groups_read(&seen, index, dirt),
-                List::Sessions => self.sessions_read(&seen, dirt),
-                List::Policies => self.policies_read(&seen, index, dirt),
-                _ => self.pairs_read(&seen, (list, index), dirt),
-            }
+            self.conclude_list(&seen, list, dirt);
+        }
+    }
+
+    /// Puts a list that was read whole beside what events said.
+    pub(crate) fn conclude_list(&mut self, seen: &Seen<'_>, list: List, dirt: &mut Dirt) {
+        let Some(index) = self.reads.add(Scope { list, within: seen.place.within }, seen.at) else { return };
+        match list {
+            List::Users => self.users_read(seen, index, dirt),
+            List::Groups => self.groups_read(seen, index, dirt),
+            List::Roles => self.roles_read(seen, index, dirt),
+            List::Sessions => self.sessions_read(seen, dirt),
+            List::Policies => self.policies_read(seen, index, dirt),
+            _ => self.pairs_read(seen, (list, index), dirt),
         }
     }
 
@@ -109,7 +115,7 @@ impl Known {
         self.keycloak.emails.read(at, &emails, &self.reads);
         for found in found {
             dirt.user(found.of, found.from);
-            self.user_may_have_ended(found.of, dirt);
+            self.user_may_have_changed(found.of, dirt);
         }
         users.keys().for_each(|user| dirt.user_touched(*user));
         for found in self.catalog.users.read(at, &references, &self.reads) {
@@ -131,7 +137,8 @@ impl Known {
                 Kept::Group { group, path, parent } => {
                     let group = seen.id(group);
                     groups.insert(group, ());
-                    called.insert(group, path);
+                    let name = last_part(self.names.text(path)).to_owned();
+                    called.insert(group, self.names.sym(&name));
                     let parent = (!self.names.text(parent).is_empty()).then(|| seen.id(parent));
                     parents.insert(group, parent);
                     if let Some(parent) = parent {
@@ -167,6 +174,24 @@ impl Known {
         }
     }
 
+    fn roles_read(&mut self, seen: &Seen<'_>, index: usize, dirt: &mut Dirt) {
+        let mut roles = BTreeMap::new();
+        for entity in &seen.entities {
+            if let Kept::Role { role, name } = *entity {
+                roles.insert(seen.id(role), name);
+            }
+        }
+        let listed = roles.keys().map(|role| (*role, ())).collect();
+        let found = self.keycloak.roles.read((index, seen.place.within), &listed, &self.reads);
+        for (role, name) in roles {
+            let name = self.owned(name);
+            self.role_read(seen.place, (role, &name), dirt);
+        }
+        for found in found {
+            self.role_may_have_ended(found.of, dirt);
+        }
+    }
+
     /// The Keycloak user or group that an annotation names.
     fn annotated(&mut self, seen: &Seen<'_>, keycloak: Sym) -> Option<Id> {
         let source = self.join(seen.place.source)?.keycloak.clone();
@@ -190,16 +215,17 @@ impl Known {
     }
 
     fn policies_read(&mut self, seen: &Seen<'_>, index: usize, dirt: &mut Dirt) {
-        let pairs = seen.pairs(List::Policies);
-        for (_, policy) in &pairs {
-            let text = self.names.name(*policy).to_owned();
+        let mut pairs = BTreeSet::new();
+        for (role, policy) in seen.pairs(List::Policies) {
+            let text = self.names.name(policy).to_owned();
             let mut parts = text.splitn(3, '|');
             let mut part = || parts.next().unwrap_or("");
             let said = (part(), part(), part());
-            self.rbac.policy(policy.source, said, &mut self.names);
+            pairs.insert((role, self.rbac.policy(policy.source, said, &mut self.names)));
         }
         let at = (index, seen.place.within);
         let mut found = self.rbac.policies.read(at, &pairs, &self.reads);
+        found.iter().for_each(|found| dirt.user_touched(found.of));
         let backstage = Id { source: seen.place.source, name: seen.place.source };
         found.extend(self.rbac.known.read(at, &BTreeMap::from([(backstage, ())]), &self.reads));
         self.read_changed(seen, found.into_iter().map(|found| found.from).min(), dirt);
@@ -220,7 +246,10 @@ impl Known {
                     dirt.user_touched(found.of);
                 }
             }
-            List::GroupRoles => drop(keycloak.group_roles.read(at, &pairs, &self.reads)),
+            List::GroupRoles => {
+                let found = keycloak.group_roles.read(at, &pairs, &self.reads);
+                found.into_iter().for_each(|found| dirt.user_touched(found.of));
+            }
             List::Composites => drop(keycloak.composites.read(at, &pairs, &self.reads)),
             List::DefaultGroups => {
                 let found = keycloak.defaults.read(at, &pairs, &self.reads);
@@ -234,9 +263,10 @@ impl Known {
             }
             List::RoleMembers => {
                 let found = self.rbac.members.read(at, &pairs, &self.reads);
+                found.iter().for_each(|found| dirt.user_touched(found.of));
                 self.read_changed(seen, found.into_iter().map(|found| found.from).min(), dirt);
             }
-            List::Users | List::Groups | List::Sessions | List::Policies => {}
+            List::Users | List::Groups | List::Roles | List::Sessions | List::Policies => {}
         }
     }
 
@@ -249,11 +279,11 @@ impl Known {
 }
 
 /// A complete read.
-struct Seen<'a> {
-    place: &'a Place,
-    at: ReadAt,
-    entities: BTreeSet<Kept>,
-    lists: BTreeMap<List, BTreeSet<(Sym, Sym)>>,
+pub(crate) struct Seen<'a> {
+    pub place: &'a Place,
+    pub at: ReadAt,
+    pub entities: BTreeSet<Kept>,
+    pub lists: BTreeMap<List, BTreeSet<(Sym, Sym)>>,
 }
 
 impl Seen<'_> {

@@ -9,25 +9,29 @@ use crate::{
     names::Id,
     rows::{Change, Key, Row},
 };
+use hashbrown::HashMap;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    hash::{DefaultHasher, Hash, Hasher},
+    collections::{BTreeMap, BTreeSet},
+    hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState},
 };
 use uuid::Uuid;
 
 /// The rows as last answered.
 #[derive(Default)]
 pub(crate) struct Rows {
-    said: HashMap<Key, Said>,
-    /// Keys of the rows that are listed per user, and can therefore end.
+    /// By what stands for a key; the keys themselves would be most of the memory.
+    said: HashMap<u128, Said>,
+    /// Two hashes of keys that nobody can guess, so that no two keys can be made to meet.
+    halves: [RandomState; 2],
+    /// Keys of the rows that are listed per user (gaps also per group, role and reference), and can therefore end.
     listed: HashMap<Id, BTreeSet<Key>>,
     answered: u64,
 }
 
 struct Said {
     version: u32,
-    /// `None`: the row is gone.
-    digest: Option<u64>,
+    /// [`GONE`]: the row is gone.
+    digest: u64,
 }
 
 /// Every row, answered anew from what is known: what all changes together must come to.
@@ -52,11 +56,13 @@ fn listed(known: &Known, user: Id) -> Vec<(Key, Row)> {
     rows
 }
 
+/// The digest of no row.
+const GONE: u64 = 0;
+
 fn digest(row: &Row) -> u64 {
-    // Its keys are fixed: equal rows have equal digests in every process.
     let mut hasher = DefaultHasher::new();
     row.hash(&mut hasher);
-    hasher.finish()
+    hasher.finish().max(GONE + 1)
 }
 
 impl Rows {
@@ -86,8 +92,10 @@ impl Rows {
     }
 
     fn say(&mut self, key: Key, row: Option<Row>, because: Uuid, changes: &mut Vec<Change>) {
-        let digest = row.as_ref().map(digest);
-        match self.said.get_mut(&key) {
+        let digest = row.as_ref().map_or(GONE, digest);
+        let [high, low] = [0, 1].map(|half: usize| u128::from(self.halves[half].hash_one(&key)));
+        let place = high << 64 | low;
+        match self.said.get_mut(&place) {
             Some(said) if said.digest == digest => {}
             Some(said) => {
                 said.version += 1;
@@ -96,13 +104,13 @@ impl Rows {
             }
             None if row.is_none() => {}
             None => {
-                self.said.insert(key.clone(), Said { version: 1, digest });
+                self.said.insert(place, Said { version: 1, digest });
                 changes.push(Change { key, version: 1, row, because: None });
             }
         }
     }
 
-    /// Grants, gaps and names of a user: what is no longer among them is gone.
+    /// Grants, gaps and names of a user, gaps of anything else: what is no longer among them is gone.
     fn list(&mut self, known: &Known, touched: (Id, Uuid), changes: &mut Vec<Change>) {
         let (user, because) = touched;
         let rows = listed(known, user);
@@ -145,6 +153,10 @@ impl Work {
             }
         }
         for (reference, since) in references {
+            // Whom a gap in the reference's own roles concerns follows from whom it stands for.
+            if known.rbac.members.ever(reference).any(|(_, ledger)| !ledger.gaps().is_empty()) {
+                work.listed.entry(reference).or_insert(since.because);
+            }
             work.from(known, reference, since);
         }
         for (reference, moment) in dirt.decisions {
@@ -178,6 +190,9 @@ impl Work {
         let keycloak = &known.keycloak;
         let users = keycloak.members.all().chain(keycloak.user_roles.all()).chain(keycloak.users.all());
         let users = users.chain(keycloak.usernames.all()).chain(keycloak.emails.all()).chain(keycloak.enabled.all());
+        let world = keycloak.groups.all().chain(keycloak.roles.all()).chain(keycloak.group_roles.all());
+        let world = world.chain(keycloak.called.all()).chain(keycloak.parents.all());
+        let users = users.chain(world).chain(known.rbac.members.all()).chain(known.rbac.policies.all());
         let tied = known.catalog.users.all().filter_map(|reference| known.catalog.users.get(reference));
         let tied = tied.flat_map(|ledger| ledger.segments()).filter_map(|segment| segment.says);
         let pairs = |(of, log): (&Id, Vec<Moment>)| log.into_iter().map(|moment| (*of, moment)).collect::<Vec<_>>();

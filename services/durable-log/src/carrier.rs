@@ -82,6 +82,17 @@ pub struct Loss {
     pub since_ms: Option<i64>,
 }
 
+/// A record that came whole and that nobody understands.
+#[derive(Clone, Debug)]
+pub struct DeadLetter {
+    /// As it came.
+    pub record: Record,
+    /// Why, by name.
+    pub reason: &'static str,
+    /// Version of what did not understand it.
+    pub normaliser: u32,
+}
+
 /// Why nothing comes any more. The process must stop.
 #[derive(Debug, thiserror::Error)]
 pub enum CarryError {
@@ -107,6 +118,10 @@ pub trait Carrier: Clone + Send + Sync + 'static {
     /// Notes that everything up to a mark has been dealt with, durably. Marks are settled in the order of their loads. One
     /// of a load that meanwhile belongs to another consumer changes nothing.
     fn settle(&self, mark: Self::Mark) -> Result<(), CarryError>;
+
+    /// Hands on copies of dead letters of loads that are settled after it, where somebody may look for them; the store keeps
+    /// what counts. Waits for nobody.
+    fn set_aside(&self, _: &[DeadLetter]) {}
 
     /// Records that wait to be settled, as far as known without asking anybody.
     fn backlog(&self) -> u64;

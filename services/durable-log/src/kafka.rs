@@ -1,10 +1,12 @@
 //! Kafka between collectors and processors: a forwarder puts a journal's records on a topic, a carrier brings them to a
-//! processor. What a record looks like there is specified in docs/kafka.md, which changes together with `wire.rs`.
+//! processor; a foreign topic is a source. What a record looks like there is specified in docs/kafka.md, which changes together with `wire.rs`.
 //!
 //! Knows no event types: key and labels of a record come from the caller.
 
+mod aside;
 mod carrier;
 mod client;
+mod foreign;
 mod forwarder;
 mod lag;
 mod member;
@@ -14,14 +16,17 @@ mod reports;
 mod sending;
 mod settings;
 mod shared;
+mod subscription;
 mod topics;
 mod window;
 mod wire;
 
 pub use carrier::{KafkaCarrier, KafkaMark};
+pub use foreign::{ForeignLoad, ForeignRecord, ForeignTopic};
 pub use forwarder::{CONSUMER, ForwardError, ForwardStatus, Forwarder, Forwarding};
 pub use lag::{Lag, LagMeter, PartitionLag};
 pub use settings::{Connection, Mechanism, Sasl, SettingError, Tls, Token, TokenSource};
 pub use shared::MemberStatus;
+pub use subscription::{Reading, Subscription};
 pub use topics::{Finding, Risk, TopicPlan, Topics, TopicsError};
 pub use wire::{FORMAT, Label, Labeller, Unreadable};

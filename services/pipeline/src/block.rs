@@ -1,6 +1,6 @@
 //! Turns records of the log into one block for the store: pure, so that a replay gives the same block.
 
-use durable_log::Record;
+use durable_log::{Record, carrier::DeadLetter};
 use events::{
     event::Event,
     ids::{Position, StreamId},
@@ -18,11 +18,13 @@ pub struct Work {
     pub block: Block,
     /// What receipts among them say of completeness. To be written after them.
     pub records: Records,
+    /// What nobody understood, as it came.
+    pub dead: Vec<DeadLetter>,
 }
 
 /// Normalises every record: each receives exactly one fate, also one whose header cannot be read.
 pub fn work(records: Vec<Record>, context: &Context) -> Work {
-    let mut told = Records::default();
+    let (mut told, mut dead) = (Records::default(), Vec::new());
     let mut block = Block { receipts: Vec::with_capacity(records.len()), events: Vec::with_capacity(records.len()) };
     for record in records {
         let position = Position { stream: StreamId(record.stream), seq: record.seq };
@@ -35,6 +37,10 @@ pub fn work(records: Vec<Record>, context: &Context) -> Work {
             }
             Err(_) => (headless(position, &record), Fate::Dead(Dead::BadHeader)),
         };
+        if let Fate::Dead(reason) = &fate {
+            let (record, reason) = (record.clone(), reason.as_str());
+            dead.push(DeadLetter { record, reason, normaliser: NORMALISER_VERSION });
+        }
         let chain = record.seq.is_multiple_of(CHAIN_EVERY).then_some(record.chain);
         block.receipts.push(StoredReceipt {
             receipt,
@@ -46,7 +52,7 @@ pub fn work(records: Vec<Record>, context: &Context) -> Work {
             normaliser: NORMALISER_VERSION,
         });
     }
-    Work { block, records: told }
+    Work { block, records: told, dead }
 }
 
 /// The one fate of what a normaliser yields; its events go to the others.

@@ -15,7 +15,7 @@ pub use keeper::{Expected, Keeper};
 use durable_log::carrier::{Cause, Loss};
 use events::{
     lines::{LineCounts, LineKind, SenderGap},
-    receipt::{Input, Payload, Receipt},
+    receipt::{Input, Payload, Receipt, SourceKind},
     record::{self, InputClosed, heartbeat_id},
 };
 use serde::Deserialize;
@@ -102,8 +102,10 @@ fn dropped(receipt: &Receipt) -> Option<Gap> {
         tenant: receipt.header.tenant.clone(),
         source_id: receipt.header.source_id.clone(),
         scope: body.instance,
-        // The record is the collector's; what is missing are lines.
-        input: Input::Lines.as_str().to_owned(),
+        // The record is the collector's; what is missing are lines, or records of a Keycloak's topic.
+        input: if receipt.header.source_kind == SourceKind::Keycloak { Input::Webhook } else { Input::Lines }
+            .as_str()
+            .to_owned(),
         since: body.since,
         cause: SENDER_DROPPED.to_owned(),
         until: Some(body.until),

@@ -66,6 +66,7 @@ impl<C: Carrier> Flow<C> {
             if !self.store_work(&work, stop.clone()).await {
                 break;
             }
+            self.carrier.set_aside(&work.dead);
             // Commit point: ClickHouse has acknowledged every row up to `mark`. A crash before this line stores the
             // block again, to the same rows; a crash after it goes on behind it.
             self.carrier.settle(mark)?;

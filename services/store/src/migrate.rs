@@ -39,6 +39,8 @@ const MIGRATIONS: &[Migration] = migrations![
     12 "0012_snapshots",
     13 "0013_correlation",
     14 "0014_findings",
+    16 "0016_panels",
+    17 "0017_gap_holders",
 ];
 
 const DATABASE: &str = "CREATE DATABASE IF NOT EXISTS {database} {on_cluster}";

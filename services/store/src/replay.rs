@@ -262,6 +262,21 @@ impl Store {
         Ok(found.into_iter().map(span).collect())
     }
 
+    /// Selected receipts, those that came last first, at most `limit`.
+    pub async fn newest_receipts(
+        &self,
+        tenant: &str,
+        selection: &Selection,
+        limit: u32,
+    ) -> Result<Vec<StoredHeader>, StoreError> {
+        let sql = format!(
+            "SELECT ?fields FROM receipts WHERE {} ORDER BY received_at DESC, stream, seq DESC, commitment \
+             LIMIT {{limit:UInt32}}",
+            selection.conditions()
+        );
+        headers(rows::<ReceiptRead>(selection.bind(self.ask(&sql), tenant).param("limit", limit)).await?)
+    }
+
     /// The receipts of the selected positions of a window, in order of position and commitment, and the part of the window
     /// that they cover: all of it, or, beyond `limit` receipts, less, but always whole positions.
     pub async fn selected_receipts(

@@ -28,7 +28,7 @@ use crate::{
 use alerts::Board;
 use anyhow::{Context, bail};
 use collector::{config::Limits, server::Server};
-use durable_log::carrier::JournalCarrier;
+use durable_log::{Journal, carrier::JournalCarrier};
 use events::normalise::Context as NormaliseContext;
 use listeners::Addresses;
 use pipeline::{
@@ -160,6 +160,7 @@ impl App {
             journal: journal.clone().map(|journal| (journal, journal_consumer(config))),
             store: None,
             kafka: link.as_ref().map(Link::observe).transpose()?,
+            topics: taken.as_ref().and_then(|taken| taken.topics.clone()),
             lateness_ms: i64::from(config.lateness_seconds) * 1000,
             // One owner: over Kafka processors share the receipts, and none of them sees them all.
             correlation: (role.stores() && link.is_none()).then(Acknowledged::default),
@@ -205,6 +206,11 @@ impl App {
     /// Address of the intake, if there is one.
     pub fn takes(&self) -> Option<SocketAddr> {
         self.addresses.intake
+    }
+
+    /// The journal, if receipts are taken in.
+    pub fn journal(&self) -> Option<&Journal> {
+        self.taken.as_ref().map(|taken| &taken.journal)
     }
 
     async fn observer(&self) -> anyhow::Result<Observer> {

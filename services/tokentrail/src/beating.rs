@@ -78,7 +78,10 @@ pub fn expected(config: &Config) -> Vec<Expected> {
         };
         let pushes = match source.kind {
             // A bearer token alone may be there for imports only.
-            Kind::Keycloak => !source.webhook_secret_files.is_empty() || source.jwt.is_some() || source.basic.is_some(),
+            Kind::Keycloak => {
+                let http = !source.webhook_secret_files.is_empty() || source.jwt.is_some() || source.basic.is_some();
+                http || source.kafka.is_some()
+            }
             Kind::Backstage => true,
         };
         let stale = source.pull.as_ref().map(|pull| {

@@ -5,6 +5,7 @@ use crate::{
     app::{self, Role},
     ask::{self, PersonCommand},
     config::Config,
+    deadletters::{self, DeadLettersCommand},
     demo, doctor,
     findings::{self, AlertsCommand, FindingsCommand},
     import::{
@@ -13,6 +14,7 @@ use crate::{
     },
     intake::Intake,
     replay::{self, ReplayArgs},
+    report::{self, ReportCommand},
     rules::{self, RulesCommand},
     running::{self, RunFile},
     secrets,
@@ -73,6 +75,8 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Send(args) => send(&load()?, args).await?,
         Command::Import(args) => import_files(&load()?, args).await?,
         Command::Replay(args) => judge_again(&load()?, &args).await?,
+        Command::Report(command) => reports(load, command).await?,
+        Command::DeadLetters(command) => dead_letters(&load()?, command).await?,
         Command::Snapshot(command) => snapshots(&load()?, command).await?,
         Command::Doctor { format } => {
             let findings = doctor::run(&load()?).await?;
@@ -304,6 +308,36 @@ async fn judge_again(config: &Config, args: &ReplayArgs) -> anyhow::Result<bool>
     let summary = replay::run(config, args, &mut tell).await?;
     bar.finish_and_clear();
     Ok(print(args.format, &summary, replay::render)? && summary.receipts.tampered == 0)
+}
+
+async fn reports(load: impl Fn() -> anyhow::Result<Config>, command: ReportCommand) -> anyhow::Result<bool> {
+    match command {
+        ReportCommand::List { format } => print(format, &report::list(), |told| report::render_list(told)),
+        ReportCommand::Show { name, format } => print(format, &report::show(&name)?, report::render_show),
+        ReportCommand::Run(args) => report::run(&load()?, &args).await,
+    }
+}
+
+async fn dead_letters(config: &Config, command: DeadLettersCommand) -> anyhow::Result<bool> {
+    match command {
+        DeadLettersCommand::List(args) => {
+            print(args.format, &deadletters::list(config, &args).await?, deadletters::render_list)
+        }
+        DeadLettersCommand::Show { receipt, format } => {
+            let shown = deadletters::show(config, receipt).await?;
+            Ok(print(format, &shown, deadletters::render_show)? && shown.good())
+        }
+        DeadLettersCommand::Retry(args) => {
+            let bar = bar("receipts");
+            let mut tell = |done, total| {
+                bar.set_length(total);
+                bar.set_position(done);
+            };
+            let retried = deadletters::retry(config, &args, &mut tell).await?;
+            bar.finish_and_clear();
+            Ok(print(args.format, &retried, deadletters::render_retry)? && retried.good())
+        }
+    }
 }
 
 async fn snapshots(config: &Config, command: SnapshotCommand) -> anyhow::Result<bool> {

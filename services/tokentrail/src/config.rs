@@ -7,6 +7,7 @@ mod correlation;
 mod heartbeat;
 mod kafka;
 mod snapshot;
+mod topic;
 
 pub use alerts::Alerts;
 pub use correlation::{Correlation, SignIn};
@@ -15,6 +16,7 @@ pub use kafka::KafkaConfig;
 #[cfg(feature = "kafka")]
 pub use kafka::{KafkaSasl, SaslMechanism};
 pub use snapshot::Snapshot;
+pub use topic::TopicSource;
 
 use anyhow::{Context, bail};
 use schemars::JsonSchema;
@@ -141,6 +143,9 @@ pub struct SourceConfig {
     /// Reads the events through the Admin REST API too, and so repairs what the webhook lost.
     #[serde(default)]
     pub pull: Option<Pull>,
+    /// Reads the events from Kafka topics that an event listener of the Keycloak writes to.
+    #[serde(default)]
+    pub kafka: Option<TopicSource>,
     /// Acts of our own at the source whose traces must come back: tells "nothing happened" from "nothing arrives".
     #[serde(default)]
     pub heartbeat: Option<Heartbeat>,
@@ -315,6 +320,7 @@ fn default_sources() -> BTreeMap<String, SourceConfig> {
         client_certificates: Vec::new(),
         jwt: None,
         pull: None,
+        kafka: None,
         heartbeat: None,
         sign_in: None,
         snapshot: None,

@@ -80,6 +80,7 @@ pub fn from_report(config: &Config, report: &Report, now: i64) -> Vec<Check> {
     if let Some(kafka) = &report.kafka {
         checks.extend(kafka::checks(kafka, now));
     }
+    checks.extend(kafka::sources(&report.topics, now));
     let mut add = |id: &str, what: &str, remedy: Option<String>| checks.push(Check { remedy, ..Check::new(id, what) });
     add(
         "clickhouse",
@@ -120,7 +121,7 @@ fn of_source(id: &str, report: &Report, now: i64) -> [Check; 2] {
     let understood = Check::new("understood", format!("source {id} is understood")).of_source(id);
     let understood = match dead {
         0 => understood,
-        dead => understood.look(format!("{dead} dead letters: look at them with SELECT * FROM dead_letters")),
+        dead => understood.look(format!("{dead} dead letters: look at them with `tokentrail deadletters list`")),
     };
     [speaks, understood]
 }

@@ -3,7 +3,7 @@
 
 use crate::{
     app::now_ms,
-    status::{InputReport, Observer},
+    status::{InputReport, ObserveTopics, Observer},
 };
 use collector::pull::RealmStatus;
 use durable_log::{Journal, ReadLimits};
@@ -70,6 +70,34 @@ pub fn lag(registry: &Registry, (journal, consumer): (Journal, &'static str)) ->
         Ok([records.collect(), seconds.collect()].concat())
     };
     register(registry, make, &[(LAG_RECORDS.0, LAG_RECORDS.1, &[]), (LAG_SECONDS.0, LAG_SECONDS.1, &[])])
+}
+
+const TOPIC_LABELS: [&str; 2] = ["source", "topic"];
+const TOPIC_LAG: (&str, &str) =
+    ("tokentrail_source_topic_lag_records", "Records of a topic that is a source which the group has not taken in");
+const TOPIC_AGE: (&str, &str) = (
+    "tokentrail_source_topic_lag_seconds",
+    "Age of the position of this collector that is furthest behind in a topic that is a source; 0 if none is",
+);
+const TOPIC_UP: (&str, &str) =
+    ("tokentrail_source_topic_up", "1 when the brokers answer the reader of a topic that is a source");
+
+/// The lag of topics that are a source.
+#[cfg_attr(not(feature = "kafka"), expect(dead_code))]
+pub fn topics(registry: &Registry, observe: ObserveTopics) -> Result<(), prometheus::Error> {
+    let make = move || {
+        let family = |(name, help): (&str, &str)| IntGaugeVec::new(Opts::new(name, help), &TOPIC_LABELS);
+        let (lag, age, up) = (family(TOPIC_LAG)?, family(TOPIC_AGE)?, family(TOPIC_UP)?);
+        for one in observe() {
+            let labels = [one.source.as_str(), one.topic.as_str()];
+            lag.with_label_values(&labels).set(i64::try_from(one.lag).unwrap_or(i64::MAX));
+            age.with_label_values(&labels).set(one.behind_since.map_or(0, |at| (now_ms() - at).max(0) / 1000));
+            up.with_label_values(&labels).set(i64::from(one.trouble.is_none()));
+        }
+        Ok([lag.collect(), age.collect(), up.collect()].concat())
+    };
+    let names = [TOPIC_LAG, TOPIC_AGE, TOPIC_UP].map(|(name, help)| (name, help, &TOPIC_LABELS[..]));
+    register(registry, make, &names)
 }
 
 /// When the first record that is not acknowledged was taken in, UTC milliseconds.

@@ -1,7 +1,10 @@
 //! Receipts over Kafka: makes forwarder, consumer and their numbers from the config. What they do is in `durable_log::kafka`.
 
 mod metrics;
+mod sources;
 mod token;
+
+pub use sources::TopicSources;
 
 use crate::{
     config::{Config, KafkaConfig, SaslMechanism},
@@ -13,8 +16,8 @@ use anyhow::{Context, bail};
 use durable_log::{
     Journal,
     kafka::{
-        self, Connection, Finding, ForwardStatus, Forwarder, Forwarding, KafkaCarrier, Label, LagMeter, Mechanism,
-        MemberStatus, Risk, Sasl, Tls, Topics, TopicsError,
+        self, Connection, Finding, ForwardStatus, Forwarder, Forwarding, KafkaCarrier, Label, Labeller, LagMeter,
+        Mechanism, MemberStatus, Reading, Risk, Sasl, Subscription, Tls, Topics, TopicsError,
     },
 };
 use pipeline::flow::{self, APPETITE};
@@ -35,6 +38,7 @@ type Told<T> = Arc<OnceLock<Box<dyn Fn() -> T + Send + Sync>>>;
 pub struct Link {
     connection: Connection,
     topic: String,
+    deadletters: String,
     group: String,
     allow_loss: bool,
     registry: Registry,
@@ -55,7 +59,12 @@ pub fn journal_consumer(config: &Config) -> &'static str {
 
 /// The connection that the config names, if it names brokers.
 pub fn connection(config: &Config) -> anyhow::Result<Option<Connection>> {
-    let KafkaConfig { brokers, client_id, rack, tls, sasl, producer, consumer, .. } = &config.kafka;
+    connect(config, &config.kafka)
+}
+
+/// The connection to the brokers of `kafka`; its files are relative to the data folder.
+fn connect(config: &Config, kafka: &KafkaConfig) -> anyhow::Result<Option<Connection>> {
+    let KafkaConfig { brokers, client_id, rack, tls, sasl, producer, consumer, .. } = kafka;
     if brokers.is_empty() {
         return Ok(None);
     }
@@ -101,6 +110,7 @@ impl Link {
         Ok(Some(Self {
             connection,
             topic: config.kafka.topic.clone(),
+            deadletters: config.kafka.deadletters.clone(),
             group: config.kafka.group.clone(),
             allow_loss: config.kafka.allow_loss,
             registry: registry.clone(),
@@ -111,15 +121,11 @@ impl Link {
 
     /// Starts forwarding a journal.
     pub fn forward(&self, journal: &Journal) -> anyhow::Result<Forward> {
-        let label = |record: &durable_log::Record| {
-            let labels = pipeline::label::labels(record);
-            Label { key: labels.key, headers: labels.headers }
-        };
         let forwarder = Forwarder {
             journal: journal.clone(),
             connection: self.connection.clone(),
             topic: self.topic.clone(),
-            label: Arc::new(label),
+            label: labeller(),
             allow_loss: self.allow_loss,
         };
         let forwarding = forwarder.start(Handle::current())?;
@@ -142,7 +148,10 @@ impl Link {
             }
             std::thread::sleep(JUDGE);
         }
-        let carrier = KafkaCarrier::join(&self.connection, (&self.topic, &self.group), APPETITE)?;
+        let dead = (!self.deadletters.is_empty()).then(|| (self.deadletters.clone(), labeller()));
+        let (topic, group) = (self.topic.clone(), self.group.clone());
+        let subscription = Subscription { topic, group, reading: Reading::Receipts(dead) };
+        let carrier = KafkaCarrier::join(&self.connection, subscription, APPETITE)?;
         metrics::member(&self.registry, carrier.watch())?;
         let _ = self.member.set(Box::new(carrier.watch()));
         Ok(Some(carrier))
@@ -179,6 +188,14 @@ impl Link {
             KafkaReport { topic: topic.clone(), lag: lag.ok(), trouble, forwarder, member }
         }))
     }
+}
+
+/// Key and labels of a receipt's record.
+fn labeller() -> Labeller {
+    Arc::new(|record: &durable_log::Record| {
+        let labels = pipeline::label::labels(record);
+        Label { key: labels.key, headers: labels.headers }
+    })
 }
 
 fn forward_report(journal: &Journal, status: ForwardStatus) -> ForwardReport {

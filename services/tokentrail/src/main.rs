@@ -6,6 +6,7 @@ mod ask;
 mod beating;
 mod commands;
 mod config;
+mod deadletters;
 mod delivery_key;
 mod demo;
 mod deployment;
@@ -24,6 +25,7 @@ mod lines;
 mod other_lines;
 mod pulling;
 mod replay;
+mod report;
 mod rules;
 mod running;
 mod secrets;
@@ -121,6 +123,12 @@ enum Command {
     Import(ImportArgs),
     /// Judge stored receipts again, e.g. after a newer version mended a normaliser or to retry dead letters; changes nothing else.
     Replay(replay::ReplayArgs),
+    /// Reports: named questions, answered with a sheet that says what the answer proves.
+    #[command(subcommand)]
+    Report(report::ReportCommand),
+    /// Receipts that nobody understood: list them, look at one, judge them again after an upgrade.
+    #[command(subcommand, name = "deadletters")]
+    DeadLetters(deadletters::DeadLettersCommand),
     /// Snapshots of state: what a Keycloak or Backstage holds now, whatever its events said.
     #[command(subcommand)]
     Snapshot(snapshot::SnapshotCommand),

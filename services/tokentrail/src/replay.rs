@@ -66,7 +66,8 @@ pub fn moment(text: &str) -> Result<i64, String> {
     Ok(time.as_millisecond())
 }
 
-fn input() -> impl TypedValueParser<Value = Input> {
+/// Reads the name of a way in.
+pub fn input() -> impl TypedValueParser<Value = Input> {
     PossibleValuesParser::new(Input::ALL.iter().map(|input| input.as_str()))
         .try_map(|text| text.parse().map_err(|()| format!("{text} is no input")))
 }
@@ -107,7 +108,16 @@ pub async fn run(
     args: &ReplayArgs,
     progress: &mut (dyn FnMut(u64, u64) + Send),
 ) -> anyhow::Result<Summary> {
-    let selection = args.selection()?;
+    let mode = if args.dry_run { Mode::DryRun } else { Mode::Write };
+    judge(config, (&args.selection()?, mode), progress).await
+}
+
+/// Judges selected receipts.
+pub async fn judge(
+    config: &Config,
+    (selection, mode): (&Selection, Mode),
+    progress: &mut (dyn FnMut(u64, u64) + Send),
+) -> anyhow::Result<Summary> {
     // Another key would give every person another person key.
     let key_file = config.path("keys/deployment.key");
     if !key_file.exists() {
@@ -118,9 +128,8 @@ pub async fn run(
     deployment::bind_store(&store, &key).await?.check()?;
     let replay =
         Replay { store, tenant: config.tenant.clone(), normaliser: Normaliser::current(NormaliseContext { key }) };
-    let mode = if args.dry_run { Mode::DryRun } else { Mode::Write };
     let mut tell = |at: pipeline::replay::Progress| progress(at.done, at.total);
-    let summary = replay.run(&selection, mode, &mut tell).await;
+    let summary = replay.run(selection, mode, &mut tell).await;
     summary.context("the replay is not complete; run the same again, it goes on with what is left")
 }
 

@@ -8,7 +8,7 @@ mod kafka;
 pub use journal::JournalReport;
 #[cfg(feature = "kafka")]
 pub use kafka::{ForwardReport, MemberReport};
-pub use kafka::{KafkaReport, ObserveKafka};
+pub use kafka::{KafkaReport, ObserveKafka, ObserveTopics, TopicReport};
 
 use crate::{
     app::scrub::Last,
@@ -52,6 +52,9 @@ pub struct Report {
     /// Kafka; none without.
     #[serde(default)]
     pub kafka: Option<KafkaReport>,
+    /// Kafka topics that are a source.
+    #[serde(default)]
+    pub topics: Vec<TopicReport>,
     /// By source and input.
     pub inputs: Vec<InputReport>,
     /// By source that has both a webhook and a pull.
@@ -173,6 +176,8 @@ pub struct Observer {
     pub store: Option<Store>,
     /// Kafka, if receipts go over it.
     pub kafka: Option<ObserveKafka>,
+    /// Kafka topics that are a source, if there are any.
+    pub topics: Option<ObserveTopics>,
     /// What is younger may still come by the other way, milliseconds.
     pub lateness_ms: i64,
     /// The pipeline's numbers.
@@ -280,6 +285,7 @@ impl Observer {
                 .map(|(journal, consumer)| JournalReport::new((journal, consumer), self.scrubbed.borrow().clone())),
             store_up: self.store.as_ref().map(|_| self.metrics.store_up.get() == 1),
             kafka: None,
+            topics: self.topics.as_ref().map(|observe| observe()).unwrap_or_default(),
             inputs: inputs.into_values().collect(),
             paths: Vec::new(),
             gaps: Vec::new(),
@@ -404,6 +410,7 @@ pub fn render(report: &Report) -> String {
     if let Some(kafka) = &report.kafka {
         out.push_str(&kafka.render());
     }
+    report.topics.iter().for_each(|topic| out.push_str(&topic.render()));
     for path in &report.paths {
         out.push_str(&format!(
             "  {}: {} events by webhook and pull, {} lost by the webhook and repaired by pull, {} by webhook only (types not saved in Keycloak)\n",

@@ -51,9 +51,9 @@ pub enum Doing {
     Apply,
 }
 
-fn planned(kafka: &KafkaConfig) -> TopicPlan {
+fn planned(kafka: &KafkaConfig, name: &str) -> TopicPlan {
     TopicPlan {
-        name: kafka.topic.clone(),
+        name: name.to_owned(),
         partitions: i32::from(kafka.topics.partitions),
         replication: i32::from(kafka.topics.replication),
         retention: Duration::from_secs(u64::from(kafka.topics.retention_hours) * 3600),
@@ -65,7 +65,18 @@ pub async fn run(config: &Config, doing: Doing) -> anyhow::Result<TopicsReport> 
     let Some(connection) = crate::kafka::connection(config)? else {
         bail!("the config names no brokers: set kafka.brokers")
     };
-    let (topics, plan) = (Topics::new(connection), planned(&config.kafka));
+    let kafka = &config.kafka;
+    let names = [&kafka.topic, &kafka.deadletters].into_iter().filter(|name| !name.is_empty());
+    let (topics, mut reports) = (Topics::new(connection), Vec::new());
+    for name in names {
+        reports.push(one(&topics, planned(kafka, name), doing).await?);
+    }
+    let loses = |report: &TopicReport| report.findings.iter().any(|finding| finding.loses);
+    let good = reports.iter().all(|report| report.exists && (!loses(report) || kafka.allow_loss));
+    Ok(TopicsReport { good, topics: reports })
+}
+
+async fn one(topics: &Topics, plan: TopicPlan, doing: Doing) -> anyhow::Result<TopicReport> {
     if doing == Doing::Apply {
         topics.create(&plan).await.with_context(|| format!("topic {} cannot be made", plan.name))?;
     }
@@ -74,16 +85,12 @@ pub async fn run(config: &Config, doing: Doing) -> anyhow::Result<TopicsReport> 
         Err(TopicsError::Missing(_)) => (false, Vec::new()),
         Err(error) => return Err(error).with_context(|| format!("topic {} cannot be judged", plan.name)),
     };
-    let loses = findings.iter().any(|finding| finding.risk == Risk::Loss);
-    let good = exists && (!loses || config.kafka.allow_loss);
     let mut settings = vec![
         ("partitions".to_owned(), plan.partitions.to_string()),
         ("replication.factor".to_owned(), plan.replication.to_string()),
     ];
     settings.extend(plan.settings().into_iter().map(|(name, value)| (name.to_owned(), value)));
-    let report =
-        TopicReport { topic: plan.name, exists, plan: settings, findings: findings.into_iter().map(found).collect() };
-    Ok(TopicsReport { good, topics: vec![report] })
+    Ok(TopicReport { topic: plan.name, exists, plan: settings, findings: findings.into_iter().map(found).collect() })
 }
 
 fn found(finding: Finding) -> TopicFinding {

@@ -1,7 +1,11 @@
 //! Stands in for `kafka` in a build without it: there is no link, and the config refuses brokers.
 
-use crate::{config::Config, status::ObserveKafka};
+use crate::{
+    config::Config,
+    status::{ObserveKafka, ObserveTopics},
+};
 use durable_log::{Journal, carrier::JournalCarrier};
+use events::person::DeploymentKey;
 use pipeline::flow;
 use prometheus::Registry;
 use std::convert::Infallible;
@@ -41,6 +45,27 @@ impl Link {
     /// Never called.
     pub fn observe(&self) -> anyhow::Result<ObserveKafka> {
         match self.0 {}
+    }
+}
+
+/// No topic is a source here: the config refuses it.
+pub struct TopicSources;
+
+impl TopicSources {
+    /// None.
+    pub fn new(_: &Config, _: (Journal, DeploymentKey), _: &Registry) -> anyhow::Result<Self> {
+        Ok(Self)
+    }
+
+    /// None.
+    pub fn observe(&self) -> Option<ObserveTopics> {
+        None
+    }
+
+    /// Waits.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {
+        let _ = stop.wait_for(|stop| *stop).await;
+        Ok(())
     }
 }
 

@@ -96,3 +96,30 @@ fn intake_goes_on_while_clickhouse_is_dead_and_all_is_caught_up() {
     assert_eq!((&counted["n"], &counted["ids"]), (&850.into(), &850.into()), "nothing lost, nothing twice");
     assert_eq!(program.terminate(), Some(0));
 }
+
+#[test]
+fn a_second_signal_stops_at_once_and_nothing_acknowledged_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let mut program = Program::start(&data, &[]);
+    let (engine, own) = (engine_pid(&program), program.child.id().to_string());
+    let signal = |name: &str, pid: &str| assert!(Command::new("kill").args([name, pid]).status().unwrap().success());
+    // A ClickHouse that stands still: a stop in order waits for what is pending.
+    signal("-STOP", &engine);
+    post(&program, 0..50);
+    signal("-TERM", &own);
+    let started = Instant::now();
+    while !program.log().contains("Stopping; a second signal stops at once.") {
+        assert!(started.elapsed() < COMES_BACK, "the first signal was not heard; log: {}", program.log());
+        std::thread::yield_now();
+    }
+    assert!(program.child.try_wait().unwrap().is_none(), "a stop in order has something to wait for");
+    signal("-INT", &own);
+    assert_eq!(program.child.wait().unwrap().code(), Some(130), "it did not wait");
+    signal("-CONT", &engine);
+    let program = Program::start(&data, &[]);
+    program.drained();
+    let counted = &program.sql("SELECT count() AS n FROM events WHERE source_id = 'keycloak'")[0];
+    assert_eq!(counted["n"], 50);
+    assert_eq!(program.terminate(), Some(0));
+}

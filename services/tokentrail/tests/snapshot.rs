@@ -145,6 +145,8 @@ async fn snapshots_survive_a_kill_and_tell_what_changed_and_what_went() {
     let list = String::from_utf8_lossy(&bench.cli(&["snapshot", "list"]).stdout).into_owned();
     assert!(list.contains(&first) && list.contains(&second) && list.contains("complete"), "{list}");
 
+    what_no_event_told_is_a_missing_event(&bench, &program, &removed);
+
     backstage_follows(&bench, &program);
     what_cannot_be_read_is_told(&bench, &keycloak, &program).await;
 
@@ -218,6 +220,37 @@ async fn change_and_take(bench: &Bench, keycloak: &Keycloak, program: &Program) 
     assert_eq!((taken[0]["complete"].as_bool(), taken[0]["changed"].as_u64()), (Some(true), Some(2)), "{taken}");
     program.drained();
     (taken[0]["snapshot"].as_str().unwrap().to_owned(), (pia, omar))
+}
+
+/// No event of Keycloak reaches this program: every change between the two snapshots is a gap, and nothing else is.
+fn what_no_event_told_is_a_missing_event(bench: &Bench, program: &Program, removed: &(String, String)) {
+    until("the correlation to follow", || {
+        let correlation = program.status()["correlation"].clone();
+        (correlation["phase"] == "following" && correlation["lag"] == 0).then_some(())
+    });
+    let gaps = bench.json(&["gaps"]);
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let told = |gap: &Value| {
+        let names = gaps["names"][text(&gap["person"])].as_array().unwrap();
+        let user = names.iter().find(|name| name["user_id"] != "").map(|name| text(&name["user_id"]));
+        let right = gaps["right_names"].get(text(&gap["right_id"])).map(&text).unwrap_or_default();
+        (user.unwrap_or_default(), text(&gap["right_kind"]), right, text(&gap["missing"]))
+    };
+    let found: BTreeSet<_> = gaps["missing_events"].as_array().unwrap().iter().map(told).collect();
+    let sven =
+        program.sql("SELECT DISTINCT person_id FROM snapshot_states WHERE area = 'users' AND person_name = 'sven'");
+    let sven = text(&sven[0]["person_id"]);
+    let gap = |user: &str, kind: &str, right: &str, missing: &str| {
+        (user.to_owned(), kind.to_owned(), right.to_owned(), missing.to_owned())
+    };
+    let expected = [
+        gap(&removed.0, "existence", "", "removal"),
+        gap(&removed.1, "group", "/billing", "removal"),
+        gap(&sven, "group", "/partners", "grant"),
+        gap(&sven, "enabled", "", "change"),
+    ];
+    assert_eq!(found, BTreeSet::from(expected), "{gaps:#}");
+    assert_eq!(gaps["missing_events"].as_array().unwrap().len(), found.len(), "each is named once");
 }
 
 /// The catalog follows Keycloak at its next sync: the next snapshot of the portal has the membership, and no longer the person.

@@ -7,12 +7,13 @@
 use crate::{
     facts::Grant,
     known::Known,
+    log::Log,
     moment::{Millis, Moment},
     names::Id,
     rows::{CredentialKind, CredentialRow},
     state::sessions::Issue,
 };
-use std::{collections::BTreeMap, ops::Bound};
+use std::ops::Bound;
 use uuid::Uuid;
 
 /// Most neighbours of each kind that are looked at for one token: beyond it, a flood, nothing is certain.
@@ -216,7 +217,7 @@ impl Known {
 }
 
 /// Neighbours of `moment` in a log: the last before it and those within `tie` after it.
-fn around<T: Copy>(log: &BTreeMap<Moment, T>, moment: Moment, tie: Millis) -> Vec<(Moment, T)> {
+fn around<T: Copy>(log: &Log<Moment, T>, moment: Moment, tie: Millis) -> Vec<(Moment, T)> {
     let until = Moment::ceiling(moment.at.saturating_add(tie));
     let before = log.range(..=moment).rev().take(MAX_NEIGHBOURS);
     let after = log.range((Bound::Excluded(moment), Bound::Included(until))).take(MAX_NEIGHBOURS);

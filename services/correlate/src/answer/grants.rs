@@ -1,11 +1,15 @@
 //! Rights: what a person holds directly, as intervals; and everything that follows from it as of an instant.
 
 use crate::{
+    facts::List,
     known::Known,
     moment::Millis,
     names::{Id, Sym},
     rows::{AliasKind, AliasRow, GrantRow, Key, RightKind, Row},
-    state::ledger::{Ledger, Segment},
+    state::{
+        ledger::{Ledger, Segment},
+        reads::Scope,
+    },
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -84,7 +88,7 @@ impl Known {
         }
         let name = |id: Id| self.names.name(id).to_owned();
         for (role, segment) in self.keycloak.user_roles.of(user, t) {
-            let unsure = segment.gap || self.unnamed_since(user, segment, t);
+            let unsure = segment.gap || self.unnamed_since(user, (List::UserRoles, segment), t);
             self.roles(role, (Vec::new(), segment.since.map(|since| since.at), unsure), t, &mut found);
         }
         for member in self.keycloak.groups_of(user, t) {
@@ -102,7 +106,7 @@ impl Known {
                 let mut path = path;
                 path.push(name(above));
                 for (role, segment) in self.keycloak.group_roles.of(above, t) {
-                    let unsure = unsure || segment.gap || self.unnamed_since(above, segment, t);
+                    let unsure = unsure || segment.gap || self.unnamed_since(above, (List::GroupRoles, segment), t);
                     self.roles(role, (path.clone(), since, unsure), t, &mut found);
                 }
                 for join in &self.config.joins {
@@ -144,8 +148,13 @@ impl Known {
     }
 
     /// A role was taken from this holder after `segment` began, and it is not said which.
-    fn unnamed_since(&self, holder: Id, segment: &Segment<()>, t: Millis) -> bool {
-        let since = segment.from.map_or(Millis::MIN, |from| from.at);
+    /// A later read tells again what the holder has.
+    fn unnamed_since(&self, holder: Id, held: (List, &Segment<()>), t: Millis) -> bool {
+        let (list, segment) = held;
+        let holders = if list == List::UserRoles { &self.keycloak.user_roles } else { &self.keycloak.group_roles };
+        let read = holders.within(holder).and_then(|within| self.reads.last(Scope { list, within }, t));
+        let told = segment.from.map_or(Millis::MIN, |from| from.at);
+        let since = read.map_or(told, |read| told.max(read.saturating_sub(self.config.skew)));
         self.keycloak.unnamed.get(&holder).is_some_and(|times| times.iter().any(|at| since < *at && *at <= t))
     }
 

@@ -44,7 +44,8 @@ impl Known {
             _ => judged(Verdict::NotJudged),
         };
         let paths = &judged.view.paths;
-        if paths.iter().any(|path| path.gap) {
+        let entitled = matches!(judged.verdict, Verdict::Agrees) && told.outcome == Outcome::Allow;
+        if paths.iter().any(|path| path.gap) || (!entitled && self.may_support(question, t)) {
             grading.cap(Grade::Inferred, Reason::RestsOnGap);
         }
         if paths.iter().any(|path| path.unsure) {

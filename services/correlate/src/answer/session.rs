@@ -66,7 +66,7 @@ impl Known {
         let scope = crate::state::reads::Scope { list: crate::facts::List::Sessions, within: session.realm? };
         let reads = self.reads.of(scope);
         let next = reads.iter().find(|read| read.begin > last.saturating_add(self.config.skew))?;
-        Some((next.begin, EndKind::AbsentFromRead))
+        Some((next.end, EndKind::AbsentFromRead))
     }
 
     fn sign_ins(&self, id: Id, session: &Session) -> Vec<SignIn> {

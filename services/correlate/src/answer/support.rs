@@ -11,6 +11,8 @@ use crate::{
     names::{Id, Sym},
     rows::Support,
     state::{
+        keycloak::InGroup,
+        ledger::Ledger,
         rbac::{Asked, Effect},
         reads::Scope,
     },
@@ -79,6 +81,30 @@ impl View {
 }
 
 impl Known {
+    /// Whether the permission would be supported if what is missing had come before `t`: the person may have been in a group
+    /// or had a role by then.
+    pub(crate) fn may_support(&self, question: &Question, t: Millis) -> bool {
+        let Question { reference, user, asked } = *question;
+        let open = |ledger: &Ledger<()>| ledger.at(t).is_some_and(|segment| segment.says.is_none() && segment.gap);
+        let fits = |role: Id| {
+            self.rbac
+                .policies
+                .of(role, t)
+                .any(|(policy, _)| matches!(self.rbac.fits(policy, &asked), Some(Effect::Allow | Effect::Conditional)))
+        };
+        if self.rbac.members.ever(reference).any(|(role, ledger)| open(ledger) && fits(role)) {
+            return true;
+        }
+        let Some(user) = user.filter(|user| self.keycloak.active(*user, t)) else { return false };
+        let holders: Vec<Holder> = self
+            .keycloak
+            .maybe_groups_of(user, t)
+            .iter()
+            .flat_map(|member| self.through(member, reference.source, t))
+            .collect();
+        !self.paths(&holders, &asked, t).paths.is_empty()
+    }
+
     /// Every path from the person to the permission at `t`.
     pub(crate) fn view(&self, question: &Question, t: Millis) -> View {
         let holders = self.holders(question, t);
@@ -121,19 +147,26 @@ impl Known {
         let mut holders = vec![Holder { reference, via: Via::Backstage, since: None, gap: false }];
         if let Some(user) = question.user {
             for member in self.keycloak.groups_of(user, t) {
-                let (since, gap) = (member.segment.since, member.segment.gap);
-                for above in self.keycloak.chain(member.group, t) {
-                    let via = Via::Group { group: member.group, above };
-                    for reference in self.references_of_group(above, reference.source, t) {
-                        // Where Keycloak has not told what is above a group, the catalog has.
-                        let told = self.keycloak.parents.value(above, t).is_some();
-                        let chain = if told { vec![reference] } else { self.catalog_chain(reference, t) };
-                        holders.extend(chain.into_iter().map(|reference| Holder { reference, via, since, gap }));
-                    }
-                }
+                holders.extend(self.through(&member, reference.source, t));
             }
         }
         holders.extend(self.by_catalog(question, t));
+        holders
+    }
+
+    /// Backstage groups that a Keycloak group stands for, itself or through a group above it.
+    fn through(&self, member: &InGroup, backstage: Sym, t: Millis) -> Vec<Holder> {
+        let mut holders = Vec::new();
+        let (since, gap) = (member.segment.since, member.segment.gap);
+        for above in self.keycloak.chain(member.group, t) {
+            let via = Via::Group { group: member.group, above };
+            for reference in self.references_of_group(above, backstage, t) {
+                // Where Keycloak has not told what is above a group, the catalog has.
+                let told = self.keycloak.parents.value(above, t).is_some();
+                let chain = if told { vec![reference] } else { self.catalog_chain(reference, t) };
+                holders.extend(chain.into_iter().map(|reference| Holder { reference, via, since, gap }));
+            }
+        }
         holders
     }
 

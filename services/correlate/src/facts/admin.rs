@@ -47,8 +47,12 @@ pub(super) fn facts<'a>(event: &'a Event, take: &mut dyn FnMut(Fact<'a>)) {
                 "none" => Parent::Top,
                 id => Parent::Below(id),
             };
+            if event.kind == "group_created" {
+                put(What::GroupCreated { group: &event.right_id });
+            }
             put(What::Group { group: &event.right_id, name: &event.right_name, parent });
         }
+        "role_deleted" => put(What::RoleDeleted { role: right(event) }),
         "group_deleted" => put(What::GroupDeleted { group: &event.right_id }),
         "default_group_added" => put(What::DefaultGroup { group: &event.right_id, held: true }),
         "default_group_removed" => put(What::DefaultGroup { group: &event.right_id, held: false }),

@@ -1,18 +1,19 @@
 //! What the correlation takes from an event, and nothing else: borrowed, compact, with its place in the one total order.
 //!
-//! [`facts`] turns an event into facts; [`catalog`] turns a recorded catalog state into them. Never guesses what the event
-//! does not say.
+//! [`facts`] turns an event into facts. Never guesses what the event does not say.
 
 mod admin;
-mod catalog;
 mod lines;
+mod snapshot;
+mod state;
 mod user;
 
-pub use catalog::{BadState, catalog};
+pub use snapshot::{Said, Snapshot, State};
+pub use state::Mark;
 
 use crate::moment::{Millis, Moment, Rank, Span};
 use events::{
-    event::{Event, Outcome},
+    event::{DataClass, Event, Outcome},
     receipt::SourceKind,
 };
 
@@ -53,6 +54,10 @@ pub enum What<'a> {
     Composite { outer: RoleName<'a>, inner: RoleName<'a>, held: Option<bool> },
     /// A group, as named and placed from then on.
     Group { group: &'a str, name: &'a str, parent: Parent<'a> },
+    /// A group begins to exist.
+    GroupCreated { group: &'a str },
+    /// A role ends, and every mapping of it: no further event says so.
+    RoleDeleted { role: RoleName<'a> },
     /// A group ends, with everything below it and every membership: no further event says so.
     GroupDeleted { group: &'a str },
     /// New users get this group at once, without an event.
@@ -81,8 +86,10 @@ pub enum What<'a> {
     Callback { session: &'a str },
     /// A permission decision, or an audited call that implies one.
     Decided(Decided<'a>),
-    /// A piece of a state that was read.
+    /// A piece of a state that was read, with everything that it names.
     Read(Read<'a>),
+    /// A piece of a snapshot, whose lists name entities by mark.
+    Snapshot(Snapshot<'a>),
 }
 
 /// Who holds a role.
@@ -280,10 +287,15 @@ pub enum List {
     Users,
     /// Groups themselves, likewise.
     Groups,
+    /// Roles themselves, likewise.
+    Roles,
 }
 
 /// Hands every fact of `event` to `take`, in the order of the event.
 pub fn facts<'a>(event: &'a Event, take: &mut dyn FnMut(Fact<'a>)) {
+    if event.data_class == DataClass::Snapshot {
+        return state::facts(event, take);
+    }
     match event.source_kind {
         SourceKind::Keycloak if event.action.is_empty() => user::facts(event, take),
         SourceKind::Keycloak => admin::facts(event, take),

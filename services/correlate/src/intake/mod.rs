@@ -2,8 +2,11 @@
 //!
 //! Never looks at what came before it in order of arrival: the same facts in any order leave the same histories.
 
+mod lives;
 mod rights;
 mod sessions;
+
+pub(crate) use rights::last_part;
 
 use crate::{
     dirt::Dirt,
@@ -44,10 +47,10 @@ impl Known {
             What::Composite { outer, inner, held } => self.composite(&place, (*outer, *inner, *held)),
             What::Group { group, name, parent } => self.group(&place, (group, name, *parent), dirt),
             What::GroupDeleted { group } => {
-                let group = self.id(&place, group);
-                let found = self.keycloak.groups.mark((group, place.within), place.mark(None), &self.reads);
-                self.group_changed(&place, found.map(|found| place.no_earlier(found)), dirt);
+                self.group_lives(&place, (group, false), dirt);
             }
+            What::GroupCreated { group } => self.group_lives(&place, (group, true), dirt),
+            What::RoleDeleted { role } => self.role_deleted(&place, *role, dirt),
             What::DefaultGroup { group, held } => {
                 let (group, realm) = (self.id(&place, group), Id { source: place.source, name: place.within });
                 let mark = place.mark(held.then_some(()));
@@ -106,6 +109,7 @@ impl Known {
             What::Callback { session } => self.callback(&place, session, dirt),
             What::Decided(decided) => self.decided(&place, (decided, fact), dirt),
             What::Read(read) => self.piece(&place, read, dirt),
+            What::Snapshot(piece) => self.snapshot(&place, (piece, fact), dirt),
         }
     }
 

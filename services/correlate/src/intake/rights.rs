@@ -43,23 +43,13 @@ impl Known {
         let found = self.keycloak.users.mark((user, place.within), place.mark(lives.then_some(())), &self.reads);
         if let Some(found) = found {
             dirt.user(user, place.no_earlier(found).from);
-            self.user_may_have_ended(user, dirt);
+            self.user_may_have_changed(user, dirt);
         }
         if !lives {
             self.sessions.ends.entry(user).or_default().insert(place.moment, EndKind::UserDeleted);
             dirt.sessions_of(user, Millis::MIN);
         }
         dirt.user_touched(user);
-    }
-
-    /// Reads after a user's end do not speak of what they held.
-    pub(crate) fn user_may_have_ended(&mut self, user: Id, dirt: &mut Dirt) {
-        let end = self.keycloak.user_ended(user);
-        let mut found = self.keycloak.members.ends(user, end, &self.reads);
-        found.extend(self.keycloak.user_roles.ends(user, end, &self.reads));
-        for found in found {
-            dirt.user(found.of, found.from);
-        }
     }
 
     pub(super) fn member(&mut self, place: &Place, said: (&str, &str, &str, bool), dirt: &mut Dirt) {
@@ -90,14 +80,16 @@ impl Known {
         let Some(waiting) = self.keycloak.by_path_only.get(&path).cloned() else { return };
         for (moment, (user, mark, within)) in waiting {
             let group = self.keycloak.by_path(path, moment).unwrap_or(path);
-            let settled = self.keycloak.settled.insert(moment, group);
+            let settled = self.keycloak.settled.entry(moment).or_default().insert(path, group);
             if settled == Some(group) {
                 continue;
             }
+            self.unborn(user, dirt);
             if let Some(before) = settled {
                 dirt.users(self.keycloak.members.unmark((user, before, within), moment, &self.reads));
             }
             dirt.users(self.keycloak.members.mark((user, group, within), mark, &self.reads));
+            self.born(user, dirt);
             dirt.user_touched(user);
         }
     }
@@ -123,6 +115,7 @@ impl Known {
             dirt.user_touched(holder);
         } else {
             self.keycloak.group_roles.mark(pair, mark, &self.reads);
+            dirt.user_touched(holder);
         }
     }
 
@@ -162,7 +155,8 @@ impl Known {
         let at = (group, place.within);
         let mut found: Vec<Dirty> = Vec::new();
         if !name.is_empty() {
-            let called = self.names.sym(name);
+            // A read gives the path, a rename the name alone: the name is what both say.
+            let called = self.names.sym(last_part(name));
             found.extend(self.keycloak.called.mark(at, place.mark(Some(called)), &self.reads));
             if name.starts_with('/') {
                 let path = self.id(place, name);
@@ -185,32 +179,10 @@ impl Known {
         self.group_changed(place, found, dirt);
     }
 
-    /// Whoever is or was in the group, or below it, is touched: by reference, without a fact each.
-    pub(crate) fn group_changed(&mut self, place: &Place, found: impl IntoIterator<Item = Dirty>, dirt: &mut Dirt) {
-        for found in found {
-            self.world_changed(place.source, place.moment.at);
-            for group in self.keycloak.below(found.of) {
-                for user in self.keycloak.members.holders(group) {
-                    dirt.decisions_of(user, found.from);
-                }
-                let end = self.keycloak.group_ended(group);
-                for found in self.keycloak.members.ends(group, end, &self.reads) {
-                    dirt.user(found.of, found.from);
-                }
-            }
-        }
-    }
-
-    /// What new users of a realm get at once has changed.
-    pub(crate) fn realm_changed(&self, realm: Sym, from: Millis, dirt: &mut Dirt) {
-        for user in self.keycloak.users.all().filter(|user| self.keycloak.users.within(*user) == Some(realm)) {
-            dirt.decisions_of(user, from);
-        }
-    }
-
     pub(super) fn rbac_changed(&mut self, place: &Place, found: Vec<Dirty>, dirt: &mut Dirt) {
         for found in found {
             self.world_changed(place.source, place.moment.at);
+            dirt.user_touched(found.of);
             dirt.all(place.source, found.from);
         }
     }
@@ -227,4 +199,9 @@ impl Known {
         let latest = self.latest.entry(source).or_insert(Millis::MIN);
         *latest = at.max(*latest);
     }
+}
+
+/// The last part of a path, or the name as it is.
+pub(crate) fn last_part(name: &str) -> &str {
+    name.rsplit('/').find(|part| !part.is_empty()).unwrap_or(name)
 }

@@ -27,7 +27,7 @@ pub enum Key {
     Grant(PersonKey, RightKind, String, Uuid),
     /// The event of the decision.
     Decision(Uuid),
-    /// Whose (a person, or the id of a group), kind and id of the right, and the evidence before it.
+    /// Whose (a person, or what else holds it), kind and id of the right, and the evidence before it.
     Gap(String, RightKind, String, Uuid),
     /// Person, kind of name, the source that says it, from when (least: unknown), and its place among equals. Never the name.
     Alias(PersonKey, AliasKind, String, Millis, u32),
@@ -171,8 +171,14 @@ pub enum RightKind {
     BackstageRole,
     /// Whether the account may sign in.
     Enabled,
-    /// Whether the account or group exists.
+    /// Whether the account, group or role exists.
     Existence,
+    /// What a group is called.
+    Name,
+    /// Where a group is in the tree.
+    Place,
+    /// A policy of a Backstage role: `permission|actions|effect`.
+    Policy,
 }
 
 /// A person holds a right, directly. What follows from it (parents, composites, Backstage roles) is asked of the world as of an
@@ -200,11 +206,13 @@ pub struct GrantRow {
 /// An event is missing.
 #[derive(Clone, Debug, PartialEq, Hash, Serialize)]
 pub struct GapRow {
-    /// Whose right; `None`: a group's existence or role.
+    /// Whose right; `None`: what else holds it, or what is no person's.
     pub person: Option<PersonKey>,
+    /// Of what is no person's: id of a Keycloak group or role, reference of a Backstage group or role.
+    pub holder: String,
     /// Kind.
     pub kind: RightKind,
-    /// Keycloak id, or Backstage role.
+    /// Keycloak id, Backstage role, or policy.
     pub right: String,
     /// What the missing event did.
     pub missing: Missed,

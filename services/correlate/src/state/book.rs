@@ -6,10 +6,12 @@ use super::{
 };
 use crate::{
     facts::List,
+    log::Log,
     moment::{Millis, Moment},
     names::{Id, Sym},
 };
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use hashbrown::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A change of answers about `of`, from `from` on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub(crate) struct Dirty {
 /// One history per thing.
 pub(crate) struct Book<V> {
     ledgers: HashMap<Id, (Sym, Ledger<V>)>,
+    /// When a thing ended with something else: reads after that do not speak of it any more.
+    ended: HashMap<Id, Millis>,
     list: List,
     rules: Rules<V>,
 }
@@ -28,18 +32,33 @@ pub(crate) struct Book<V> {
 impl<V: Copy + PartialEq> Book<V> {
     /// `list`: which reads speak of these histories.
     pub(crate) fn new(list: List, rules: Rules<V>) -> Self {
-        Self { ledgers: HashMap::new(), list, rules }
+        Self { ledgers: HashMap::new(), ended: HashMap::new(), list, rules }
     }
 
     /// Notes an event about `of`, in the realm (or Backstage) `within`.
     pub(crate) fn mark(&mut self, place: (Id, Sym), mark: Mark<V>, reads: &Reads) -> Option<Dirty> {
         let (of, within) = place;
         let (_, ledger) = self.ledgers.entry(of).or_insert_with(|| (within, Ledger::default()));
-        if !ledger.mark(mark) {
-            return None;
-        }
-        let from = ledger.conclude(reads.of(Scope { list: self.list, within }), self.rules)?;
+        let changed = ledger.mark(mark)?;
+        self.conclude((of, changed), reads)
+    }
+
+    /// Of one history, from a mark's place on.
+    fn conclude(&mut self, which: (Id, usize), reads: &Reads) -> Option<Dirty> {
+        let (of, place) = which;
+        let (within, ledger) = self.ledgers.get_mut(&of)?;
+        let reads = reads.of(Scope { list: self.list, within: *within });
+        let from = ledger.conclude(place, until(reads, self.ended.get(&of), self.rules.skew), self.rules)?;
         Some(Dirty { of, from })
+    }
+
+    /// Notes when a thing ended with something else; `None`: it did not.
+    pub(crate) fn ends(&mut self, of: Id, at: Option<Millis>, reads: &Reads) -> Option<Dirty> {
+        let before = match at {
+            Some(at) => self.ended.insert(of, at),
+            None => self.ended.remove(&of),
+        };
+        if before == at { None } else { self.conclude((of, 0), reads) }
     }
 
     /// Notes what a complete read (`at`, an index into the reads of `within`) saw.
@@ -55,7 +74,8 @@ impl<V: Copy + PartialEq> Book<V> {
                 continue;
             }
             ledger.seen(seen.get(of).copied(), at, reads);
-            if let Some(from) = ledger.conclude(reads, self.rules) {
+            let reads = until(reads, self.ended.get(of), self.rules.skew);
+            if let Some(from) = ledger.conclude(0, reads, self.rules) {
                 dirty.push(Dirty { of: *of, from });
             }
         }
@@ -88,7 +108,7 @@ impl<V: Copy + PartialEq> Book<V> {
 
 /// One history per pair: `holder` holds `held`.
 pub(crate) struct Relation {
-    held: HashMap<Id, BTreeMap<Id, Ledger<()>>>,
+    held: HashMap<Id, Log<Id, Ledger<()>>>,
     holders: HashMap<Id, BTreeSet<Id>>,
     within: HashMap<Id, Sym>,
     /// When a holder or what is held ended: reads after that do not speak of the pair any more.
@@ -113,16 +133,18 @@ impl Relation {
     pub(crate) fn mark(&mut self, pair: (Id, Id, Sym), mark: Mark<()>, reads: &Reads) -> Option<Dirty> {
         let (holder, held, within) = pair;
         self.within.entry(holder).or_insert(within);
-        let ledger = self.held.entry(holder).or_default().entry(held).or_default();
+        let ledger = self.held.entry(holder).or_default().get_or_default(held)?;
         self.holders.entry(held).or_default().insert(holder);
-        if ledger.mark(mark) { self.conclude((holder, held), reads) } else { None }
+        let changed = ledger.mark(mark)?;
+        self.conclude((holder, held), changed, reads)
     }
 
-    fn conclude(&mut self, pair: (Id, Id), reads: &Reads) -> Option<Dirty> {
+    /// Of one pair, from a mark's place on.
+    fn conclude(&mut self, pair: (Id, Id), place: usize, reads: &Reads) -> Option<Dirty> {
         let (holder, held) = pair;
         let within = *self.within.get(&holder)?;
-        let reads = until(reads.of(Scope { list: self.list, within }), &self.ended, pair);
-        let from = self.held.get_mut(&holder)?.get_mut(&held)?.conclude(reads, self.rules)?;
+        let reads = until(reads.of(Scope { list: self.list, within }), end(&self.ended, pair), self.rules.skew);
+        let from = self.held.get_mut(&holder)?.get_mut(&held)?.conclude(place, reads, self.rules)?;
         Some(Dirty { of: holder, from })
     }
 
@@ -137,14 +159,14 @@ impl Relation {
         }
         let held: Vec<(Id, Id)> = self.ever(of).map(|(held, _)| (of, held)).collect();
         let pairs = held.into_iter().chain(self.holders(of).map(|holder| (holder, of)).collect::<Vec<_>>());
-        pairs.filter_map(|pair| self.conclude(pair, reads)).collect()
+        pairs.filter_map(|pair| self.conclude(pair, 0, reads)).collect()
     }
 
     /// Takes an event out of a pair's history again.
     pub(crate) fn unmark(&mut self, pair: (Id, Id, Sym), moment: Moment, reads: &Reads) -> Option<Dirty> {
         let (holder, held, _) = pair;
         self.held.get_mut(&holder)?.get_mut(&held)?.unmark(moment);
-        self.conclude((holder, held), reads)
+        self.conclude((holder, held), 0, reads)
     }
 
     /// Notes a complete read: every pair that was there.
@@ -153,7 +175,7 @@ impl Relation {
         let reads = reads.of(Scope { list: self.list, within });
         for (holder, held) in seen {
             self.within.entry(*holder).or_insert(within);
-            self.held.entry(*holder).or_default().entry(*held).or_default();
+            self.held.entry(*holder).or_default().get_or_default(*held);
             self.holders.entry(*held).or_default().insert(*holder);
         }
         let mut dirty = Vec::new();
@@ -161,10 +183,10 @@ impl Relation {
             if self.within.get(holder) != Some(&within) {
                 continue;
             }
-            for (held, ledger) in ledgers {
+            for (held, ledger) in ledgers.iter_mut() {
                 ledger.seen(seen.contains(&(*holder, *held)).then_some(()), at, reads);
-                let reads = until(reads, &self.ended, (*holder, *held));
-                dirty.extend(ledger.conclude(reads, self.rules).map(|from| Dirty { of: *holder, from }));
+                let reads = until(reads, end(&self.ended, (*holder, *held)), self.rules.skew);
+                dirty.extend(ledger.conclude(0, reads, self.rules).map(|from| Dirty { of: *holder, from }));
             }
         }
         dirty
@@ -204,8 +226,12 @@ impl Relation {
     }
 }
 
-/// The reads that speak of a pair: those before either of it ended.
-fn until<'a>(reads: &'a [ReadAt], ended: &HashMap<Id, Millis>, pair: (Id, Id)) -> &'a [ReadAt] {
-    let end = ended.get(&pair.0).into_iter().chain(ended.get(&pair.1)).min();
-    end.map_or(reads, |end| &reads[..reads.partition_point(|read| read.begin < *end)])
+/// When the first of a pair ended.
+fn end(ended: &HashMap<Id, Millis>, pair: (Id, Id)) -> Option<&Millis> {
+    ended.get(&pair.0).into_iter().chain(ended.get(&pair.1)).min()
+}
+
+/// The reads that speak of what ended then: those that were over before.
+fn until<'a>(reads: &'a [ReadAt], ended: Option<&Millis>, skew: Millis) -> &'a [ReadAt] {
+    ended.map_or(reads, |end| &reads[..reads.partition_point(|read| read.end.saturating_add(skew) < *end)])
 }

@@ -9,7 +9,8 @@ use super::{
     ledger::Rules,
 };
 use crate::{facts::List, moment::Millis, names::Id};
-use std::collections::{BTreeSet, HashMap};
+use hashbrown::HashMap;
+use std::collections::BTreeSet;
 
 /// Everything known of all catalogs of the tenant.
 pub(crate) struct Catalog {

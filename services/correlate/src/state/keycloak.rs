@@ -5,14 +5,15 @@
 
 use super::{
     book::{Book, Relation},
-    ledger::{Mark, Rules, Segment},
+    ledger::{Ledger, Mark, Rules, Segment},
 };
 use crate::{
     facts::List,
     moment::{Millis, Moment},
     names::{Id, Names, Sym},
 };
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use hashbrown::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Deepest nesting of groups or roles that is followed; Keycloak's own trees are a few levels deep, and a cycle ends here.
 const MAX_DEPTH: usize = 64;
@@ -46,12 +47,29 @@ pub(crate) struct Keycloak {
     paths: HashMap<Id, BTreeMap<Id, Moment>>,
     /// Memberships that name a path and no id: who, by which event.
     pub by_path_only: HashMap<Id, BTreeMap<Moment, ByPath>>,
-    /// The group that such a membership went to.
-    pub settled: HashMap<Moment, Id>,
+    /// The group that such a membership went to: by event and path.
+    pub settled: HashMap<Moment, BTreeMap<Id, Id>>,
+    /// Roles that exist.
+    pub roles: Book<()>,
+    /// Roles that were read under a name, and since when.
+    pub roles_named: HashMap<Id, BTreeMap<Id, Moment>>,
+    /// Ends of roles that are told by name.
+    pub role_ends: HashMap<Id, BTreeSet<Moment>>,
+    /// The role that every user of a realm gets.
+    pub default_roles: HashMap<Sym, Id>,
+    /// What users got when they were created, and no event says so.
+    pub born_with: HashMap<Id, (Moment, BTreeSet<Gift>)>,
     /// The name that a role's id was told with.
     pub role_names: HashMap<Id, Id>,
     /// Holders from whom an unnamed role was taken, and when.
     pub unnamed: HashMap<Id, BTreeSet<Millis>>,
+}
+
+/// What a new user gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Gift {
+    Group(Id),
+    Role(Id),
 }
 
 /// A membership that names a path: (user, event, realm).
@@ -85,6 +103,11 @@ impl Keycloak {
             by_path_only: HashMap::new(),
             settled: HashMap::new(),
             role_names: HashMap::new(),
+            roles: Book::new(List::Roles, repeats),
+            roles_named: HashMap::new(),
+            role_ends: HashMap::new(),
+            default_roles: HashMap::new(),
+            born_with: HashMap::new(),
             children: HashMap::new(),
             paths: HashMap::new(),
             unnamed: HashMap::new(),
@@ -124,26 +147,31 @@ impl Keycloak {
 
     /// The groups that the user is in directly. A group that was deleted, or lies below one that was, has no members.
     pub(crate) fn groups_of(&self, user: Id, t: Millis) -> Vec<InGroup> {
-        let mut found: Vec<InGroup> = self
-            .members
-            .of(user, t)
-            .filter(|(group, _)| self.group_lives(*group, t))
-            .map(|(group, segment)| InGroup { group, segment: *segment })
-            .collect();
-        // A new user is in the realm's default groups at once, and no event says so.
-        if let Some(created) = self.users.at(user, t).and_then(|segment| segment.since)
-            && let Some(realm) = self.users.within(user)
-        {
-            let realm = Id { source: user.source, name: realm };
-            for (group, _) in self.defaults.of(realm, created.at) {
-                if self.members.get(user, group).is_none() && self.group_lives(group, t) {
-                    let says = Some(());
-                    let segment = Segment { from: Some(created), says, since: Some(created), by: None, gap: false };
-                    found.push(InGroup { group, segment });
-                }
-            }
-        }
-        found
+        let living = self.members.of(user, t).filter(|(group, _)| self.group_lives(*group, t));
+        living.map(|(group, segment)| self.in_group(group, *segment, t)).collect()
+    }
+
+    /// The groups that the user may have been in: an event is missing, and what comes after it says that they were.
+    pub(crate) fn maybe_groups_of(&self, user: Id, t: Millis) -> Vec<InGroup> {
+        let open = |(group, ledger): (Id, &Ledger<()>)| {
+            let segment = ledger.at(t)?;
+            (segment.says.is_none() && segment.gap).then_some((group, *segment))
+        };
+        let living = self.members.ever(user).filter_map(open).filter(|(group, _)| self.group_lives(*group, t));
+        living.map(|(group, segment)| self.in_group(group, segment, t)).collect()
+    }
+
+    /// A membership also rests on whether the group, and what is above it, exists.
+    fn in_group(&self, group: Id, segment: Segment<()>, t: Millis) -> InGroup {
+        let open = |group: &Id| self.groups.at(*group, t).is_some_and(|segment| segment.gap);
+        let gap = segment.gap || self.chain(group, t).iter().any(open);
+        InGroup { group, segment: Segment { gap, ..segment } }
+    }
+
+    /// When a user was created, if that is known.
+    pub(crate) fn born(&self, user: Id) -> Option<Moment> {
+        let mut pairs = self.users.get(user)?.segments().windows(2);
+        pairs.find(|pair| pair[0].says.is_none() && pair[1].says.is_some())?[1].from
     }
 
     /// A group and everything above it, nearest first.
@@ -173,6 +201,21 @@ impl Keycloak {
         let mut ends: Vec<Millis> = self.above(group).into_iter().flat_map(|above| ends(&self.groups, above)).collect();
         ends.sort_unstable();
         ends.into_iter().find(|end| !self.group_lives(group, *end))
+    }
+
+    /// When a group ended because one above it did.
+    pub(crate) fn ended_above(&self, group: Id) -> Option<Millis> {
+        let above = self.above(group).into_iter().filter(|above| *above != group);
+        let mut ends: Vec<Millis> = above.flat_map(|above| ends(&self.groups, above)).collect();
+        ends.sort_unstable();
+        let dead =
+            |end: &Millis| self.chain(group, *end).iter().skip(1).any(|above| !exists(&self.groups, *above, *end));
+        ends.into_iter().find(dead)
+    }
+
+    /// When a role ended.
+    pub(crate) fn role_ended(&self, role: Id) -> Option<Millis> {
+        ends(&self.roles, role).next()
     }
 
     /// Everything that is or ever was above a group, and the group itself.
@@ -254,13 +297,14 @@ fn last_part(said: &str) -> Option<&str> {
     said.rsplit('/').next().filter(|name| !name.is_empty())
 }
 
-/// What was created, or never spoken of, exists until it ends.
+/// What was created, or never spoken of, exists until it ends; what was created unseen may have existed.
 fn exists(book: &Book<()>, of: Id, t: Millis) -> bool {
-    book.at(of, t).is_none_or(|segment| segment.from.is_none() || segment.says.is_some())
+    book.at(of, t).is_none_or(|segment| segment.from.is_none() || segment.says.is_some() || segment.gap)
 }
 
 /// When a thing ended.
 fn ends(book: &Book<()>, of: Id) -> impl Iterator<Item = Millis> {
-    let segments = book.get(of).into_iter().flat_map(|ledger| ledger.segments());
-    segments.filter(|segment| segment.says.is_none()).filter_map(|segment| segment.from).map(|from| from.at)
+    let pairs = book.get(of).into_iter().flat_map(|ledger| ledger.segments().windows(2));
+    let ending = pairs.filter(|pair| pair[0].says.is_some() && pair[1].says.is_none());
+    ending.filter_map(|pair| pair[1].from).map(|from| from.at)
 }

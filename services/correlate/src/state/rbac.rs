@@ -12,7 +12,8 @@ use crate::{
     moment::{Millis, Moment, Rank},
     names::{Id, Names, Sym},
 };
-use std::collections::{BTreeSet, HashMap};
+use hashbrown::HashMap;
+use std::collections::BTreeSet;
 
 /// What a policy does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,10 +107,13 @@ impl Rbac {
     /// The id of a policy, with its parts remembered.
     pub(crate) fn policy(&mut self, source: Sym, said: (&str, &str, &str), names: &mut Names) -> Id {
         let (permission, action, effect) = said;
+        // A condition's actions come in any order, joined by `,` or (in a state that was read) by `+`.
+        let actions: BTreeSet<&str> = action.split([',', '+']).map(str::trim).collect();
+        let action = actions.iter().copied().collect::<Vec<_>>().join(",");
         let name = names.sym(&format!("{permission}|{action}|{effect}"));
         self.parts.entry(name).or_insert_with(|| Parts {
             permission: names.sym(permission),
-            actions: action.split(',').map(|action| names.sym(action.trim())).collect(),
+            actions: actions.iter().map(|action| names.sym(action)).collect(),
             effect: match effect {
                 "deny" => Effect::Deny,
                 "conditional" => Effect::Conditional,

@@ -6,7 +6,8 @@ use crate::{
     moment::{Millis, Moment},
     names::Sym,
 };
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use hashbrown::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 /// A complete read of one list.
@@ -61,6 +62,7 @@ impl Reads {
 pub(crate) enum Entity {
     User { user: Sym, username: Sym, email: Sym, enabled: bool },
     Group { group: Sym, path: Sym, parent: Sym },
+    Role { role: Sym, name: Sym },
     CatalogUser { reference: Sym, keycloak: Sym },
     CatalogGroup { reference: Sym, keycloak: Sym, parent: Sym },
 }

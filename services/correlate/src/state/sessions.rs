@@ -2,10 +2,11 @@
 
 use crate::{
     facts::{EndKind, Grant},
+    log::{Log, Set},
     moment::{Millis, Moment, Span},
     names::{Id, Sym},
 };
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use hashbrown::HashMap;
 
 /// Tokens that were issued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,12 +40,12 @@ pub(crate) enum UseKind {
 pub(crate) struct Session {
     pub user: Option<Id>,
     pub realm: Option<Sym>,
-    pub uses: BTreeMap<Moment, Use>,
-    pub ends: BTreeMap<Moment, EndKind>,
+    pub uses: Log<Moment, Use>,
+    pub ends: Log<Moment, EndKind>,
     /// Access lines of sign-in callbacks, by moment: which Backstage.
-    pub callbacks: BTreeMap<Moment, Sym>,
+    pub callbacks: Log<Moment, Sym>,
     /// Complete reads that listed it.
-    pub listed: BTreeSet<Millis>,
+    pub listed: Set<Millis>,
 }
 
 /// A Backstage token that was issued.
@@ -61,21 +62,21 @@ pub(crate) struct Paid {
 pub(crate) struct Sessions {
     pub sessions: HashMap<Id, Session>,
     /// Sessions of a user.
-    pub of_user: HashMap<Id, BTreeSet<Id>>,
+    pub of_user: HashMap<Id, Set<Id>>,
     /// Tokens issued to a user.
-    pub issues: HashMap<Id, BTreeMap<Moment, Issue>>,
+    pub issues: HashMap<Id, Log<Moment, Issue>>,
     /// Presentations of a refresh token, good and refused: (moment, refused).
-    pub presented: HashMap<Id, BTreeMap<Moment, bool>>,
+    pub presented: HashMap<Id, Log<Moment, bool>>,
     /// Issues for which a refresh token was presented: (user, moment).
-    pub presenters: HashMap<Id, BTreeSet<(Id, Moment)>>,
+    pub presenters: HashMap<Id, Set<(Id, Moment)>>,
     /// Who issued a refresh token: the event.
-    pub refresh_of: HashMap<Id, BTreeSet<Moment>>,
+    pub refresh_of: HashMap<Id, Set<Moment>>,
     /// Backstage tokens of an entity reference.
-    pub paid: HashMap<Id, BTreeMap<Moment, Paid>>,
+    pub paid: HashMap<Id, Log<Moment, Paid>>,
     /// Callbacks of a user's sessions: (session, Backstage).
-    pub callbacks: HashMap<Id, BTreeMap<Moment, (Id, Sym)>>,
+    pub callbacks: HashMap<Id, Log<Moment, (Id, Sym)>>,
     /// Ends of all sessions of a user, or (by realm) of everybody.
-    pub ends: HashMap<Id, BTreeMap<Moment, EndKind>>,
+    pub ends: HashMap<Id, Log<Moment, EndKind>>,
 }
 
 impl Sessions {
@@ -87,7 +88,9 @@ impl Sessions {
             found.user = Some(user);
             self.of_user.entry(user).or_default().insert(session);
             let callbacks = self.callbacks.entry(user).or_default();
-            callbacks.extend(found.callbacks.iter().map(|(moment, source)| (*moment, (session, *source))));
+            for (moment, backstage) in &found.callbacks {
+                callbacks.insert(*moment, (session, *backstage));
+            }
             waiting = found.callbacks.keys().next().map(|moment| moment.at);
         }
         (found, waiting)

@@ -10,7 +10,7 @@ use events::{
     event::Event,
     normalise::{Normalised, normalise},
     person::PersonKey,
-    receipt::Receipt,
+    receipt::{self, Payload, Receipt},
 };
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
@@ -21,8 +21,6 @@ use uuid::Uuid;
 pub enum Input {
     /// Number, whether it is an audit line or none of Backstage at all, and the event.
     Event(usize, bool, Box<Event>),
-    /// Line of the catalog's history.
-    Catalog(usize, String),
     KeycloakState(usize),
     RbacState(usize),
 }
@@ -30,10 +28,7 @@ pub enum Input {
 impl Input {
     pub fn number(&self) -> usize {
         match self {
-            Self::Event(number, ..)
-            | Self::Catalog(number, _)
-            | Self::KeycloakState(number)
-            | Self::RbacState(number) => *number,
+            Self::Event(number, ..) | Self::KeycloakState(number) | Self::RbacState(number) => *number,
         }
     }
 
@@ -82,7 +77,8 @@ impl Story {
             }
         }
         for line in samples::sample("pair/backstage-catalog-history.ndjson").lines() {
-            story.inputs.push(Input::Catalog(story.inputs.len(), line.to_owned()));
+            let receipt = samples::receipt(Payload::BackstageCatalogSnapshot, receipt::Input::Snapshot, line);
+            story.push(&receipt, true);
         }
         story.inputs.push(Input::KeycloakState(story.inputs.len()));
         story.inputs.push(Input::RbacState(story.inputs.len()));
@@ -152,9 +148,6 @@ impl Story {
         for (count, input) in inputs.iter().enumerate() {
             match input {
                 Input::Event(_, _, event) => correlator.take_event(event),
-                Input::Catalog(number, line) => {
-                    correlator.take_catalog(line.as_bytes(), "bs", Uuid::from_u128(*number as u128)).expect("a state")
-                }
                 Input::KeycloakState(number) => self.keycloak_state(*number, &mut correlator),
                 Input::RbacState(number) => self.rbac_state(*number, &mut correlator),
             }

@@ -47,11 +47,21 @@ impl Case {
 
     /// Something at `at` seconds, told by `source` in `realm`.
     pub fn tell(&mut self, at: f64, place: (&'static str, &'static str, Rank), what: What<'static>) -> Uuid {
+        self.tell_within((at, at), place, what)
+    }
+
+    /// Something between two instants.
+    pub fn tell_within(
+        &mut self,
+        when: (f64, f64),
+        place: (&'static str, &'static str, Rank),
+        what: What<'static>,
+    ) -> Uuid {
         let (source, realm, rank) = place;
         self.next += 1;
         let event = Uuid::from_u128(self.next);
-        let at = (at * 1_000.0) as i64;
-        let fact = Fact { moment: Moment { at, rank, event }, span: Span::exact(at), source, realm, by: "boss", what };
+        let span = Span { min: (when.0 * 1_000.0) as i64, max: (when.1 * 1_000.0) as i64 };
+        let fact = Fact { moment: Moment { at: span.max, rank, event }, span, source, realm, by: "boss", what };
         self.tellers.push(Box::new(move |correlator| correlator.take(&fact)));
         event
     }

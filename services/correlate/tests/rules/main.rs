@@ -7,3 +7,4 @@ mod hostile;
 mod identity;
 mod rights;
 mod sessions;
+mod snapshots;

@@ -3,7 +3,7 @@
 use crate::case::{Case, decided, person};
 use correlate::{
     facts::{Entity, Holder, List, Parent, RoleName, What},
-    rows::{Cause, Clock, Grade, Missed, Reason, RightKind, Verdict},
+    rows::{Cause, Clock, Grade, Key, Missed, Reason, RightKind, Row, Verdict},
 };
 use events::event::Outcome::{Allow, Conditional, Deny};
 
@@ -335,9 +335,30 @@ fn a_late_change_within_the_span_of_an_earlier_line_is_reckoned_with() {
     tell(&mut correlator, 10_000, Rank::Change, member(true));
     let decision = What::Decided(decided("user:default/cleo", "deploy", Allow));
     let event = tell(&mut correlator, 100_000, Rank::Decision, decision);
-    tell(&mut correlator, 100_500, Rank::Change, member(false));
+    let fact = What::Decided(decided("user:default/cleo", "deploy", Allow));
+    let other = tell(&mut correlator, 99_000, Rank::Decision, fact);
+    // Whoever only follows the changes is told of it, and of nothing that was over before.
+    let changed = tell_and_settle(&mut correlator, 100_500, member(false));
+    let told: Vec<_> = changed
+        .iter()
+        .filter_map(|change| match (&change.key, &change.row) {
+            (Key::Decision(event), Some(Row::Decision(row))) => {
+                Some((*event, row.reasons.contains(&Reason::Straddles)))
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, [(event, true)]);
     let rows = crate::case::Rows::from(correlator);
     assert!(rows.decision(event).reasons.contains(&Reason::Straddles));
+    assert!(!rows.decision(other).reasons.contains(&Reason::Straddles));
+}
+
+fn tell_and_settle(correlator: &mut correlate::Correlator, at: i64, what: What<'_>) -> Vec<correlate::rows::Change> {
+    use correlate::{Moment, Rank, Span, facts::Fact};
+    let moment = Moment { at, rank: Rank::Change, event: uuid::Uuid::from_u128((1 << 100) + at as u128) };
+    correlator.take(&Fact { moment, span: Span::exact(at), source: "kc", realm: "r", by: "", what });
+    correlator.settle()
 }
 
 #[test]

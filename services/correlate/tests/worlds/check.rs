@@ -2,11 +2,11 @@
 
 use crate::{
     deliver::Rows,
-    lines::{self, What},
+    lines,
     model::{Decided, Held},
     sim::{CATALOG_BUDGET, World},
 };
-use correlate::rows::{CredentialKind, DecisionRow, GapRow, Grade, Key, Reason, RightKind, Row, Verdict};
+use correlate::rows::{CredentialKind, DecisionRow, Grade, Key, Reason, RightKind, Row, Verdict};
 use events::person::PersonKey;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,6 +20,9 @@ pub struct Report {
     pub unseen: u64,
     pub grades: BTreeMap<Grade, u64>,
     pub verdicts: BTreeMap<Verdict, u64>,
+    /// Gaps by kind, and decisions that rest on one.
+    pub kinds: BTreeMap<RightKind, u64>,
+    pub rested: u64,
     wrong: Vec<String>,
 }
 
@@ -28,6 +31,8 @@ impl Report {
         self.judged += other.judged;
         self.gaps += other.gaps;
         self.unseen += other.unseen;
+        self.rested += other.rested;
+        other.kinds.into_iter().for_each(|(kind, count)| *self.kinds.entry(kind).or_default() += count);
         other.grades.into_iter().for_each(|(grade, count)| *self.grades.entry(grade).or_default() += count);
         other.verdicts.into_iter().for_each(|(verdict, count)| *self.verdicts.entry(verdict).or_default() += count);
     }
@@ -46,7 +51,7 @@ impl Report {
         }
     }
 
-    fn wrong(&mut self, what: String) {
+    pub fn wrong(&mut self, what: String) {
         self.wrong.push(what);
     }
 }
@@ -54,15 +59,16 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} decisions, grades {:?}, verdicts {:?}, ", self.judged, self.grades, self.verdicts)?;
-        write!(f, "{} gaps named, {} losses that nothing can tell", self.gaps, self.unseen)
+        write!(f, "{} gaps named {:?}, {} losses that nothing can tell, ", self.gaps, self.kinds, self.unseen)?;
+        write!(f, "{} decisions that rest on a gap", self.rested)
     }
 }
 
-fn person(user: &str) -> PersonKey {
+pub fn person(user: &str) -> PersonKey {
     lines::key().keycloak_user("default", "kc", user)
 }
 
-fn row<'a>(rows: &'a Rows, decided: &Decided) -> &'a DecisionRow {
+pub fn row<'a>(rows: &'a Rows, decided: &Decided) -> &'a DecisionRow {
     match rows.0.get(&Key::Decision(decided.event)) {
         Some(Row::Decision(row)) => row,
         _ => panic!("no row for {decided:?}"),
@@ -86,7 +92,7 @@ fn truth(decided: &Decided) -> (Verdict, Option<i64>) {
     }
 }
 
-fn judged_right(decided: &Decided, row: &DecisionRow) -> bool {
+pub fn judged_right(decided: &Decided, row: &DecisionRow) -> bool {
     let (verdict, delay) = truth(decided);
     // Two clocks near each other: a violation is then only called exposure.
     let straddles = row.reasons.contains(&Reason::Straddles) && verdict == Verdict::Violation;
@@ -216,63 +222,4 @@ pub fn no_gaps(rows: &Rows, report: &mut Report) {
             report.wrong(format!("a gap where nothing was lost: {row:#?}"));
         }
     }
-}
-
-/// What was lost is named, unless what was lost made up for itself; and a decision is only wrong where it rests on that.
-pub fn losses(world: &World, lost: &[usize], rows: &Rows, report: &mut Report) {
-    let gaps: Vec<&GapRow> = rows
-        .0
-        .values()
-        .filter_map(|row| match row {
-            Row::Gap(row) => Some(row),
-            _ => None,
-        })
-        .collect();
-    report.gaps += gaps.len() as u64;
-    for gap in &gaps {
-        let caused = lost.iter().any(|line| {
-            let (user, group, at) = membership(world, *line);
-            gap.person == Some(person(&user)) && gap.right == group && gap.after < at && at <= gap.before
-        });
-        if !caused {
-            report.wrong(format!("a gap that no loss explains: {gap:#?}"));
-        }
-    }
-    let mut touched: BTreeSet<String> = BTreeSet::new();
-    for line in lost {
-        let (user, group, at) = membership(world, *line);
-        touched.insert(user.clone());
-        let named = gaps
-            .iter()
-            .any(|gap| gap.person == Some(person(&user)) && gap.right == group && gap.after < at && at <= gap.before);
-        if !named {
-            // Of an even number of losses between two pieces of evidence, nothing is left to see; nor in a group that is gone.
-            let others = lost.iter().filter(|other| {
-                let (other_user, other_group, _) = membership(world, **other);
-                (other_user, other_group) == (user.clone(), group.clone())
-            });
-            let gone = world.groups.iter().any(|g| g.id == group && !g.lives)
-                || world.users.iter().any(|u| u.id == user && !u.lives);
-            if others.count() < 2 && !gone {
-                report.wrong(format!("a loss that is not named: {user} {group} at {at}, gaps {gaps:#?}"));
-            }
-            report.unseen += 1;
-        }
-    }
-    for decided in &world.decided {
-        let row = row(rows, decided);
-        report.judged += 1;
-        if !judged_right(decided, row) && !touched.contains(&decided.user) {
-            report.wrong(format!("nothing of theirs was lost: {:?} {decided:#?}\n{row:#?}", truth(decided)));
-        }
-        let rests = row.reasons.contains(&Reason::RestsOnGap);
-        if rests && (row.grade > Grade::Inferred || row.verdict == Verdict::Violation) {
-            report.wrong(format!("too sure for what rests on a gap: {row:#?}"));
-        }
-    }
-}
-
-fn membership(world: &World, line: usize) -> (String, String, i64) {
-    let What::Events(events) = &world.lines[line].what else { panic!("a membership") };
-    (events[0].person_id.clone(), events[0].right_id.clone(), events[0].time)
 }

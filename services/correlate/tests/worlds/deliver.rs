@@ -1,17 +1,16 @@
 //! How the lines of a world arrive, and what the correlation then says.
 
 use crate::{
-    lines::{self, Line, REALM, What},
+    lines,
+    losses::Change,
     sim::{CATALOG_BUDGET, TOKEN_LIFE, World},
 };
 use correlate::{
-    Budgets, Config, Correlator, Join, Moment, Rank, Span,
-    facts::{Entity, Fact, List, Piece, Read, What as Says},
+    Budgets, Config, Correlator, Join,
     rows::{Key, Row},
 };
 use rand::{Rng, rngs::StdRng};
 use std::collections::BTreeMap;
-use uuid::Uuid;
 
 /// Indexes of a world's lines in the order in which they arrive.
 pub struct Delivery {
@@ -50,22 +49,19 @@ impl Delivery {
             .filter(|token| !token.sign_in)
             .map(|token| token.at)
             .collect();
-        let can_be_lost = |line: &usize| match &world.lines[*line].what {
-            What::Events(events) => match events[0].kind.as_str() {
-                "login" | "token_issued" | "token_refreshed" | "backstage_callback" => true,
-                "backstage_token_issued" => refreshed.contains(&world.lines[*line].at),
-                _ => false,
-            },
+        let can_be_lost = |line: &usize| match world.lines[*line].events[0].kind.as_str() {
+            "login" | "token_issued" | "token_refreshed" | "backstage_callback" => true,
+            "backstage_token_issued" => refreshed.contains(&world.lines[*line].at),
             _ => false,
         };
         self.order.retain(|line| !can_be_lost(line) || random.random_bool(0.75));
     }
 
-    /// Loses some memberships; which ones.
-    pub fn lose_memberships(&mut self, world: &World, random: &mut StdRng) -> Vec<usize> {
-        let is_membership = |line: &usize| matches!(&world.lines[*line].what, What::Events(events) if events[0].kind.starts_with("group_member"));
+    /// Loses some changes of what a snapshot finds; which ones.
+    pub fn lose_changes(&mut self, world: &World, random: &mut StdRng) -> Vec<usize> {
+        let is_change = |line: &usize| Change::told(world, *line).is_some();
         let lost: Vec<usize> =
-            self.order.iter().copied().filter(is_membership).filter(|_| random.random_bool(0.3)).collect();
+            self.order.iter().copied().filter(is_change).filter(|_| random.random_bool(0.2)).collect();
         self.order.retain(|line| !lost.contains(line));
         lost
     }
@@ -105,11 +101,7 @@ pub fn correlate(world: &World, delivery: &Delivery) -> Rows {
     };
     for (count, index) in delivery.order.iter().enumerate() {
         let line = &world.lines[*index];
-        match &line.what {
-            What::Events(events) => events.iter().for_each(|event| correlator.take_event(event)),
-            What::Catalog(body) => correlator.take_catalog(body.as_bytes(), "bs", line.event).expect("a state"),
-            What::Keycloak(..) => keycloak(line, &mut correlator),
-        }
+        line.events.iter().for_each(|event| correlator.take_event(event));
         if count % delivery.settle_every == 0 {
             settle(&mut correlator);
         }
@@ -119,40 +111,4 @@ pub fn correlate(world: &World, delivery: &Delivery) -> Rows {
     let rows: BTreeMap<Key, Row> = told.collect();
     assert!(rows == correlator.rows(), "the changes come to the rows as answered at once");
     Rows(rows)
-}
-
-fn keycloak(line: &Line, correlator: &mut Correlator) {
-    let What::Keycloak(users, groups) = &line.what else { return };
-    let mut put = |piece: Piece<'_>| read((line.at, line.event), piece, correlator);
-    put(Piece::Begin { at: line.at });
-    for user in users {
-        let (id, name) = (&user.id, &user.name);
-        let email = format!("{name}@example.org");
-        put(Piece::Entity(Entity::User { user: id, username: name, email: &email, enabled: user.enabled }));
-    }
-    let living: Vec<_> = groups.iter().filter(|group| group.lives).collect();
-    for group in &living {
-        let parent = group.parent.map_or("", |parent| &groups[parent].id);
-        put(Piece::Entity(Entity::Group { group: &group.id, path: &group.name, parent }));
-    }
-    let pairs: Vec<(&str, &str)> = users
-        .iter()
-        .flat_map(|user| user.groups.iter().map(|group| (user.id.as_str(), groups[*group].id.as_str())))
-        .collect();
-    let (counted, entities) = (pairs.len(), users.len() + living.len());
-    // Pages can come in any order and twice.
-    let (first, second) = pairs.split_at(counted / 2);
-    for page in [second, first, second] {
-        put(Piece::List { list: List::Members, pairs: page.to_vec() });
-    }
-    let whole = vec![List::Users, List::Groups, List::Members];
-    put(Piece::End { at: line.at, whole, entities, pairs: counted });
-}
-
-fn read(place: (i64, Uuid), piece: Piece<'_>, correlator: &mut Correlator) {
-    let (at, event) = place;
-    let id = event.to_string();
-    let moment = Moment { at, rank: Rank::Read, event };
-    let what = Says::Read(Read { id: &id, piece });
-    correlator.take(&Fact { moment, span: Span::exact(at), source: "kc", realm: REALM, by: "", what });
 }

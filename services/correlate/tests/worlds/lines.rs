@@ -18,16 +18,7 @@ pub struct Line {
     pub at: i64,
     /// The first event that comes of it.
     pub event: Uuid,
-    pub what: What,
-}
-
-#[derive(Clone)]
-pub enum What {
-    Events(Vec<Event>),
-    /// A state of the catalog.
-    Catalog(String),
-    /// (users, groups) as a read of Keycloak gives them.
-    Keycloak(Vec<User>, Vec<Group>),
+    pub events: Vec<Event>,
 }
 
 pub fn key() -> DeploymentKey {
@@ -37,19 +28,30 @@ pub fn key() -> DeploymentKey {
 pub const REALM: &str = "realm-1";
 
 fn events(at: i64, payload: Payload, body: &Value) -> Line {
+    let source = if payload == Payload::KeycloakWebhook { "kc" } else { "bs" };
+    receipt(at, (source, payload, ""), body)
+}
+
+/// What comes of a receipt with a native id.
+pub fn receipt(at: i64, (source, payload, native): (&str, Payload, &str), body: &Value) -> Line {
     let body = body.to_string();
     let line = payload == Payload::BackstageLine;
+    let input = match payload {
+        Payload::BackstageLine => Input::Lines,
+        Payload::KeycloakWebhook => Input::Webhook,
+        _ => Input::Snapshot,
+    };
     let receipt = Receipt {
         position: Position { stream: StreamId([1; 16]), seq: 0 },
         header: ReceiptHeader {
             v: HEADER_VERSION,
             tenant: "default".into(),
-            source_id: if line { "bs" } else { "kc" }.into(),
-            source_kind: if line { SourceKind::Backstage } else { SourceKind::Keycloak },
-            input: if line { Input::Lines } else { Input::Webhook },
+            source_id: source.into(),
+            source_kind: if source == "bs" { SourceKind::Backstage } else { SourceKind::Keycloak },
+            input,
             payload,
             received_at: at,
-            native_id: String::new(),
+            native_id: native.into(),
             delivery_id: String::new(),
             delivery_keyed: false,
             delivery_index: 0,
@@ -67,7 +69,7 @@ fn events(at: i64, payload: Payload, body: &Value) -> Line {
     let Normalised::Events(events) = normalise(&receipt, &Context { key: key() }) else {
         panic!("no event: {body:?}", body = String::from_utf8_lossy(&receipt.body))
     };
-    Line { at, event: events[0].event_id, what: What::Events(events) }
+    Line { at, event: events[0].event_id, events }
 }
 
 /// Ids follow from what is said, so that one world is always the same.
@@ -173,6 +175,16 @@ pub fn user_updated(at: i64, user: &User) -> Line {
     admin(at, ("USER", "UPDATE", &format!("users/{}", user.id)), Some(representation), json!({}))
 }
 
+pub fn user_created(at: i64, user: &User) -> Line {
+    let representation = json!({"username": user.name, "enabled": user.enabled});
+    admin(at, ("USER", "CREATE", &format!("users/{}", user.id)), Some(representation), json!({}))
+}
+
+pub fn group_created(at: i64, group: &Group, parent: Option<&str>) -> Line {
+    let path = parent.map_or(format!("groups/{}", group.id), |parent| format!("groups/{parent}/children"));
+    admin(at, ("GROUP", "CREATE", &path), Some(json!({"id": group.id, "name": group.name})), json!({}))
+}
+
 pub fn user_deleted(at: i64, user: &User) -> Line {
     admin(at, ("USER", "DELETE", &format!("users/{}", user.id)), None, json!({}))
 }
@@ -252,15 +264,6 @@ pub fn catalog(at: i64, users: &[User], groups: &[Group]) -> Line {
         let member: Vec<String> = user.groups.iter().map(|group| format!("memberOf {}", reference(group))).collect();
         entities.push(json!({"kind": "User", "ref": format!("default/{}", user.name), "keycloak_id": user.id, "relations": member}));
     }
-    let body = json!({"read_at": at as f64 / 1_000.0, "entities": entities}).to_string();
-    Line { at, event: Uuid::parse_str(&id(at, "catalog")).unwrap(), what: What::Catalog(body) }
-}
-
-pub fn keycloak_state(at: i64, users: &[User], groups: &[Group]) -> Line {
-    let living = |users: &[User]| users.iter().filter(|user| user.lives).cloned().collect();
-    Line {
-        at,
-        event: Uuid::parse_str(&id(at, "keycloak")).unwrap(),
-        what: What::Keycloak(living(users), groups.to_vec()),
-    }
+    let body = json!({"read_at": at as f64 / 1_000.0, "entities": entities});
+    events(at, Payload::BackstageCatalogSnapshot, &body)
 }

@@ -9,8 +9,11 @@
 mod check;
 mod deliver;
 mod lines;
+mod losses;
 mod model;
+mod reader;
 mod sim;
+mod snapshots;
 
 use check::Report;
 use deliver::{Delivery, correlate};
@@ -77,9 +80,9 @@ fn what_is_lost_is_a_named_gap_or_changes_nothing() {
         let world = World::generate(seed);
         let mut delivery = Delivery::in_order(&world);
         let mut random = StdRng::seed_from_u64(seed ^ 0x5eed);
-        let lost = delivery.lose_memberships(&world, &mut random);
+        let lost = delivery.lose_changes(&world, &mut random);
         let rows = correlate(&world, &delivery);
-        check::losses(&world, &lost, &rows, report);
+        losses::check(&world, &lost, &rows, report);
         // The same losses, in another order of arrival.
         delivery.order.shuffle(&mut random);
         let other = correlate(&world, &delivery);

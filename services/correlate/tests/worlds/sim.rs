@@ -4,6 +4,7 @@
 use crate::{
     lines::{self, Line},
     model::{Decided, Group, Held, SignedIn, Token, User},
+    snapshots::Readers,
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +18,7 @@ const POLICIES: i64 = START + 5;
 const STEPS: usize = 60;
 
 pub struct World {
-    random: StdRng,
+    pub random: StdRng,
     pub now: i64,
     pub groups: Vec<Group>,
     pub users: Vec<User>,
@@ -33,6 +34,9 @@ pub struct World {
     pub decided: Vec<Decided>,
     pub held: Vec<Held>,
     pub signed_in: Vec<SignedIn>,
+    pub readers: Readers,
+    /// Nothing changes while the last snapshot is read: no later one would tell.
+    pub quiet: bool,
 }
 
 impl World {
@@ -77,13 +81,16 @@ impl World {
             decided: Vec::new(),
             held: Vec::new(),
             signed_in: Vec::new(),
+            readers: Readers::default(),
+            quiet: true,
         };
         world.begin();
         for _ in 0..STEPS {
             world.step();
         }
         world.pause(30_000);
-        world.read_keycloak();
+        world.quiet = true;
+        world.snapshots();
         world.settle_truth();
         world
     }
@@ -98,13 +105,14 @@ impl World {
         self.lines.push(lines::roles_at_start(self.now, &self.roles));
         self.lines.push(lines::policies_at_start(POLICIES, &self.policies));
         self.now += 10;
-        self.read_keycloak();
+        self.snapshots();
+        self.quiet = false;
         self.now += 3_000;
         self.sync();
         self.settle_truth();
     }
 
-    fn pause(&mut self, most: i64) {
+    pub fn pause(&mut self, most: i64) {
         self.now += self.random.random_range(5..most);
     }
 
@@ -122,11 +130,12 @@ impl World {
             92..95 => self.change_role(user),
             95..97 => self.sign_out(user),
             97 => self.end_sessions(user),
-            98 => self.delete_user(user),
+            98 if self.random.random_bool(0.5) => self.delete_user(user),
+            98 => self.create_user(),
             _ => {
                 // Not within a second of a change: what is read then is not told from what is said.
                 self.now += 3_000;
-                self.read_keycloak();
+                self.snapshots();
                 self.now += 3_000;
             }
         }
@@ -134,7 +143,7 @@ impl World {
     }
 
     /// Writes down which entitlements began or ended just now.
-    fn settle_truth(&mut self) {
+    pub fn settle_truth(&mut self) {
         for user in 0..self.users.len() {
             let permissions: BTreeSet<String> = self.policies.values().cloned().collect();
             for permission in permissions {
@@ -189,15 +198,12 @@ impl World {
         self.lines.push(lines::catalog(self.now, &self.users, &self.groups));
     }
 
-    fn read_keycloak(&mut self) {
-        self.lines.push(lines::keycloak_state(self.now, &self.users, &self.groups));
-    }
-
     fn sign_in(&mut self, user: usize) {
         if !self.active(user) {
             return;
         }
-        let refused = self.random.random_bool(0.1);
+        // Backstage knows only whom its catalog knows.
+        let refused = self.random.random_bool(0.1) || !self.catalog.contains_key(&self.reference(user));
         let session = self.random_id("s");
         let refresh = self.random_id("t");
         let told = self.users[user].clone();
@@ -270,7 +276,7 @@ impl World {
         self.lines.push(line);
     }
 
-    fn change_membership(&mut self, user: usize) {
+    pub fn change_membership(&mut self, user: usize) {
         let living: Vec<usize> = (0..self.groups.len()).filter(|group| self.groups[*group].lives).collect();
         if living.is_empty() || !self.users[user].lives {
             return;
@@ -294,7 +300,7 @@ impl World {
         self.held.iter_mut().filter(|held| held.to.is_none() && which(held)).for_each(|held| held.to = Some(now));
     }
 
-    fn path(&self, group: usize) -> String {
+    pub fn path(&self, group: usize) -> String {
         let above = self.groups[group].parent.map(|parent| self.path(parent)).unwrap_or_default();
         format!("{above}/{}", self.groups[group].name)
     }
@@ -310,7 +316,8 @@ impl World {
             return;
         }
         let group = living[self.random.random_range(0..living.len())];
-        match self.random.random_range(0..3) {
+        match self.random.random_range(0..4) {
+            3 => self.create_group(),
             0 => {
                 self.groups[group].name = format!("renamed{}", self.lines.len());
                 self.lines.push(lines::group_renamed(self.now, &self.groups[group]));
@@ -319,6 +326,9 @@ impl World {
                 let places: Vec<usize> = living.into_iter().filter(|place| !self.is_below(*place, group)).collect();
                 let to = (!places.is_empty() && self.random.random_bool(0.7))
                     .then(|| places[self.random.random_range(0..places.len())]);
+                if to == self.groups[group].parent {
+                    return;
+                }
                 self.groups[group].parent = to;
                 let parent = to.map(|parent| self.groups[parent].id.clone());
                 self.lines.push(lines::group_moved(self.now, &self.groups[group], parent.as_deref()));
@@ -333,6 +343,26 @@ impl World {
                 }
             }
         }
+    }
+
+    /// A group that no role names.
+    fn create_group(&mut self) {
+        let living: Vec<usize> = (0..self.groups.len()).filter(|group| self.groups[*group].lives).collect();
+        let parent = self.random.random_bool(0.5).then(|| living[self.random.random_range(0..living.len())]);
+        let number = self.lines.len();
+        let group = Group { id: self.random_id("g"), name: format!("new{number}"), parent, lives: true };
+        let above = parent.map(|parent| self.groups[parent].id.clone());
+        self.lines.push(lines::group_created(self.now, &group, above.as_deref()));
+        self.groups.push(group);
+    }
+
+    fn create_user(&mut self) {
+        let id = self.random_id("u");
+        let name = format!("person{}", self.lines.len());
+        let (groups, tokens) = (BTreeSet::new(), Vec::new());
+        let user = User { id, name, lives: true, enabled: true, groups, tokens };
+        self.lines.push(lines::user_created(self.now, &user));
+        self.users.push(user);
     }
 
     fn enable(&mut self, user: usize) {

@@ -8,7 +8,8 @@ use super::member::Member;
 use super::owned::Claim;
 use super::settings::Connection;
 use super::shared::{MemberStatus, Shared};
-use crate::carrier::{Appetite, Carrier, CarryError, Load};
+use super::subscription::Subscription;
+use crate::carrier::{Appetite, Carrier, CarryError, DeadLetter, Load};
 use crate::segment::locked;
 use rdkafka::error::KafkaError;
 use std::sync::atomic::Ordering;
@@ -40,13 +41,14 @@ struct Inner {
 
 impl KafkaCarrier {
     /// Joins the group. Nothing is asked of the brokers yet.
-    pub fn join(connection: &Connection, (topic, group): (&str, &str), appetite: Appetite) -> Result<Self, KafkaError> {
-        let shared = Arc::new(Shared::new(topic));
+    pub fn join(connection: &Connection, subscription: Subscription, appetite: Appetite) -> Result<Self, KafkaError> {
+        let Subscription { topic, group, reading } = subscription;
         let (sender, loads) = mpsc::channel(1);
-        let meter = LagMeter::new(connection, topic, group)?;
-        let member = Member::new((connection.clone(), group.to_owned()), appetite, (shared.clone(), sender));
+        let meter = LagMeter::new(connection, &topic, &group)?;
         // Refuses settings that cannot work here, and not in a thread.
-        connection.consumer_config(group).create_native_config()?;
+        connection.consumer_config(&group).create_native_config()?;
+        let shared = Arc::new(Shared::new(topic, (connection, reading))?);
+        let member = Member::new((connection.clone(), group), appetite, (shared.clone(), sender));
         let measured = shared.clone();
         let threads = [
             std::thread::Builder::new().name("consumer".into()).spawn(move || member.run()),
@@ -103,6 +105,12 @@ impl Carrier for KafkaCarrier {
         locked(&self.inner.shared.owned).settled(&mark.0);
         self.inner.shared.progress.notify_all();
         Ok(())
+    }
+
+    fn set_aside(&self, letters: &[DeadLetter]) {
+        if let Some(aside) = &self.inner.shared.aside {
+            letters.iter().for_each(|letter| aside.letter(letter));
+        }
     }
 
     fn backlog(&self) -> u64 {

@@ -5,6 +5,7 @@
 
 use super::carrier::KafkaMark;
 use super::client::Common;
+use super::foreign;
 use super::owned::Claim;
 use super::rebalance::Rebalancing;
 use super::settings::Connection;
@@ -143,7 +144,8 @@ impl Member {
         let claim = Claim { partition, assignment, next: message.offset() + 1, at_ms };
         self.building.since.get_or_insert_with(Instant::now);
         let place = || format!("{}/{partition}@{}", self.shared.topic, message.offset());
-        match wire::record(message) {
+        let read = if self.shared.foreign { Ok(foreign::record(message)) } else { wire::record(message) };
+        match read {
             Ok(record) => {
                 self.building.bytes += record.header.len() + record.body.len();
                 self.building.records.push((claim, record));
@@ -155,6 +157,9 @@ impl Member {
                 return false;
             }
             Err(error) => {
+                if let Some(aside) = &self.shared.aside {
+                    aside.stranger(message, (&place(), &error.to_string()));
+                }
                 let place = format!("{}: {error}", place());
                 let loss = Loss { cause: Cause::Unreadable, place, missing: Some(1), since_ms: Some(at_ms) };
                 self.building.losses.push((claim, loss));

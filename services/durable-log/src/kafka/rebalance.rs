@@ -80,6 +80,7 @@ impl Rebalancing {
             };
             let since_ms = element.metadata().parse().ok().filter(|ms: &i64| *ms > 0);
             let reached = locked(&self.shared.reached).get(&partition).copied();
+            let reached = if self.shared.foreign { reached.or(Some(0)) } else { reached };
             let (start, loss) = begin((first, end), stood, reached);
             starts.add_partition_offset(topic, partition, Offset::Offset(start))?;
             let assignment = {
@@ -142,7 +143,8 @@ fn begin((first, end): (i64, i64), stood: Option<i64>, reached: Option<i64>) -> 
         None if reached.is_some_and(|reached| reached > 0) => {
             (first, Some((Cause::Recreated, 0, reached.unwrap_or_default())))
         }
-        None if first > 0 => (first, Some((Cause::Expired, 0, first))),
+        // Of a foreign topic nothing before our first read is missing: `reached` is then 0.
+        None if first > 0 && reached.is_none() => (first, Some((Cause::Expired, 0, first))),
         None => (first, None),
     }
 }
@@ -159,6 +161,7 @@ mod tests {
         assert_eq!(begin((5, 10), Some(3), None), (5, Some((Cause::Expired, 3, 5))));
         assert_eq!(begin((5, 10), None, None), (5, Some((Cause::Expired, 0, 5))));
         assert_eq!(begin((0, 10), Some(12), None), (0, Some((Cause::WentBack, 10, 12))));
+        assert_eq!(begin((5, 10), None, Some(0)), (5, None));
         assert_eq!(begin((0, 4), None, Some(12)), (0, Some((Cause::Recreated, 0, 12))));
     }
 }

@@ -1,12 +1,16 @@
 //! What handle, thread and rebalance of one member share: what it owns, what is settled, what is lost.
 
+use super::aside::Aside;
 use super::carrier::KafkaMark;
 use super::member::{Building, Consuming};
 use super::owned::{Claim, Owned, Position};
+use super::settings::Connection;
+use super::subscription::Reading;
 use crate::carrier::{Load, Loss};
 use crate::log::Record;
 use crate::segment::locked;
 use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::error::KafkaResult;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -30,10 +34,18 @@ pub struct MemberStatus {
     pub behind_since: Option<i64>,
     /// What is wrong with the brokers now.
     pub trouble: Option<String>,
+    /// Copies of dead letters that are on their topic, since the start.
+    pub set_aside: u64,
+    /// Copies that could not be made.
+    pub not_set_aside: u64,
 }
 
 pub(super) struct Shared {
     pub(super) topic: String,
+    /// Its records are somebody else's.
+    pub(super) foreign: bool,
+    /// Where dead letters are copied to.
+    pub(super) aside: Option<Aside>,
     pub(super) owned: Mutex<Owned>,
     /// Told whenever something is settled.
     pub(super) progress: Condvar,
@@ -52,9 +64,16 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(topic: &str) -> Self {
-        Self {
-            topic: topic.to_owned(),
+    pub(super) fn new(topic: String, (connection, reading): (&Connection, Reading)) -> KafkaResult<Self> {
+        let foreign = matches!(reading, Reading::Foreign);
+        let aside = match reading {
+            Reading::Receipts(Some(aside)) => Some(Aside::new(connection, aside)?),
+            Reading::Receipts(None) | Reading::Foreign => None,
+        };
+        Ok(Self {
+            topic,
+            foreign,
+            aside,
             owned: Mutex::default(),
             progress: Condvar::new(),
             losses: Mutex::default(),
@@ -66,11 +85,14 @@ impl Shared {
             answered: AtomicBool::new(false),
             leads: watch::Sender::new(false),
             trouble: Mutex::default(),
-        }
+        })
     }
 
     pub(super) fn status(&self) -> MemberStatus {
+        let (set_aside, not_set_aside) = self.aside.as_ref().map(Aside::counts).unwrap_or_default();
         MemberStatus {
+            set_aside,
+            not_set_aside,
             partitions: locked(&self.owned).partitions(),
             backlog: self.backlog.load(Ordering::Relaxed),
             behind_since: *locked(&self.behind_since),
@@ -119,6 +141,9 @@ impl Shared {
             if element.set_offset(Offset::Offset(*next)).is_ok() {
                 element.set_metadata(at_ms.to_string());
             }
+        }
+        if let Some(aside) = &self.aside {
+            aside.settle();
         }
         // Commit point: every record below was acknowledged by whoever settled it. A crash before brings it again; a broker
         // refuses it from a member that the group has replaced. It waits for the answer: by librdkafka's events no answer

@@ -4,7 +4,7 @@ use crate::contract::{World, journal};
 use durable_log::Journal;
 use durable_log::carrier::Appetite;
 use durable_log::kafka::{
-    Connection, Forwarder, Forwarding, KafkaCarrier, Label, Labeller, TopicPlan, Topics, TopicsError,
+    Connection, Forwarder, Forwarding, KafkaCarrier, Label, Labeller, Subscription, TopicPlan, Topics, TopicsError,
 };
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -117,7 +117,7 @@ impl World for OnKafka {
     }
 
     fn open(&self, appetite: Appetite) -> KafkaCarrier {
-        KafkaCarrier::join(&self.connection, (&self.topic, &self.topic), appetite).unwrap()
+        KafkaCarrier::join(&self.connection, Subscription::receipts(&self.topic, &self.topic), appetite).unwrap()
     }
 
     fn close(&self, carrier: KafkaCarrier) {

@@ -1,6 +1,7 @@
 //! What carries records to processors: one contract over the journal and over a real Kafka; what only Kafka can do wrong.
 #![allow(clippy::unwrap_used)]
 
+mod aside;
 mod broker;
 mod contract;
 mod embedded;

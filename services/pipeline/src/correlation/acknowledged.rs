@@ -1,6 +1,6 @@
 //! What the flow has stored and the correlation has not taken in yet: positions only, so that any lag fits into memory.
 
-use events::{ids::StreamId, receipt::Payload};
+use events::ids::StreamId;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard},
@@ -44,8 +44,6 @@ pub struct Standing {
 pub(super) struct Pending {
     pub window: Window,
     pub receipts: u64,
-    /// Recorded states of catalogs are among them.
-    pub states: bool,
 }
 
 /// What changed since it was last asked: from when on, and whose answers.
@@ -113,12 +111,10 @@ impl Acknowledged {
                 earliest: i64::MAX,
                 latest: i64::MIN,
             };
-            let one =
-                state.pending.entry(position.stream).or_insert(Pending { window: empty, receipts: 0, states: false });
+            let one = state.pending.entry(position.stream).or_insert(Pending { window: empty, receipts: 0 });
             one.window.first = position.seq.min(one.window.first);
             one.window.end = position.seq.saturating_add(1).max(one.window.end);
             one.receipts += 1;
-            one.states |= stored.receipt.header.payload == Payload::BackstageCatalogSnapshot;
         }
         for event in &block.events {
             if let Some(one) = state.pending.get_mut(&event.receipt.stream) {

@@ -8,7 +8,7 @@ use correlate::{
 };
 use events::event::Event;
 use std::collections::HashMap;
-use store::correlation::{CatalogState, Correlated, Head, Place, Table, Told, version};
+use store::correlation::{Correlated, Head, Place, Table, Told, version};
 use uuid::Uuid;
 
 /// The correlation of one tenant, and what of it is stored.
@@ -41,16 +41,6 @@ impl Fold {
     pub(super) fn take_late(&mut self, told: &Told) {
         self.contradicted |= told.copies.iter().any(|copy| !same_facts(copy, &told.event));
         self.take(told);
-    }
-
-    /// Takes a recorded state of a catalog in. Its evidence id is made of what it says, so that the same state twice is one.
-    pub fn take_state(&mut self, state: &CatalogState) {
-        let Ok(body) = std::str::from_utf8(state.body()) else { return };
-        let mark = self.config.key.mark("catalog state", &[&self.config.tenant, &state.source_id, body]);
-        let evidence = Uuid::parse_str(&mark).unwrap_or(Uuid::nil());
-        if let Err(error) = self.correlator.take_catalog(state.body(), &state.source_id, evidence) {
-            tracing::warn!(%error, source = state.source_id, "A recorded catalog state cannot be read; it is left out.");
-        }
     }
 
     /// True if the order of arrival may have counted.

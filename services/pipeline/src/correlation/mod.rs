@@ -171,7 +171,6 @@ impl Stage {
     /// Everything that is stored, in whatever order: the answers do not depend on it.
     async fn load(&self, fold: &mut Fold) -> Result<u64, StoreError> {
         let tenant = &self.config.tenant;
-        self.store.each_catalog_state(tenant, None, &mut |state| fold.take_state(&state)).await?;
         self.store.each_event(tenant, &mut |told| fold.take(&told)).await
     }
 
@@ -186,19 +185,14 @@ impl Stage {
         for one in pending {
             for window in windows(one.window) {
                 let read = || async {
-                    let (mut told, mut states): (Vec<Told>, Vec<_>) = (Vec::new(), Vec::new());
+                    let mut told: Vec<Told> = Vec::new();
                     if window.earliest <= window.latest {
                         self.store.events_of(tenant, &window, &mut |event| told.push(event)).await?;
                     }
-                    if one.states {
-                        let of = Some((window.stream, window.first, window.end));
-                        self.store.each_catalog_state(tenant, of, &mut |state| states.push(state)).await?;
-                    }
-                    Ok((told, states))
+                    Ok(told)
                 };
-                let Some((told, states)) = self.patiently(stop, read).await else { return Ok(None) };
+                let Some(told) = self.patiently(stop, read).await else { return Ok(None) };
                 self.metrics.events.inc_by(told.len() as u64);
-                states.iter().for_each(|state| fold.take_state(state));
                 told.iter().for_each(|told| fold.take_late(told));
             }
         }

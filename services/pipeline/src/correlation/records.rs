@@ -169,6 +169,7 @@ pub(super) fn push(out: &mut Correlated, head: Head, (key, row): (&Key, &Row)) {
         Row::Gap(row) => out.missing_events.push(MissingEventRecord {
             right_kind: word(&row.kind),
             right_id: row.right.clone(),
+            holder: row.holder.clone(),
             missing: word(&row.missing),
             before: storable(row.before),
             evidence_after: row.evidence.0,

@@ -10,7 +10,7 @@ mod records;
 
 pub use ask::{Bearer, DecisionQuery, Matching};
 pub use merge::Told;
-pub use past::{CatalogState, Window};
+pub use past::Window;
 pub use records::{
     AliasRecord, CredentialRecord, DecisionRecord, Derived, GrantRecord, Head, Id, MissingEventRecord, SessionRecord,
     SignInRecord, SupportRecord, TokenRecord,

@@ -1,4 +1,4 @@
-//! The way back: every event that is stored, streamed in the order of the table, and recorded states of catalogs.
+//! The way back: every event that is stored, streamed in the order of the table.
 //!
 //! Memory is that of a few rows: nothing is gathered here, and the server merges its parts as it reads.
 
@@ -6,15 +6,9 @@ use super::{
     merge::{COLUMNS, Copy, Told, merge},
     streaming,
 };
-use crate::{
-    Store, StoreError,
-    error::within,
-    query::{receipt::Blob, rows},
-    settings::QUERY_WAIT,
-};
-use clickhouse::{Row, query::Query};
-use events::{ids::StreamId, receipt::Payload};
-use serde::Deserialize;
+use crate::{Store, StoreError, error::within, query::rows, settings::QUERY_WAIT};
+use clickhouse::query::Query;
+use events::ids::StreamId;
 
 /// Rows that a day-wise read asks for at once, at least.
 const ROWS_PER_QUESTION: u64 = 500_000;
@@ -33,21 +27,6 @@ pub struct Window {
     pub earliest: i64,
     /// Latest time.
     pub latest: i64,
-}
-
-/// A recorded state of a Backstage's catalog.
-#[derive(Row, Deserialize)]
-pub struct CatalogState {
-    /// Source.
-    pub source_id: String,
-    body: Blob,
-}
-
-impl CatalogState {
-    /// Its redacted body. Never to be logged.
-    pub fn body(&self) -> &[u8] {
-        &self.body.0
-    }
 }
 
 impl Store {
@@ -101,35 +80,6 @@ impl Store {
             .param("first", window.first)
             .param("end", window.end);
         hand_over(streaming(asked), tenant, each).await
-    }
-
-    /// Hands over recorded states of catalogs, one at a time: of one stream's positions, or all.
-    pub async fn each_catalog_state(
-        &self,
-        tenant: &str,
-        of: Option<(StreamId, u64, u64)>,
-        each: &mut (dyn FnMut(CatalogState) + Send),
-    ) -> Result<(), StoreError> {
-        let (stream, first, end) = of.unwrap_or((StreamId([0; 16]), 0, u64::MAX));
-        let positions = match of {
-            Some(_) => "AND stream = unhex({stream:String}) AND seq >= {first:UInt64} AND seq < {end:UInt64}",
-            None => "",
-        };
-        let sql = format!(
-            "SELECT r.source_id AS source_id, b.body AS body FROM \
-             (SELECT stream, seq, body FROM raw_bodies FINAL WHERE tenant = {{tenant:String}} {positions} AND (stream, seq) IN \
-               (SELECT stream, seq FROM receipt_rows WHERE tenant = {{tenant:String}} AND payload = {{payload:String}} {positions})) AS b \
-             INNER JOIN (SELECT DISTINCT stream, seq, toString(source_id) AS source_id FROM receipt_rows \
-               WHERE tenant = {{tenant:String}} AND payload = {{payload:String}} {positions}) AS r \
-             ON b.stream = r.stream AND b.seq = r.seq"
-        );
-        let asked = self.ask(&sql).param("tenant", tenant).param("payload", Payload::BackstageCatalogSnapshot.as_str());
-        let asked = asked.param("stream", stream.to_string()).param("first", first).param("end", end);
-        let mut found = streaming(asked).fetch::<CatalogState>()?;
-        while let Some(state) = within(QUERY_WAIT, found.next()).await? {
-            each(state);
-        }
-        Ok(())
     }
 }
 

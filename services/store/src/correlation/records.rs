@@ -247,8 +247,10 @@ derived! {
     MissingEventRecord in "missing_event_rows" {
         /// Kind of right.
         right_kind: String,
-        /// Keycloak id, or Backstage role.
+        /// Keycloak id, Backstage role, or policy.
         right_id: String,
+        /// Of what is no person's: who holds it, by Keycloak id or reference.
+        holder: String,
         /// What the missing event did.
         missing: String,
         /// It happened before this.

@@ -129,6 +129,14 @@ impl Store {
         page(asked.param("tenant", &query.tenant), query.limit).await
     }
 
+    /// Some events by id, at most a thousand, in order of time.
+    pub async fn events_named(&self, tenant: &str, ids: &[Uuid]) -> Result<Vec<StoredEvent>, StoreError> {
+        let sql = "SELECT ?fields FROM events WHERE tenant = {tenant:String} \
+            AND event_id IN (arrayMap(id -> toUUID(id), {ids:Array(String)})) ORDER BY time, event_id LIMIT {limit:UInt32}";
+        let ids: Vec<String> = ids.iter().map(Uuid::to_string).collect();
+        Ok(page(self.ask(sql).param("tenant", tenant).param("ids", ids), 1_000).await?.events)
+    }
+
     /// The timeline of some persons.
     pub async fn person_events(&self, query: &PersonQuery) -> Result<EventPage, StoreError> {
         let keys: Vec<&str> = query.persons.iter().map(|key| key.0.as_str()).collect();

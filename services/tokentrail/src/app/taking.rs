@@ -5,10 +5,12 @@ use super::{now_ms, scrub, serve};
 use crate::{
     beating,
     config::Config,
-    kafka::{CONSUMERS, Forward, Link, journal_consumer},
+    kafka::{CONSUMERS, Forward, Link, TopicSources, journal_consumer},
     pulling,
     snapshotting::{Orders, Snapshots, States},
-    sources, trusting,
+    sources,
+    status::ObserveTopics,
+    trusting,
 };
 use anyhow::Context;
 use collector::{
@@ -54,11 +56,13 @@ pub struct Taken {
     pub snapshots: watch::Receiver<States>,
     /// Where orders of snapshots go.
     pub orders: Orders,
+    /// State of the topics that are a source.
+    pub topics: Option<ObserveTopics>,
     /// Onwards over Kafka.
     pub forward: Option<Forward>,
     /// The intake; true when it ended with nothing under way.
     pub server: JoinHandle<bool>,
-    /// Pull, heartbeats and snapshots.
+    /// Pull, heartbeats, snapshots and topics.
     pub pulls: JoinHandle<anyhow::Result<()>>,
 }
 
@@ -91,10 +95,13 @@ impl Taking<'_> {
         let (taker, orders) = Snapshots::new(config, (journal.clone(), key.clone()), registry)?;
         let snapshots = taker.states();
         let snapshotting = taker.run(stop.clone());
+        let reader = TopicSources::new(config, (journal.clone(), key.clone()), registry)?;
+        let topics = reader.observe();
+        let reading = reader.run(stop.clone());
         let pulling = pulling::run(config.clone(), (journal.clone(), key), (registry.clone(), stop));
-        let pulls = tokio::spawn(async move { tokio::try_join!(beating, pulling, snapshotting).map(drop) });
+        let pulls = tokio::spawn(async move { tokio::try_join!(beating, pulling, snapshotting, reading).map(drop) });
         let forward = link.map(|link| link.forward(&journal)).transpose()?;
-        Ok(Taken { journal, scrubbed, snapshots, orders, forward, server, pulls })
+        Ok(Taken { journal, scrubbed, snapshots, orders, topics, forward, server, pulls })
     }
 }
 

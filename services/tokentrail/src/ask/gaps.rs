@@ -19,6 +19,13 @@ pub struct Gaps {
     right_names: BTreeMap<String, String>,
 }
 
+impl Gaps {
+    /// Each missing event in a line.
+    pub fn missing(&self) -> impl Iterator<Item = String> {
+        self.missing_events.iter().map(|gap| crate::table::visible(&line(self, gap)).to_string())
+    }
+}
+
 /// Gaps that meet the time that is asked for.
 pub async fn find(store: &Store, tenant: &str, args: &GapsArgs) -> anyhow::Result<Gaps> {
     let (from, to) = (args.from.map_or(0, |from| from.0), at(args.to).saturating_add(1));
@@ -27,7 +34,8 @@ pub async fn find(store: &Store, tenant: &str, args: &GapsArgs) -> anyhow::Resul
     let missing_events = store.missing_events(tenant, (from, to)).await?;
     let persons: Vec<String> = missing_events.iter().map(|gap| gap.person.clone()).collect();
     let names = store.names_of(tenant, &persons).await?.into_iter().map(|one| (one.person, one.names)).collect();
-    let rights: Vec<String> = missing_events.iter().map(|gap| gap.right_id.clone()).collect();
+    let mut rights: Vec<String> = missing_events.iter().map(|gap| gap.right_id.clone()).collect();
+    rights.extend(missing_events.iter().map(|gap| gap.holder.clone()));
     let right_names = store.right_names(tenant, &rights).await?;
     Ok(Gaps { coverage, missing_events, names, right_names })
 }
@@ -47,19 +55,25 @@ pub fn render(gaps: &Gaps) -> String {
     if gaps.missing_events.is_empty() {
         out.push_str("    none, as far as states were read\n");
     }
-    for gap in &gaps.missing_events {
-        out.push_str(&format!("    {}\n", crate::table::visible(&line(gaps, gap))));
+    for line in gaps.missing() {
+        out.push_str(&format!("    {line}\n"));
     }
     out
 }
 
+/// Who, which right, what the missing event did, between when and when, and what most likely became of it.
 fn line(gaps: &Gaps, gap: &MissingEventRecord) -> String {
-    let who = gaps.names.get(&gap.person).map_or_else(|| gap.person.clone(), |names| person::names(names));
-    let right = gaps.right_names.get(&gap.right_id).unwrap_or(&gap.right_id);
+    let named = |id: &String| gaps.right_names.get(id).cloned().unwrap_or_else(|| id.clone());
+    let who = match gap.holder.as_str() {
+        "" => gaps.names.get(&gap.person).map_or_else(|| gap.person.clone(), |names| person::names(names)),
+        _ => named(&gap.holder),
+    };
+    // What is said of the holder itself needs no second name.
+    let right = if gap.right_id == gap.holder { String::new() } else { named(&gap.right_id) };
     let causes: Vec<String> = gap.causes.iter().map(|cause| cause.replace('_', " ")).collect();
     format!(
-        "{who}: {} {right} {}, between {} and {}; likely: {}",
-        gap.right_kind.replace('_', " "),
+        "{who}: {} {}, between {} and {}; likely: {}",
+        format!("{} {right}", gap.right_kind.replace('_', " ")).trim_end(),
         words::missing(&gap.missing),
         crate::status::moment(gap.at),
         crate::status::moment(gap.before),

@@ -148,6 +148,11 @@ async fn one_person(store: &Store, tenant: &str, name: &str) -> anyhow::Result<B
     }
 }
 
+/// A time as people type it, UTC milliseconds.
+pub fn moment(text: &str) -> Result<i64, String> {
+    when::parse(text).map(|when| when.0)
+}
+
 /// Now, or what was said.
 fn at(when: Option<When>) -> i64 {
     when.map_or_else(crate::app::now_ms, |when| when.0)

@@ -36,7 +36,6 @@ pub async fn run(store: &Store, config: &Config, sample: usize) -> anyhow::Resul
 async fn once(store: &Store, config: &Config, (key, sample): (&DeploymentKey, usize)) -> anyhow::Result<Checked> {
     let tenant = &config.tenant;
     let mut fold = Fold::new(config.correlation(key.clone()), 0, HashMap::new());
-    store.each_catalog_state(tenant, None, &mut |state| fold.take_state(&state)).await?;
     let events = store.each_event(tenant, &mut |told| fold.take(&told)).await.context("cannot read the events")?;
     fold.settle();
     let expected = fold.places();

@@ -54,9 +54,14 @@ impl Config {
             && source.token_files.is_empty()
             && source.basic.is_none()
             && source.client_certificates.is_empty();
-        if silent && source.jwt.is_none() && source.pull.is_none() && source.snapshot.is_none() {
+        if silent
+            && source.jwt.is_none()
+            && source.pull.is_none()
+            && source.snapshot.is_none()
+            && source.kafka.is_none()
+        {
             bail!(
-                "sources.{id}: nothing can reach it: give webhook_secret_files, token_files, basic, client_certificates, jwt, pull or snapshot"
+                "sources.{id}: nothing can reach it: give webhook_secret_files, token_files, basic, client_certificates, jwt, pull, kafka or snapshot"
             );
         }
         if !source.client_certificates.is_empty() && self.listen.tls_client_ca.is_none() {
@@ -64,6 +69,9 @@ impl Config {
         }
         if let Some(pull) = &source.pull {
             address(&format!("sources.{id}.pull"), Some(&pull.url), pull.ca_file.as_ref())?;
+        }
+        if let Some(topics) = &source.kafka {
+            topics.check(source, &self.kafka).with_context(|| format!("sources.{id}.kafka"))?;
         }
         if let Some(jwt) = &source.jwt {
             address(&format!("sources.{id}.jwt"), Some(&jwt.keys_url()), jwt.ca_file.as_ref())?;

@@ -13,6 +13,8 @@ pub struct KafkaConfig {
     pub brokers: Vec<String>,
     /// Topic of the receipts.
     pub topic: String,
+    /// Topic of dead letters: processors copy there what nobody understood; empty: they do not.
+    pub deadletters: String,
     /// Consumer group of the processors of one ClickHouse.
     pub group: String,
     /// Names this program in the brokers' logs and quotas.
@@ -100,6 +102,7 @@ impl Default for KafkaConfig {
         Self {
             brokers: Vec::new(),
             topic: "tokentrail.receipts.v1".into(),
+            deadletters: "tokentrail.deadletters.v1".into(),
             group: "tokentrail".into(),
             client_id: "tokentrail".into(),
             rack: String::new(),
@@ -119,6 +122,12 @@ impl Default for TopicSettings {
     }
 }
 
+/// A name that a topic can have.
+pub(super) fn is_topic(name: &str) -> bool {
+    (1..=249).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+}
+
 impl KafkaConfig {
     /// Whether receipts go over Kafka.
     pub fn is_set(&self) -> bool {
@@ -133,12 +142,17 @@ impl KafkaConfig {
         if cfg!(not(feature = "kafka")) {
             bail!("this build of tokentrail has no Kafka: build it with the feature `kafka`");
         }
-        let name = |text: &str| {
-            (1..=249).contains(&text.len())
-                && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
-        };
-        if !name(&self.topic) || self.group.is_empty() {
-            bail!("topic has 1 to 249 letters, digits, '.', '_' or '-', and group must be named");
+        let names = [&self.topic, &self.deadletters];
+        if !is_topic(&self.topic)
+            || !(self.deadletters.is_empty() || is_topic(&self.deadletters))
+            || names[0] == names[1]
+        {
+            bail!(
+                "topic and deadletters are two names of 1 to 249 letters, digits, '.', '_' or '-'; deadletters may be empty"
+            );
+        }
+        if self.group.is_empty() {
+            bail!("group must be named");
         }
         if self.topics.partitions == 0 || self.topics.replication == 0 || self.topics.retention_hours < 24 {
             bail!("topics: at least 1 partition, 1 replica and 24 hours of retention");

@@ -2,18 +2,23 @@
 //! temporary folder, over HTTP and signed, as the real ones would send it. Leaves nothing running.
 
 mod shift;
+mod state;
 mod story;
+mod withheld;
 
 use crate::{
     app::{App, Listeners, Role},
     ask::{self, DecisionsArgs},
     config::{Config, SignIn},
+    deployment,
     import::{self, Batches, Entries},
     intake::{Delivery, Intake},
+    pulling::ToJournal,
     secrets,
     status::{self, CorrelationReport, Report},
 };
 use anyhow::{Context, bail};
+use collector::pull::Append;
 use events::{receipt::Input, record::InputClosed};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -70,7 +75,13 @@ pub async fn run(samples: &Path, user: &str) -> anyhow::Result<()> {
 
 async fn play(app: &App, config: &Config, story: &Story, user: &str) -> anyhow::Result<()> {
     send(app, config, story).await?;
+    snapshot(app, config, story).await?;
+    drained(app).await?;
+    withheld::found(&app.store().await?, config, &story.withheld).await?;
+    println!();
+    close(app, config, story).await?;
     let report = drained(app).await?;
+    withheld::closed(&app.store().await?, config).await?;
     println!(
         "\nWhat came in, and the fate of every receipt (received = stored + duplicate + ignored + dead + pending):\n"
     );
@@ -112,15 +123,15 @@ fn in_journal(report: &Report) -> u64 {
     report.journal.as_ref().map_or(0, |journal| journal.end)
 }
 
-/// Everything through the front door: signed webhooks, lines, recorded catalog states, exports; then closes the inputs.
-async fn send(app: &App, config: &Config, story: &Story) -> anyhow::Result<()> {
+fn intake(app: &App, config: &Config, source: &str) -> anyhow::Result<Intake> {
     let base = format!("http://{}", app.takes().context("no intake")?);
-    let intake = |source: &str| -> anyhow::Result<Intake> {
-        let token = secrets::read(&config.data_dir, Path::new(&format!("secrets/{source}.token")))?;
-        Intake::new(&base, (source, &token), &Trust::system())
-    };
-    let (keycloak, backstage) = (intake("keycloak")?, intake("backstage")?);
+    let token = secrets::read(&config.data_dir, Path::new(&format!("secrets/{source}.token")))?;
+    Intake::new(&base, (source, &token), &Trust::system())
+}
 
+/// Through the front door: signed webhooks, lines, recorded catalog states.
+async fn send(app: &App, config: &Config, story: &Story) -> anyhow::Result<()> {
+    let (keycloak, backstage) = (intake(app, config, "keycloak")?, intake(app, config, "backstage")?);
     let secret = secrets::read(&config.data_dir, Path::new("secrets/keycloak.webhook"))?;
     for body in &story.webhooks {
         let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes())?;
@@ -147,6 +158,27 @@ async fn send(app: &App, config: &Config, story: &Story) -> anyhow::Result<()> {
         let (route, body) = (batch.route, batch.body);
         backstage.deliver(&Delivery { route, content_type: "application/x-ndjson", headers: Vec::new(), body }).await?;
     }
+    say("the recorded catalog history is imported");
+    Ok(())
+}
+
+/// What was recorded of Keycloak's state at the end, as the receipts of a snapshot.
+async fn snapshot(app: &App, config: &Config, story: &Story) -> anyhow::Result<()> {
+    let journal = app.journal().context("no journal")?;
+    let key = deployment::key(config)?;
+    let receipts = story.state.receipts(&key, (&config.tenant, "keycloak"), story.state_at)?;
+    let count = receipts.len();
+    let journal = ToJournal(journal.clone());
+    if journal.append(receipts).await.is_err() {
+        bail!("the journal does not take the snapshot");
+    }
+    say(&format!("a snapshot of Keycloak, made of its recorded state (users, groups, members): {count} receipts"));
+    Ok(())
+}
+
+/// What Keycloak's own event store held; then closes the inputs.
+async fn close(app: &App, config: &Config, story: &Story) -> anyhow::Result<()> {
+    let (keycloak, backstage) = (intake(app, config, "keycloak")?, intake(app, config, "backstage")?);
     let headers = || vec![("x-tokentrail-input", "import".to_owned())];
     let exported = Delivery {
         route: "keycloak",
@@ -155,10 +187,10 @@ async fn send(app: &App, config: &Config, story: &Story) -> anyhow::Result<()> {
         body: story.exported.clone(),
     };
     keycloak.deliver(&exported).await?;
-    say("the recorded catalog history and what Keycloak's own event store held are imported");
+    say("what Keycloak's own event store held is imported, the withheld event among it");
 
     let ended = |input| InputClosed { input, watermark: story.ends, claim: None };
-    for input in [Input::Webhook, Input::Import] {
+    for input in [Input::Webhook, Input::Import, Input::Snapshot] {
         import::close(&keycloak, &ended(input)).await?;
     }
     for input in [Input::Lines, Input::Snapshot] {

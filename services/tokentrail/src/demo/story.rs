@@ -1,6 +1,10 @@
 //! The recorded story of a Keycloak and a Backstage (schemas/samples/pair), with its times moved so that it ends now.
 
-use super::shift::shift;
+use super::{
+    shift::shift,
+    state::State,
+    withheld::{Withheld, withhold},
+};
 use crate::import::{Batches, Entries};
 use anyhow::{Context, bail};
 use serde::Deserialize;
@@ -16,6 +20,12 @@ pub struct Story {
     pub lines: Vec<u8>,
     /// States of the catalog, one a line.
     pub catalog: Vec<u8>,
+    /// What was recorded of Keycloak's state at the end.
+    pub state: State,
+    /// When that was read, UTC milliseconds.
+    pub state_at: i64,
+    /// What is not in `webhooks`, on purpose.
+    pub withheld: Withheld,
     /// Time of the story's last record, UTC milliseconds: now.
     pub ends: i64,
 }
@@ -40,7 +50,9 @@ impl Story {
         let Some(last_line) = last_line else { bail!("{} holds no framed lines", dir.display()) };
         #[allow(clippy::cast_possible_truncation)] // seconds since the epoch: far below 2^53
         let last_delivery = deliveries.iter().map(|d| (d.received_at * 1000.0) as i64).max().unwrap_or_default();
-        let delta = now - last_delivery.max(last_line.as_millisecond());
+        let recorded: State = serde_json::from_str(&text(dir, "keycloak-state.json")?)
+            .with_context(|| format!("{} holds no recorded state of Keycloak", dir.display()))?;
+        let delta = now - last_delivery.max(last_line.as_millisecond()).max(recorded.at());
         let mut exported = Vec::new();
         for name in ["keycloak-events.json", "keycloak-admin-events.json"] {
             let moved = shift(&text(dir, name)?, delta);
@@ -53,8 +65,13 @@ impl Story {
             .lines()
             .map(|line| state(line, delta))
             .collect::<anyhow::Result<Vec<_>>>()?;
+        let mut webhooks = deliveries.iter().map(|d| shift(&d.body, delta)).collect();
+        let withheld = withhold(&mut webhooks)?;
         Ok(Self {
-            webhooks: deliveries.iter().map(|d| shift(&d.body, delta)).collect(),
+            webhooks,
+            state_at: recorded.at() + delta,
+            state: recorded,
+            withheld,
             exported,
             lines: shift(&lines, delta).into_bytes(),
             catalog: catalog.concat().into_bytes(),

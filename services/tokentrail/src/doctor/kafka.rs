@@ -1,7 +1,10 @@
 //! What doctor says of Kafka: whether it is reached, how far behind it is, and whether the topic keeps what it acknowledges.
 
 use super::Check;
-use crate::{config::Config, status::KafkaReport};
+use crate::{
+    config::Config,
+    status::{KafkaReport, TopicReport},
+};
 
 /// A receipt that waits so long for the brokers, or a group so far behind, is worth a look: milliseconds and records.
 const LATE: (i64, u64) = (5 * 60 * 1000, 1_000_000);
@@ -35,6 +38,25 @@ pub fn checks(kafka: &KafkaReport, now: i64) -> Vec<Check> {
         None => lag,
     });
     checks
+}
+
+/// What the running program tells of topics that are a source.
+pub fn sources(topics: &[TopicReport], now: i64) -> Vec<Check> {
+    let check = |one: &TopicReport| {
+        let check = Check::new("source_topic", format!("topic {} is read", one.topic)).of_source(&one.source);
+        let late = one.behind_since.is_some_and(|since| now - since > LATE.0);
+        match &one.trouble {
+            Some(trouble) => check
+                .look(format!(
+                    "{trouble}: check sources.{}.kafka, its user and its rights on topic and group",
+                    one.source
+                ))
+                .losing("its events are not taken in; what the topic's retention deletes meanwhile is lost"),
+            None if late => check.look(format!("{} records wait, some for more than 5 minutes", one.lag)),
+            None => check,
+        }
+    };
+    topics.iter().map(check).collect()
 }
 
 /// What the cluster says of the topic.

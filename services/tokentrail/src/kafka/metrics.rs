@@ -86,6 +86,16 @@ pub(super) fn member(
                 |m| m.behind_since.map_or(0, |since| (crate::app::now_ms() - since).max(0) / 1000),
             ),
             ("tokentrail_kafka_partitions", "Partitions that this processor has", |m| count(m.partitions.len() as u64)),
+            (
+                "tokentrail_deadletters_copied_records",
+                "Dead letters that this processor copied to their topic since the start",
+                |m| count(m.set_aside),
+            ),
+            (
+                "tokentrail_deadletters_failed_records",
+                "Dead letters that the brokers did not take since the start; the store has those that are receipts",
+                |m| count(m.not_set_aside),
+            ),
             ("tokentrail_kafka_up", "1 when the brokers answer this processor", |m| i64::from(m.trouble.is_none())),
         ],
     )

@@ -8,6 +8,38 @@ use std::sync::Arc;
 /// Reads the state of Kafka; blocks on the network. The journal is the one that is forwarded, if there is one.
 pub type ObserveKafka = Arc<dyn Fn(Option<&Journal>) -> KafkaReport + Send + Sync>;
 
+/// Reads the state of the topics that are a source; blocks on nothing.
+pub type ObserveTopics = Arc<dyn Fn() -> Vec<TopicReport> + Send + Sync>;
+
+/// A Kafka topic that is a source.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopicReport {
+    /// Source id.
+    pub source: String,
+    /// Topic.
+    pub topic: String,
+    /// Records that the group has not taken in, when it was measured last.
+    pub lag: u64,
+    /// Of this collector's partitions in which records wait: when the last one taken in was written, the least of all, UTC
+    /// milliseconds.
+    pub behind_since: Option<i64>,
+    /// Partitions that this collector has.
+    pub partitions: Vec<i32>,
+    /// What is wrong with the brokers.
+    pub trouble: Option<String>,
+}
+
+impl TopicReport {
+    /// A line for people.
+    pub fn render(&self) -> String {
+        let (source, topic, lag) = (&self.source, &self.topic, self.lag);
+        let since = self.behind_since.map_or_else(String::new, |at| format!(", read up to {}", moment(at)));
+        let trouble = self.trouble.as_ref().map_or_else(String::new, |wrong| format!("; NOT READ: {wrong}"));
+        let partitions = self.partitions.len();
+        format!("  {source}: topic {topic}, {lag} records not taken in{since}, {partitions} partitions here{trouble}\n")
+    }
+}
+
 /// Kafka between journal and ClickHouse.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KafkaReport {

@@ -160,7 +160,10 @@ impl Drop for Program {
 
 pub fn client() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap()
+    // ClickHouse closes a connection that was idle for 30 s: one kept longer breaks under the next question.
+    let idle = Duration::from_secs(5);
+    let client = reqwest::Client::builder().no_proxy().pool_idle_timeout(idle);
+    client.timeout(Duration::from_secs(30)).build().unwrap()
 }
 
 pub fn block_on<F: Future<Output = T> + Send, T: Send>(future: F) -> T {

@@ -1,0 +1,157 @@
+//! Copies of what nobody understood, on a topic of their own, so that others may look at it and it outlives its place on the
+//! topic of the receipts. What the store holds counts; these are copies, each there at least once.
+
+use super::client::Common;
+use super::settings::Connection;
+use super::wire::{self, Labeller};
+use crate::carrier::DeadLetter;
+use rdkafka::ClientContext;
+use rdkafka::client::OAuthToken;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::message::{BorrowedMessage, DeliveryResult, Header, Headers, Message, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::types::RDKafkaErrorCode;
+use std::error::Error;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Why nobody understood it.
+const REASON: &str = "tokentrail.reason";
+/// Version of the normaliser that did not.
+const NORMALISER: &str = "tokentrail.normaliser";
+/// Where a record stood that is none of ours: `TOPIC/PARTITION@OFFSET`.
+const PLACE: &str = "tokentrail.place";
+/// How long a position waits for the copies below it. Far below `max.poll.interval.ms`.
+const WAIT: Duration = Duration::from_secs(10);
+/// The same for room in a full queue.
+const ROOM: Duration = Duration::from_secs(1);
+
+/// The topic of dead letters.
+pub(super) struct Aside {
+    producer: ThreadedProducer<Copies>,
+    topic: String,
+    label: Labeller,
+}
+
+/// How copies fare.
+struct Copies {
+    common: Common,
+    confirmed: AtomicU64,
+    failed: AtomicU64,
+    /// The last copy failed: nothing waits for the next ones until one arrives.
+    failing: AtomicBool,
+}
+
+impl Aside {
+    pub(super) fn new(connection: &Connection, (topic, label): (String, Labeller)) -> KafkaResult<Self> {
+        let copies = Copies {
+            common: Common::new(connection.tokens()),
+            confirmed: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            failing: AtomicBool::new(false),
+        };
+        let producer = connection.producer_config().create_with_context(copies)?;
+        Ok(Self { producer, topic, label })
+    }
+
+    /// Sends the receipt as it is on the topic of the receipts, with the reason.
+    pub(super) fn letter(&self, letter: &DeadLetter) {
+        let label = (self.label)(&letter.record);
+        let headers = wire::headers(&letter.record, &label);
+        let headers = headers.insert(Header { key: REASON, value: Some(letter.reason) });
+        let normaliser = letter.normaliser.to_string();
+        let headers = headers.insert(Header { key: NORMALISER, value: Some(&normaliser) });
+        let record = BaseRecord::to(&self.topic).key(&label.key).payload(letter.record.body.as_ref());
+        self.send(record.headers(headers));
+    }
+
+    /// Sends a record that is none of ours: key, headers and value as they are.
+    pub(super) fn stranger(&self, message: &BorrowedMessage<'_>, (place, reason): (&str, &str)) {
+        let mut headers = OwnedHeaders::new();
+        for header in message.headers().iter().flat_map(|headers| headers.iter()) {
+            headers = headers.insert(Header { key: header.key, value: header.value });
+        }
+        let headers = headers.insert(Header { key: REASON, value: Some(reason) });
+        let headers = headers.insert(Header { key: PLACE, value: Some(place) });
+        let mut record = BaseRecord::<[u8], [u8]>::to(&self.topic).headers(headers);
+        record.key = message.key();
+        record.payload = message.payload();
+        self.send(record);
+    }
+
+    fn send<K: rdkafka::message::ToBytes + ?Sized, P: rdkafka::message::ToBytes + ?Sized>(
+        &self,
+        record: BaseRecord<'_, K, P>,
+    ) {
+        let Err((error, record)) = self.producer.send(record) else { return };
+        let again = match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::QueueFull) => {
+                // What does not leave the queue in this time is failing anyway, and is counted then.
+                let _ = self.producer.flush(ROOM);
+                self.producer.send(record).map_err(|(error, _)| error)
+            }
+            _ => Err(error),
+        };
+        if let Err(error) = again {
+            self.producer.context().failed(&error);
+        }
+    }
+
+    /// Waits, within a bound, until the copies made so far are confirmed. While they fail, nobody waits.
+    pub(super) fn settle(&self) {
+        let waits = self.producer.in_flight_count() > 0 && !self.producer.context().failing.load(Ordering::Relaxed);
+        if waits && self.producer.flush(WAIT).is_err() {
+            self.producer.context().failing.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Copies that the brokers confirmed, and that they did not take.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        let copies = self.producer.context();
+        (copies.confirmed.load(Ordering::Relaxed), copies.failed.load(Ordering::Relaxed))
+    }
+}
+
+impl Copies {
+    fn failed(&self, error: &KafkaError) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        if !self.failing.swap(true, Ordering::Relaxed) {
+            let error = error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string());
+            tracing::error!(
+                error,
+                "Dead letters cannot be copied to their topic; the store has those that are receipts."
+            );
+        }
+    }
+}
+
+impl ClientContext for Copies {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        Common::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, _: &str) {
+        tracing::debug!(%error, "The producer of dead letters has trouble.");
+    }
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.common.token()
+    }
+}
+
+impl ProducerContext for Copies {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        match result {
+            Ok(_) => {
+                self.confirmed.fetch_add(1, Ordering::Relaxed);
+                self.failing.store(false, Ordering::Relaxed);
+            }
+            Err((error, _)) => self.failed(error),
+        }
+    }
+}

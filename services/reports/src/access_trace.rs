@@ -1,0 +1,184 @@
+//! R08 access trace: every permission decision of a period with the login, session and group that stand behind it.
+
+use crate::report::{Chart, Column, Report, Span, column, no_source};
+use events::{
+    event::{Event, Outcome},
+    receipt::SourceKind,
+};
+
+const COLUMNS: &[Column] = &[
+    column("decision_time", "when it was decided, UTC", "decisions.decided_at"),
+    column("person", "person key; empty: nobody is known (a plugin, a static token)", "decisions.person"),
+    column("username", "the person's last username", "persons.username"),
+    column("reference", "entity reference or caller as the decision names it", "decisions.reference"),
+    column("permission", "permission; empty: an audited call", "decisions.permission"),
+    column("action", "create, read, update, delete, use", "decisions.action"),
+    column("resource", "what it was about, if the line says", "decisions.resource"),
+    column("result", "allow, deny, conditional", "decisions.outcome"),
+    column(
+        "final_result",
+        "what became of a conditional one, where a line of the same trace tells it",
+        "decisions.final_outcome",
+    ),
+    column("verdict", "what the decision is, held against the rights of that instant", "decisions.verdict"),
+    column(
+        "staleness_seconds",
+        "of an exposure or violation: from the removal of the last supporting right to the decision",
+        "decisions.delay_ms",
+    ),
+    column(
+        "pending_seconds",
+        "of a pending grant: from the grant to the decision that still denied",
+        "decisions.delay_ms",
+    ),
+    column(
+        "within_budget",
+        "1: no longer than its clock may take; 0: longer; empty: no right was gone",
+        "decisions.verdict",
+    ),
+    column("clock", "what the decision obeys: catalog, claims, token", "decisions.clock"),
+    column("granting_group", "Keycloak groups on whose strength it stood", "decisions.support, events.right_name"),
+    column("granting_role", "Backstage roles on whose strength it stood", "decisions.support"),
+    column("policy", "policies that fitted: permission, action, effect", "decisions.support"),
+    column("member_since", "since when the earliest of these rights was held; empty: not known", "decisions.support"),
+    column("stale_claims", "owner claims that were used and no longer held", "decisions.stale_claims"),
+    column("session_id", "Keycloak session behind it", "decisions.session_id"),
+    column("login_time", "first login of that session; empty: not seen", "sessions.started_at"),
+    column("session_end", "how that session ended; empty: it did not, as far as is known", "sessions.ended_by"),
+    column(
+        "credential_time",
+        "issue of the latest Backstage token that can stand behind it",
+        "decisions.credential_at",
+    ),
+    column("candidates", "how many tokens can stand behind it", "decisions.candidates"),
+    no_source("auth_factor", "factor of the login"),
+    no_source("ip_prefix", "network of the caller: decision lines carry none"),
+    no_source("drift_rule", "rule that fired on it"),
+    column("basis", "what the answer rests on", "always the replay of events and reads"),
+    column("confidence", "exact, session, inferred, none", "decisions.grade"),
+    column("reasons", "why no better", "decisions.reasons"),
+    column("evidence", "event of the decision", "decisions.event_id"),
+    column("evidence_credential", "event of the Backstage token; empty: none known", "decisions.credential"),
+];
+
+const SQL: &str = "WITH decided AS (
+    SELECT * FROM decisions
+    WHERE tenant = {tenant:String}
+      AND decided_at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND decided_at < fromUnixTimestamp64Milli({to:Int64}, 'UTC')
+), named AS (
+    SELECT right_id, argMax(right_name, (time, right_name)) AS last_name FROM event_rows
+    WHERE tenant = {tenant:String} AND right_kind = 'group' AND right_id != '' AND right_name != '' AND is_deleted = 0
+    GROUP BY right_id
+), groups AS (SELECT CAST((groupArray(right_id), groupArray(last_name)), 'Map(String, String)') AS of FROM named)
+SELECT
+    d.decided_at AS decision_time,
+    d.person AS person,
+    p.username AS username,
+    d.reference AS reference,
+    toString(d.permission) AS permission,
+    toString(d.action) AS action,
+    d.resource AS resource,
+    toString(d.outcome) AS result,
+    toString(d.final_outcome) AS final_result,
+    toString(d.verdict) AS verdict,
+    if(d.verdict IN ('exposure', 'violation'), round(d.delay_ms / 1000, 3), NULL) AS staleness_seconds,
+    if(d.verdict = 'pending_grant', round(d.delay_ms / 1000, 3), NULL) AS pending_seconds,
+    multiIf(d.verdict = 'violation', 0, d.verdict = 'exposure', 1, NULL) AS within_budget,
+    toString(d.clock) AS clock,
+    arraySort(arrayDistinct(arrayMap(id -> if((SELECT of FROM groups)[id] = '', id, (SELECT of FROM groups)[id]), arrayFilter(id -> id != '', d.support.1)))) AS granting_group,
+    arraySort(arrayDistinct(arrayFilter(x -> x != '', d.support.4))) AS granting_role,
+    arraySort(arrayDistinct(arrayFilter(x -> x != '', d.support.5))) AS policy,
+    arrayReduce('min', d.support.6) AS member_since,
+    d.stale_claims AS stale_claims,
+    d.session_id AS session_id,
+    s.started_at AS login_time,
+    toString(s.ended_by) AS session_end,
+    d.credential_at AS credential_time,
+    d.candidates AS candidates,
+    'none on record' AS auth_factor,
+    'none on record' AS ip_prefix,
+    'none on record' AS drift_rule,
+    'replay' AS basis,
+    toString(d.grade) AS confidence,
+    d.reasons AS reasons,
+    toString(d.event_id) AS evidence,
+    if(toUInt128(d.credential) = 0, '', toString(d.credential)) AS evidence_credential
+FROM decided AS d
+LEFT ANY JOIN (SELECT person, username FROM persons WHERE tenant = {tenant:String} AND person != '') AS p ON p.person = d.person
+LEFT ANY JOIN (SELECT person, session_id, started_at, ended_by FROM sessions WHERE tenant = {tenant:String} AND session_id != '') AS s
+    ON s.person = d.person AND s.session_id = d.session_id
+ORDER BY decision_time, evidence";
+
+const TOTALS: &str = "WITH decided AS (
+    SELECT event_id, person, toString(outcome) AS outcome, version FROM decisions
+    WHERE tenant = {tenant:String}
+      AND decided_at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND decided_at < fromUnixTimestamp64Milli({to:Int64}, 'UTC')
+)
+SELECT name, n FROM (
+    SELECT 'rows' AS name, count() AS n FROM decided
+    UNION ALL SELECT 'distinct persons', uniqExact(person) FROM decided
+    UNION ALL SELECT 'state', sum(cityHash64(event_id, version)) FROM decided
+    UNION ALL SELECT concat('result/', outcome), count() FROM decided GROUP BY outcome
+) ORDER BY name";
+
+/// The report.
+pub(crate) const REPORT: Report = Report {
+    id: "R08",
+    name: "access-trace",
+    version: "1.0.0",
+    question: "Which permission decisions were made, for whom, on the strength of which login, session and group, and was the right still held?",
+    criteria: &["CC6.1", "CC6.3"],
+    span: Span::Period,
+    needs: &[SourceKind::Keycloak, SourceKind::Backstage],
+    columns: COLUMNS,
+    brief: &[
+        "decision_time",
+        "reference",
+        "permission",
+        "action",
+        "result",
+        "verdict",
+        "staleness_seconds",
+        "clock",
+        "granting_role",
+        "confidence",
+    ],
+    key: &["decision_time", "evidence"],
+    sql: SQL,
+    totals: TOTALS,
+    charts: &[
+        Chart::OverTime { title: "Decisions over time, by verdict", time: "decision_time", by: "verdict", weight: "" },
+        Chart::Longest {
+            title: "Longest time on a right that was gone, seconds, by person",
+            by: "reference",
+            of: "staleness_seconds",
+        },
+    ],
+    evidence: "evidence",
+    derived: &[
+        ("decision_time", |event| crate::format::time(event.time)),
+        ("permission", |event| event.permission.clone()),
+        ("action", |event| event.action.clone()),
+        ("result", result),
+        ("resource", |event| event.resource.clone()),
+    ],
+    exclusions: &["heartbeats: this program's own acts"],
+    limits: &[
+        "a decision line carries no token: its binding to a login is derived, and `confidence` says how surely",
+        "calls that Backstage refused with 401 leave no decision",
+        "what became of a conditional decision is known only where a line of the same trace tells it",
+        "network and factor of the caller are in no decision line",
+    ],
+    correlated: true,
+};
+
+/// Result of a decision line; a call that was done was allowed, and one that failed says so only where it was denied.
+fn result(event: &Event) -> String {
+    let said = match event.outcome {
+        Outcome::Success => Outcome::Allow,
+        Outcome::Failure if event.details.get("denied").is_some_and(|denied| denied == "true") => Outcome::Deny,
+        Outcome::Failure => Outcome::Unknown,
+        other => other,
+    };
+    said.as_str().to_owned()
+}

@@ -1,0 +1,245 @@
+//! What a report proves: pure, from the facts of completeness.
+//!
+//! `COMPLETE`: for all of the period and every source that the report rests on, something proves that everything arrived, and
+//! nothing is known to be missing. `COMPLETE_WITH_LISTED_GAPS`: the rest is proven, and what is missing is listed.
+//! `NOT_PROVEN`: anything else; silence there says nothing.
+
+use crate::coverage::{Facts, Span};
+use serde::Serialize;
+
+/// What the data prove.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum State {
+    /// Everything that happened is in it, as far as the sources tell.
+    Complete,
+    /// The same, but for what is listed.
+    CompleteWithListedGaps,
+    /// Nothing shows that it is whole.
+    NotProven,
+}
+
+impl State {
+    /// As it is printed.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "COMPLETE",
+            Self::CompleteWithListedGaps => "COMPLETE_WITH_LISTED_GAPS",
+            Self::NotProven => "NOT_PROVEN",
+        }
+    }
+}
+
+/// The state and why it is no better.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    /// State.
+    pub state: State,
+    /// One sentence each, the gravest first.
+    pub reasons: Vec<String>,
+}
+
+/// Judges the facts.
+pub fn verdict(facts: &Facts) -> Verdict {
+    let mut against: Vec<(State, String)> = Vec::new();
+    let mut say = |state: State, reason: String| against.push((state, reason));
+    if facts.period.to > facts.read_at {
+        say(State::NotProven, format!("the period ends at {}, which has not come yet", moment(facts.period.to)));
+    }
+    if facts.sources.is_empty() {
+        say(State::NotProven, "no source that this report rests on is known".into());
+    }
+    for kind in &facts.lacking_kinds {
+        say(State::NotProven, format!("no {kind} is configured or ever sent anything, and this report rests on one"));
+    }
+    for source in &facts.sources {
+        let (id, listed) = (&source.source_id, facts.gaps_of(&source.source_id));
+        let open = without(&[facts.period], &source.proven);
+        let unexplained: Vec<Span> = without(&open, &listed);
+        if without(&[facts.period], &listed).is_empty() && facts.period.from < facts.period.to {
+            say(State::NotProven, format!("{id}: the whole period lies in a gap"));
+        } else if source.proven.is_empty() {
+            say(
+                State::NotProven,
+                format!("{id}: nothing proves that anything of the period arrived: {}", source.why()),
+            );
+        } else {
+            for span in unexplained {
+                let text = format!(
+                    "{id}: nothing proves that it is complete from {} to {} ({})",
+                    moment(span.from),
+                    moment(span.to),
+                    source.why()
+                );
+                say(State::NotProven, text);
+            }
+        }
+    }
+    if let Some(behind) = facts.uncorrelated.filter(|behind| *behind > 0) {
+        say(State::NotProven, format!("{behind} events of the period are stored and not correlated yet"));
+    }
+    if facts.contested > 0 {
+        let text =
+            format!("{} positions of the log hold several commitments: somebody wrote history twice", facts.contested);
+        say(State::NotProven, text);
+    }
+    if facts.snapshot_lacking {
+        say(
+            State::NotProven,
+            "no complete snapshot of Keycloak was read before the instant: who held a right and was never spoken of is not known".into(),
+        );
+    }
+    if let Some(accuracy) = &facts.accuracy {
+        if accuracy.mismatch > 0 || accuracy.tampered > 0 {
+            let text = format!(
+                "{} of {} rows that were derived anew differ from their receipts, and {} bodies are not those that were committed to",
+                accuracy.mismatch, accuracy.tried, accuracy.tampered
+            );
+            say(State::NotProven, text);
+        }
+        if let Some(why) = &accuracy.not_done {
+            say(State::NotProven, format!("no row could be derived anew from its receipt: {why}"));
+        }
+    }
+    if facts.totals_disagree {
+        say(State::NotProven, "the rows are not as many as the control totals say".into());
+    }
+    let open = facts.gaps.iter().filter(|gap| gap.repaired_by.is_none()).count();
+    if open > 0 {
+        say(State::CompleteWithListedGaps, format!("{open} gaps touch the period and are not repaired"));
+    }
+    if !facts.missing_events.is_empty() {
+        let text = format!(
+            "{} events must have happened and never arrived: snapshots show what they changed. A lost login or decision leaves no such trace and cannot be seen",
+            facts.missing_events.len()
+        );
+        say(State::CompleteWithListedGaps, text);
+    }
+    if facts.dead > 0 {
+        say(
+            State::CompleteWithListedGaps,
+            format!("{} receipts that may be of the period were not understood", facts.dead),
+        );
+    }
+    against.sort_by_key(|one| std::cmp::Reverse(one.0));
+    let state = against.first().map_or(State::Complete, |one| one.0);
+    Verdict { state, reasons: against.into_iter().map(|one| one.1).collect() }
+}
+
+/// The sentence for a report without rows: never "none" over a gap.
+pub fn nothing_found(state: State) -> &'static str {
+    match state {
+        State::Complete => "no rows: nothing of this kind happened in the period, and the sources were complete",
+        State::CompleteWithListedGaps => {
+            "no rows: nothing of this kind is known outside the listed gaps; what happened within them is not known"
+        }
+        State::NotProven => "no rows, which proves nothing: it is not shown that everything of the period arrived",
+    }
+}
+
+/// What of `spans` is in none of `others`.
+pub(crate) fn without(spans: &[Span], others: &[Span]) -> Vec<Span> {
+    let mut others = others.to_vec();
+    others.sort_unstable_by_key(|span| span.from);
+    let mut left = Vec::new();
+    for span in spans {
+        let mut at = span.from;
+        for other in others.iter().filter(|other| other.from < span.to && other.to > span.from) {
+            if other.from > at {
+                left.push(Span { from: at, to: other.from });
+            }
+            at = at.max(other.to);
+        }
+        if at < span.to {
+            left.push(Span { from: at, to: span.to });
+        }
+    }
+    left
+}
+
+/// UTC milliseconds as people read them.
+pub(crate) fn moment(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| format!("{time:.3}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::coverage::{GapFact, SourceFact};
+
+    fn facts() -> Facts {
+        let source = |id: &str| SourceFact {
+            source_id: id.into(),
+            kind: "keycloak".into(),
+            proven: vec![Span { from: 0, to: 2_000 }],
+            ..SourceFact::default()
+        };
+        Facts {
+            period: Span { from: 100, to: 1_000 },
+            read_at: 5_000,
+            sources: vec![source("kc"), source("bs")],
+            ..Facts::default()
+        }
+    }
+
+    fn gap(from: i64, to: i64) -> GapFact {
+        GapFact { source_id: "kc".into(), since: from, until: Some(to), cause: "silent".into(), ..GapFact::default() }
+    }
+
+    fn state(change: impl Fn(&mut Facts)) -> State {
+        let mut facts = facts();
+        change(&mut facts);
+        verdict(&facts).state
+    }
+
+    #[test]
+    fn each_fact_against_completeness_turns_the_verdict() {
+        assert_eq!(state(|_| ()), State::Complete);
+        assert_eq!(state(|facts| facts.gaps.push(gap(200, 300))), State::CompleteWithListedGaps);
+        assert_eq!(
+            state(|facts| facts.gaps.push(GapFact { repaired_by: Some("pull".into()), ..gap(200, 300) })),
+            State::Complete
+        );
+        assert_eq!(state(|facts| facts.gaps.push(gap(0, 5_000))), State::NotProven);
+        assert_eq!(state(|facts| facts.dead = 1), State::CompleteWithListedGaps);
+        assert_eq!(state(|facts| facts.missing_events.push("x".into())), State::CompleteWithListedGaps);
+        assert_eq!(state(|facts| facts.sources[1].proven.clear()), State::NotProven);
+        assert_eq!(state(|facts| facts.sources[1].proven[0].to = 999), State::NotProven);
+        assert_eq!(state(|facts| facts.sources[1].proven[0].from = 101), State::NotProven);
+        assert_eq!(state(|facts| facts.uncorrelated = Some(1)), State::NotProven);
+        assert_eq!(state(|facts| facts.contested = 1), State::NotProven);
+        assert_eq!(state(|facts| facts.read_at = 999), State::NotProven);
+        assert_eq!(state(|facts| facts.sources.clear()), State::NotProven);
+        assert_eq!(state(|facts| facts.lacking_kinds.push("backstage".into())), State::NotProven);
+        assert_eq!(state(|facts| facts.snapshot_lacking = true), State::NotProven);
+        assert_eq!(state(|facts| facts.totals_disagree = true), State::NotProven);
+        // Unproven time that a listed gap explains is a listed gap.
+        let explained = state(|facts| {
+            facts.sources[0].proven = vec![Span { from: 0, to: 400 }];
+            facts.gaps.push(gap(400, 1_000));
+        });
+        assert_eq!(explained, State::CompleteWithListedGaps);
+        // Another source's gap explains nothing.
+        let other = state(|facts| {
+            facts.sources[1].proven = vec![Span { from: 0, to: 400 }];
+            facts.gaps.push(gap(400, 1_000));
+        });
+        assert_eq!(other, State::NotProven);
+    }
+
+    #[test]
+    fn none_is_never_said_over_a_gap() {
+        assert!(nothing_found(State::Complete).contains("were complete"));
+        for state in [State::CompleteWithListedGaps, State::NotProven] {
+            assert!(!nothing_found(state).contains("nothing of this kind happened"));
+        }
+    }
+
+    #[test]
+    fn spans_are_subtracted() {
+        let span = |from, to| Span { from, to };
+        assert_eq!(without(&[span(0, 10)], &[span(2, 3), span(3, 5), span(9, 20)]), [span(0, 2), span(5, 9)]);
+        assert_eq!(without(&[span(0, 10)], &[span(-5, 20)]), []);
+        assert_eq!(without(&[span(0, 10)], &[]), [span(0, 10)]);
+    }
+}

@@ -1,0 +1,127 @@
+//! The recorded story, taken in by the whole program and correlated, with what makes dashboards interesting beside it: a dead
+//! letter, heartbeats of which one was lost, and a gap of each state.
+
+use crate::{
+    asked::Grafana,
+    support::{Program, block_on, client, command, sign},
+};
+use serde_json::Value;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+use store::engine::{EngineOptions, test_command};
+
+/// Longest wait for the correlation on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// 2026-11-23 21:23:20 to 21:40:00, around the story.
+pub const PERIOD: (i64, i64) = (1_795_469_000_000, 1_795_470_000_000);
+const CONFIG: &str = r#"
+[sources.kc]
+kind = "keycloak"
+webhook_secret_files = ["secrets/kc.webhook"]
+token_files = ["secrets/kc.token"]
+[sources.bs]
+kind = "backstage"
+token_files = ["secrets/bs.token"]
+[sources.bs.sign_in]
+keycloak = "kc"
+clients = ["backstage"]
+token_life_seconds = 600
+[sources.bs.sign_in.budgets]
+catalog_seconds = 15
+"#;
+/// Three heartbeats of which one came back late and one never; gaps of each state. In tables, as the pipeline writes them.
+const SEEDED: [&str; 3] = [
+    "INSERT INTO heartbeat_rows VALUES ('default', 'kc', '2026-11-23 21:25:00.000', 'pair', 'h1', 'sent'), \
+     ('default', 'kc', '2026-11-23 21:26:00.000', 'pair', 'h2', 'sent'), ('default', 'kc', '2026-11-23 21:27:00.000', 'pair', 'h3', 'sent')",
+    "INSERT INTO heartbeat_seen_rows VALUES ('default', 'kc', '2026-11-23 21:25:00.010', 'h1', 'webhook', '2026-11-23 21:25:00.250'), \
+     ('default', 'kc', '2026-11-23 21:26:00.010', 'h2', 'webhook', '2026-11-23 21:26:04.000')",
+    "INSERT INTO gap_rows VALUES \
+     ('default', 'kc', 'pair', 'webhook', '2026-11-23 21:27:00', 'silent', NULL, NULL, NULL, '', '2026-11-23 21:30:00'), \
+     ('default', 'kc', 'pair', 'webhook', '2026-11-23 21:24:00', 'silent', '2026-11-23 21:24:30', NULL, '2026-11-23 21:30:00', 'pull', '2026-11-23 21:30:00'), \
+     ('default', 'bs', 'b1', 'lines', '2026-11-23 21:30:00', 'sender_dropped', '2026-11-23 21:31:00', 12, NULL, '', '2026-11-23 21:32:00'), \
+     ('default', 'bs', '', 'lines', '2026-11-22 10:00:00', 'silent', '2026-11-22 11:00:00', NULL, NULL, '', '2026-11-22 11:00:00')",
+];
+
+pub struct Story {
+    dir: tempfile::TempDir,
+}
+
+fn sample(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas/samples/pair").join(name)
+}
+
+/// An engine whose child is this test binary.
+pub fn options(dir: &Path) -> EngineOptions {
+    let library = testbed::engine().expect("the ClickHouse engine is fetched by services/store/engine/fetch.sh");
+    EngineOptions { library, dir: dir.to_owned(), command: test_command("engine_child").unwrap() }
+}
+
+impl Story {
+    /// Takes everything in and ends the program, so that its database can be opened by an engine whose reader we are.
+    pub fn told() -> Self {
+        let story = Self { dir: tempfile::tempdir().unwrap() };
+        let settings = story.dir.path().join("config.toml");
+        std::fs::write(&settings, CONFIG).unwrap();
+        let program = Program::start(&story.data(), &[("TOKENTRAIL_CONFIG", settings.to_str().unwrap())]);
+        let run = |args: &[&str]| {
+            let output = command(&program.data).env("TOKENTRAIL_CONFIG", &settings).args(args).output().unwrap();
+            assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        };
+        let log = story.dir.path().join("backstage.log");
+        let packed = std::fs::File::open(sample("backstage-stdout.cri.log.gz")).unwrap();
+        std::io::copy(&mut flate2::read::GzDecoder::new(packed), &mut std::fs::File::create(&log).unwrap()).unwrap();
+        run(&["import", "--source", "kc", sample("keycloak-webhook.ndjson").to_str().unwrap()]);
+        run(&["send", "--source", "bs", "--instance", "b1", log.to_str().unwrap()]);
+        run(&["import", "--source", "bs", sample("backstage-catalog-history.ndjson").to_str().unwrap()]);
+        not_understood(&program);
+        correlated(&program);
+        for rows in SEEDED {
+            program.sql(rows);
+        }
+        assert_eq!(program.terminate(), Some(0));
+        story
+    }
+
+    fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// Where its database lies.
+    pub fn engine(&self) -> PathBuf {
+        self.data().join("clickhouse")
+    }
+}
+
+/// An authentic delivery that is no JSON: kept, and dead.
+fn not_understood(program: &Program) {
+    let body = b"no JSON".to_vec();
+    let request = client()
+        .post(format!("{}/v1/keycloak/kc", program.intake()))
+        .header("x-keycloak-signature", sign(&program.secret("kc.webhook"), &body))
+        .body(body);
+    assert!(block_on(async move { request.send().await.unwrap().status() }).is_success());
+}
+
+/// Waits until everything is stored and correlated.
+fn correlated(program: &Program) {
+    program.drained();
+    let began = Instant::now();
+    loop {
+        let status = program.status();
+        if status["correlation"]["phase"] == "following" && status["correlation"]["lag"] == 0 {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "the correlation lags: {}; log: {}", status["correlation"], program.log());
+        std::thread::sleep(Duration::from_millis(25));
+    }
+}
+
+/// Names of persons by key.
+pub async fn names(grafana: &Grafana<'_>) -> BTreeMap<String, String> {
+    let rows = grafana.ask("names", "SELECT person, username FROM persons", &grafana.everything(PERIOD)).await.rows;
+    let word = |value: &Value| value.as_str().unwrap().to_owned();
+    rows.iter().map(|row| (word(&row[0]), word(&row[1]))).collect()
+}

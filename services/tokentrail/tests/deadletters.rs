@@ -1,0 +1,177 @@
+//! `tokentrail deadletters`: what nobody understood is listed, shown and judged again, over the journal and over Kafka alike.
+#![allow(clippy::unwrap_used)] // a test may panic
+
+mod support;
+
+use serde_json::Value;
+use std::process::Output;
+use support::{Program, block_on, client, command, login, sign};
+
+/// Authentic, and of no class: kept redacted.
+const STRANGE: &str = r#"{"hello":"\u001b[31mworld","password":"hunter2-hunter2"}"#;
+/// Authentic, and no JSON: only its length and mark are kept.
+const BROKEN: &str = "{broken hunter3";
+
+fn deliver(program: &Program, body: &str) {
+    let signature = sign(&program.secret("keycloak.webhook"), body.as_bytes());
+    let request = client().post(format!("{}/v1/keycloak/keycloak", program.intake()));
+    let request = request.header("x-keycloak-signature", signature).header("content-type", "application/json");
+    let request = request.body(body.to_owned());
+    assert!(block_on(async move { request.send().await.unwrap().status().is_success() }));
+}
+
+/// Two dead letters and one event.
+fn deliver_all(program: &Program) {
+    deliver(program, STRANGE);
+    deliver(program, BROKEN);
+    deliver(program, &login("77777777-0000-4000-8000-000000000001", 1_795_469_103_342));
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn said(output: &Output) -> (Option<i32>, Value) {
+    let value = serde_json::from_slice(&output.stdout);
+    (output.status.code(), value.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr))))
+}
+
+/// Turns the one event into what an older program that did not understand it would have left.
+fn forget_the_event(program: &Program) {
+    for statement in [
+        "CREATE TABLE kept AS receipt_rows ENGINE = MergeTree ORDER BY tuple()",
+        "INSERT INTO kept SELECT * REPLACE (0 AS normaliser, 'dead' AS fate, 'unknown_shape' AS reason, \
+         toUUID('00000000-0000-0000-0000-000000000000') AS event_id) FROM (SELECT * FROM receipt_rows FINAL WHERE fate = 'event')",
+        "INSERT INTO kept SELECT * FROM receipt_rows FINAL WHERE fate != 'event'",
+        "TRUNCATE TABLE receipt_rows",
+        "TRUNCATE TABLE event_rows",
+        "INSERT INTO receipt_rows SELECT * FROM kept",
+        "DROP TABLE kept",
+    ] {
+        program.sql(statement);
+    }
+}
+
+/// The same over every carrier: `program` has the store.
+fn listed_shown_and_retried(program: &Program, cli: &dyn Fn(&[&str]) -> Output) {
+    let (code, list) = said(&cli(&["deadletters", "list", "--format", "json"]));
+    assert_eq!((code, list["total"].as_u64()), (Some(0), Some(2)), "{list}");
+    let (code, only) = said(&cli(&["deadletters", "list", "--reason", "not_json", "--format", "json"]));
+    assert_eq!((code, only["total"].as_u64()), (Some(0), Some(1)));
+    let table = text(&cli(&["deadletters", "list"]));
+    assert!(table.contains("2 dead letters") && table.contains("unknown_shape"), "{table}");
+    assert!(!table.contains("hello"), "no content in a list: {table}");
+
+    let of = |reason: &str| {
+        let letters = list["letters"].as_array().unwrap();
+        letters.iter().find(|one| one["reason"] == reason).unwrap()["receipt"].as_str().unwrap().to_owned()
+    };
+    let strange = of("unknown_shape");
+    let shown = cli(&["deadletters", "show", &strange]);
+    let page = text(&shown);
+    assert_eq!(shown.status.code(), Some(0), "{page}");
+    assert!(page.contains("hello") && page.contains("redacted:") && !page.contains("hunter"), "{page}");
+    assert!(!page.contains('\u{1b}'), "text from outside does not steer a terminal");
+    let (_, broken) = said(&cli(&["deadletters", "show", &of("not_json"), "--format", "json"]));
+    let body = broken["letters"][0]["body"].as_str().unwrap();
+    assert!(body.contains("\"length\":15") && !body.contains("hunter3"), "{body}");
+
+    // This program judged them itself: trying again says so and mends nothing.
+    let (code, retried) = said(&cli(&["deadletters", "retry", "--format", "json"]));
+    assert_eq!((code, &retried["receipts"]["current"], &retried["still_dead"]), (Some(1), &2.into(), &2.into()));
+    // After an upgrade it does.
+    forget_the_event(program);
+    assert!(text(&cli(&["deadletters", "list"])).contains("1 of these were judged by an older normaliser"));
+    let (code, dry) = said(&cli(&["deadletters", "retry", "--dry-run", "--format", "json"]));
+    assert_eq!((code, &dry["still_dead"]), (Some(1), &2.into()));
+    assert!(program.sql("SELECT * FROM events WHERE source_id = 'keycloak'").is_empty());
+    let again = program.sql("SELECT lower(hex(stream)) AS stream, seq FROM receipt_rows FINAL WHERE normaliser = 0");
+    let place = format!("{}/{}", again[0]["stream"].as_str().unwrap(), again[0]["seq"]);
+    let one = cli(&["deadletters", "retry", &place]);
+    assert_eq!(one.status.code(), Some(0), "{}{}", text(&one), String::from_utf8_lossy(&one.stderr));
+    assert!(text(&one).contains("dead before, event now"), "{}", text(&one));
+    assert_eq!(program.sql("SELECT * FROM events WHERE source_id = 'keycloak'").len(), 1);
+    let none = cli(&["deadletters", "retry", &place]);
+    assert_eq!(none.status.code(), Some(2), "it is none any more");
+    let none = cli(&["deadletters", "show", &place]);
+    assert_eq!(none.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&none.stderr).contains("is no dead letter"));
+
+    // A body that somebody changed is named, not shown and not used.
+    program.sql("CREATE TABLE bodies AS raw_bodies ENGINE = MergeTree ORDER BY tuple()");
+    program.sql("INSERT INTO bodies SELECT * REPLACE ('{\"hello\":\"forged\"}' AS body) FROM raw_bodies FINAL");
+    program.sql("TRUNCATE TABLE raw_bodies");
+    program.sql("INSERT INTO raw_bodies SELECT * FROM bodies");
+    let forged = cli(&["deadletters", "show", &strange]);
+    assert_eq!(forged.status.code(), Some(1));
+    assert!(text(&forged).contains("NOT THE ONE") && !text(&forged).contains("forged"), "{}", text(&forged));
+}
+
+#[test]
+fn over_the_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = Program::start(dir.path(), &[]);
+    let cli = |args: &[&str]| command(&program.data).args(args).output().unwrap();
+    // The intake is open before ClickHouse answers.
+    while program.get_admin("/v1/status").is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let none = cli(&["deadletters", "list"]);
+    assert_eq!((none.status.code(), text(&none).as_str()), (Some(0), "  no dead letters\n"));
+    deliver_all(&program);
+    program.drained();
+    listed_shown_and_retried(&program, &cli);
+    assert_eq!(program.terminate(), Some(0));
+}
+
+#[cfg(feature = "kafka")]
+#[test]
+fn over_kafka_with_copies_on_their_topic() {
+    use durable_log::{
+        carrier::Appetite,
+        kafka::{Connection, ForeignTopic},
+    };
+    use support::kafka::{Deployment, drained, until};
+    use testbed::{Kafka, KafkaOptions};
+
+    let dir = tempfile::tempdir().unwrap();
+    let kafka = Kafka::start(&KafkaOptions::default()).unwrap();
+    let deployment = Deployment::new(dir.path(), &kafka);
+    let made = deployment.apply_topics();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    assert!(text(&made).contains("tokentrail.deadletters.v1"), "{}", text(&made));
+    let program = deployment.start("up", "up", &[]);
+    until("a status", || program.get_admin("/v1/status"));
+    deliver_all(&program);
+    drained(&[&program], &program);
+    until("both are copied", || {
+        let metrics = program.get_admin("/metrics")?;
+        metrics.contains("tokentrail_deadletters_copied_records 2").then_some(())
+    });
+    listed_shown_and_retried(&program, &|args| deployment.cli("up", args));
+
+    // Anybody may read the copies: the redacted bodies, as they were taken in.
+    let connection = Connection {
+        brokers: deployment.brokers.clone(),
+        client_id: "reader".into(),
+        rack: String::new(),
+        tls: None,
+        sasl: None,
+        producer: Default::default(),
+        consumer: Default::default(),
+    };
+    let appetite = Appetite { records: 100, bytes: 1 << 20, enough: 1, linger: std::time::Duration::from_millis(20) };
+    let mut bodies = Vec::new();
+    block_on(async {
+        let reader = ForeignTopic::join(&connection, ("tokentrail.deadletters.v1", "reader"), appetite).unwrap();
+        while bodies.len() < 2 {
+            let load = reader.next().await.unwrap();
+            bodies.extend(load.records.iter().map(|one| String::from_utf8_lossy(&one.body).into_owned()));
+            reader.settle(load.mark).unwrap();
+        }
+        reader.leave();
+    });
+    assert!(bodies.iter().any(|body| body.contains("hello")), "{bodies:?}");
+    assert!(bodies.iter().all(|body| !body.contains("hunter")), "{bodies:?}");
+    assert_eq!(program.terminate(), Some(0));
+}

@@ -1,0 +1,30 @@
+//! Reports on the recorded story, by the program as its users run it: rows that the truth knows, the same bytes twice, verdicts
+//! that follow what is known to be missing, and pages that hold against hostile names.
+#![allow(clippy::unwrap_used)] // a test may panic
+
+mod large;
+mod pages;
+mod rows;
+mod story;
+#[path = "../support/mod.rs"]
+mod support;
+mod verdicts;
+
+use story::Story;
+
+#[test]
+fn reports_say_what_the_story_was_and_what_they_prove() {
+    let story = Story::new();
+    rows::names_and_times(&story);
+    rows::trace(&story);
+    rows::listing(&story);
+    rows::authentication(&story);
+    rows::configuration(&story);
+    rows::bytes(&story);
+    verdicts::follow_what_is_missing(&story);
+    verdicts::differences(&story);
+    pages::hold(&story);
+    verdicts::tampering(&story);
+    large::stay_small(&story);
+    story.end();
+}

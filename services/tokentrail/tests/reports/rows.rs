@@ -1,0 +1,169 @@
+//! Rows of each report, against what the recorded story was.
+
+use crate::story::{PERIOD, Story, json, sha256, words};
+use serde_json::{Value, json};
+
+pub fn names_and_times(story: &Story) {
+    for (name, args, hint) in [
+        ("acess-trace", &PERIOD[..], "did you mean access-trace?"),
+        ("R08", &["--as-of", "now"], "--from and --to"),
+        ("R01", &PERIOD[..], "--as-of"),
+        ("R08", &["--from", "2026-11-24", "--to", "2026-11-23"], "not before"),
+        ("R08", &["--from", "2026-11-24", "--to", "2026-11-25", "--zone", "Mars/Base"], "Europe/Berlin"),
+        ("R08", &["--from", "soon", "--to", "2026-11-25"], "is no time"),
+    ] {
+        let made = story.report(name, args);
+        assert!(made.code == 2 && made.said.contains(hint) && made.out.is_empty(), "{name} {args:?}: {}", made.said);
+    }
+    let list = String::from_utf8(story.good(&["report", "list"]).stdout).unwrap();
+    for id in ["R01", "R05", "R07", "R08", "R11"] {
+        assert!(list.contains(id), "{list}");
+    }
+    let show = String::from_utf8(story.good(&["report", "show", "r11"]).stdout).unwrap();
+    assert!(show.contains("lost_by_webhook") && show.contains("clock_offset") && show.contains("none on record"));
+    // The same hour, said in another zone.
+    let berlin = ["--from", "2026-11-23T22:00", "--to", "2026-11-23T23:00", "--zone", "Europe/Berlin"];
+    assert_eq!(story.report("R08", &berlin).out, story.report("R08", &PERIOD).out);
+}
+
+/// R08 against the truth of the story.
+pub fn trace(story: &Story) {
+    let rows = story.rows("R08", &PERIOD);
+    let verdicts = [
+        ("agrees", 33),
+        ("conditional", 7),
+        ("exposure", 68),
+        ("granted_in_backstage", 4),
+        ("not_judged", 76),
+        ("pending_grant", 44),
+    ];
+    assert_eq!(words(&rows, "verdict"), verdicts.map(|(word, n)| (word.to_owned(), n)));
+    // finn was disabled at 21:25:06.810 and let in for 583 s, on the strength of the login of 21:25:05.666.
+    let of_finn = |row: &&Value| row["username"] == "finn" && row["verdict"] == "exposure";
+    let last = rows.iter().rfind(of_finn).unwrap();
+    assert_eq!(last["staleness_seconds"].as_f64().map(f64::floor), Some(583.0), "{last}");
+    assert_eq!(
+        (&last["clock"], &last["within_budget"], &last["login_time"], &last["pending_seconds"]),
+        (&json!("token"), &json!(1), &json!("2026-11-23T21:25:05.666Z"), &Value::Null)
+    );
+    assert_eq!(last["session_id"].as_str().unwrap().len(), 24);
+    // cleo created a location 6.05 s after she had left the group that carried the right.
+    let created = |row: &&Value| row["permission"] == "catalog.location.create" && row["username"] == "cleo";
+    let cleo = rows.iter().find(|row| created(row) && row["decision_time"] == "2026-11-23T21:25:22.865Z").unwrap();
+    assert_eq!(cleo["verdict"], "exposure");
+    assert!((cleo["staleness_seconds"].as_f64().unwrap() - 6.05).abs() < 0.01, "{cleo}");
+    assert_eq!(cleo["granting_role"], json!(["role:default/operators"]));
+    assert_eq!(cleo["granting_group"], json!(["/platform/ops"]));
+    assert_eq!(cleo["member_since"], "2026-11-23T21:25:07.067Z");
+    assert!(rows.iter().all(|row| row["auth_factor"] == "none on record"));
+    let keys: Vec<_> = rows.iter().map(|row| (row["decision_time"].to_string(), row["evidence"].to_string())).collect();
+    assert!(keys.is_sorted());
+}
+
+pub fn listing(story: &Story) {
+    let at = |time: &str| story.rows("R01", &["--as-of", time]);
+    let then = at("2026-11-23T21:25:10Z");
+    let held: Vec<_> = then.iter().filter(|row| row["right_kind"] != "").collect();
+    assert_eq!(held.len(), 2, "{held:?}");
+    for row in &held {
+        assert_eq!((&row["username"], &row["basis"]), (&json!("cleo"), &json!("replay")));
+        assert_eq!(row["granted_time"], "2026-11-23T21:25:07.067Z");
+        assert_eq!(row["last_login"], "2026-11-23T21:25:04.237Z");
+    }
+    let paths: Vec<_> = held.iter().map(|row| (row["right_name"].clone(), row["grant_path"].clone())).collect();
+    assert_eq!(
+        paths,
+        [(json!("/platform"), json!("through /platform/ops")), (json!("/platform/ops"), json!("direct"))]
+    );
+    let finn = then.iter().find(|row| row["username"] == "finn").unwrap();
+    assert_eq!((&finn["enabled"], &finn["approval"]), (&json!(0), &json!("none on record")));
+    // Removed at 21:25:16.818.
+    assert!(at("2026-11-23T21:25:20Z").iter().all(|row| row["username"] != "cleo" || row["right_kind"] == ""));
+}
+
+pub fn authentication(story: &Story) {
+    let rows = story.rows("R05", &PERIOD);
+    let one = |user: &str, outcome: &str| {
+        let fits = |row: &&Value| row["username"] == user && row["outcome"] == outcome && row["kind"] == "login";
+        rows.iter().find(fits).cloned().unwrap_or_default()
+    };
+    assert_eq!(one("cleo", "failure")["cause"], "invalid_user_credentials");
+    assert_eq!(one("egon", "failure")["cause"], "user_disabled");
+    let egon = one("egon", "success");
+    assert_eq!(
+        (&egon["attempts"], &egon["success_after_failures"], &egon["most_failures_before"]),
+        (&json!(2), &json!(1), &json!(1))
+    );
+    assert_eq!(one("ann", "success")["success_after_failures"], 0);
+    let refused = rows.iter().find(|row| row["username"] == "finn" && row["kind"] == "token_refreshed").unwrap();
+    assert_eq!((&refused["outcome"], &refused["attempts"]), (&json!("failure"), &json!(2)));
+    // What was typed and belongs to nobody may be a password.
+    story.user_event(&json!({
+        "id": "00000000-0000-4000-8000-000000000001", "time": 1_795_469_106_500_i64, "realmId": "bd2a3817-883e-4be5-be28-2514d131622e", "realmName": "pair",
+        "error": "user_not_found", "uid": "a85a96a5-f757-4c37-b528-3b19bffe3cdf", "type": "access.LOGIN_ERROR",
+        "authDetails": {"realmId": "pair", "clientId": "backstage", "ipAddress": "127.0.0.1", "username": "hunter2-my-password"},
+        "details": {"auth_method": "openid-connect", "username": "hunter2-my-password"}
+    }));
+    let made = story.report("R05", &[&PERIOD[..], &["--format", "csv"]].concat());
+    assert!(made.out.contains("(unknown user)") && !made.out.contains("hunter2"), "{}", made.out);
+}
+
+pub fn configuration(story: &Story) {
+    let rows = story.rows("R07", &PERIOD);
+    let by_egon: Vec<_> = rows.iter().filter(|row| row["actor"] == "user:default/egon").collect();
+    let what: Vec<_> =
+        by_egon.iter().map(|row| (row["kind"].as_str().unwrap(), row["operation"].as_str().unwrap())).collect();
+    for change in [
+        ("backstage_role_changed", "create"),
+        ("backstage_policy_added", "create"),
+        ("backstage_role_changed", "delete"),
+    ] {
+        assert!(what.contains(&change), "{what:?}");
+    }
+    let policy = by_egon.iter().find(|row| row["kind"] == "backstage_policy_added").unwrap();
+    assert_eq!(policy["resource"], "role:default/helpers catalog.location.create,create,allow");
+    assert!(rows.iter().all(|row| row["found_by"] == "event" && row["approver"] == "none on record"));
+}
+
+/// The same question gives the same bytes; files are whole or absent; lots are the same everywhere.
+pub fn bytes(story: &Story) {
+    for format in ["csv", "json", "ndjson", "parquet"] {
+        let run = |folder: &str| {
+            let folder = story.path(folder);
+            let args = [&PERIOD[..], &["--format", format, "--output", &folder]].concat();
+            assert!(story.report("R08", &args).code < 2);
+            let (data, sheet) = (format!("{folder}r08-access-trace.{format}"), json(&format!("{folder}ipe.json")));
+            assert_eq!(sheet["integrity"]["files"][0]["sha256"].as_str().unwrap(), sha256(&data));
+            assert_eq!(
+                (&sheet["completeness"]["rows"], &sheet["completeness"]["control_totals"]["rows"]),
+                (&json!(232), &json!(232))
+            );
+            (data, sheet)
+        };
+        let ((first, sheet), (second, again)) = (run("first/"), run("second/"));
+        assert_eq!(std::fs::read(&first).unwrap(), std::fs::read(&second).unwrap(), "{format}");
+        assert_eq!(sheet["integrity"]["rows_sha256"], again["integrity"]["rows_sha256"]);
+        assert_ne!(sheet["run"]["id"], again["run"]["id"]);
+        if format == "ndjson" {
+            assert_eq!(sheet["integrity"]["rows_sha256"].as_str().unwrap(), sha256(&first));
+        }
+        if format == "parquet" {
+            assert!(std::fs::read(&first).unwrap().starts_with(b"PAR1"));
+        }
+        if format == "json" {
+            assert_eq!(json(&first)["rows"].as_array().unwrap().len(), 232);
+        }
+    }
+    let drawn = |seed: &str| story.rows("R08", &[&PERIOD[..], &["--sample", "25", "--seed", seed]].concat());
+    let (all, sample) = (story.rows("R08", &PERIOD), drawn("4711"));
+    assert_eq!(sample.len(), 25);
+    assert_ne!(sample, drawn("4712"));
+    assert!(sample.iter().all(|row| all.contains(row)));
+    // A file that cannot be written leaves nothing.
+    std::fs::write(story.path("no-folder"), "").unwrap();
+    let into = story.path("no-folder/trace.csv");
+    let made = story.report("R08", &[&PERIOD[..], &["--format", "csv", "--output", &into]].concat());
+    assert!(made.code == 2 && made.said.contains("cannot write"), "{}", made.said);
+    let left = |folder: &str| std::fs::read_dir(story.path(folder)).unwrap().count();
+    assert_eq!(left("first"), 5, "four data files and one sheet, and nothing half-written");
+}

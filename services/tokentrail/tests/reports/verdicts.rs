@@ -1,0 +1,184 @@
+//! Verdicts follow what is known to be missing.
+
+use crate::story::{PERIOD, Story, json};
+use serde_json::json;
+
+/// Heartbeats of both sources that came back, over the whole period, as the collector would have noted them.
+fn prove(story: &Story) {
+    for (source, scope, input) in [("kc", "pair", "webhook"), ("bs", "", "lines")] {
+        story.program.sql(&format!(
+            "INSERT INTO heartbeat_rows SELECT 'default', '{source}', toDateTime64('2026-11-23 20:55:00', 3, 'UTC') + toIntervalMinute(number), \
+             '{scope}', concat('{source}-', toString(number)), 'sent' FROM numbers(71)"
+        ));
+        story.program.sql(&format!(
+            "INSERT INTO heartbeat_seen_rows SELECT tenant, source_id, sent_at, id, '{input}', sent_at + toIntervalMillisecond(40) \
+             FROM heartbeat_rows WHERE source_id = '{source}'"
+        ));
+        story.program.sql(&format!(
+            "INSERT INTO watermark_rows VALUES ('default', '{source}', '{input}', toDateTime64('2026-11-23 22:05:00', 3, 'UTC'), now64(3))"
+        ));
+    }
+}
+
+pub fn follow_what_is_missing(story: &Story) {
+    // Imported, and nobody says what the import holds.
+    assert_eq!(story.state("R08"), "NOT_PROVEN");
+    prove(story);
+    let (_, sheet) = story.sheet("R08", &PERIOD);
+    assert_eq!(
+        (&sheet["completeness"]["state"], &sheet["accuracy"]["agree"]),
+        (&json!("COMPLETE"), &json!(25)),
+        "{sheet}"
+    );
+    assert_eq!(sheet["completeness"]["watermark"], "2026-11-23T22:05:00.000Z");
+    assert_eq!(sheet["signoff"]["reviewed_by"], json!(null));
+    assert!(sheet["how"]["sql"].as_str().unwrap().contains("FROM decisions"));
+    for name in ["R05", "R07", "R11"] {
+        assert_eq!(story.state(name), "COMPLETE", "{name}");
+    }
+    // Nothing is said to have happened only where that is proven.
+    let quiet = story.report("R08", &["--from", "2026-11-23T20:56:00Z", "--to", "2026-11-23T20:58:00Z"]);
+    assert!(quiet.code == 0 && quiet.said.contains("nothing of this kind happened"), "{}", quiet.said);
+    let before = story.report("R08", &["--from", "2026-11-20", "--to", "2026-11-21"]);
+    assert!(
+        before.code == 1 && before.said.contains("proves nothing") && !before.said.contains("happened"),
+        "{}",
+        before.said
+    );
+    let future = story.report("R08", &["--from", "2026-11-23", "--to", "2999-01-01"]);
+    assert!(future.code == 1 && future.said.contains("has not come yet"), "{}", future.said);
+    gaps(story);
+    missing(story);
+}
+
+/// A webhook that was silent for three minutes; then pull brings what it lost.
+fn gaps(story: &Story) {
+    let gap = |repaired: &str, recorded: u32| {
+        story.program.sql(&format!(
+            "INSERT INTO gap_rows VALUES ('default', 'kc', 'pair', 'webhook', toDateTime64('2026-11-23 21:30:00', 3, 'UTC'), 'silent', \
+             toDateTime64('2026-11-23 21:33:00', 3, 'UTC'), 4, {repaired}, toDateTime64('2026-11-23 22:00:00', 3, 'UTC') + {recorded})"
+        ));
+    };
+    gap("NULL, ''", 1);
+    for name in ["R08", "R05", "R11"] {
+        assert_eq!(story.state(name), "COMPLETE_WITH_LISTED_GAPS", "{name}");
+    }
+    let (_, sheet) = story.sheet("R08", &PERIOD);
+    let listed = &sheet["completeness"]["facts"]["gaps"][0];
+    assert_eq!(
+        (&listed["cause"], &listed["missing"], &listed["repaired_by"]),
+        (&json!("silent"), &json!(4), &json!(null))
+    );
+    let over = story.report("R08", &["--from", "2026-11-23T21:31:00Z", "--to", "2026-11-23T21:32:00Z"]);
+    assert!(over.code == 1 && over.said.contains("whole period lies in a gap"), "{}", over.said);
+    let hour = |column: &str| {
+        let rows = story.rows("R11", &PERIOD);
+        rows.iter().find(|row| row["source_id"] == "kc").unwrap()[column].clone()
+    };
+    assert_eq!((hour("unrepaired_gap_seconds"), hour("state")), (json!(180), json!("listed gap")));
+    assert_eq!(
+        (hour("heartbeats_sent"), hour("heartbeats_received"), hour("longest_way_ms")),
+        (json!(60), json!(60), json!(40))
+    );
+    gap("toDateTime64('2026-11-23 21:40:00', 3, 'UTC'), 'pull'", 2);
+    assert_eq!((hour("unrepaired_gap_seconds"), hour("state")), (json!(0), json!("complete")));
+    assert!(hour("gaps").to_string().contains("repaired by pull"));
+    assert_eq!(story.state("R11"), "COMPLETE");
+}
+
+/// A removal that no input brought and a read shows.
+fn missing(story: &Story) {
+    let row = |deleted: u8| {
+        story.program.sql(&format!(
+            "INSERT INTO missing_event_rows (tenant, person, at, row_id, version, is_deleted, right_kind, right_id, missing, before, causes) \
+             VALUES ('default', repeat('a', 32), toDateTime64('2026-11-23 21:26:00', 3, 'UTC'), repeat('x', 16), {deleted} + 1, {deleted}, \
+             'group', 'g-1', 'removal', toDateTime64('2026-11-23 21:27:00', 3, 'UTC'), ['lost_delivery'])"
+        ));
+    };
+    row(0);
+    let (_, sheet) = story.sheet("R08", &PERIOD);
+    assert_eq!(sheet["completeness"]["state"], "COMPLETE_WITH_LISTED_GAPS");
+    let reasons = sheet["completeness"]["reasons"].to_string();
+    assert!(reasons.contains("A lost login or decision leaves no such trace and cannot be seen"), "{reasons}");
+    assert!(sheet["completeness"]["facts"]["missing_events"][0].as_str().unwrap().starts_with("removal of group g-1"));
+    row(1);
+    assert_eq!(story.state("R08"), "COMPLETE");
+}
+
+/// Two complete reads of a realm: one client's change has an event, another's has none.
+pub fn differences(story: &Story) {
+    let row = |id: u32, minute: u32, kind: &str, area: &str, resource: &str, details: &str| {
+        story.program.sql(&format!(
+            "INSERT INTO event_rows (tenant, source_id, time, event_id, input, version, source_kind, kind, data_class, time_basis, outcome, realm, resource_kind, resource, details) \
+             VALUES ('default', 'kc', toDateTime64('2026-11-23 21:{minute}:00', 3, 'UTC'), toUUID('00000000-0000-5000-8000-{id:012}'), 'snapshot', 900000000000000000, \
+             'keycloak', '{kind}', 'snapshot', 'event', 'unknown', 'pair', '{area}', '{resource}', {details})"
+        ));
+    };
+    let entry = |entity: char, hash: char| format!("{}{}", entity.to_string().repeat(32), hash.to_string().repeat(16));
+    for (at, snapshot, entries) in
+        [(40, "s1", [entry('a', '1'), entry('b', '1')]), (50, "s2", [entry('a', '2'), entry('b', '2')])]
+    {
+        row(at * 10, at, "snapshot_begin", "", "", &format!("map('snapshot', '{snapshot}', 'trigger', 'demand')"));
+        row(
+            at * 10 + 1,
+            at,
+            "snapshot_list",
+            "clients",
+            "",
+            &format!("map('snapshot', '{snapshot}', 'entries', '{}')", entries.concat()),
+        );
+        row(
+            at * 10 + 2,
+            at,
+            "snapshot_area",
+            "clients",
+            "",
+            &format!("map('snapshot', '{snapshot}', 'outcome', 'complete', 'entities', '2')"),
+        );
+        row(at * 10 + 3, at, "snapshot_end", "", "", &format!("map('snapshot', '{snapshot}', 'complete', 'true')"));
+        for (n, (entity, id)) in [('a', "client-a"), ('b', "client-b")].into_iter().enumerate() {
+            let (hash, open) = if snapshot == "s1" { ('1', "false") } else { ('2', "true") };
+            let details = format!(
+                "map('snapshot', '{snapshot}', 'entity', '{}', 'hash', '{}', 'publicClient', '{open}')",
+                entity.to_string().repeat(32),
+                hash.to_string().repeat(16)
+            );
+            row(at * 10 + 4 + u32::try_from(n).unwrap(), at, "state_clients", "clients", id, &details);
+        }
+    }
+    story.program.sql(
+        "INSERT INTO event_rows (tenant, source_id, time, event_id, input, version, source_kind, kind, data_class, time_basis, realm, resource_kind, resource, action, outcome, actor_name) \
+         VALUES ('default', 'kc', toDateTime64('2026-11-23 21:45:00', 3, 'UTC'), toUUID('00000000-0000-5000-8000-000000000999'), 'webhook', 900000000000000000, \
+         'keycloak', 'client_updated', 'administration', 'event', 'pair', 'CLIENT', 'clients/client-a', 'update', 'success', 'root')",
+    );
+    let rows = story.rows("R07", &["--from", "2026-11-23T21:39:00Z", "--to", "2026-11-23T22:00:00Z"]);
+    let found: Vec<_> =
+        rows.iter().map(|row| (row["resource"].as_str().unwrap(), row["found_by"].as_str().unwrap())).collect();
+    assert_eq!(
+        found,
+        [
+            ("clients/client-a", "event"),
+            ("client-a", "difference explained by an event"),
+            ("client-b", "difference without event")
+        ]
+    );
+    let without = &rows[2];
+    assert_eq!(without["changed"], json!(["publicClient: false -> true"]));
+    assert_eq!(
+        (&without["actor"], &without["not_before"], &without["confidence"]),
+        (&json!(""), &json!("2026-11-23T21:40:00.000Z"), &json!("inferred"))
+    );
+}
+
+/// A body that is not the one that was committed to.
+pub fn tampering(story: &Story) {
+    assert_eq!(story.state("R05"), "COMPLETE");
+    story.program.sql(
+        "INSERT INTO raw_bodies SELECT * REPLACE (replaceAll(body, 'egon', 'ergo') AS body) FROM raw_bodies FINAL \
+         WHERE position(body, 'LOGIN_ERROR') > 0 AND position(body, 'egon') > 0",
+    );
+    let folder = story.path("tampered/");
+    let made = story.report("R05", &[&PERIOD[..], &["--format", "csv", "--output", &folder]].concat());
+    let sheet = json(&story.path("tampered/ipe.json"));
+    assert_eq!((made.code, &sheet["accuracy"]["tampered"]), (1, &json!(1)), "{}", made.said);
+}

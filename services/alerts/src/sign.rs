@@ -1,4 +1,4 @@
-//! Standard Webhooks: the signature over id, time and body (https://www.standardwebhooks.com, symmetric keys).
+//! Standard Webhooks: the signature over id, time and body (<https://www.standardwebhooks.com>, symmetric keys).
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit, Mac};

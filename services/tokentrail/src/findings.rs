@@ -83,7 +83,7 @@ pub struct ChangeArgs {
     /// Id of the finding, or its first eight digits.
     pub finding: String,
     /// Who says so; default: the user of this shell.
-    #[arg(long, env = "USER")]
+    #[arg(long, env = "USER", hide_env_values = true)]
     pub by: String,
     /// Why.
     #[arg(long)]

@@ -273,3 +273,39 @@ fn a_receiver_that_is_away_is_told_after_a_kill_under_the_same_id_and_late_event
     });
     assert_eq!(program.terminate(), Some(0));
 }
+
+#[test]
+fn a_realm_that_records_less_and_an_impersonation_are_told_from_a_recorded_keycloak() {
+    let hook = Receiver::start();
+    let story = Story::new(&webhook(&hook));
+    let program = story.start();
+    let recorded = sample("../keycloak/webhook.ndjson");
+    let text = std::fs::read_to_string(&recorded).unwrap();
+    let config = text.lines().rfind(|line| line.contains("events/config")).unwrap();
+    let mut line: Value = serde_json::from_str(config).unwrap();
+    let mut body: Value = serde_json::from_str(line["body"].as_str().unwrap()).unwrap();
+    body["id"] = "11111111-2222-4333-8444-555555555555".into();
+    body["time"] = (body["time"].as_i64().unwrap() + 1_000).into();
+    let off =
+        body["representation"].as_str().unwrap().replace("\"adminEventsEnabled\":true", "\"adminEventsEnabled\":false");
+    assert_ne!(body["representation"], off.as_str());
+    body["representation"] = off.into();
+    line["body"] = body.to_string().into();
+    let changed = story.dir.path().join("off.ndjson");
+    std::fs::write(&changed, line.to_string() + "\n").unwrap();
+    // Late by an hour of arrival, the wrong way round: the same finding.
+    for file in [&changed, &recorded] {
+        story.said(&program, &["import", "--source", "kc", file.to_str().unwrap()]);
+        judged(&program);
+    }
+    let notice = |rule| until(&program, rule, || told(&hook, rule).pop()).1;
+    let off = notice("D11");
+    assert_eq!((&off["severity"], &off["values"]["off"]), (&"critical".into(), &"admin_events_enabled".into()));
+    assert_eq!(off["evidence"].as_array().unwrap().len(), 1);
+    assert!(!notice("D16")["subject"].as_str().unwrap().is_empty());
+    let listed = story.json(&program, &["rules", "list"]);
+    let state =
+        |rule: &str| listed.as_array().unwrap().iter().find(|one| one["rule"] == rule).unwrap()["state"].clone();
+    assert_eq!((state("D11"), state("D01")), ("EXCEPTION".into(), "NOT EVALUABLE".into()), "no Backstage: not green");
+    assert_eq!(program.terminate(), Some(0));
+}

@@ -36,6 +36,9 @@ const SWITCHES: &[(&str, &str)] = &[
 ];
 const LISTS: &[(&str, &str)] = &[("listeners", "eventsListeners"), ("enabled_event_types", "enabledEventTypes")];
 
+/// Events hold texts of up to 2,048 bytes: what is about as long may have lost its end, and what is not in it may be there.
+const CUT_BYTES: usize = 2_044;
+
 /// What is known of one realm's recording.
 #[derive(Default)]
 struct Known<'a> {
@@ -83,11 +86,13 @@ fn statements(act: &Act, before: &BTreeSet<String>) -> Vec<(String, bool)> {
     }
     for names in LISTS {
         let Some(list) = said(names) else { continue };
+        let cut = list.len() >= CUT_BYTES;
+        let whole = if cut { list.rsplit_once(',').map_or("", |(whole, _)| whole) } else { list };
         let now: BTreeSet<String> =
-            list.split(',').filter(|one| !one.is_empty()).map(|one| format!("{} {one}", names.0)).collect();
+            whole.split(',').filter(|one| !one.is_empty()).map(|one| format!("{} {one}", names.0)).collect();
         let gone = before.iter().filter(|one| one.starts_with(names.0) && !now.contains(*one)).cloned();
         // No types named means all types.
-        if names.0 == "listeners" || !now.is_empty() {
+        if !cut && (names.0 == "listeners" || !now.is_empty()) {
             out.extend(gone.map(|one| (one, false)));
         }
         out.extend(now.into_iter().map(|one| (one, true)));

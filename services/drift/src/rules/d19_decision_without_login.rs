@@ -36,7 +36,8 @@ fn judge(facts: &Facts, _: &Settings) -> Judged {
     };
     let life = facts.sources.iter().map(|one| one.token_life).max().unwrap_or_default();
     let since = heard(Product::Keycloak).max(heard(Product::Backstage)).saturating_add(life);
-    let (mut people, mut callers, mut unsure): (BTreeMap<(String, i64), Vec<&Decision>>, u64, u64) = Default::default();
+    let mut people: BTreeMap<(String, i64), Vec<&Decision>> = BTreeMap::new();
+    let (mut callers, mut unsure) = (0_u64, 0_u64);
     for decision in facts.decisions.iter().filter(|one| one.candidates == 0 && one.lets_in()) {
         if decision.person.is_empty() || decision.has("no_person") {
             callers += 1;

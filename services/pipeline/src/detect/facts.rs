@@ -47,7 +47,7 @@ impl Reader {
     /// Facts of a period [from, to) and everybody, for an evaluation that writes nothing. Who was put out before it counts.
     pub async fn period(&self, (from, to): (i64, i64), now: i64) -> Result<Facts, StoreError> {
         let query = DriftQuery { tenant: &self.tenant, persons: None, from, to };
-        let mut facts = self.common(now).await?;
+        let mut facts = self.common(now, &[]).await?;
         facts.decisions = self.store.drift_decisions(&query).await?.into_iter().map(decision).collect();
         let kept = self.store.drift_acts(&DriftQuery { from: i64::MIN, ..query }, KEPT).await?;
         facts.acts = kept.into_iter().map(act).collect();
@@ -64,13 +64,16 @@ impl Reader {
         Ok(facts)
     }
 
-    /// What every evaluation sees: completeness, sources, missing events.
-    pub(super) async fn common(&self, now: i64) -> Result<Facts, StoreError> {
+    /// What every evaluation sees: completeness, sources, missing events. Sources are asked for their first event only where one of
+    /// `known` has none: that reads much.
+    pub(super) async fn common(&self, now: i64, known: &[Source]) -> Result<Facts, StoreError> {
         let (store, tenant) = (&self.store, &self.tenant);
-        let first: BTreeMap<String, i64> = store.first_events(tenant).await?.into_iter().collect();
-        let sources = self.sources.iter();
-        let sources: Vec<Source> =
-            sources.map(|source| Source { first: first.get(&source.id).copied(), ..source.clone() }).collect();
+        let mut sources = known.to_vec();
+        if known.is_empty() || known.iter().any(|source| source.first.is_none()) {
+            let first: BTreeMap<String, i64> = store.first_events(tenant).await?.into_iter().collect();
+            let heard = |source: &Source| Source { first: first.get(&source.id).copied(), ..source.clone() };
+            sources = self.sources.iter().map(heard).collect();
+        }
         let gaps: Vec<Gap> = store.gaps(tenant, 0).await?.into_iter().map(gap).collect();
         let missing = store.missing_events(tenant, (store::correlation::storable(i64::MIN), now)).await?;
         let ripe = self.ripe((now, &sources), &gaps).await?;
@@ -89,6 +92,9 @@ impl Reader {
     /// source that is silent holds nothing back: D12 speaks of it.
     pub(super) async fn ripe(&self, (now, sources): (i64, &[Source]), gaps: &[Gap]) -> Result<i64, StoreError> {
         let allowance = now - self.lateness;
+        if !sources.iter().any(|source| source.proven) {
+            return Ok(allowance);
+        }
         let marks = self.store.watermarks(&self.tenant).await?;
         let silent =
             |id: &str| gaps.iter().any(|gap| gap.source == id && gap.until.is_none() && gap.repaired.is_none());

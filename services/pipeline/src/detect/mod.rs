@@ -14,7 +14,7 @@ pub use metrics::DetectMetrics;
 use crate::correlation::{Acknowledged, Phase, Touched};
 use drift::{
     Facts, Judged, RULES, Rule, State,
-    facts::Act,
+    facts::{Act, Gap, Source},
     register::{Changes, Held, Looked, Standing, compare},
 };
 use queue::Queue;
@@ -66,6 +66,9 @@ struct Memory {
     /// Events about accounts and recording, by time.
     kept: BTreeMap<(i64, Uuid), Act>,
     states: BTreeMap<String, RuleState>,
+    /// Sources and gaps as the last round saw them.
+    sources: Vec<Source>,
+    gaps: Vec<Gap>,
 }
 
 impl Detector {
@@ -85,6 +88,8 @@ impl Detector {
         let states = self.reader.store.rule_states(&self.reader.tenant).await?;
         memory.states = states.into_iter().map(|state| (state.rule.clone(), state)).collect();
         memory.queue.everything((self.clock)());
+        let first = self.reader.common((self.clock)(), &[]).await?;
+        (memory.sources, memory.gaps) = (first.sources, first.gaps);
         let mut last = Instant::now();
         loop {
             let loading = self.acknowledged.as_ref().is_some_and(|told| told.standing().phase == Phase::Loading);
@@ -96,7 +101,7 @@ impl Detector {
             if let Some(acknowledged) = &self.acknowledged {
                 memory.queue.push(acknowledged.take_touched(), now);
             }
-            let ripe = self.reader.store_ripe(now).await?;
+            let ripe = self.reader.ripe((now, &memory.sources), &memory.gaps).await?;
             let touched = memory.queue.take(ripe).or_else(|| {
                 let since = now - self.reader.lateness - i64::try_from(ROUND.as_millis()).unwrap_or_default();
                 (last.elapsed() >= ROUND).then(|| Touched {
@@ -149,7 +154,11 @@ impl Detector {
         memory: &mut Memory,
     ) -> Result<(Facts, Option<BTreeSet<String>>), StoreError> {
         let (store, tenant) = (&self.reader.store, self.reader.tenant.as_str());
-        let mut facts = self.reader.common((self.clock)()).await?;
+        // What an import brought may be older than what was known.
+        let known = if touched.everybody { &[] } else { memory.sources.as_slice() };
+        let mut facts = self.reader.common((self.clock)(), known).await?;
+        memory.sources.clone_from(&facts.sources);
+        memory.gaps.clone_from(&facts.gaps);
         let all = DriftQuery { tenant, persons: None, from: i64::MIN, to: i64::MAX };
         let lately = DriftQuery { from: since, ..all };
         memory.kept.retain(|(at, _), _| *at < since);
@@ -190,10 +199,9 @@ impl Detector {
         for (id, candidate) in &changes.rows {
             // Evidence can be older than the finding: the failures before the login that is one.
             let span = (candidate.first.saturating_sub(EVIDENCE_BEFORE), candidate.last.saturating_add(1));
-            let receipts = if candidate.evidence.is_empty() {
-                Vec::new()
-            } else {
-                store.receipts_of(tenant, &candidate.evidence, span).await?
+            let receipts: BTreeMap<Uuid, String> = match candidate.evidence.is_empty() {
+                true => BTreeMap::new(),
+                false => store.receipts_of(tenant, &candidate.evidence, span).await?.into_iter().collect(),
             };
             rows.push(FindingRow {
                 tenant: tenant.clone(),
@@ -208,7 +216,7 @@ impl Detector {
                 last_at: store::correlation::storable(candidate.last),
                 detail: serde_json::Value::Object(candidate.values.clone()).to_string(),
                 evidence: candidate.evidence.iter().map(|event| Id(*event)).collect(),
-                receipts: receipts.into_iter().map(|(_, receipt)| receipt).collect(),
+                receipts: candidate.evidence.iter().filter_map(|event| receipts.get(event).cloned()).collect(),
                 content: drift::finding::content(candidate),
             });
         }
@@ -267,17 +275,6 @@ impl Detector {
             }
         }
         if changed.is_empty() { Ok(()) } else { self.reader.store.put_rule_states(&changed).await }
-    }
-}
-
-impl Reader {
-    /// Up to where evidence is ripe, asked for by itself.
-    async fn store_ripe(&self, now: i64) -> Result<i64, StoreError> {
-        // Proven sources only can be ripe before the allowance is over.
-        if !self.sources.iter().any(|source| source.proven) {
-            return Ok(now - self.lateness);
-        }
-        Ok(self.common(now).await?.ripe)
     }
 }
 

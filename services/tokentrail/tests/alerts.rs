@@ -4,12 +4,14 @@
 
 #[path = "support/receiver.rs"]
 mod receiver;
+#[path = "support/recorded.rs"]
+mod recorded;
 mod support;
 
 use receiver::Receiver;
+use recorded::{CONFIG, backstage_log, sample};
 use serde_json::Value;
 use std::{
-    path::{Path, PathBuf},
     process::Output,
     time::{Duration, Instant},
 };
@@ -23,32 +25,12 @@ struct Story {
     dir: tempfile::TempDir,
 }
 
-fn sample(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas/samples/pair").join(name)
-}
-
 impl Story {
     fn new(receivers: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let packed = std::fs::File::open(sample("backstage-stdout.cri.log.gz")).unwrap();
-        let mut log = std::fs::File::create(dir.path().join("backstage.log")).unwrap();
-        std::io::copy(&mut flate2::read::GzDecoder::new(packed), &mut log).unwrap();
+        backstage_log(dir.path());
         let config = format!(
-            r#"
-[sources.kc]
-kind = "keycloak"
-webhook_secret_files = ["secrets/kc.webhook"]
-token_files = ["secrets/kc.token"]
-[sources.bs]
-kind = "backstage"
-token_files = ["secrets/bs.token"]
-[sources.bs.sign_in]
-keycloak = "kc"
-clients = ["backstage"]
-token_life_seconds = 600
-[sources.bs.sign_in.budgets]
-catalog_seconds = 15
-[alerts]
+            r#"{CONFIG}[alerts]
 link = "https://tokentrail.example/findings/{{finding}}"
 group_seconds = 1
 repeat_seconds = 1

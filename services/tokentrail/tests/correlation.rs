@@ -3,9 +3,12 @@
 //! answered anew.
 #![allow(clippy::unwrap_used)] // a test may panic
 
+#[path = "support/recorded.rs"]
+mod recorded;
 mod support;
 
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
+use recorded::{CONFIG, backstage_log, sample};
 use serde_json::Value;
 use std::{
     collections::HashMap,
@@ -17,21 +20,6 @@ use support::{Program, command};
 
 /// Longest wait for the correlation on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(120);
-const CONFIG: &str = r#"
-[sources.kc]
-kind = "keycloak"
-webhook_secret_files = ["secrets/kc.webhook"]
-token_files = ["secrets/kc.token"]
-[sources.bs]
-kind = "backstage"
-token_files = ["secrets/bs.token"]
-[sources.bs.sign_in]
-keycloak = "kc"
-clients = ["backstage"]
-token_life_seconds = 600
-[sources.bs.sign_in.budgets]
-catalog_seconds = 15
-"#;
 /// Rows that stand, without what may differ: versions, the event that came late, and when things were recorded.
 const TABLES: [(&str, &str); 7] = [
     ("sessions", "started_at, session_id"),
@@ -43,10 +31,6 @@ const TABLES: [(&str, &str); 7] = [
     ("aliases", "person, kind, name, borne_from"),
 ];
 
-fn sample(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas/samples/pair").join(name)
-}
-
 /// The story as files, and a folder with one deployment's key, so that several programs give the same person keys.
 struct Story {
     dir: tempfile::TempDir,
@@ -55,9 +39,7 @@ struct Story {
 impl Story {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let packed = std::fs::File::open(sample("backstage-stdout.cri.log.gz")).unwrap();
-        let mut log = std::fs::File::create(dir.path().join("backstage.log")).unwrap();
-        std::io::copy(&mut flate2::read::GzDecoder::new(packed), &mut log).unwrap();
+        backstage_log(dir.path());
         std::fs::write(dir.path().join("config.toml"), CONFIG).unwrap();
         Self { dir }
     }

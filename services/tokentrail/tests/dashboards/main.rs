@@ -2,6 +2,8 @@
 //! reader that dashboards have: on a recorded story, with its truth beside it, and on an empty store.
 #![allow(clippy::unwrap_used)] // a test may panic
 
+#[path = "../support/recorded.rs"]
+mod recorded;
 #[path = "../support/mod.rs"]
 mod support;
 

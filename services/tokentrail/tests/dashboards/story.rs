@@ -3,6 +3,7 @@
 
 use crate::{
     asked::Grafana,
+    recorded::{CONFIG, backstage_log, sample},
     support::{Program, block_on, client, command, sign},
 };
 use serde_json::Value;
@@ -17,21 +18,6 @@ use store::engine::{EngineOptions, test_command};
 const PATIENCE: Duration = Duration::from_secs(120);
 /// 2026-11-23 21:23:20 to 21:40:00, around the story.
 pub const PERIOD: (i64, i64) = (1_795_469_000_000, 1_795_470_000_000);
-const CONFIG: &str = r#"
-[sources.kc]
-kind = "keycloak"
-webhook_secret_files = ["secrets/kc.webhook"]
-token_files = ["secrets/kc.token"]
-[sources.bs]
-kind = "backstage"
-token_files = ["secrets/bs.token"]
-[sources.bs.sign_in]
-keycloak = "kc"
-clients = ["backstage"]
-token_life_seconds = 600
-[sources.bs.sign_in.budgets]
-catalog_seconds = 15
-"#;
 /// Three heartbeats of which one came back late and one never; gaps of each state. In tables, as the pipeline writes them.
 const SEEDED: [&str; 3] = [
     "INSERT INTO heartbeat_rows VALUES ('default', 'kc', '2026-11-23 21:25:00.000', 'pair', 'h1', 'sent'), \
@@ -47,10 +33,6 @@ const SEEDED: [&str; 3] = [
 
 pub struct Story {
     dir: tempfile::TempDir,
-}
-
-fn sample(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas/samples/pair").join(name)
 }
 
 /// An engine whose child is this test binary.
@@ -70,9 +52,7 @@ impl Story {
             let output = command(&program.data).env("TOKENTRAIL_CONFIG", &settings).args(args).output().unwrap();
             assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         };
-        let log = story.dir.path().join("backstage.log");
-        let packed = std::fs::File::open(sample("backstage-stdout.cri.log.gz")).unwrap();
-        std::io::copy(&mut flate2::read::GzDecoder::new(packed), &mut std::fs::File::create(&log).unwrap()).unwrap();
+        let log = backstage_log(story.dir.path());
         run(&["import", "--source", "kc", sample("keycloak-webhook.ndjson").to_str().unwrap()]);
         run(&["send", "--source", "bs", "--instance", "b1", log.to_str().unwrap()]);
         run(&["import", "--source", "bs", sample("backstage-catalog-history.ndjson").to_str().unwrap()]);

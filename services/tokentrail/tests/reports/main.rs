@@ -4,6 +4,8 @@
 
 mod large;
 mod pages;
+#[path = "../support/recorded.rs"]
+mod recorded;
 mod rows;
 mod story;
 #[path = "../support/mod.rs"]

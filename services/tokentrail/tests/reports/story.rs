@@ -1,36 +1,20 @@
 //! The recorded story in a program of its own, and how reports are asked for.
 
-use crate::support::{Program, command};
+use crate::{
+    recorded::{CONFIG, backstage_log, sample},
+    support::{Program, command},
+};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Output},
     time::{Duration, Instant},
 };
 
 const PATIENCE: Duration = Duration::from_secs(120);
-const CONFIG: &str = r#"
-[sources.kc]
-kind = "keycloak"
-webhook_secret_files = ["secrets/kc.webhook"]
-token_files = ["secrets/kc.token"]
-[sources.bs]
-kind = "backstage"
-token_files = ["secrets/bs.token"]
-[sources.bs.sign_in]
-keycloak = "kc"
-clients = ["backstage"]
-token_life_seconds = 600
-[sources.bs.sign_in.budgets]
-catalog_seconds = 15
-"#;
 /// The story lies within these.
 pub const PERIOD: [&str; 4] = ["--from", "2026-11-23T21:00:00Z", "--to", "2026-11-23T22:00:00Z"];
-
-pub fn sample(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas/samples/pair").join(name)
-}
 
 /// The whole recording, stored and correlated.
 pub struct Story {
@@ -48,9 +32,7 @@ pub struct Made {
 impl Story {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let packed = std::fs::File::open(sample("backstage-stdout.cri.log.gz")).unwrap();
-        let log = dir.path().join("backstage.log");
-        std::io::copy(&mut flate2::read::GzDecoder::new(packed), &mut std::fs::File::create(&log).unwrap()).unwrap();
+        let log = backstage_log(dir.path());
         let config = dir.path().join("config.toml");
         std::fs::write(&config, CONFIG).unwrap();
         let program = Program::start(&dir.path().join("data"), &[("TOKENTRAIL_CONFIG", config.to_str().unwrap())]);

@@ -62,6 +62,19 @@ pub fn read_all(journal: &Journal, mut from: u64) -> (Vec<Record>, Vec<durable_l
     (records, damage)
 }
 
+/// What a frame takes beside its header and body, as docs/journal-format.md has it.
+pub const FRAME: usize = 160;
+
+/// Where the last frame of a segment ends, whatever its last byte is: a checksum may end in a zero.
+pub fn frames_end(segment: &[u8]) -> usize {
+    let length = |at: usize| u32::from_be_bytes(segment[at..at + 4].try_into().unwrap()) as usize;
+    let mut at = 128;
+    while segment[at..].starts_with(b"TTRF") {
+        at += FRAME + length(at + 20) + length(at + 24);
+    }
+    at
+}
+
 /// What was sent and answered, kept outside the journal.
 #[derive(Default)]
 pub struct Ledger {

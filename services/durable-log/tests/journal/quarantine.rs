@@ -1,6 +1,6 @@
 //! The quarantine is bounded, keeps the oldest evidence, and takes nothing from what intake needs.
 
-use crate::ledger::{DIR, Ledger, number, open, options, read_all};
+use crate::ledger::{DIR, FRAME, Ledger, frames_end, number, open, options, read_all};
 use crate::sim::{Loss, SimDisk};
 use durable_log::{Damage, DamageKind, Journal, Options};
 use std::path::{Path, PathBuf};
@@ -29,17 +29,17 @@ fn killed() -> (SimDisk, Ledger) {
 }
 
 fn content(disk: &SimDisk) -> usize {
-    disk.bytes(&segment()).iter().rposition(|byte| *byte != 0).unwrap() + 1
+    frames_end(&disk.bytes(&segment()))
 }
 
 /// Bytes in the bodies of so many different records.
 fn flip(disk: &SimDisk, records: usize) {
-    let frame = 160 + "entry 0".len() + 300;
+    let frame = FRAME + "entry 0".len() + 300;
     disk.change(&segment(), |bytes| (1..=records).for_each(|nth| bytes[content_of_opening() + nth * frame - 50] ^= 1));
 }
 
 fn content_of_opening() -> usize {
-    128 + 160 + "opening".len()
+    128 + FRAME + "opening".len()
 }
 
 fn losses(journal: &Journal) -> Vec<Damage> {

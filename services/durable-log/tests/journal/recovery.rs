@@ -1,7 +1,7 @@
 //! Every operation of recovery itself fails twice, and the process or the power goes at every one of them. The start
 //! after that must find what an undisturbed one finds: the same records, the same alarms, the same evidence.
 
-use crate::ledger::{DIR, Ledger, number, open, options, read_all};
+use crate::ledger::{DIR, Ledger, frames_end, number, open, options, read_all};
 use crate::sim::{Fault, Landed, Loss, Op, SimDisk};
 use durable_log::{Damage, DamageKind, Journal, Options, Record};
 use std::collections::{BTreeMap, BTreeSet};
@@ -142,7 +142,7 @@ fn last_segment(disk: &SimDisk) -> PathBuf {
 }
 
 fn content(disk: &SimDisk, path: &Path) -> usize {
-    disk.bytes(path).iter().rposition(|byte| *byte != 0).unwrap() + 1
+    frames_end(&disk.bytes(path))
 }
 
 /// A run in which one operation, counted from the last of its kind, is not done; killed at the end or where it stops.

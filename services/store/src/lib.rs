@@ -71,6 +71,7 @@ pub const VIEWS: &[&str] = &[
     "dead_letters",
     "decisions",
     "deviations_in",
+    "effective_in",
     "event_inputs",
     "event_inputs_in",
     "events",
@@ -107,6 +108,7 @@ pub const VIEWS: &[&str] = &[
     "streams_recounted",
     "tokens",
     "watermarks",
+    "world",
 ];
 
 /// Longest database name.

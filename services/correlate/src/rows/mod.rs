@@ -3,8 +3,10 @@
 //! A row is a function of the facts alone; [`Change`] adds the version and why it changed.
 
 mod decision;
+mod world;
 
 pub use decision::{Clock, DecisionRow, Grade, Reason, Support, Verdict};
+pub use world::{WorldKind, WorldRow};
 
 use crate::{
     facts::{EndKind, Grant},
@@ -31,6 +33,8 @@ pub enum Key {
     Gap(String, RightKind, String, Uuid),
     /// Person, kind of name, the source that says it, from when (least: unknown), and its place among equals. Never the name.
     Alias(PersonKey, AliasKind, String, Millis, u32),
+    /// Source, kind, both sides, and from when (least: unknown).
+    World(String, WorldKind, String, String, Millis),
 }
 
 /// A row that is new, changed or gone.
@@ -63,6 +67,8 @@ pub enum Row {
     Gap(GapRow),
     /// See [`AliasRow`].
     Alias(AliasRow),
+    /// See [`WorldRow`].
+    World(WorldRow),
 }
 
 /// A Keycloak user session.
@@ -181,12 +187,14 @@ pub enum RightKind {
     Policy,
 }
 
-/// A person holds a right, directly. What follows from it (parents, composites, Backstage roles) is asked of the world as of an
-/// instant: [`crate::Correlator::rights_at`].
+/// A person holds a right, directly. What follows from it (parents, composites, Backstage roles) follows from [`WorldRow`]s, and can
+/// be asked as of an instant: [`crate::Correlator::rights_at`].
 #[derive(Clone, Debug, PartialEq, Hash, Serialize)]
 pub struct GrantRow {
     /// Who.
     pub person: PersonKey,
+    /// The Keycloak that says it.
+    pub source: String,
     /// Kind.
     pub kind: RightKind,
     /// Keycloak id, or Backstage role.

@@ -7,14 +7,16 @@ mod ask;
 mod merge;
 mod past;
 mod records;
+mod rights;
 
 pub use ask::{Bearer, DecisionQuery, Matching};
 pub use merge::Told;
 pub use past::Window;
 pub use records::{
     AliasRecord, CredentialRecord, DecisionRecord, Derived, GrantRecord, Head, Id, MissingEventRecord, SessionRecord,
-    SignInRecord, SupportRecord, TokenRecord,
+    SignInRecord, SupportRecord, TokenRecord, WorldRecord,
 };
+pub use rights::{EffectiveRecord, RightQuery};
 
 use crate::{Store, StoreError, lock::now_ms, query::rows, settings::QUERY_WAIT};
 use clickhouse::Row;
@@ -43,6 +45,8 @@ pub enum Table {
     MissingEvents,
     /// Names.
     Aliases,
+    /// What rights follow from.
+    World,
 }
 
 /// Where a row stands and what it says.
@@ -75,6 +79,8 @@ pub struct Correlated {
     pub missing_events: Vec<MissingEventRecord>,
     /// Names.
     pub aliases: Vec<AliasRecord>,
+    /// What rights follow from.
+    pub world: Vec<WorldRecord>,
 }
 
 impl Correlated {
@@ -88,6 +94,7 @@ impl Correlated {
             Table::Decisions => self.decisions.push(Derived::deleting(head)),
             Table::MissingEvents => self.missing_events.push(Derived::deleting(head)),
             Table::Aliases => self.aliases.push(Derived::deleting(head)),
+            Table::World => self.world.push(Derived::deleting(head)),
         }
     }
 
@@ -100,6 +107,7 @@ impl Correlated {
             + self.decisions.len()
             + self.missing_events.len()
             + self.aliases.len()
+            + self.world.len()
     }
 
     /// True if there is nothing to write.
@@ -162,7 +170,8 @@ impl Store {
         self.write_records(&rows.grants).await?;
         self.write_records(&rows.decisions).await?;
         self.write_records(&rows.missing_events).await?;
-        self.write_records(&rows.aliases).await
+        self.write_records(&rows.aliases).await?;
+        self.write_records(&rows.world).await
     }
 
     async fn write_records<T: Derived>(&self, records: &[T]) -> Result<(), StoreError> {

@@ -18,15 +18,16 @@ use std::collections::BTreeMap;
 /// [`Correlator::take`] only puts facts where they belong; nothing is answered before [`Correlator::settle`]. Settle once per
 /// block: however many facts of a block touch a row, it is answered once.
 pub struct Correlator {
-    known: Known,
-    dirt: Dirt,
-    rows: Rows,
+    pub(crate) known: Known,
+    pub(crate) dirt: Dirt,
+    pub(crate) rows: Rows,
 }
 
 impl Correlator {
     /// Knows nothing yet.
     pub fn new(config: Config) -> Self {
-        Self { known: Known::new(config), dirt: Dirt::default(), rows: Rows::default() }
+        let rows = Rows::new(&config);
+        Self { known: Known::new(config), dirt: Dirt::default(), rows }
     }
 
     /// Takes a fact in. A fact that was taken before changes nothing.

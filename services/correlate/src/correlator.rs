@@ -47,7 +47,14 @@ impl Correlator {
 
     /// Every row, answered anew: what all changes together come to. For checks; it costs as much as everything so far.
     pub fn rows(&self) -> BTreeMap<Key, Row> {
-        everything(&self.known)
+        let mut rows = BTreeMap::new();
+        self.each_row(&mut |key, row| drop(rows.insert(key, row)));
+        rows
+    }
+
+    /// The same, one after another, in no order.
+    pub fn each_row(&self, each: &mut dyn FnMut(Key, Row)) {
+        everything(&self.known, each);
     }
 
     /// How many answers were given since the beginning: what late facts cost.

@@ -90,15 +90,4 @@ impl Dirt {
 }
 
 kept_struct!(Since { from, because });
-kept_struct!(Dirt {
-    event,
-    users,
-    references,
-    sources,
-    sessions,
-    user_sessions,
-    tokens,
-    decisions,
-    traces,
-    listed,
-});
+kept_struct!(Dirt { event, users, references, sources, sessions, user_sessions, tokens, decisions, traces, listed });

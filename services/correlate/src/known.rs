@@ -103,18 +103,7 @@ impl Known {
     }
 }
 
-kept_struct!(Told {
-    span,
-    actor,
-    permission,
-    action,
-    resource_type,
-    resource,
-    outcome,
-    owner_refs,
-    placed,
-    trace,
-});
+kept_struct!(Told { span, actor, permission, action, resource_type, resource, outcome, owner_refs, placed, trace });
 
 impl Known {
     /// Everything but the configuration, and what can be made anew from it.

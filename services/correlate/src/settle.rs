@@ -39,18 +39,16 @@ struct Said {
 }
 
 /// Every row, answered anew from what is known: what all changes together must come to.
-pub(crate) fn everything(known: &Known) -> BTreeMap<Key, Row> {
-    let mut rows = BTreeMap::new();
+pub(crate) fn everything(known: &Known, each: &mut dyn FnMut(Key, Row)) {
     let work = Work::everything(known);
     work.answer(known, &mut |key, row, _| {
         if let Some(row) = row {
-            rows.insert(key, row);
+            each(key, row);
         }
     });
     for user in work.listed.keys() {
-        rows.extend(listed(known, *user));
+        listed(known, *user).into_iter().for_each(|(key, row)| each(key, row));
     }
-    rows
 }
 
 fn listed(known: &Known, user: Id) -> Vec<(Key, Row)> {

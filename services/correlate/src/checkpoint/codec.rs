@@ -178,4 +178,3 @@ macro_rules! kept_enum {
 }
 
 pub(crate) use {kept_enum, kept_struct};
-

@@ -259,7 +259,10 @@ mod tests {
         (
             (
                 (0..count).map(|_| signed(random)).chain(edges).collect(),
-                texts.iter().map(|text| ((*text).to_owned(), random.random_bool(0.5).then(|| random.random()))).collect(),
+                texts
+                    .iter()
+                    .map(|text| ((*text).to_owned(), random.random_bool(0.5).then(|| random.random())))
+                    .collect(),
                 (0..count).map(|_| (random.random(), random.random())).collect(),
             ),
             (

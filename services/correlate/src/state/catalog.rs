@@ -8,8 +8,7 @@ use super::{
     book::{Book, Relation},
     ledger::Rules,
 };
-use crate::{
-    checkpoint::kept_struct,facts::List, moment::Millis, names::Id};
+use crate::{checkpoint::kept_struct, facts::List, moment::Millis, names::Id};
 use hashbrown::HashMap;
 use std::collections::BTreeSet;
 

@@ -107,14 +107,4 @@ kept_enum!(UseKind {
 });
 kept_struct!(Session { user, realm, uses, ends, callbacks, listed });
 kept_struct!(Paid { span, claims, placed });
-kept_struct!(Sessions {
-    sessions,
-    of_user,
-    issues,
-    presented,
-    presenters,
-    refresh_of,
-    paid,
-    callbacks,
-    ends,
-});
+kept_struct!(Sessions { sessions, of_user, issues, presented, presenters, refresh_of, paid, callbacks, ends });

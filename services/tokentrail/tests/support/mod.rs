@@ -111,7 +111,8 @@ impl Program {
     }
 
     pub fn status(&self) -> Value {
-        serde_json::from_str(&self.get_admin("/v1/status").expect("status answers")).unwrap()
+        let status = self.get_admin("/v1/status").unwrap_or_else(|| panic!("no status; log: {}", self.log()));
+        serde_json::from_str(&status).unwrap()
     }
 
     /// Rows of a query, one JSON value each.

@@ -433,7 +433,9 @@ pub fn render(report: &Report) -> String {
             };
             out.push_str(&format!("  Correlation: {} receipts behind what is stored{reads}\n", correlation.lag));
         }
-        None if report.store_up.is_some() => out.push_str("  Correlation: does not run beside Kafka yet\n"),
+        None if report.store_up.is_some() => {
+            out.push_str("  Correlation: does not run (off by `correlation.enabled`, or beside Kafka)\n")
+        }
         None => {}
     }
     out.push_str(&alerts::render(report));

@@ -128,8 +128,18 @@ fn the_recorded_story_ends_in_the_same_rows_by_both_ways() {
     drained(&[&collector], &processor);
     assert_eq!(current_events(&processor), expected);
     assert!(processor.sql("SELECT * FROM gaps").is_empty());
-    assert_eq!(collector.terminate(), Some(0));
+
+    // The store is lost, and put back as old as can be: empty. The group reads again what the topic holds.
     assert_eq!(processor.terminate(), Some(0));
+    let reset =
+        ["--group", "tokentrail", "--topic", "tokentrail.receipts.v1", "--reset-offsets", "--to-earliest", "--execute"];
+    kafka.tool("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", &reset).unwrap();
+    let restored = deployment.start("process", "restored", &[]);
+    drained(&[&collector], &restored);
+    assert_eq!(current_events(&restored), expected);
+    assert_eq!(restored.sql("SELECT count() AS n FROM receipts")[0]["n"], collector.status()["journal"]["end"]);
+    assert_eq!(collector.terminate(), Some(0));
+    assert_eq!(restored.terminate(), Some(0));
 }
 
 /// Ids that Keycloak gave to events, as a program's rows have them.

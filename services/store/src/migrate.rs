@@ -42,6 +42,8 @@ const MIGRATIONS: &[Migration] = migrations![
     16 "0016_panels",
     17 "0017_gap_holders",
     18 "0018_decisions_by_time",
+    19 "0019_topic_input",
+    20 "0020_unreadable_records",
     24 "0024_checkpoints",
 ];
 

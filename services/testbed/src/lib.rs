@@ -12,9 +12,11 @@ pub mod kafka;
 pub mod keycloak;
 pub mod port;
 pub mod process;
+mod small_disk;
 
 pub use cache::cache_dir;
 pub use engine::engine;
 pub use kafka::{Kafka, KafkaOptions};
 pub use keycloak::{EventStore, Keycloak, KeycloakOptions, Webhook};
 pub use port::free_port;
+pub use small_disk::SmallDisk;

@@ -238,7 +238,8 @@ fn the_data_source_is_the_reader_and_its_password_is_in_no_file_of_ours() {
 }
 
 /// Small by nature, or added up from kept counts.
-const SMALL: [&str; 8] = ["aliases", "correlated", "fates", "gaps", "line_counts", "persons", "streams", "watermarks"];
+const SMALL: [&str; 9] =
+    ["aliases", "correlated", "fates", "gaps", "line_counts", "persons", "rule_states", "streams", "watermarks"];
 /// Grow without end: only with a bound of time or of one person.
 const LARGE: [&str; 7] =
     ["cells", "coverage", "credentials", "dead_letters", "decisions", "missing_events", "sessions"];
@@ -264,6 +265,10 @@ fn no_question_reads_everything() {
             let bounded = match view {
                 view if view.ends_with("_in") => sql.contains(&format!("{view}(from = ${{__from}}, to = ${{__to}})")),
                 "history_of" => sql.contains(person) && sql.contains("from = ${__from}, to = ${__to}"),
+                "evidence_of" => {
+                    sql.contains("evidence_of(tenant = ${tenant:singlequote}, finding = ${finding:singlequote})")
+                }
+                "finding_changes" => sql.contains("toString(finding_id) = ${finding:singlequote}"),
                 view if view.ends_with("_of") => {
                     sql.contains(&format!("{view}(tenant = ${{tenant:singlequote}}, {person})"))
                 }

@@ -91,6 +91,7 @@ pub const VIEWS: &[&str] = &[
     "open_cells",
     "persons",
     "receipts",
+    "right_names",
     "rights_of",
     "rule_states",
     "sessions",

@@ -123,17 +123,17 @@ INSERT INTO {oracle}.marks SELECT tenant, book, source, within, holder, held, at
 -- Then what ends with them.
 INSERT INTO {oracle}.segments SELECT * FROM {oracle}.fold WHERE book IN ('member', 'user_role', 'group_role', 'composite');
 
--- Islands: held without interruption from `since` to `until`; `begun` is null where no event says when that began.
-CREATE TABLE {oracle}.held ENGINE = Memory AS
-WITH islands AS (
-    SELECT tenant, book, source, holder, held, island, argMin(says, n) AS says, min(since) AS since, max(until) AS until,
-        argMin(is_read, n) AS by_read, argMin(event, n) AS event, argMin(doer, n) AS doer, argMin(at, n) AS at
+-- Islands: it said the same without interruption from `since` to `until`; `begun` is null where no event says when that began.
+CREATE TABLE {oracle}.islands ENGINE = Memory AS
+WITH pieces AS (
+    SELECT tenant, book, source, holder, held, island, argMin(says, n) AS word, min(since) AS from, max(until) AS to,
+        argMin(is_read, n) AS by_read, argMin(event, n) AS first, argMin(doer, n) AS who, argMin(at, n) AS told_at
     FROM {oracle}.segments GROUP BY tenant, book, source, holder, held, island
 )
-SELECT tenant, book, source, holder, held, says, since, until, if(by_read, NULL, at) AS begun,
-    if(by_read, '', event) AS given_in, if(by_read, '', doer) AS given_by, next_event AS taken_in, next_doer AS taken_by
-FROM (
-    SELECT *, leadInFrame(event, 1, '') OVER w AS next_event, leadInFrame(if(by_read, '', doer), 1, '') OVER w AS next_doer FROM islands
-    WINDOW w AS (PARTITION BY tenant, book, source, holder, held ORDER BY island ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
-)
-WHERE says != '';
+SELECT tenant, book, source, holder, held, island, word AS says, from AS since, to AS until, if(by_read, NULL, told_at) AS begun,
+    if(by_read, '', first) AS given_in, if(by_read, '', who) AS given_by, leadInFrame(first, 1, '') OVER w AS taken_in,
+    leadInFrame(if(by_read, '', who), 1, '') OVER w AS taken_by, lagInFrame(word) OVER w AS before
+FROM pieces
+WINDOW w AS (PARTITION BY tenant, book, source, holder, held ORDER BY island ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING);
+
+CREATE VIEW {oracle}.held AS SELECT * FROM {oracle}.islands WHERE says != '';

@@ -61,10 +61,14 @@ at Int64, rank UInt8, event String, doer String, is_read UInt8, open UInt8) ENGI
 -- First what rests on nothing else.
 INSERT INTO {oracle}.segments SELECT * FROM {oracle}.fold WHERE book NOT IN ('member', 'user_role', 'group_role', 'composite');
 
--- Users and groups that do not exist: after an end that is told or read, until they are there again.
+-- Users, groups and roles that do not exist: after an end that is told or read, until they are there again. What was not there yet when
+-- it was first looked for has not ended.
 CREATE TABLE {oracle}.dead ENGINE = Memory AS
-SELECT tenant, source, book, holder AS id, since, until FROM {oracle}.segments
-WHERE book IN ('user', 'group') AND n > 0 AND says = '' AND NOT open AND since < until;
+SELECT tenant, source, book, holder AS id, since, until, before != '' AS ended FROM (
+    SELECT *, lagInFrame(says) OVER (PARTITION BY tenant, book, source, holder ORDER BY n ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS before
+    FROM {oracle}.segments WHERE book IN ('user', 'group', 'role')
+)
+WHERE n > 0 AND says = '' AND (ended OR NOT open);
 
 -- A group and everything above it, nearest first.
 CREATE TABLE {oracle}.chains ENGINE = Memory AS
@@ -82,16 +86,14 @@ SELECT * FROM up;
 
 -- Groups that are gone, by themselves or with one above them.
 CREATE TABLE {oracle}.dead_groups ENGINE = Memory AS
-SELECT c.tenant AS tenant, c.source AS source, c.grp AS grp, greatest(c.since, d.since) AS since, least(c.until, d.until) AS until, d.since AS ended
+SELECT c.tenant AS tenant, c.source AS source, c.grp AS grp, greatest(c.since, d.since) AS since, least(c.until, d.until) AS until,
+    d.ended AND d.since >= c.since AS ends
 FROM {oracle}.chains AS c INNER JOIN {oracle}.dead AS d ON d.tenant = c.tenant AND d.source = c.source AND d.id = c.above AND d.book = 'group'
 WHERE greatest(c.since, d.since) < least(c.until, d.until);
 
-INSERT INTO {oracle}.ends SELECT tenant, source, grp, min(ended) FROM {oracle}.dead_groups WHERE since = ended GROUP BY tenant, source, grp;
+INSERT INTO {oracle}.ends SELECT tenant, source, grp, min(since) FROM {oracle}.dead_groups WHERE ends GROUP BY tenant, source, grp;
 
-INSERT INTO {oracle}.ends SELECT tenant, source, holder, min(since) FROM (
-    SELECT *, lagInFrame(says) OVER (PARTITION BY tenant, book, source, holder ORDER BY n ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS before
-    FROM {oracle}.segments WHERE book IN ('user', 'role')
-) WHERE says = '' AND before != '' GROUP BY tenant, source, holder;
+INSERT INTO {oracle}.ends SELECT tenant, source, id, min(since) FROM {oracle}.dead WHERE book IN ('user', 'role') AND ended GROUP BY tenant, source, id;
 
 -- When a user came into being, if that is known; no event tells the default groups and the default role that they get then.
 CREATE TABLE {oracle}.births ENGINE = Memory AS

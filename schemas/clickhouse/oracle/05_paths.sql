@@ -93,7 +93,7 @@ WHERE n.says != '' AND greatest(n.since, l.at) < least(n.until, l.next) AND t.si
 CREATE TABLE {oracle}.unrenamed ENGINE = Memory AS
 WITH edges AS (
     SELECT tenant, source, backstage, grp, at, sum(step) AS step FROM (
-        SELECT c.tenant AS tenant, c.source AS source, j.backstage AS backstage, c.grp AS grp, toInt64(-9000000000000000) AS at, 0 AS step
+        SELECT c.tenant AS tenant, c.source AS source, j.backstage AS backstage, c.above AS grp, toInt64(-9000000000000000) AS at, 0 AS step
         FROM {oracle}.chains AS c INNER JOIN {oracle}.joins AS j ON j.keycloak = c.source GROUP BY ALL
         UNION ALL SELECT tenant, source, backstage, grp, since, 1 FROM {oracle}.renamed
         UNION ALL SELECT tenant, source, backstage, grp, until, -1 FROM {oracle}.renamed

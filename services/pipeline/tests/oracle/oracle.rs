@@ -115,7 +115,8 @@ impl Oracle {
                 self.run(statement).await;
                 if file == "01_inputs" && number == 0 {
                     let Join { backstage, keycloak, clients, token_life, .. } = &self.join;
-                    let declared = format!("('{backstage}', '{keycloak}', {clients:?}, {token_life}, 1000)").replace('"', "'");
+                    let declared =
+                        format!("('{backstage}', '{keycloak}', {clients:?}, {token_life}, 1000)").replace('"', "'");
                     self.run(&format!("INSERT INTO {}.joins VALUES {declared}", self.own)).await;
                 }
             }
@@ -134,7 +135,9 @@ impl Oracle {
             assert!(found.is_empty(), "{} differences:\n{}", found.len(), shown.join("\n"));
         }
         let mut counts = [0; 4];
-        for (table, count) in ["sessions", "grants", "decisions", "asked WHERE answer != ''"].into_iter().zip(&mut counts) {
+        for (table, count) in
+            ["sessions", "grants", "decisions", "asked WHERE answer != ''"].into_iter().zip(&mut counts)
+        {
             let sql = format!("SELECT count() FROM {}.{table}", self.own);
             *count = self.database.sql().query(&sql).fetch_one().await.unwrap();
         }

@@ -54,9 +54,12 @@ GRANT SELECT ON tokentrail.exposures_in TO tokentrail_read;
 GRANT SELECT ON tokentrail.changes_in TO tokentrail_read;
 GRANT SELECT ON tokentrail.logins_in TO tokentrail_read;
 GRANT SELECT ON tokentrail.continuity_in TO tokentrail_read;
+GRANT SELECT ON tokentrail.right_names TO tokentrail_read;
 GRANT SELECT ON tokentrail.rights_of TO tokentrail_read;
 GRANT SELECT ON tokentrail.history_of TO tokentrail_read;
 GRANT SELECT ON tokentrail.snapshots_in TO tokentrail_read;
+GRANT SELECT ON tokentrail.register_in TO tokentrail_read;
+GRANT SELECT ON tokentrail.evidence_of TO tokentrail_read;
 
 CREATE USER IF NOT EXISTS tokentrail_reader IDENTIFIED WITH sha256_password BY 'replace me' SETTINGS readonly = 2, max_execution_time = 60;
 GRANT tokentrail_read TO tokentrail_reader;

@@ -166,6 +166,12 @@ fn properties(shared: &Shared, column: &Column) -> anyhow::Result<Vec<Value>> {
     if let Some(colours) = &column.colours {
         set("mappings", mappings(shared, std::slice::from_ref(colours))?);
     }
+    if let Some(name) = &column.words {
+        let words = shared.words.get(name).with_context(|| format!("no words {name} in shared.toml"))?;
+        let shown =
+            words.iter().enumerate().map(|(index, (word, text))| (word.clone(), json!({"text": text, "index": index})));
+        set("mappings", json!([{"type": "value", "options": shown.collect::<serde_json::Map<_, _>>()}]));
+    }
     if !column.steps.is_empty() {
         set("thresholds", thresholds(&column.steps)?);
         set("color", json!({"mode": "thresholds"}));

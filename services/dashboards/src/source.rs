@@ -11,6 +11,8 @@ pub struct Shared {
     pub links: BTreeMap<String, Link>,
     /// Sets of words with their colours.
     pub colours: BTreeMap<String, BTreeMap<String, String>>,
+    /// Sets of words with what is shown for them.
+    pub words: BTreeMap<String, BTreeMap<String, String>>,
     /// Variables by name.
     pub variables: BTreeMap<String, Variable>,
     /// Annotations by name.
@@ -163,6 +165,8 @@ pub struct Column {
     pub link: Option<String>,
     /// Set of colours.
     pub colours: Option<String>,
+    /// Set of words that are shown as others; not beside colours.
+    pub words: Option<String>,
     /// Unit.
     pub unit: Option<String>,
     /// Digits after the point.

@@ -5,6 +5,7 @@
 pub mod assess;
 mod holes;
 mod keeper;
+mod lost;
 mod pushed;
 mod reconcile;
 mod repair;

@@ -34,9 +34,9 @@ pub use error::StoreError;
 pub use insert::{Block, Fate, StoredReceipt};
 pub use migrate::{AppliedMigration, latest_version};
 pub use query::{
-    ComparedArea, EventPage, FateCounts, LineSurvey, OtherLines, Page, PathCounts, PersonQuery, RangeCount,
-    ReportParams, SnapshotSide, StoredBody, StoredEvent, StoredHeader, StreamStatus, SurveyedEvents, SurveyedReceipts,
-    TakenSnapshot, Taking, Term, Totals, TraceQuery,
+    ComparedArea, EventPage, FateCounts, GapTime, LineSurvey, LostInMinute, OtherLines, Page, PathCounts, PersonQuery,
+    RangeCount, ReportParams, SnapshotSide, StoredBody, StoredEvent, StoredHeader, StreamStatus, SurveyedEvents,
+    SurveyedReceipts, TakenSnapshot, Taking, Term, Totals, TraceQuery,
 };
 pub use replay::{
     BodyBytes, DeadLetters, DeletedEvent, EventKey, Rejudged, Selection, Standing, StreamSpan, Verdict, Window,
@@ -75,6 +75,7 @@ pub const VIEWS: &[&str] = &[
     "event_inputs_in",
     "events",
     "events_in",
+    "evidence_of",
     "exposures_in",
     "fates",
     "fates_recounted",
@@ -91,6 +92,8 @@ pub const VIEWS: &[&str] = &[
     "open_cells",
     "persons",
     "receipts",
+    "register_in",
+    "right_names",
     "rights_of",
     "rule_states",
     "sessions",

@@ -44,6 +44,9 @@ const MIGRATIONS: &[Migration] = migrations![
     18 "0018_decisions_by_time",
     19 "0019_topic_input",
     20 "0020_unreadable_records",
+    21 "0021_findings_panels",
+    24 "0024_checkpoints",
+    28 "0028_right_names",
 ];
 
 const DATABASE: &str = "CREATE DATABASE IF NOT EXISTS {database} {on_cluster}";

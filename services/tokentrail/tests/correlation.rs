@@ -3,6 +3,8 @@
 //! answered anew.
 #![allow(clippy::unwrap_used)] // a test may panic
 
+#[path = "correlation/checkpoints.rs"]
+mod checkpoints;
 #[path = "support/recorded.rs"]
 mod recorded;
 mod support;
@@ -40,8 +42,15 @@ impl Story {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         backstage_log(dir.path());
-        std::fs::write(dir.path().join("config.toml"), CONFIG).unwrap();
-        Self { dir }
+        let story = Self { dir };
+        // Checkpoints as often as can be: what a kill leaves of one is part of every case.
+        story.configure("checkpoint_seconds = 1");
+        story
+    }
+
+    fn configure(&self, correlation: &str) {
+        let text = format!("{CONFIG}[correlation]\n{correlation}\n");
+        std::fs::write(self.dir.path().join("config.toml"), text).unwrap();
     }
 
     fn settings(&self) -> String {

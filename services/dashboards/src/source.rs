@@ -114,6 +114,8 @@ pub struct Panel {
     pub unit: String,
     /// Digits after the point.
     pub decimals: Option<u32>,
+    /// The least width of a bar.
+    pub interval: Option<String>,
     /// What it says and what it does not.
     pub description: String,
     /// What stands there when there is nothing.

@@ -87,6 +87,9 @@ fn every_panel_says_what_it_is_in_which_unit_and_what_nothing_means() {
             assert!(panel.questions().next().is_some(), "{name}: {title} asks nothing");
             assert!(panel.query.is_empty() || panel.kind == Kind::Timeline, "{name}: {title}");
             let several = matches!(panel.kind, Kind::Bars | Kind::Line);
+            // What is kept by the hour cannot be shown in finer bars.
+            let by_hour = several && panel.questions().any(|sql| sql.contains("decided_in("));
+            assert_eq!(panel.interval.as_deref(), by_hour.then_some("1h"), "{name}: {title}");
             assert_eq!(panel.series.is_some(), several, "{name}: {title}: a series over time is named by its word");
         }
     }

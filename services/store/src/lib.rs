@@ -9,6 +9,7 @@ mod cell;
 mod connect;
 pub mod correlation;
 mod coverage;
+mod decision_hours;
 pub mod drift_facts;
 pub mod engine;
 mod error;
@@ -69,6 +70,7 @@ pub const VIEWS: &[&str] = &[
     "coverage",
     "credentials",
     "dead_letters",
+    "decided_in",
     "decisions",
     "deviations_in",
     "event_inputs",
@@ -85,11 +87,13 @@ pub const VIEWS: &[&str] = &[
     "grants",
     "heartbeats",
     "history_of",
+    "judged",
     "judged_in",
     "line_counts",
     "logins_in",
     "missing_events",
     "open_cells",
+    "open_hours",
     "persons",
     "receipts",
     "register_in",

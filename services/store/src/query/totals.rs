@@ -131,9 +131,10 @@ impl Store {
         Ok((fates, whole.into_values().collect()))
     }
 
-    /// Changes whenever a mark is made, renewed, closed or settled.
+    /// Changes whenever a mark of receipts is made, renewed, closed or settled.
     async fn marked(&self) -> Result<(u64, u64), StoreError> {
-        let sql = "SELECT count(), sum(cityHash64(tenant, stream, source_id, cell, writer, version)) FROM mark_rows FINAL WHERE state != 0";
+        let sql = "SELECT count(), sum(cityHash64(tenant, stream, source_id, cell, writer, version)) FROM mark_rows FINAL \
+            WHERE state != 0 AND stream != toFixedString('decisions by hr.', 16)";
         Ok(rows::<(u64, u64)>(self.ask(sql)).await?.pop().unwrap_or_default())
     }
 }

@@ -35,9 +35,9 @@ pub use error::StoreError;
 pub use insert::{Block, Fate, StoredReceipt};
 pub use migrate::{AppliedMigration, latest_version};
 pub use query::{
-    ComparedArea, EventPage, FateCounts, LineSurvey, OtherLines, Page, PathCounts, PersonQuery, RangeCount,
-    ReportParams, SnapshotSide, StoredBody, StoredEvent, StoredHeader, StreamStatus, SurveyedEvents, SurveyedReceipts,
-    TakenSnapshot, Taking, Term, Totals, TraceQuery,
+    ComparedArea, EventPage, FateCounts, GapTime, LineSurvey, LostInMinute, OtherLines, Page, PathCounts, PersonQuery,
+    RangeCount, ReportParams, SnapshotSide, StoredBody, StoredEvent, StoredHeader, StreamStatus, SurveyedEvents,
+    SurveyedReceipts, TakenSnapshot, Taking, Term, Totals, TraceQuery,
 };
 pub use replay::{
     BodyBytes, DeadLetters, DeletedEvent, EventKey, Rejudged, Selection, Standing, StreamSpan, Verdict, Window,
@@ -97,6 +97,7 @@ pub const VIEWS: &[&str] = &[
     "persons",
     "receipts",
     "register_in",
+    "right_names",
     "rights_of",
     "rule_states",
     "sessions",

@@ -42,8 +42,12 @@ const MIGRATIONS: &[Migration] = migrations![
     16 "0016_panels",
     17 "0017_gap_holders",
     18 "0018_decisions_by_time",
+    19 "0019_topic_input",
+    20 "0020_unreadable_records",
     21 "0021_findings_panels",
     22 "0022_decision_hours",
+    24 "0024_checkpoints",
+    28 "0028_right_names",
 ];
 
 const DATABASE: &str = "CREATE DATABASE IF NOT EXISTS {database} {on_cluster}";

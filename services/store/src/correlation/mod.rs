@@ -4,11 +4,16 @@
 //! again, late or by a frozen owner changes nothing that a reader sees. Decides nothing: what a row says is the correlation's.
 
 mod ask;
+mod checkpoint;
+mod covered;
 mod merge;
 mod past;
 mod records;
+mod stored;
 
 pub use ask::{Bearer, DecisionQuery, Matching};
+pub use checkpoint::{Later, Seal, Sealing, Unsealing};
+pub use covered::{Covered, Ranges};
 pub use merge::Told;
 pub use past::Window;
 pub use records::{

@@ -24,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(180);
 const LOOK: Duration = Duration::from_millis(5);
 /// Between two looks at how much ClickHouse holds: each costs the engine 1.4 ms of its processor time, which is measured.
 const STORED_LOOK: Duration = Duration::from_millis(100);
+/// Between two looks at the whole status, which asks ClickHouse more.
+const STATUS_LOOK: Duration = Duration::from_millis(500);
 /// Merges count as done when none was seen for so many looks, [`QUIET_LOOK`] apart.
 const QUIET_LOOKS: u32 = 4;
 const QUIET_LOOK: Duration = Duration::from_millis(250);
@@ -54,6 +56,19 @@ pub struct Ready {
     pub store: Duration,
 }
 
+/// What runs beside the way of an event: the goals leave the correlation's budget out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beside {
+    Nothing,
+    Correlation,
+}
+
+impl Beside {
+    fn setting(self) -> (&'static str, &'static str) {
+        ("TOKENTRAIL__CORRELATION__ENABLED", if self == Self::Correlation { "true" } else { "false" })
+    }
+}
+
 /// A running program.
 pub struct UnderTest {
     program: Program,
@@ -63,8 +78,8 @@ pub struct UnderTest {
 
 impl UnderTest {
     /// With its embedded engine.
-    pub fn start(data: &Path) -> (Self, Ready) {
-        let (mut program, started) = spawn(data, &[]);
+    pub fn start(data: &Path, beside: Beside) -> (Self, Ready) {
+        let (mut program, started) = spawn(data, &[beside.setting()]);
         let intake = until("the intake is ready", || program.get_admin("/readyz").map(|_| started.elapsed()));
         let run = data.join("run.json");
         program.run = until("ClickHouse is ready", || serde_json::from_slice(&std::fs::read(&run).ok()?).ok());
@@ -116,6 +131,19 @@ impl UnderTest {
                 std::thread::sleep(STORED_LOOK);
             }
             stored.then_some(())
+        });
+    }
+
+    /// Waits until everything that is stored is answered for; at once where nothing answers.
+    pub fn until_correlated(&self) {
+        until("everything is correlated", || {
+            let status = self.program.status();
+            let lag = status["correlation"]["lag"].as_u64().unwrap_or(0);
+            let loading = status["correlation"]["phase"] == "loading";
+            if lag > 0 || loading {
+                std::thread::sleep(STATUS_LOOK);
+            }
+            (lag == 0 && !loading).then_some(())
         });
     }
 

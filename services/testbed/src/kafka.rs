@@ -118,6 +118,11 @@ impl Kafka {
         self.nodes[node].data.clone()
     }
 
+    /// Process id of a broker's Java, while it runs.
+    pub fn process(&self, node: usize) -> Option<u32> {
+        self.nodes[node].group.as_ref()?.server()
+    }
+
     /// True if a broker has ended by itself.
     pub fn ended(&mut self, node: usize) -> Result<bool> {
         Ok(self.nodes[node].group.as_mut().map(process::Group::ended).transpose()?.flatten().is_some())

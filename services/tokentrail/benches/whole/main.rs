@@ -12,6 +12,7 @@
 mod figures;
 mod load;
 mod measure;
+mod queries;
 mod report;
 mod servers;
 mod stages;

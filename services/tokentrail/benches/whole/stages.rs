@@ -3,8 +3,9 @@
 use crate::{
     load::{Load, Outcome, Pace, Shape},
     measure::{Memory, MemorySeries, Times, median, quarters},
+    queries::STORED,
     servers::{Role, Started},
-    under_test::{Cpu, STORED, UnderTest},
+    under_test::{Cpu, UnderTest},
     workload::{Address, SECRET, World},
 };
 use std::{

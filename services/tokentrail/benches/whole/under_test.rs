@@ -6,6 +6,7 @@ mod support;
 use crate::{
     load::Ledger,
     measure::{child_of, cpu_seconds},
+    queries::{Queries, STORED},
     workload::Address,
 };
 use serde_json::{Value, json};
@@ -84,7 +85,7 @@ impl UnderTest {
         let run = data.join("run.json");
         program.run = until("ClickHouse is ready", || serde_json::from_slice(&std::fs::read(&run).ok()?).ok());
         let ready = Ready { intake, store: started.elapsed() };
-        let queries = Queries::new(&program.run);
+        let queries = Queries::new(&program.run, support::client());
         let engine = child_of(program.child.id());
         assert!(engine.is_some(), "the program has no engine");
         (Self { program, engine, queries: Some(queries) }, ready)
@@ -120,7 +121,7 @@ impl UnderTest {
 
     /// Another connection to ClickHouse, for another thread.
     pub fn queries(&self) -> Queries {
-        Queries::new(&self.program.run)
+        Queries::new(&self.program.run, support::client())
     }
 
     /// Waits until ClickHouse holds so many receipts.
@@ -186,9 +187,6 @@ impl UnderTest {
     }
 }
 
-/// All receipts that ClickHouse holds; from the parts' metadata, so that asking costs next to nothing.
-pub const STORED: &str = "SELECT count() FROM receipt_rows";
-
 /// Starts the program on ports that are free now.
 fn spawn(data: &Path, settings: &[(&str, &str)]) -> (Program, Instant) {
     std::fs::create_dir_all(data).unwrap();
@@ -213,39 +211,5 @@ fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         }
         assert!(started.elapsed() < PATIENCE, "waited in vain until {what}");
         std::thread::sleep(LOOK);
-    }
-}
-
-/// A keep-alive connection to ClickHouse.
-pub struct Queries {
-    runtime: tokio::runtime::Runtime,
-    http: reqwest::Client,
-    run: Value,
-}
-
-impl Queries {
-    fn new(run: &Value) -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        Self { runtime, http: support::client(), run: run.clone() }
-    }
-
-    pub fn text(&self, sql: &str) -> String {
-        let field = |name: &str| self.run[name].as_str().unwrap();
-        let request = self.http.post(field("store_url")).query(&[("database", "tokentrail")]);
-        let request = request
-            .header("x-clickhouse-user", field("store_user"))
-            .header("x-clickhouse-key", field("store_password"));
-        let request = request.timeout(PATIENCE).body(sql.to_owned());
-        self.runtime.block_on(async move {
-            let answer = request.send().await.expect("ClickHouse answers");
-            let good = answer.status().is_success();
-            let text = answer.text().await.unwrap();
-            assert!(good, "{text}");
-            text.trim().to_owned()
-        })
-    }
-
-    pub fn number(&self, sql: &str) -> f64 {
-        self.text(sql).parse().unwrap()
     }
 }

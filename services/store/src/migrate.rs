@@ -48,6 +48,7 @@ const MIGRATIONS: &[Migration] = migrations![
     22 "0022_decision_hours",
     24 "0024_checkpoints",
     28 "0028_right_names",
+    30 "0030_privileged",
 ];
 
 const DATABASE: &str = "CREATE DATABASE IF NOT EXISTS {database} {on_cluster}";

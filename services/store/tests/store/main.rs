@@ -4,6 +4,7 @@
 mod events;
 mod hours;
 mod panels;
+mod privileged;
 mod receipts;
 mod schema;
 #[path = "../support/mod.rs"]

@@ -9,6 +9,7 @@ pub use decision::{Clock, DecisionRow, Grade, Reason, Support, Verdict};
 pub use world::{WorldKind, WorldRow};
 
 use crate::{
+    checkpoint::kept_enum,
     facts::{EndKind, Grant},
     moment::Millis,
 };
@@ -289,3 +290,22 @@ pub enum AliasKind {
     /// Backstage entity reference.
     Reference,
 }
+
+kept_enum!(Key {
+    0 Session { 0: source, 1: session },
+    1 Token { 0: event },
+    2 Credential { 0: event },
+    3 Grant { 0: person, 1: kind, 2: right, 3: event },
+    4 Decision { 0: event },
+    5 Gap { 0: whose, 1: kind, 2: right, 3: after },
+    6 Alias { 0: person, 1: kind, 2: source, 3: from, 4: place },
+    7 World { 0: source, 1: kind, 2: holder, 3: held, 4: from },
+});
+kept_enum!(WorldKind {
+    0 Parent {}, 1 Lives {}, 2 GroupRole {}, 3 Composite {}, 4 DefaultRole {}, 5 Name {}, 6 RoleMember {}, 7 Policy {}, 8 Tie {},
+    9 Disabled {}, 10 Gone {},
+});
+kept_enum!(RightKind {
+    0 Group {}, 1 Role {}, 2 BackstageRole {}, 3 Enabled {}, 4 Existence {}, 5 Name {}, 6 Place {}, 7 Policy {},
+});
+kept_enum!(AliasKind { 0 Username {}, 1 Email {}, 2 Reference {} });

@@ -4,6 +4,7 @@
 //! Knows no event types: key and labels of a record come from the caller.
 
 mod aside;
+mod bulletin;
 mod carrier;
 mod client;
 mod foreign;
@@ -21,6 +22,7 @@ mod topics;
 mod window;
 mod wire;
 
+pub use bulletin::KafkaBulletin;
 pub use carrier::{KafkaCarrier, KafkaMark};
 pub use foreign::{ForeignLoad, ForeignRecord, ForeignTopic};
 pub use forwarder::{CONSUMER, ForwardError, ForwardStatus, Forwarder, Forwarding};

@@ -42,6 +42,7 @@ const MIGRATIONS: &[Migration] = migrations![
     16 "0016_panels",
     17 "0017_gap_holders",
     18 "0018_decisions_by_time",
+    23 "0023_correlation_owner",
 ];
 
 const DATABASE: &str = "CREATE DATABASE IF NOT EXISTS {database} {on_cluster}";

@@ -13,6 +13,10 @@ pub struct CorrelationMetrics {
     pub rows: IntCounter,
     /// Times that everything was read.
     pub loads: IntCounter,
+    /// 1 in the processor that correlates.
+    pub owner: IntGauge,
+    /// Blocks that are stored and not announced to it.
+    pub unannounced: IntGauge,
 }
 
 impl CorrelationMetrics {
@@ -29,11 +33,19 @@ impl CorrelationMetrics {
                 "tokentrail_correlation_loads_total",
                 "Times that the correlation read everything that is stored",
             )?,
+            owner: IntGauge::new("tokentrail_correlation_owner", "1 in the program that correlates")?,
+            unannounced: IntGauge::new(
+                "tokentrail_correlation_unannounced_blocks",
+                "Blocks that this processor has stored and cannot announce to the one that correlates",
+            )?,
         };
+        metrics.owner.set(1);
         registry.register(Box::new(metrics.lag.clone()))?;
         registry.register(Box::new(metrics.events.clone()))?;
         registry.register(Box::new(metrics.rows.clone()))?;
         registry.register(Box::new(metrics.loads.clone()))?;
+        registry.register(Box::new(metrics.owner.clone()))?;
+        registry.register(Box::new(metrics.unannounced.clone()))?;
         Ok(metrics)
     }
 }

@@ -5,11 +5,13 @@
 
 mod ask;
 mod merge;
+mod owner;
 mod past;
 mod records;
 
 pub use ask::{Bearer, DecisionQuery, Matching};
 pub use merge::Told;
+pub use owner::Ownership;
 pub use past::Window;
 pub use records::{
     AliasRecord, CredentialRecord, DecisionRecord, Derived, GrantRecord, Head, Id, MissingEventRecord, SessionRecord,
@@ -144,16 +146,6 @@ struct PlaceRow {
 }
 
 impl Store {
-    /// Takes the correlation of a tenant over: the epoch of the new owner, above every one before.
-    pub async fn take_over_correlation(&self, tenant: &str) -> Result<u64, StoreError> {
-        let sql = "SELECT max(epoch) FROM correlated_rows WHERE tenant = {tenant:String}";
-        let before = rows::<u64>(self.ask(sql).param("tenant", tenant)).await?.pop().unwrap_or_default();
-        let epoch = before + 1;
-        let taken = cursor(tenant, (StreamId([0; 16]), 0), epoch);
-        self.write_typed::<CursorRow>("correlated_rows", &[taken]).await?;
-        Ok(epoch)
-    }
-
     /// Writes rows. After an error any part may be there: write the same again.
     pub async fn write_correlated(&self, rows: &Correlated) -> Result<(), StoreError> {
         self.write_records(&rows.sessions).await?;
@@ -180,16 +172,6 @@ impl Store {
     ) -> Result<(), StoreError> {
         let rows: Vec<CursorRow> = next.iter().map(|(stream, next)| cursor(tenant, (*stream, *next), epoch)).collect();
         self.write_typed::<CursorRow>("correlated_rows", &rows).await
-    }
-
-    /// Behind the last position of each stream that the store has receipts of.
-    pub async fn stream_ends(&self, tenant: &str) -> Result<BTreeMap<StreamId, u64>, StoreError> {
-        let sql =
-            "SELECT lower(hex(stream)), max(seq) + 1 FROM receipt_rows WHERE tenant = {tenant:String} GROUP BY stream";
-        let ends = rows::<(String, u64)>(self.ask(sql).param("tenant", tenant)).await?;
-        ends.into_iter()
-            .map(|(stream, next)| Ok((stream.parse().map_err(|_| crate::query::unknown("stream"))?, next)))
-            .collect()
     }
 
     /// The rows that stand, by id.

@@ -21,6 +21,9 @@ use uuid::Uuid;
 
 /// First and longest wait between two attempts; each is a random part of it.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// What was over before it was told is told if it was opened at most so long ago, milliseconds: a receiver that is new hears of no old
+/// history.
+const PASSED_WITHIN: i64 = 7 * 86_400_000;
 /// Between two looks at the register without a hint: changes by people give none.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -93,7 +96,7 @@ impl Deliverer {
                 self.show(&outbox);
             }
             let mut findings = self.store.findings(&self.words.tenant).await?;
-            if !due(&findings, &outbox.told, self.receiver.least).is_empty() {
+            if !self.due(&findings, &outbox.told).is_empty() {
                 // A burst is one message.
                 sleep(self.timing.group).await;
                 findings = self.store.findings(&self.words.tenant).await?;
@@ -115,9 +118,13 @@ impl Deliverer {
         }
     }
 
+    fn due<'a>(&self, findings: &'a [Finding], told: &Told) -> Vec<(&'a Finding, What)> {
+        due(findings, told, self.receiver.least, (self.clock)() - PASSED_WITHIN)
+    }
+
     /// Makes a message of what is due and keeps it.
     async fn compose(&self, outbox: &mut Outbox, findings: &[Finding]) -> Result<(), StoreError> {
-        let due = due(findings, &outbox.told, self.receiver.least);
+        let due = self.due(findings, &outbox.told);
         if due.is_empty() {
             return Ok(());
         }
@@ -163,7 +170,8 @@ impl Deliverer {
             wait = (wait * 2).min(RETRY.1);
         }
         let now = (self.clock)();
-        let taken = AlertMessage { version: 2, delivered_at: Some(now), ..message.clone() };
+        // What it said may hold names: nobody needs it any more.
+        let taken = AlertMessage { version: 2, delivered_at: Some(now), body: String::new(), ..message.clone() };
         // Commit point: it is not sent again. A crash before this line sends it once more, under the same id.
         self.store.put_alert_message(&taken).await?;
         self.board.took(&self.receiver.name, now);

@@ -12,6 +12,8 @@ pub enum What {
     Firing(Severity),
     /// It stands no more: over, withdrawn, closed or suppressed.
     Resolved,
+    /// It stood, and was over before it could be told: told once.
+    Passed,
 }
 
 impl What {
@@ -20,14 +22,16 @@ impl What {
         match self {
             Self::Firing(severity) => format!("firing:{severity}"),
             Self::Resolved => "resolved".into(),
+            Self::Passed => "passed".into(),
         }
     }
 
     fn of(text: &str) -> Option<Self> {
-        if text == "resolved" {
-            return Some(Self::Resolved);
+        match text {
+            "resolved" => Some(Self::Resolved),
+            "passed" => Some(Self::Passed),
+            _ => Severity::of(text.strip_prefix("firing:")?).map(Self::Firing),
         }
-        Severity::of(text.strip_prefix("firing:")?).map(Self::Firing)
     }
 }
 
@@ -45,8 +49,14 @@ pub fn fires(finding: &Finding) -> bool {
     matches!(finding.state.as_str(), "OPEN" | "ACKNOWLEDGED") && finding.standing == "open"
 }
 
-/// What is to be told: what fires anew or worse, and what was told to fire and does no more.
-pub fn due<'a>(findings: &'a [Finding], told: &Told, least: Severity) -> Vec<(&'a Finding, What)> {
+/// True if a finding was over before anybody did anything about it.
+fn passed(finding: &Finding) -> bool {
+    finding.state == "ENDED" && finding.standing == "ended" && finding.handling.is_empty()
+}
+
+/// What is to be told: what fires anew or worse, what was told to fire and does no more, and what was opened at or after `since` (UTC
+/// milliseconds) and was over before it was told.
+pub fn due<'a>(findings: &'a [Finding], told: &Told, least: Severity, since: i64) -> Vec<(&'a Finding, What)> {
     let mut due = Vec::new();
     for finding in findings {
         let severity = Severity::of(&finding.severity).unwrap_or_default();
@@ -55,6 +65,9 @@ pub fn due<'a>(findings: &'a [Finding], told: &Told, least: Severity) -> Vec<(&'
             (true, Some(What::Firing(known))) if *known >= severity => {}
             (true, _) => due.push((finding, What::Firing(severity))),
             (false, Some(What::Firing(_))) => due.push((finding, What::Resolved)),
+            (false, None) if passed(finding) && severity >= least && finding.opened_at >= since => {
+                due.push((finding, What::Passed));
+            }
             (false, _) => {}
         }
     }
@@ -80,7 +93,10 @@ mod tests {
             receipts: Vec::new(),
             content: 0,
             opened_at: 0,
-            standing: if state == "WITHDRAWN" { "withdrawn".into() } else { "open".into() },
+            standing: match state {
+                "WITHDRAWN" | "ENDED" => state.to_lowercase(),
+                _ => "open".into(),
+            },
             handling: String::new(),
             changes: 1,
             owner: String::new(),
@@ -104,7 +120,7 @@ mod tests {
         ];
         let told =
             told_of(&[(3, What::Firing(Severity::High)), (4, What::Resolved), (5, What::Firing(Severity::Medium))]);
-        let due = due(&all, &told, Severity::Medium);
+        let due = due(&all, &told, Severity::Medium, 0);
         let said: Vec<_> = due.iter().map(|(finding, what)| (finding.finding_id.as_u128(), *what)).collect();
         assert_eq!(
             said,
@@ -115,7 +131,25 @@ mod tests {
     #[test]
     fn what_was_resolved_can_fire_again() {
         let again = [finding(1, "OPEN", "high")];
-        assert_eq!(due(&again, &told_of(&[(1, What::Resolved)]), Severity::Low).len(), 1);
-        assert!(due(&again, &told_of(&[(1, What::Firing(Severity::High))]), Severity::Low).is_empty());
+        assert_eq!(due(&again, &told_of(&[(1, What::Resolved)]), Severity::Low, 0).len(), 1);
+        assert!(due(&again, &told_of(&[(1, What::Firing(Severity::High))]), Severity::Low, 0).is_empty());
+    }
+
+    #[test]
+    fn what_was_over_before_it_was_told_is_told_once() {
+        let over =
+            |handling: &str, opened_at| Finding { handling: handling.into(), opened_at, ..finding(1, "ENDED", "low") };
+        let said = |finding: Finding, told: &[(u128, What)], least| {
+            let all = [finding];
+            due(&all, &told_of(told), least, 100).into_iter().map(|(_, what)| what).collect::<Vec<_>>()
+        };
+        assert_eq!(said(over("", 100), &[], Severity::Low), [What::Passed]);
+        assert_eq!(said(over("", 100), &[(1, What::Passed)], Severity::Low), []);
+        assert_eq!(said(over("", 100), &[(1, What::Resolved)], Severity::Low), []);
+        assert_eq!(said(over("", 100), &[], Severity::Medium), []);
+        assert_eq!(said(over("closed", 100), &[], Severity::Low), [], "somebody has seen it");
+        assert_eq!(said(over("", 99), &[], Severity::Low), [], "long before this receiver looks");
+        assert_eq!(said(finding(1, "WITHDRAWN", "low"), &[], Severity::Low), [], "it was none");
+        assert_eq!(What::of(&What::Passed.to_text()), Some(What::Passed));
     }
 }

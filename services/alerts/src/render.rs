@@ -13,6 +13,9 @@ use uuid::Uuid;
 /// Most findings that a text message spells out; the rest are counted.
 const SPELLED: usize = 10;
 
+/// How long an Alertmanager shows what was over before it was told, milliseconds.
+const PASSING: i64 = 300_000;
+
 /// What does not come from the finding.
 #[derive(Clone, Debug, Default)]
 pub struct Words {
@@ -44,12 +47,20 @@ pub fn body(receiver: &Receiver, words: &Words, notices: &[Notice<'_>], now: i64
     .to_string()
 }
 
+fn status(what: What) -> &'static str {
+    match what {
+        What::Firing(_) => "firing",
+        What::Resolved => "resolved",
+        What::Passed => "passed",
+    }
+}
+
 fn told(receiver: &Receiver, words: &Words, (finding, what): &Notice<'_>) -> Map<String, Value> {
     let rule = Rule::of(&finding.rule);
     let mut out = Map::new();
     let mut put = |name: &str, value: Value| drop(out.insert(name.to_owned(), value));
     put("finding", json!(finding.finding_id));
-    put("status", json!(if *what == What::Resolved { "resolved" } else { "firing" }));
+    put("status", json!(status(*what)));
     put("state", json!(finding.state));
     put("rule", json!(finding.rule));
     put("name", json!(rule.map_or("", |rule| rule.name)));
@@ -96,8 +107,11 @@ fn alert(words: &Words, (finding, what): &Notice<'_>, told: &Map<String, Value>,
         },
         "startsAt": moment(finding.opened_at.max(1)),
     });
-    if *what == What::Resolved {
-        alert["endsAt"] = json!(moment(now));
+    match what {
+        What::Firing(_) => {}
+        What::Resolved => alert["endsAt"] = json!(moment(now)),
+        // One that ended before it was ever known would be dropped: it stands for a moment and resolves by itself.
+        What::Passed => alert["endsAt"] = json!(moment(now + PASSING)),
     }
     if let Some(link) = link(words, finding) {
         alert["generatorURL"] = json!(link);
@@ -127,12 +141,16 @@ fn line(told: &Map<String, Value>) -> String {
 }
 
 fn text(words: &Words, notices: &[Notice<'_>], told: &[Map<String, Value>]) -> String {
-    let firing = notices.iter().filter(|(_, what)| *what != What::Resolved).count();
-    let mut out = format!("Tokentrail ({}): {firing} firing, {} resolved", words.tenant, notices.len() - firing);
+    let count = |word: &str| notices.iter().filter(|(_, what)| status(*what) == word).count();
+    let mut out = format!("Tokentrail ({}): {} firing, {} resolved", words.tenant, count("firing"), count("resolved"));
+    if count("passed") > 0 {
+        out.push_str(&format!(", {} over before they could be told", count("passed")));
+    }
     for ((finding, what), told) in notices.iter().zip(told).take(SPELLED) {
         let state = match what {
             What::Firing(severity) => severity.to_string().to_uppercase(),
             What::Resolved => format!("RESOLVED ({})", finding.state.to_lowercase()),
+            What::Passed => format!("OVER ({})", finding.severity),
         };
         let link = told.get("link").or(told.get("show")).and_then(Value::as_str).unwrap_or_default();
         out.push_str(&format!("\n{state} {} since {}\n  {link}", line(told), moment(finding.first_at)));

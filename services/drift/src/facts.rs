@@ -113,6 +113,8 @@ pub struct Gap {
     pub missing: Option<u64>,
     /// When everything was there after all.
     pub repaired: Option<i64>,
+    /// The way by which it came; empty while it did not.
+    pub repaired_by: String,
 }
 
 /// An event that must have happened and is not there.

@@ -197,6 +197,26 @@ fn a_gap_stands_until_it_is_repaired_and_a_repaired_one_has_ended() {
         gaps.iter().map(|one| (one.stands, one.severity)).collect::<Vec<_>>(),
         [(true, Severity::High), (false, Severity::Medium)]
     );
+    // Events among heartbeats that came back: low, over, and none where the webhook brought them in the end.
+    let lost = |missing| Gap {
+        source: "kc".into(),
+        input: "webhook".into(),
+        cause: "deliveries_lost".into(),
+        until: Some(5),
+        missing: Some(missing),
+        repaired: Some(9),
+        repaired_by: "pull".into(),
+        ..Gap::default()
+    };
+    facts.gaps = vec![lost(3)];
+    let healed = found("D12", &facts);
+    assert_eq!((healed.len(), healed[0].stands, healed[0].severity), (1, false, Severity::Low));
+    assert_eq!(healed[0].values["what"], "lost by webhook, repaired by pull");
+    let mut settings = Settings { gap_least: HOUR, ..Settings::default() };
+    assert_eq!(Rule::of("D12").unwrap().judge(&facts, &settings).found.len(), 1, "it is no span of time");
+    facts.gaps = vec![lost(0)];
+    settings.gap_least = 0;
+    assert!(Rule::of("D12").unwrap().judge(&facts, &settings).found.is_empty());
     facts.sources.iter_mut().for_each(|source| source.proven = false);
     let rule = Rule::of("D12").unwrap();
     assert_eq!(rule.state(&facts, &Settings::default(), 0).0, State::NotEvaluable, "silence proves nothing here");

@@ -53,7 +53,11 @@ const COLUMNS: &[Column] = &[
     column("candidates", "how many tokens can stand behind it", "decisions.candidates"),
     no_source("auth_factor", "factor of the login"),
     no_source("ip_prefix", "network of the caller: decision lines carry none"),
-    no_source("drift_rule", "rule that fired on it"),
+    column(
+        "drift_rule",
+        "drift rules with a finding that rests on it, standing or over; empty: none (docs/alerts.md)",
+        "findings.rule",
+    ),
     column("basis", "what the answer rests on", "always the replay of events and reads"),
     column("confidence", "exact, session, inferred, none", "decisions.grade"),
     column("reasons", "why no better", "decisions.reasons"),
@@ -66,10 +70,13 @@ const SQL: &str = "WITH decided AS (
     WHERE tenant = {tenant:String}
       AND decided_at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND decided_at < fromUnixTimestamp64Milli({to:Int64}, 'UTC')
 ), named AS (
-    SELECT right_id, argMax(right_name, (time, right_name)) AS last_name FROM event_rows
-    WHERE tenant = {tenant:String} AND right_kind = 'group' AND right_id != '' AND right_name != '' AND is_deleted = 0
-    GROUP BY right_id
-), groups AS (SELECT CAST((groupArray(right_id), groupArray(last_name)), 'Map(String, String)') AS of FROM named)
+    SELECT right_id, name AS last_name FROM right_names WHERE tenant = {tenant:String} AND right_kind = 'group'
+), groups AS (SELECT CAST((groupArray(right_id), groupArray(last_name)), 'Map(String, String)') AS of FROM named
+), fired AS (
+    SELECT person, groupArray((rule, evidence, first_at, last_at, JSONExtractString(detail, 'permission'), JSONExtractString(detail, 'clock'),
+        JSONExtractInt(detail, 'removed_at_ms'))) AS found
+    FROM findings WHERE tenant = {tenant:String} AND rule IN ('D01', 'D02', 'D19', 'D20') AND standing IN ('open', 'ended') GROUP BY person
+)
 SELECT
     d.decided_at AS decision_time,
     d.person AS person,
@@ -97,7 +104,14 @@ SELECT
     d.candidates AS candidates,
     'none on record' AS auth_factor,
     'none on record' AS ip_prefix,
-    'none on record' AS drift_rule,
+    -- a finding keeps 50 of its events: of a longer one, what lies within it and fits its rule
+    arraySort(arrayDistinct(arrayMap(f -> f.1, arrayFilter(f -> has(f.2, d.event_id) OR (length(f.2) >= 50
+        AND d.decided_at >= f.3 AND d.decided_at <= f.4 AND d.outcome IN ('allow', 'conditional')
+        AND multiIf(f.1 = 'D01', d.verdict = 'violation' AND d.permission = f.5 AND d.clock = f.6
+                AND toUnixTimestamp64Milli(d.decided_at) - ifNull(d.delay_ms, 0) = f.7,
+            f.1 = 'D02', has(d.reasons, 'disabled'),
+            f.1 = 'D19', d.candidates = 0,
+            d.permission = f.5 AND (d.verdict = 'name_collision' OR has(d.reasons, 'credential_of_another')))), r.found)))) AS drift_rule,
     'replay' AS basis,
     toString(d.grade) AS confidence,
     d.reasons AS reasons,
@@ -107,6 +121,7 @@ FROM decided AS d
 LEFT ANY JOIN (SELECT person, username FROM persons WHERE tenant = {tenant:String} AND person != '') AS p ON p.person = d.person
 LEFT ANY JOIN (SELECT person, session_id, started_at, ended_by FROM sessions WHERE tenant = {tenant:String} AND session_id != '') AS s
     ON s.person = d.person AND s.session_id = d.session_id
+LEFT ANY JOIN fired AS r ON r.person = d.person
 ORDER BY decision_time, evidence";
 
 const TOTALS: &str = "WITH decided AS (
@@ -118,6 +133,9 @@ SELECT name, n FROM (
     SELECT 'rows' AS name, count() AS n FROM decided
     UNION ALL SELECT 'distinct persons', uniqExact(person) FROM decided
     UNION ALL SELECT 'state', sum(cityHash64(event_id, version)) FROM decided
+    UNION ALL SELECT 'state of findings', sum(cityHash64(finding_id, content, standing)) FROM findings
+        WHERE tenant = {tenant:String} AND rule IN ('D01', 'D02', 'D19', 'D20')
+          AND first_at < fromUnixTimestamp64Milli({to:Int64}, 'UTC') AND last_at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC')
     UNION ALL SELECT concat('result/', outcome), count() FROM decided GROUP BY outcome
 ) ORDER BY name";
 
@@ -125,7 +143,7 @@ SELECT name, n FROM (
 pub(crate) const REPORT: Report = Report {
     id: "R08",
     name: "access-trace",
-    version: "1.0.0",
+    version: "1.1.0",
     question: "Which permission decisions were made, for whom, on the strength of which login, session and group, and was the right still held?",
     criteria: &["CC6.1", "CC6.3"],
     span: Span::Period,
@@ -168,6 +186,7 @@ pub(crate) const REPORT: Report = Report {
         "calls that Backstage refused with 401 leave no decision",
         "what became of a conditional decision is known only where a line of the same trace tells it",
         "network and factor of the caller are in no decision line",
+        "drift_rule is the word of the register: a rule that was switched off, or could not be judged, names nothing",
     ],
     correlated: true,
 };

@@ -5,7 +5,7 @@ use crate::{ReportError, report::Report, run::Order, verdict::moment};
 use serde::Serialize;
 use serde_json::Value;
 use std::ops::ControlFlow;
-use store::{Store, StoreError};
+use store::{ReportParams, Store, StoreError};
 
 /// A time [from, to), UTC milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -180,7 +180,9 @@ pub(crate) async fn read(store: &Store, order: &Order, report: &Report) -> Resul
         facts.snapshot_lacking = last.is_none();
         facts.period.from = last.unwrap_or(params.to.saturating_sub(1));
     }
-    sources(store, order, report, &mut facts).await?;
+    // Of a report as of an instant, what its answers rest on begins at the snapshot before it.
+    let params = &ReportParams { from: facts.period.from, ..params.clone() };
+    sources(store, (order, params), report, &mut facts).await?;
     for gap in store.gaps(&params.tenant, i64::MIN / 1_000).await? {
         let until = gap.until.unwrap_or(i64::MAX);
         let concerns = gap.source_id.is_empty() || facts.sources.iter().any(|one| one.source_id == gap.source_id);
@@ -200,7 +202,7 @@ pub(crate) async fn read(store: &Store, order: &Order, report: &Report) -> Resul
     for stream in store.streams(&params.tenant).await? {
         facts.contested += stream.contested;
     }
-    rest(store, order, report, &mut facts).await?;
+    rest(store, params, report, &mut facts).await?;
     Ok(facts)
 }
 
@@ -209,15 +211,19 @@ async fn last_snapshot(store: &Store, order: &Order) -> Result<Option<i64>, Repo
     let keycloaks: Vec<_> = order.sources.iter().filter(|one| one.kind == "keycloak").collect();
     let sql = "SELECT source_id, max(toUnixTimestamp64Milli(began)) FROM snapshots WHERE tenant = {tenant:String} AND complete \
         AND ended <= fromUnixTimestamp64Milli({to:Int64}, 'UTC') GROUP BY source_id ORDER BY source_id";
-    let rows = ask(store, sql, order).await?;
+    let rows = ask(store, sql, &order.params).await?;
     let of = |id: &str| rows.iter().find(|row| row[0] == id).and_then(|row| row[1].as_i64());
     // The least of them: what any of them proves, all do.
     let last: Option<Vec<i64>> = keycloaks.iter().map(|one| of(&one.source_id)).collect();
     Ok(last.and_then(|last| last.into_iter().min()))
 }
 
-async fn sources(store: &Store, order: &Order, report: &Report, facts: &mut Facts) -> Result<(), ReportError> {
-    let params = &order.params;
+async fn sources(
+    store: &Store,
+    (order, params): (&Order, &ReportParams),
+    report: &Report,
+    facts: &mut Facts,
+) -> Result<(), ReportError> {
     for source in &order.sources {
         if report.needs.is_empty() || report.needs.iter().any(|kind| kind.as_str() == source.kind) {
             let (source_id, kind) = (source.source_id.clone(), source.kind.clone());
@@ -236,14 +242,14 @@ async fn sources(store: &Store, order: &Order, report: &Report, facts: &mut Fact
         countIf(notEmpty(seen)), countIf(sent_at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND sent_at < fromUnixTimestamp64Milli({to:Int64}, 'UTC')), \
         countIf(notEmpty(seen) AND sent_at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND sent_at < fromUnixTimestamp64Milli({to:Int64}, 'UTC')) \
         FROM heartbeats WHERE tenant = {tenant:String} GROUP BY source_id, scope ORDER BY source_id, scope";
-    let beats = ask(store, beats, order).await?;
+    let beats = ask(store, beats, params).await?;
     let counts = format!(
         "SELECT source_id, sum(stored), sum(toInt64(events) - toInt64(stored)), countIf(input = 'pull' AND events > 0), \
          sumIf(alone, input = 'pull') + sum(both) FROM cells WHERE tenant = {{tenant:String}} AND {IN_MINUTES} GROUP BY source_id"
     );
-    let counts = ask(store, &counts, order).await?;
+    let counts = ask(store, &counts, params).await?;
     let oldest = "SELECT source_id, min(cell) * 60000 FROM cells WHERE tenant = {tenant:String} AND cell < 2147483648 AND input = 'pull' AND events > 0 GROUP BY source_id";
-    let oldest = ask(store, oldest, order).await?;
+    let oldest = ask(store, oldest, params).await?;
     for source in &mut facts.sources {
         let marks = watermarks.iter().filter(|mark| mark.source_id == source.source_id);
         source.watermarks = marks.map(|mark| (mark.input.as_str().to_owned(), mark.watermark)).collect();
@@ -275,7 +281,7 @@ fn counts_of(rows: &[Vec<Value>], source: &str) -> Option<i64> {
 /// What is proven: from the first heartbeat that came back to the watermark; what pull has read whole, of a source that pushes
 /// nothing; and what an operator says that an import holds.
 fn proven(source: &mut SourceFact, (claims, pulled): (&[store::ClaimedSpan], Option<i64>)) {
-    let carries = |mark: &&(String, i64)| matches!(mark.0.as_str(), "webhook" | "pull" | "lines");
+    let carries = |mark: &&(String, i64)| matches!(mark.0.as_str(), "webhook" | "kafka" | "pull" | "lines");
     let mark = source.watermarks.iter().filter(carries).map(|mark| mark.1).max();
     if let (Some(from), Some(to)) = (source.first_heartbeat, mark)
         && from < to
@@ -321,27 +327,27 @@ fn proven(source: &mut SourceFact, (claims, pulled): (&[store::ClaimedSpan], Opt
     }
 }
 
-async fn rest(store: &Store, order: &Order, report: &Report, facts: &mut Facts) -> Result<(), ReportError> {
+async fn rest(store: &Store, params: &ReportParams, report: &Report, facts: &mut Facts) -> Result<(), ReportError> {
     // A dead letter has no event's time: one that was read or imported later may be of any time before.
     let dead = "SELECT source_id, count() FROM dead_letters WHERE tenant = {tenant:String} AND received_at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') \
         AND (input NOT IN ('webhook', 'lines') OR received_at < fromUnixTimestamp64Milli({to:Int64} + 600000, 'UTC')) GROUP BY source_id";
-    for row in ask(store, dead, order).await? {
+    for row in ask(store, dead, params).await? {
         let concerns = row[0] == "" || facts.sources.iter().any(|one| row[0] == one.source_id.as_str());
         facts.dead += row[1].as_u64().filter(|_| concerns).unwrap_or_default();
     }
     if report.correlated {
         let positions = "SELECT stream, next FROM correlated WHERE tenant = {tenant:String} AND stream != repeat('0', 32) ORDER BY stream";
-        for row in ask(store, positions, order).await? {
+        for row in ask(store, positions, params).await? {
             facts.positions.push((crate::format::text(&row[0]), row[1].as_u64().unwrap_or_default()));
         }
         let behind = "SELECT count() FROM receipts AS r LEFT ANY JOIN (SELECT stream, next FROM correlated WHERE tenant = {tenant:String}) AS c \
             ON lower(hex(r.stream)) = c.stream WHERE r.tenant = {tenant:String} AND r.fate = 'event' \
             AND r.minute >= intDiv({from:Int64}, 60000) AND r.minute < intDiv({to:Int64} + 59999, 60000) AND r.seq >= c.next";
-        facts.uncorrelated = ask(store, behind, order).await?.first().and_then(|row| row[0].as_u64());
+        facts.uncorrelated = ask(store, behind, params).await?.first().and_then(|row| row[0].as_u64());
         let missing = "SELECT toString(right_kind), right_id, toString(missing), toString(after), toString(before), arrayStringConcat(causes, ' or '), person \
             FROM missing_events WHERE tenant = {tenant:String} AND after < fromUnixTimestamp64Milli({to:Int64}, 'UTC') \
             AND before >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') ORDER BY after, person, right_id LIMIT 1000";
-        for row in ask(store, missing, order).await? {
+        for row in ask(store, missing, params).await? {
             let text = |at: usize| row.get(at).map(crate::format::text).unwrap_or_default();
             facts.missing_events.push(format!(
                 "{} of {} {} of person {}, between {} and {}; likely {}",
@@ -357,7 +363,7 @@ async fn rest(store: &Store, order: &Order, report: &Report, facts: &mut Facts) 
     }
     let snapshots = "SELECT source_id, snapshot, toString(began), complete, entities FROM snapshots WHERE tenant = {tenant:String} \
         AND began < fromUnixTimestamp64Milli({to:Int64}, 'UTC') ORDER BY began DESC, snapshot LIMIT 20";
-    for row in ask(store, snapshots, order).await? {
+    for row in ask(store, snapshots, params).await? {
         facts.snapshots.push(SnapshotFact {
             source_id: crate::format::text(&row[0]),
             snapshot: crate::format::text(&row[1]),
@@ -369,7 +375,7 @@ async fn rest(store: &Store, order: &Order, report: &Report, facts: &mut Facts) 
     Ok(())
 }
 
-async fn ask(store: &Store, sql: &str, order: &Order) -> Result<Vec<Vec<Value>>, ReportError> {
+async fn ask(store: &Store, sql: &str, params: &ReportParams) -> Result<Vec<Vec<Value>>, ReportError> {
     let (mut rows, mut broken) = (Vec::new(), false);
     let mut each = |line: &[u8]| match serde_json::from_slice(line) {
         Ok(row) => {
@@ -381,7 +387,7 @@ async fn ask(store: &Store, sql: &str, order: &Order) -> Result<Vec<Vec<Value>>,
             ControlFlow::Break(())
         }
     };
-    let asked: Result<(), StoreError> = store.report_rows(sql, &order.params, &mut each).await;
+    let asked: Result<(), StoreError> = store.report_rows(sql, params, &mut each).await;
     asked?;
     if broken { Err(ReportError::Answer("a fact of completeness".into())) } else { Ok(rows) }
 }

@@ -9,6 +9,7 @@ mod cell;
 mod connect;
 pub mod correlation;
 mod coverage;
+mod decision_hours;
 pub mod drift_facts;
 pub mod engine;
 mod error;
@@ -34,9 +35,9 @@ pub use error::StoreError;
 pub use insert::{Block, Fate, StoredReceipt};
 pub use migrate::{AppliedMigration, latest_version};
 pub use query::{
-    ComparedArea, EventPage, FateCounts, LineSurvey, OtherLines, Page, PathCounts, PersonQuery, RangeCount,
-    ReportParams, SnapshotSide, StoredBody, StoredEvent, StoredHeader, StreamStatus, SurveyedEvents, SurveyedReceipts,
-    TakenSnapshot, Taking, Term, Totals, TraceQuery,
+    ComparedArea, EventPage, FateCounts, GapTime, LineSurvey, LostInMinute, OtherLines, Page, PathCounts, PersonQuery,
+    RangeCount, ReportParams, SnapshotSide, StoredBody, StoredEvent, StoredHeader, StreamStatus, SurveyedEvents,
+    SurveyedReceipts, TakenSnapshot, Taking, Term, Totals, TraceQuery,
 };
 pub use replay::{
     BodyBytes, DeadLetters, DeletedEvent, EventKey, Rejudged, Selection, Standing, StreamSpan, Verdict, Window,
@@ -69,12 +70,14 @@ pub const VIEWS: &[&str] = &[
     "coverage",
     "credentials",
     "dead_letters",
+    "decided_in",
     "decisions",
     "deviations_in",
     "event_inputs",
     "event_inputs_in",
     "events",
     "events_in",
+    "evidence_of",
     "exposures_in",
     "fates",
     "fates_recounted",
@@ -84,13 +87,17 @@ pub const VIEWS: &[&str] = &[
     "grants",
     "heartbeats",
     "history_of",
+    "judged",
     "judged_in",
     "line_counts",
     "logins_in",
     "missing_events",
     "open_cells",
+    "open_hours",
     "persons",
     "receipts",
+    "register_in",
+    "right_names",
     "rights_of",
     "rule_states",
     "sessions",

@@ -162,7 +162,7 @@ impl App {
             kafka: link.as_ref().map(Link::observe).transpose()?,
             topics: taken.as_ref().and_then(|taken| taken.topics.clone()),
             lateness_ms: i64::from(config.lateness_seconds) * 1000,
-            correlation: (role.stores() && config.kafka.correlates()).then(Acknowledged::default),
+            correlation: (role.stores() && config.correlates()).then(Acknowledged::default),
             alerts: Board::register(&registry)?,
             metrics: metrics.clone(),
             scrubbed: taken

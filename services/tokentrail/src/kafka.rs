@@ -113,7 +113,7 @@ impl Link {
             connection,
             topic: config.kafka.topic.clone(),
             deadletters: config.kafka.deadletters.clone(),
-            events: config.kafka.events.clone(),
+            events: if config.correlates() { config.kafka.events.clone() } else { String::new() },
             tenant: config.tenant.clone(),
             group: config.kafka.group.clone(),
             allow_loss: config.kafka.allow_loss,

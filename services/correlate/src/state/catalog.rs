@@ -8,7 +8,7 @@ use super::{
     book::{Book, Relation},
     ledger::Rules,
 };
-use crate::{facts::List, moment::Millis, names::Id};
+use crate::{checkpoint::kept_struct, facts::List, moment::Millis, names::Id};
 use hashbrown::HashMap;
 use std::collections::BTreeSet;
 
@@ -47,3 +47,5 @@ impl Catalog {
         self.references.get(&keycloak).into_iter().flatten().copied()
     }
 }
+
+kept_struct!(Catalog { users, groups, parents, members, references });

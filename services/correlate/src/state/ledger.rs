@@ -7,6 +7,7 @@
 
 use super::reads::ReadAt;
 use crate::{
+    checkpoint::kept_struct,
     moment::{Millis, Moment, Rank},
     names::Sym,
 };
@@ -287,6 +288,13 @@ impl ReadAt {
         Moment { at: self.begin, rank: Rank::Read, event: self.event }
     }
 }
+
+kept_struct!(Mark<V> { moment, says, by });
+kept_struct!(Rules<V> { only, skew, absence_counts });
+kept_struct!(Segment<V> { from, says, since, by, gap });
+kept_struct!(Missing<V> { after, before, becomes, found_by_read });
+kept_struct!(Run<V> { value, first, last });
+kept_struct!(Ledger<V> { marks, runs, segments, gaps });
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)] // a test may panic

@@ -5,6 +5,7 @@ use super::client::Common;
 use super::foreign::{ForeignLoad, ForeignTopic};
 use super::settings::Connection;
 use super::shared::MemberStatus;
+use super::words::{self, Role};
 use crate::bulletin::{Bulletin, Messages, NotPut};
 use crate::carrier::{Appetite, CarryError};
 use crate::segment::locked;
@@ -65,7 +66,7 @@ impl Putting {
         if let Some(producer) = producer.as_ref() {
             return Ok(producer.clone());
         }
-        let context = Answers(Common::new(self.connection.tokens()));
+        let context = Answers(Common::new(self.connection.tokens(), Role::Sends));
         let made = Arc::new(self.connection.producer_config().create_with_context(context)?);
         Ok(producer.insert(made).clone())
     }
@@ -92,10 +93,7 @@ impl Bulletin for KafkaBulletin {
     type Mark = KafkaMark;
 
     async fn put(&self, body: Vec<u8>) -> Result<(), NotPut> {
-        let put = self.putting.put(&body).await;
-        put.map_err(|error| {
-            NotPut(error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string()))
-        })
+        self.putting.put(&body).await.map_err(|error| NotPut(words::meaning(&error, Role::Sends)))
     }
 
     async fn next(&self) -> Result<Messages<KafkaMark>, CarryError> {

@@ -1,12 +1,12 @@
 //! What is stored and the correlation has not taken in yet: positions only, so that any lag fits into memory.
 
-use super::{Announcement, ranges::Ranges};
+use super::Announcement;
 use events::ids::StreamId;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard},
 };
-use store::correlation::Window;
+use store::correlation::{Ranges, Window};
 use tokio::sync::{Notify, watch};
 
 /// Most persons that are remembered as touched.
@@ -47,6 +47,7 @@ pub struct Standing {
 #[derive(Clone, Debug)]
 pub(super) struct Pending {
     pub window: Window,
+    /// The positions themselves: between them there may be some that are not stored yet.
     pub ranges: Ranges,
 }
 
@@ -138,12 +139,12 @@ impl Acknowledged {
                 one.window.first = first.min(one.window.first);
                 one.window.end = end.max(one.window.end);
                 receipts += end - first;
+                one.ranges.add((first, end));
             }
             if let Some((earliest, latest)) = stored.times {
                 one.window.earliest = earliest.min(one.window.earliest);
                 one.window.latest = latest.max(one.window.latest);
             }
-            one.ranges.add_all(&stored.ranges);
             state.lag += receipts;
             state.waiting += receipts;
         }

@@ -2,11 +2,13 @@
 //! events lie. References only: the owner reads the events back. docs/kafka.md describes it; change both together and raise
 //! [`FORMAT`].
 
-use super::ranges::Ranges;
 use events::ids::StreamId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use store::{Block, correlation::storable};
+use store::{
+    Block,
+    correlation::{Ranges, storable},
+};
 
 /// Version of the format.
 const FORMAT: u32 = 1;
@@ -41,7 +43,7 @@ impl Announcement {
         let mut streams = BTreeMap::<StreamId, (Ranges, Option<(i64, i64)>)>::new();
         for stored in &block.receipts {
             let position = stored.receipt.position;
-            streams.entry(position.stream).or_default().0.add(position.seq, position.seq.saturating_add(1));
+            streams.entry(position.stream).or_default().0.add((position.seq, position.seq.saturating_add(1)));
         }
         for event in &block.events {
             let (_, times) = streams.entry(event.receipt.stream).or_default();
@@ -71,7 +73,7 @@ impl Announcement {
     pub(super) fn stored(&self) -> impl Iterator<Item = Stored> + '_ {
         self.streams.iter().map(|part| {
             let mut ranges = Ranges::default();
-            part.runs.iter().for_each(|(first, count)| ranges.add(*first, first.saturating_add(*count)));
+            part.runs.iter().for_each(|(first, count)| ranges.add((*first, first.saturating_add(*count))));
             Stored { stream: part.stream, ranges, times: part.times }
         })
     }

@@ -13,6 +13,12 @@ pub struct CorrelationMetrics {
     pub rows: IntCounter,
     /// Times that everything was read.
     pub loads: IntCounter,
+    /// Times that it went on from a checkpoint.
+    pub resumes: IntCounter,
+    /// Checkpoints written.
+    pub checkpoints: IntCounter,
+    /// Size of the last.
+    pub checkpoint_bytes: IntGauge,
     /// 1 in the processor that correlates.
     pub owner: IntGauge,
     /// Blocks that are stored and not announced to it.
@@ -33,6 +39,18 @@ impl CorrelationMetrics {
                 "tokentrail_correlation_loads_total",
                 "Times that the correlation read everything that is stored",
             )?,
+            resumes: IntCounter::new(
+                "tokentrail_correlation_resumes_total",
+                "Times that the correlation went on from a checkpoint",
+            )?,
+            checkpoints: IntCounter::new(
+                "tokentrail_correlation_checkpoints_total",
+                "Checkpoints that the correlation wrote",
+            )?,
+            checkpoint_bytes: IntGauge::new(
+                "tokentrail_correlation_checkpoint_bytes",
+                "Size of the correlation's last checkpoint before compression",
+            )?,
             owner: IntGauge::new("tokentrail_correlation_owner", "1 in the program that correlates")?,
             unannounced: IntGauge::new(
                 "tokentrail_correlation_unannounced_blocks",
@@ -44,6 +62,9 @@ impl CorrelationMetrics {
         registry.register(Box::new(metrics.events.clone()))?;
         registry.register(Box::new(metrics.rows.clone()))?;
         registry.register(Box::new(metrics.loads.clone()))?;
+        registry.register(Box::new(metrics.resumes.clone()))?;
+        registry.register(Box::new(metrics.checkpoints.clone()))?;
+        registry.register(Box::new(metrics.checkpoint_bytes.clone()))?;
         registry.register(Box::new(metrics.owner.clone()))?;
         registry.register(Box::new(metrics.unannounced.clone()))?;
         Ok(metrics)

@@ -1,18 +1,22 @@
 //! Who could do what, on which grounds: follows what ClickHouse has acknowledged and keeps the answers beside it.
 //!
-//! One owner per tenant: the program that alone stores, or one of several processors (`owner.rs`). At its start it reads every stored event (streamed; docs/operations.md says what that costs), answers
-//! all, and writes only rows that differ from those that stand. From then on, block by block: reads the events that were
-//! acknowledged, settles once, writes the changes, and then moves its cursor. It is told of a block in passing and never waited
-//! for: storing goes on however far this lags. Where the past was changed (a replay, or a second copy of an event that says
-//! something else), all is read anew.
+//! One owner per tenant: the program that alone stores, or one of several processors (`owner.rs`). At its start it goes on from the newest checkpoint and reads what came after it; without one, every
+//! stored event (streamed; docs/operations.md says what that costs). It writes only rows that differ from those that stand. From
+//! then on, block by block: reads the events that were acknowledged, settles once, writes the changes, and then moves its cursor;
+//! and now and then keeps all that it knows as a checkpoint. It is told of a block in passing and never waited for: storing goes
+//! on however far this lags. Where the past was changed (a replay, or a second copy of an event that says something else), all
+//! is read anew.
 
 mod acknowledged;
 mod announcement;
+mod begin;
+mod checkpoint;
 mod fold;
 pub(crate) mod hand_over;
 mod metrics;
 mod owner;
-mod ranges;
+mod pen;
+mod places;
 mod records;
 
 pub use acknowledged::{Acknowledged, Phase, Standing, Touched};
@@ -23,16 +27,14 @@ pub use metrics::CorrelationMetrics;
 pub use owner::Owner;
 
 use acknowledged::Pending;
+use begin::{Begun, TakeOver, Trust};
+use checkpoint::Saving;
 use correlate::rows::{Change, DecisionRow, Reason, Row, Verdict};
-use events::ids::StreamId;
-use ranges::Ranges;
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use pen::{Halt, Pen};
+use std::time::{Duration, Instant};
 use store::{
     Store, StoreError,
-    correlation::{Correlated, Told, Window},
+    correlation::{Told, Window},
 };
 use tokio::sync::watch;
 
@@ -46,8 +48,12 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 const PAST_LOOK: Duration = Duration::from_secs(5);
 /// A change of the past is taken in when it has been over for this long, milliseconds.
 const PAST_QUIET_MS: i64 = 3_000;
-/// After reading everything anew, the next time comes no sooner than this many times as long.
+/// After reading everything anew, or writing a checkpoint, the next time comes no sooner than this many times as long.
 const PACE: u32 = 20;
+/// Longest that a stop waits for a checkpoint.
+const STOP_WAIT: Duration = Duration::from_secs(10);
+/// So many failed beginnings in a row are blamed on the checkpoint.
+const FAILED_BEGINNINGS: u32 = 5;
 
 /// The stage.
 pub struct Stage {
@@ -61,6 +67,8 @@ pub struct Stage {
     pub name: String,
     /// Counters.
     pub metrics: CorrelationMetrics,
+    /// How often a checkpoint is written at most, and at a stop; none: never, and none is gone on from.
+    pub checkpoints: Option<Duration>,
 }
 
 /// Why following ended without an error.
@@ -71,30 +79,38 @@ enum End {
     Superseded,
 }
 
-/// Up to where a stream's receipts are answered without a hole, and what is answered above.
-type Reached = BTreeMap<StreamId, (u64, Ranges)>;
-
 impl Stage {
     /// Runs until `stop` turns true. Nothing that happens here reaches the flow.
-    pub async fn run(&self, mut stop: watch::Receiver<bool>) {
-        let mut wait = RETRY.0;
+    pub async fn run(&self, stop: watch::Receiver<bool>) {
+        self.run_with(&Pen::default(), stop).await;
+    }
+
+    async fn run_with(&self, pen: &Pen, mut stop: watch::Receiver<bool>) {
+        let (mut wait, mut failed) = (RETRY.0, 0);
         loop {
-            match self.follow(&mut stop).await {
+            let trust = if self.checkpoints.is_some() && failed < FAILED_BEGINNINGS {
+                Trust::Checkpoints
+            } else {
+                Trust::Events
+            };
+            match self.follow(trust, pen, &mut stop).await {
                 Ok(End::Stopped) => return,
                 Ok(End::Superseded) => {
                     tracing::warn!(
                         "Another program has taken the correlation over. Where this one is to do it nevertheless, it takes it back."
                     );
+                    self.own_up(pen, &mut stop).await;
                     tokio::select! {
                         () = tokio::time::sleep(wait) => wait = (wait * 2).min(RETRY.1),
                         _ = stop.wait_for(|stop| *stop) => return,
                     }
                 }
                 Ok(End::PastChanged) => {
-                    wait = RETRY.0;
+                    (wait, failed) = (RETRY.0, 0);
                     tracing::info!("Events of the past were changed: the correlation reads everything again.");
                 }
                 Err(error) => {
+                    failed += 1;
                     tracing::warn!(%error, "The correlation cannot go on now; storing does, and this is tried again.");
                     tokio::select! {
                         () = tokio::time::sleep(wait) => wait = (wait * 2).min(RETRY.1),
@@ -105,32 +121,25 @@ impl Stage {
         }
     }
 
-    /// Reads everything, then follows block by block until the past changes.
-    async fn follow(&self, stop: &mut watch::Receiver<bool>) -> Result<End, StoreError> {
+    /// Reads what is needed, then follows block by block until the past changes.
+    async fn follow(&self, trust: Trust, pen: &Pen, stop: &mut watch::Receiver<bool>) -> Result<End, StoreError> {
         let tenant = &self.config.tenant;
         let began = Instant::now();
         let Some(past) = self.quiet_past(stop).await? else { return Ok(End::Stopped) };
-        // What was acknowledged before this line is read with everything else; what comes from here on is pending.
+        // What was acknowledged before this line is read at the beginning; what comes from here on is pending.
         let before = self.acknowledged.begin();
         let epoch = self.store.take_over_correlation(tenant, &self.name).await?;
-        let mut reached = self.reached().await?;
-        let mut fold = Fold::new(self.config.clone(), epoch, self.store.correlated_places(tenant).await?);
-        let loaded = tokio::select! {
-            loaded = self.load(&mut fold) => loaded?,
+        let begun = tokio::select! {
+            begun = self.begin(TakeOver { epoch, past, pen }, trust) => begun,
             _ = stop.wait_for(|stop| *stop) => return Ok(End::Stopped),
         };
-        let (settled, changes) = settle(fold).await?;
-        fold = settled;
-        if let Some(end) = self.write(&mut fold, &changes, (epoch, stop)).await? {
-            return Ok(end);
-        }
-        let rest = fold.unsaid();
-        if let Some(end) = self.write_rows(&rest, (epoch, stop)).await? {
-            return Ok(end);
-        }
+        let Begun { mut fold, mut reached, events: loaded } = match begun {
+            Ok(begun) => begun,
+            Err(Halt::Superseded) => return Ok(End::Superseded),
+            Err(Halt::Store(error)) => return Err(error),
+        };
         // Commit point: every row of what was read is acknowledged. A crash before this line reads all again, to the same rows.
-        self.put_reached(epoch, &reached).await?;
-        self.metrics.loads.inc();
+        self.store.put_correlated_to(tenant, (epoch, &reached.ends())).await?;
         self.metrics.events.inc_by(loaded);
         self.acknowledged.touch(Touched {
             since: Some(i64::MIN),
@@ -139,38 +148,50 @@ impl Stage {
             ..Touched::default()
         });
         self.acknowledged.loaded(&before);
-        let took = began.elapsed();
+        // A start from a checkpoint is no measure of reading everything.
+        let took = began.elapsed().max(reached.whole);
         tracing::info!(
             events = loaded,
-            seconds = took.as_secs(),
+            seconds = began.elapsed().as_secs(),
             "The correlation has read what is stored and follows from here."
         );
 
         let mut looked = Instant::now();
+        let mut saving = Saving::after(loaded, began.elapsed());
         loop {
             self.metrics.lag.set(i64::try_from(self.acknowledged.standing().lag).unwrap_or(i64::MAX));
-            tokio::select! {
-                () = self.acknowledged.more() => {}
-                () = tokio::time::sleep(PAST_LOOK) => {}
-                _ = stop.wait_for(|stop| *stop) => return Ok(End::Stopped),
+            let stopped = tokio::select! {
+                () = self.acknowledged.more() => false,
+                () = tokio::time::sleep(PAST_LOOK) => false,
+                _ = stop.wait_for(|stop| *stop) => true,
+            };
+            if stopped {
+                if saving.news && self.checkpoints.is_some() {
+                    let _ = tokio::time::timeout(STOP_WAIT, self.keep(fold, &reached)).await;
+                }
+                return Ok(End::Stopped);
+            }
+            if self.checkpoints.is_some_and(|every| saving.is_due(every)) {
+                let (kept, cost) = self.keep(fold, &reached).await?;
+                fold = kept;
+                saving = Saving::done(cost);
             }
             let taken = self.acknowledged.take();
             if !taken.pending.is_empty() {
-                let (followed, end) = self.step(fold, &taken.pending, (epoch, stop)).await?;
+                let (followed, end) = self.step(fold, &taken.pending, (epoch, pen, stop)).await?;
                 if let Some(end) = end {
                     return Ok(end);
                 }
                 fold = followed;
                 for one in &taken.pending {
-                    let (next, above) = reached.entry(one.window.stream).or_default();
-                    above.add_all(&one.ranges);
-                    *next = above.joined(*next);
+                    one.ranges.iter().for_each(|range| reached.covered.add(one.window.stream, range));
                 }
                 // Commit point, as above, for these blocks.
-                let Some(()) = self.patiently(stop, || self.put_reached(epoch, &reached)).await else {
-                    return Ok(End::Stopped);
-                };
+                let ends = reached.ends();
+                let put = || self.store.put_correlated_to(tenant, (epoch, &ends));
+                let Some(()) = self.patiently(stop, put).await else { return Ok(End::Stopped) };
                 self.acknowledged.done(&taken);
+                saving.news = true;
             }
             let rested = began.elapsed() > took * PACE;
             if (fold.contradicted() || self.acknowledged.missed()) && rested {
@@ -181,29 +202,11 @@ impl Stage {
                 if self.store.past_change(tenant).await.is_ok_and(|note| note.map(|(at, _)| at) != past) {
                     return Ok(End::PastChanged);
                 }
-                if self
-                    .store
-                    .correlation_owner(tenant)
-                    .await
-                    .is_ok_and(|owner| owner.is_some_and(|one| one.epoch != epoch))
-                {
+                if self.owns(epoch).await.is_ok_and(|owns| !owns) {
                     return Ok(End::Superseded);
                 }
             }
         }
-    }
-
-    /// Up to where each stream is stored without a hole: all below is read with everything.
-    async fn reached(&self) -> Result<Reached, StoreError> {
-        let streams = self.store.streams(&self.config.tenant).await?;
-        let first = |stream: &store::StreamStatus| stream.missing.first().map(|(first, _)| *first);
-        let end = |stream: &store::StreamStatus| first(stream).unwrap_or_else(|| stream.last_seq.saturating_add(1));
-        Ok(streams.iter().map(|stream| (stream.stream, (end(stream), Ranges::default()))).collect())
-    }
-
-    async fn put_reached(&self, epoch: u64, reached: &Reached) -> Result<(), StoreError> {
-        let next = reached.iter().map(|(stream, (next, _))| (*stream, *next)).collect();
-        self.store.put_correlated_to(&self.config.tenant, (epoch, &next)).await
     }
 
     /// Waits until nobody changes the past, and returns the last note of such a change; none when told to stop.
@@ -221,18 +224,12 @@ impl Stage {
         }
     }
 
-    /// Everything that is stored, in whatever order: the answers do not depend on it.
-    async fn load(&self, fold: &mut Fold) -> Result<u64, StoreError> {
-        let tenant = &self.config.tenant;
-        self.store.each_event(tenant, &mut |told| fold.take(&told)).await
-    }
-
-    /// Some blocks: reads them back, takes them in, settles, writes.
+    /// Some blocks: reads them back, takes them in, settles, writes. An end if not all of that was done.
     async fn step(
         &self,
         mut fold: Fold,
         pending: &[Pending],
-        (epoch, stop): (u64, &mut watch::Receiver<bool>),
+        (epoch, pen, stop): (u64, &Pen, &mut watch::Receiver<bool>),
     ) -> Result<(Fold, Option<End>), StoreError> {
         let tenant = &self.config.tenant;
         for one in pending {
@@ -250,62 +247,16 @@ impl Stage {
             }
         }
         let (mut fold, changes) = settle(fold).await?;
-        let end = self.write(&mut fold, &changes, (epoch, stop)).await?;
-        self.acknowledged.touch(touched(pending, &changes));
-        Ok((fold, end))
-    }
-
-    /// Writes changes. Returns an end if not all of them are written, or one who is owner no more wrote them.
-    async fn write(
-        &self,
-        fold: &mut Fold,
-        changes: &[Change],
-        (epoch, stop): (u64, &mut watch::Receiver<bool>),
-    ) -> Result<Option<End>, StoreError> {
         for chunk in changes.chunks(CHANGES_AT_ONCE) {
             let rows = fold.records(chunk);
-            if let Some(end) = self.write_rows(&rows, (epoch, stop)).await? {
-                return Ok(Some(end));
+            match self.wholly(stop, || self.write_rows(&rows, (epoch, pen))).await {
+                Some(true) => {}
+                Some(false) => return Ok((fold, Some(End::Superseded))),
+                None => return Ok((fold, Some(End::Stopped))),
             }
         }
-        Ok(None)
-    }
-
-    /// Writes as the owner of an epoch. This process may have hung for any time since it became that: a later owner's rows win over
-    /// late ones, but where it had nothing to write, because what stood was right, a late row would stand. So it is told.
-    async fn write_rows(
-        &self,
-        rows: &Correlated,
-        (epoch, stop): (u64, &mut watch::Receiver<bool>),
-    ) -> Result<Option<End>, StoreError> {
-        if rows.is_empty() {
-            return Ok(None);
-        }
-        match self.patiently(stop, || self.owns(epoch)).await {
-            None => return Ok(Some(End::Stopped)),
-            Some(false) => return Ok(Some(End::Superseded)),
-            Some(true) => {}
-        }
-        let Some(()) = self.wholly(stop, || self.store.write_correlated(rows)).await else {
-            return Ok(Some(End::Stopped));
-        };
-        self.metrics.rows.inc_by(rows.len() as u64);
-        match self.wholly(stop, || self.owns(epoch)).await {
-            None => return Ok(Some(End::Stopped)),
-            Some(true) => return Ok(None),
-            Some(false) => {}
-        }
-        tracing::warn!(
-            "Rows of the correlation came after another program had taken it over; it is told to look again."
-        );
-        let note = || self.store.note_past_change(&self.config.tenant);
-        let noted = self.wholly(stop, note).await;
-        Ok(Some(if noted.is_some() { End::Superseded } else { End::Stopped }))
-    }
-
-    /// Whether nobody has taken over since this epoch began.
-    async fn owns(&self, epoch: u64) -> Result<bool, StoreError> {
-        Ok(self.store.correlation_owner(&self.config.tenant).await?.is_some_and(|owner| owner.epoch == epoch))
+        self.acknowledged.touch(touched(pending, &changes));
+        Ok((fold, None))
     }
 
     /// Tries until ClickHouse answers; none when told to stop before that.
@@ -332,7 +283,7 @@ impl Stage {
             match work().await {
                 Ok(done) => return Some(done),
                 Err(error) => {
-                    tracing::warn!(%error, "The correlation waits for ClickHouse; storing does not wait for it.")
+                    tracing::warn!(%error, "The correlation waits for ClickHouse; storing does not wait for it.");
                 }
             }
             tokio::select! {

@@ -1,9 +1,8 @@
 //! One owner among several processors: the one that reads the bulletin runs the stage, the others stand by.
 //!
-//! An owner that hung may still write. It looks before each write and after it whether a later one has taken over; if its rows
-//! came late, it says so, and the owner reads everything again: rows that only the late one said go, by the later epoch.
+//! An owner that hung may still write: `pen.rs`.
 
-use super::{Acknowledged, Announcement, Stage};
+use super::{Acknowledged, Announcement, Stage, pen::Pen};
 use durable_log::{
     bulletin::{Bulletin, Messages},
     carrier::CarryError,
@@ -42,6 +41,7 @@ impl<B: Bulletin> Owner<B> {
             self.stage.metrics.owner.set(1);
             tracing::info!("This processor is to correlate: it takes over.");
             let (end, ended) = watch::channel(false);
+            let pen = Pen::default();
             let over = async {
                 tokio::select! {
                     _ = reads.wait_for(|reads| !*reads) => {
@@ -52,7 +52,11 @@ impl<B: Bulletin> Owner<B> {
                 end.send_replace(true);
             };
             // A write under way is not given up: what became of it must be known.
-            tokio::join!(self.stage.run(ended), over);
+            tokio::join!(self.stage.run_with(&pen, ended), over);
+            if !*stop.borrow() {
+                // A beginning that was broken off may have left rows on their way.
+                self.stage.own_up(&pen, &mut stop).await;
+            }
             if *stop.borrow() {
                 return;
             }

@@ -1,7 +1,7 @@
 //! The task that keeps watermarks and gaps, round by round.
 
 use super::{
-    SENDER_DROPPED,
+    SENDER_DROPPED, lost,
     pushed::Push,
     reconcile::reconcile,
     repair::{claimed, time_of},
@@ -11,7 +11,7 @@ use events::receipt::{Input, SourceKind};
 use prometheus::{IntGaugeVec, Opts, Registry};
 use std::{collections::BTreeMap, time::Duration};
 use store::{ClaimedSpan, Gap, Store, StoreError};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 /// Longest time between two rounds; heartbeats that are faster make it shorter.
 const ROUND: Duration = Duration::from_secs(10);
@@ -45,6 +45,8 @@ pub struct Keeper {
     clock: fn() -> i64,
     open: IntGaugeVec,
     complete: IntGaugeVec,
+    /// What was read of events that the webhook lost.
+    pub(super) read: Mutex<lost::Read>,
 }
 
 impl Keeper {
@@ -65,7 +67,7 @@ impl Keeper {
         )?;
         registry.register(Box::new(open.clone()))?;
         registry.register(Box::new(complete.clone()))?;
-        Ok(Self { store, tenant, lateness, expected, clock, open, complete })
+        Ok(Self { store, tenant, lateness, expected, clock, open, complete, read: Mutex::default() })
     }
 
     /// Runs until `stop` turns true. What fails is tried again in the next round.
@@ -109,6 +111,8 @@ impl Keeper {
             if let Some(stale) = expected.pull {
                 rows.extend(self.pulled(expected, (now, stale), &written, &complete));
             }
+            let lost = self.lost(expected, &look, &rows).await?;
+            rows.extend(lost);
         }
         rows.extend(self.no_longer_expected(&written, now));
         rows.extend(sent_again(&written, &claims, now));

@@ -190,6 +190,7 @@ fn gap(gap: store::Gap) -> Gap {
         until: gap.until,
         missing: gap.missing,
         repaired: gap.repaired_at,
+        repaired_by: gap.repaired_by,
     }
 }
 

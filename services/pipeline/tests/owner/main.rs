@@ -71,6 +71,7 @@ impl Processor {
             acknowledged: acknowledged.clone(),
             name: name.into(),
             metrics: CorrelationMetrics::register(&Registry::new()).unwrap(),
+            checkpoints: Some(Duration::from_secs(600)),
         };
         let (stop, stopped) = watch::channel(false);
         let owner = Owner { stage, bulletin: end.clone() };

@@ -4,12 +4,17 @@
 //! again, late or by a frozen owner changes nothing that a reader sees. Decides nothing: what a row says is the correlation's.
 
 mod ask;
+mod checkpoint;
+mod covered;
 mod merge;
 mod owner;
 mod past;
 mod records;
+mod stored;
 
 pub use ask::{Bearer, DecisionQuery, Matching};
+pub use checkpoint::{Later, Seal, Sealing, Unsealing};
+pub use covered::{Covered, Ranges};
 pub use merge::Told;
 pub use owner::Ownership;
 pub use past::Window;
@@ -18,7 +23,7 @@ pub use records::{
     SignInRecord, SupportRecord, TokenRecord,
 };
 
-use crate::{Store, StoreError, lock::now_ms, query::rows, settings::QUERY_WAIT};
+use crate::{Store, StoreError, cell::Cell, lock::now_ms, query::rows, settings::QUERY_WAIT};
 use clickhouse::Row;
 use events::ids::StreamId;
 use serde::{Deserialize, Serialize};
@@ -152,9 +157,18 @@ impl Store {
         self.write_records(&rows.tokens).await?;
         self.write_records(&rows.credentials).await?;
         self.write_records(&rows.grants).await?;
-        self.write_records(&rows.decisions).await?;
+        self.write_decisions(&rows.decisions).await?;
         self.write_records(&rows.missing_events).await?;
         self.write_records(&rows.aliases).await
+    }
+
+    /// The only way to write a decision: marks its hour, so that no kept count is ever old.
+    async fn write_decisions(&self, decisions: &[DecisionRecord]) -> Result<(), StoreError> {
+        let hours = decisions.iter().filter_map(|one| Cell::of_decision(&one.tenant, one.at)).collect();
+        let touch = self.mark_cells(hours).await?;
+        self.write_records(decisions).await?;
+        touch.acknowledged();
+        Ok(())
     }
 
     async fn write_records<T: Derived>(&self, records: &[T]) -> Result<(), StoreError> {
@@ -172,6 +186,16 @@ impl Store {
     ) -> Result<(), StoreError> {
         let rows: Vec<CursorRow> = next.iter().map(|(stream, next)| cursor(tenant, (*stream, *next), epoch)).collect();
         self.write_typed::<CursorRow>("correlated_rows", &rows).await
+    }
+
+    /// Behind the last position of each stream that the store has receipts of.
+    pub async fn stream_ends(&self, tenant: &str) -> Result<BTreeMap<StreamId, u64>, StoreError> {
+        let sql =
+            "SELECT lower(hex(stream)), max(seq) + 1 FROM receipt_rows WHERE tenant = {tenant:String} GROUP BY stream";
+        let ends = rows::<(String, u64)>(self.ask(sql).param("tenant", tenant)).await?;
+        ends.into_iter()
+            .map(|(stream, next)| Ok((stream.parse().map_err(|_| crate::query::unknown("stream"))?, next)))
+            .collect()
     }
 
     /// The rows that stand, by id.

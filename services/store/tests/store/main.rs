@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // a test may panic
 
 mod events;
+mod hours;
 mod owners;
 mod panels;
 mod receipts;

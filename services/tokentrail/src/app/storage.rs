@@ -32,6 +32,8 @@ use tokio::sync::watch;
 
 /// First and longest wait between two tries.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+/// Longest wait for the correlation to keep what it knows before the program ends.
+const CORRELATION_STOP_WAIT: Duration = Duration::from_secs(15);
 
 /// What the way to ClickHouse needs.
 pub struct Storage {
@@ -131,6 +133,7 @@ impl Storage {
                     acknowledged: acknowledged.clone(),
                     name: self.config.kafka.client_id.clone(),
                     metrics: metrics.clone(),
+                    checkpoints: self.config.correlation.checkpoints(),
                 };
                 let (stop, bulletin) = (stop.clone(), bulletin.clone());
                 match bulletin {
@@ -166,16 +169,18 @@ impl Storage {
                 error = died => Err(error),
             }
         };
-        // What the correlation has not taken in is read after the next start.
+        // Ends by itself, once it has kept what it knows. What it has not taken in is read after the next start.
+        if let Some(mut correlating) = correlating.filter(|task| !task.is_finished())
+            && tokio::time::timeout(CORRELATION_STOP_WAIT, &mut correlating).await.is_err()
+        {
+            correlating.abort();
+            let _ = correlating.await;
+        }
         // Every handle of the store goes, and with it our connections: the engine waits for open ones when it closes, idle or
         // not, for five seconds.
         for task in [duty, counting, alerting] {
             task.abort();
             let _ = task.await;
-        }
-        if let Some(correlating) = correlating.filter(|task| !task.is_finished()) {
-            correlating.abort();
-            let _ = correlating.await;
         }
         self.found.send_replace(None);
         // Leaves its groups, if it is in any: that asks brokers.

@@ -18,7 +18,8 @@ pub struct KafkaConfig {
     pub topic: String,
     /// Topic of dead letters: processors copy there what nobody understood; empty: they do not.
     pub deadletters: String,
-    /// Topic on which processors tell what they stored, so that one of them correlates it; empty: nothing is correlated.
+    /// Topic on which processors tell what they stored, so that one of them correlates it; empty: nothing is correlated. The same in
+    /// all of them.
     pub events: String,
     /// Consumer group of the processors of one ClickHouse.
     pub group: String,

@@ -56,6 +56,16 @@ pub fn trace(story: &Story) {
     assert_eq!(cleo["granting_group"], json!(["/platform/ops"]));
     assert_eq!(cleo["member_since"], "2026-11-23T21:25:07.067Z");
     assert!(rows.iter().all(|row| row["auth_factor"] == "none on record"));
+    // The register's word on each decision: what finn was let in for after the end, and nothing else.
+    story.found("D02");
+    let rows = story.rows("R08", &PERIOD);
+    let named: Vec<_> = rows.iter().filter(|row| row["drift_rule"] == json!(["D02"])).collect();
+    assert!(named.len() > 5 && named.iter().all(|row| of_finn(row)), "{named:?}");
+    assert!(named.iter().any(|row| row["evidence"] == last["evidence"]));
+    let others = rows.iter().filter(|row| row["drift_rule"] != json!(["D02"]));
+    assert!(
+        others.clone().count() + named.len() == rows.len() && others.clone().all(|row| row["drift_rule"] == json!([]))
+    );
     let keys: Vec<_> = rows.iter().map(|row| (row["decision_time"].to_string(), row["evidence"].to_string())).collect();
     assert!(keys.is_sorted());
 }

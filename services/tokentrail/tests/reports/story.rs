@@ -58,6 +58,16 @@ impl Story {
         }
     }
 
+    /// Waits until a rule has found something.
+    pub fn found(&self, rule: &str) {
+        let began = Instant::now();
+        let asked = ["findings", "list", "--all", "--rule", rule, "--format", "json"];
+        while self.good(&asked).stdout.starts_with(b"[]") {
+            assert!(began.elapsed() < PATIENCE, "{rule} finds nothing; log: {}", self.program.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = command(&self.program.data);
         command.env("TOKENTRAIL_CONFIG", self.dir.path().join("config.toml")).args(args);

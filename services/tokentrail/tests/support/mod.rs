@@ -4,6 +4,8 @@
 #[cfg(feature = "kafka")]
 pub mod kafka;
 #[cfg(feature = "kafka")]
+pub mod load;
+#[cfg(feature = "kafka")]
 pub mod topic;
 
 use hmac::{Hmac, KeyInit, Mac};

@@ -1,5 +1,7 @@
 //! A receiver of alerts: keeps what comes, and answers as it is told to.
 
+#![allow(dead_code)] // each test binary uses its own part
+
 use axum::{Router, body::Bytes, extract::State, http::HeaderMap, http::StatusCode, routing::any};
 use serde_json::Value;
 use std::{

@@ -2,16 +2,20 @@
 //! nobody else; through kills, a receiver that is away, and a past that changes.
 #![allow(clippy::unwrap_used)] // a test may panic
 
-#[path = "support/receiver.rs"]
+mod alertmanager;
+#[path = "../support/receiver.rs"]
 mod receiver;
-#[path = "support/recorded.rs"]
+#[path = "../support/recorded.rs"]
 mod recorded;
+#[path = "../support/mod.rs"]
 mod support;
+mod withheld;
 
 use receiver::Receiver;
 use recorded::{CONFIG, backstage_log, sample};
 use serde_json::Value;
 use std::{
+    path::{Path, PathBuf},
     process::Output,
     time::{Duration, Instant},
 };
@@ -27,10 +31,15 @@ struct Story {
 
 impl Story {
     fn new(receivers: &str) -> Self {
+        Self::of(CONFIG, receivers)
+    }
+
+    /// With sources as the recording had them, or not quite.
+    fn of(sources: &str, receivers: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         backstage_log(dir.path());
         let config = format!(
-            r#"{CONFIG}[alerts]
+            r#"{sources}[alerts]
 link = "https://tokentrail.example/findings/{{finding}}"
 group_seconds = 1
 repeat_seconds = 1
@@ -69,12 +78,38 @@ repeat_seconds = 1
         String::from_utf8(self.said(program, args)).unwrap()
     }
 
+    /// The recorded change of what a realm records, a second later and with switches off, as a file to import.
+    fn recording_less(&self, switches: &[&str]) -> PathBuf {
+        let text = std::fs::read_to_string(sample("../keycloak/webhook.ndjson")).unwrap();
+        let config = text.lines().rfind(|line| line.contains("events/config")).unwrap();
+        let mut line: Value = serde_json::from_str(config).unwrap();
+        let mut body: Value = serde_json::from_str(line["body"].as_str().unwrap()).unwrap();
+        body["id"] = "11111111-2222-4333-8444-555555555555".into();
+        body["time"] = (body["time"].as_i64().unwrap() + 1_000).into();
+        let mut said = body["representation"].as_str().unwrap().to_owned();
+        for switch in switches {
+            let off = said.replace(&format!("\"{switch}\":true"), &format!("\"{switch}\":false"));
+            assert_ne!(off, said, "{switch} was on");
+            said = off;
+        }
+        body["representation"] = said.into();
+        line["body"] = body.to_string().into();
+        let file = self.dir.path().join("off.ndjson");
+        std::fs::write(&file, line.to_string() + "\n").unwrap();
+        file
+    }
+
     fn play(&self, program: &Program) {
-        let import = |source, name| {
-            self.said(program, &["import", "--source", source, sample(name).to_str().unwrap()]);
+        self.play_with(program, &sample("keycloak-webhook.ndjson"));
+    }
+
+    /// The story with these events of Keycloak.
+    fn play_with(&self, program: &Program, keycloak: &Path) {
+        let import = |source, file: &Path| {
+            self.said(program, &["import", "--source", source, file.to_str().unwrap()]);
         };
-        import("kc", "keycloak-webhook.ndjson");
-        import("bs", "backstage-catalog-history.ndjson");
+        import("kc", keycloak);
+        import("bs", &sample("backstage-catalog-history.ndjson"));
         let log = self.dir.path().join("backstage.log");
         self.said(program, &["send", "--source", "bs", "--instance", "b1", log.to_str().unwrap()]);
     }
@@ -148,6 +183,13 @@ fn the_disabled_person_who_goes_on_is_told_once_and_nobody_else() {
     assert!(!String::from_utf8_lossy(&message.body).contains("finn"), "a name without leave");
     let chat = until(&program, "the chat is not told", || slack.messages().pop());
     assert!(chat.json()["text"].as_str().unwrap().contains("finn"), "this receiver is told names");
+    // Once told, the store keeps that it was told, and no longer what it said.
+    until(&program, "what was told is kept", || {
+        let kept =
+            "SELECT count() AS n, countIf(body != '') AS said FROM alert_message_rows FINAL WHERE receiver = 'chat'";
+        let row = program.sql(kept).pop()?;
+        (row["n"].as_u64() > Some(0) && row["said"] == 0).then_some(())
+    });
 
     // Once in the register, with history and evidence; the truth says of nobody else that they were put out and went on.
     let found = story.json(&program, &["findings", "list", "--all", "--rule", "D02"]);
@@ -262,19 +304,7 @@ fn a_realm_that_records_less_and_an_impersonation_are_told_from_a_recorded_keycl
     let story = Story::new(&webhook(&hook));
     let program = story.start();
     let recorded = sample("../keycloak/webhook.ndjson");
-    let text = std::fs::read_to_string(&recorded).unwrap();
-    let config = text.lines().rfind(|line| line.contains("events/config")).unwrap();
-    let mut line: Value = serde_json::from_str(config).unwrap();
-    let mut body: Value = serde_json::from_str(line["body"].as_str().unwrap()).unwrap();
-    body["id"] = "11111111-2222-4333-8444-555555555555".into();
-    body["time"] = (body["time"].as_i64().unwrap() + 1_000).into();
-    let off =
-        body["representation"].as_str().unwrap().replace("\"adminEventsEnabled\":true", "\"adminEventsEnabled\":false");
-    assert_ne!(body["representation"], off.as_str());
-    body["representation"] = off.into();
-    line["body"] = body.to_string().into();
-    let changed = story.dir.path().join("off.ndjson");
-    std::fs::write(&changed, line.to_string() + "\n").unwrap();
+    let changed = story.recording_less(&["adminEventsEnabled"]);
     // Late by an hour of arrival, the wrong way round: the same finding.
     for file in [&changed, &recorded] {
         story.said(&program, &["import", "--source", "kc", file.to_str().unwrap()]);

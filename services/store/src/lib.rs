@@ -20,6 +20,7 @@ mod lock;
 mod marks;
 mod migrate;
 mod native;
+mod privileged;
 mod query;
 mod replay;
 mod rollup;
@@ -34,6 +35,7 @@ pub use coverage::{
 pub use error::StoreError;
 pub use insert::{Block, Fate, StoredReceipt};
 pub use migrate::{AppliedMigration, latest_version};
+pub use privileged::PrivilegedNames;
 pub use query::{
     ComparedArea, EventPage, FateCounts, GapTime, LineSurvey, LostInMinute, OtherLines, Page, PathCounts, PersonQuery,
     RangeCount, ReportParams, SnapshotSide, StoredBody, StoredEvent, StoredHeader, StreamStatus, SurveyedEvents,
@@ -95,6 +97,7 @@ pub const VIEWS: &[&str] = &[
     "open_cells",
     "open_hours",
     "persons",
+    "privileged_in",
     "receipts",
     "register_in",
     "right_names",

@@ -49,6 +49,7 @@ const MIGRATIONS: &[Migration] = migrations![
     23 "0023_correlation_owner",
     24 "0024_checkpoints",
     28 "0028_right_names",
+    30 "0030_privileged",
 ];
 
 const DATABASE: &str = "CREATE DATABASE IF NOT EXISTS {database} {on_cluster}";

@@ -20,6 +20,7 @@ use pipeline::{
     duty::Duty,
     flow::Flow,
     metrics::Metrics,
+    privileged::PrivilegedKeeper,
     rollup::Roller,
 };
 use prometheus::Registry;
@@ -121,7 +122,9 @@ impl Storage {
         let tenant = self.config.tenant.clone();
         let keeper =
             Keeper::new((store.clone(), tenant.clone()), lateness, expected, (crate::app::now_ms, &self.registry))?;
-        let duty = Duty { keeper, roller: Roller { store: store.clone() }, leads: carrier.leads() };
+        let names = self.config.privileged_names();
+        let privileged = PrivilegedKeeper { store: store.clone(), tenant: tenant.clone(), names };
+        let duty = Duty { keeper, roller: Roller { store: store.clone() }, privileged, leads: carrier.leads() };
         let duty = tokio::spawn(duty.run(stop.clone()));
         let (correlation, mut correlating) = match correlation {
             None => (Correlating::Nowhere, None),

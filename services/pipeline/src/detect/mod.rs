@@ -60,6 +60,15 @@ pub struct Detector {
     pub hint: watch::Sender<u64>,
 }
 
+/// What the gauges say holds only while somebody judges here: another processor may have taken over.
+struct Told<'a>(&'a DetectMetrics);
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        self.0.reset();
+    }
+}
+
 /// What a detector remembers while it leads.
 #[derive(Default)]
 struct Memory {
@@ -75,6 +84,7 @@ struct Memory {
 impl Detector {
     /// Runs until it is dropped. What fails is tried again; nothing waits for it.
     pub async fn run(&self) {
+        let _told = Told(&self.metrics);
         let mut wait = RETRY.0;
         loop {
             let Err(error) = self.follow(&mut wait).await;
@@ -93,7 +103,7 @@ impl Detector {
         (memory.sources, memory.gaps) = (first.sources, first.gaps);
         let mut last = Instant::now();
         loop {
-            let loading = self.acknowledged.as_ref().is_some_and(|told| told.standing().phase == Phase::Loading);
+            let loading = self.acknowledged.as_ref().is_some_and(|told| told.standing().phase != Phase::Following);
             if loading {
                 sleep(LOOK).await;
                 continue;

@@ -7,7 +7,7 @@ DENY_VERSION := 0.20.2
 DENY := $(CACHE)/tools/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 BIN := target/demo/tokentrail
 
-.PHONY: help demo up test check bench bench-rooms advisories dashboards engine build-demo
+.PHONY: help demo up test check bench bench-kafka bench-rooms bench-panels advisories dashboards engine build-demo
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -49,8 +49,15 @@ $(DENY):
 bench: engine ## the release binary against its goals, beside a bare axum handler (BENCH_ARGS="--format json")
 	@cargo bench --locked -p tokentrail --bench whole -- $(BENCH_ARGS)
 
+bench-kafka: engine ## collectors, a broker and a processor against their goals, beside a bare producer
+	@cargo bench --locked -p tokentrail --bench kafka -- $(BENCH_ARGS)
+
 bench-rooms: ## what each room costs by itself: intake, normalising, snapshots, journal
 	@cargo bench --locked -p collector --bench speed
 	@cargo bench --locked -p events --bench speed
+	@cargo bench --locked -p correlate --bench speed
 	@cargo bench --locked -p correlate --bench snapshot
 	@cargo run --locked --release -q -p durable-log --example append_rate
+
+bench-panels: engine ## what the dashboards' questions take over DECISIONS=200000 decisions
+	@TOKENTRAIL_ENGINE="$$(services/store/engine/fetch.sh)" cargo run --locked --release -q -p store --example panels -- $(or $(DECISIONS),200000)

@@ -40,7 +40,7 @@ impl TopicReceiver {
     pub fn receive(&self, place: &str, body: &[u8], received_at: i64) -> Vec<Entry> {
         let delivery_key = Some(format!("{DELIVERY}{place}"));
         let labels = Labels { delivery_key, ..Labels::default() };
-        let delivery = Delivery { source: &self.source, input: Input::Webhook, labels, received_at, body };
+        let delivery = Delivery { source: &self.source, input: Input::Kafka, labels, received_at, body };
         let refused = || {
             let piece = Piece::unparsable(&self.key, body, Broken::RecordTooLarge);
             self.receiver.entries(vec![piece], &delivery).entries
@@ -58,7 +58,7 @@ impl TopicReceiver {
     /// The receipt that tells that records were gone before they could be read.
     pub fn lost(&self, gap: &SenderGap, received_at: i64) -> Entry {
         let delivery =
-            Delivery { source: &self.source, input: Input::Webhook, labels: Labels::default(), received_at, body: &[] };
+            Delivery { source: &self.source, input: Input::Kafka, labels: Labels::default(), received_at, body: &[] };
         // Names and numbers always serialise.
         let piece = Piece::of(Payload::SenderGap, serde_json::to_vec(gap).unwrap_or_default());
         self.receiver.entries(vec![piece], &delivery).entries.remove(0)
@@ -90,7 +90,7 @@ mod tests {
         let one = &found[0];
         assert_eq!(
             (one.payload, one.input, one.source_kind),
-            (Payload::KeycloakEvent, Input::Webhook, SourceKind::Keycloak)
+            (Payload::KeycloakEvent, Input::Kafka, SourceKind::Keycloak)
         );
         assert_eq!((one.delivery_id.as_str(), one.delivery_keyed, one.delivery_index), ("kafka:kc/3/17", true, 0));
         assert_eq!((one.native_id.as_str(), one.tenant.as_str()), ("8d2485b0-e243-4d94-a3b0-56400311a0c0", "acme"));
@@ -127,7 +127,7 @@ mod tests {
         fn any_record_becomes_receipts_of_its_place(body in prop::collection::vec(any::<u8>(), 0..300)) {
             let found = headers(&body);
             prop_assert!(!found.is_empty());
-            prop_assert!(found.iter().all(|one| one.source_id == "sso" && one.input == Input::Webhook));
+            prop_assert!(found.iter().all(|one| one.source_id == "sso" && one.input == Input::Kafka));
         }
     }
 }

@@ -18,15 +18,16 @@ use std::collections::BTreeMap;
 /// [`Correlator::take`] only puts facts where they belong; nothing is answered before [`Correlator::settle`]. Settle once per
 /// block: however many facts of a block touch a row, it is answered once.
 pub struct Correlator {
-    known: Known,
-    dirt: Dirt,
-    rows: Rows,
+    pub(crate) known: Known,
+    pub(crate) dirt: Dirt,
+    pub(crate) rows: Rows,
 }
 
 impl Correlator {
     /// Knows nothing yet.
     pub fn new(config: Config) -> Self {
-        Self { known: Known::new(config), dirt: Dirt::default(), rows: Rows::default() }
+        let rows = Rows::new(&config);
+        Self { known: Known::new(config), dirt: Dirt::default(), rows }
     }
 
     /// Takes a fact in. A fact that was taken before changes nothing.
@@ -46,7 +47,14 @@ impl Correlator {
 
     /// Every row, answered anew: what all changes together come to. For checks; it costs as much as everything so far.
     pub fn rows(&self) -> BTreeMap<Key, Row> {
-        everything(&self.known)
+        let mut rows = BTreeMap::new();
+        self.each_row(&mut |key, row| drop(rows.insert(key, row)));
+        rows
+    }
+
+    /// The same, one after another, in no order.
+    pub fn each_row(&self, each: &mut dyn FnMut(Key, Row)) {
+        everything(&self.known, each);
     }
 
     /// How many answers were given since the beginning: what late facts cost.

@@ -1,6 +1,7 @@
 //! Which rows must be answered anew, and the event that made it so.
 
 use crate::{
+    checkpoint::kept_struct,
     moment::{Millis, Moment},
     names::{Id, Sym},
     state::book::Dirty,
@@ -87,3 +88,6 @@ impl Dirt {
         self.user_sessions.entry(user).and_modify(|known| *known = from.min(*known)).or_insert(from);
     }
 }
+
+kept_struct!(Since { from, because });
+kept_struct!(Dirt { event, users, references, sources, sessions, user_sessions, tokens, decisions, traces, listed });

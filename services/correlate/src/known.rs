@@ -1,6 +1,7 @@
 //! All that is known of one tenant. Filled by [`crate::intake`], asked by [`crate::answer`].
 
 use crate::{
+    checkpoint::{Kept, Reader, Unreadable, Writer, kept_struct},
     config::{Config, Join},
     log::{Log, Set},
     moment::{Millis, Moment, Span},
@@ -99,5 +100,68 @@ impl Known {
 
     pub(crate) fn owned(&self, sym: Sym) -> String {
         self.names.text(sym).to_owned()
+    }
+}
+
+kept_struct!(Told { span, actor, permission, action, resource_type, resource, outcome, owner_refs, placed, trace });
+
+impl Known {
+    /// Everything but the configuration, and what can be made anew from it.
+    pub(crate) fn keep(&self, to: &mut Writer<'_>) {
+        // All fields by name: one that is added must be kept as well.
+        let Self {
+            config: _,
+            names,
+            reads,
+            pending,
+            snapshots,
+            keycloak,
+            catalog,
+            rbac,
+            sessions,
+            decisions,
+            traces,
+            conditional,
+            bearers,
+            keys: _,
+            latest,
+            widest,
+        } = self;
+        names.put(to);
+        reads.put(to);
+        pending.put(to);
+        snapshots.put(to);
+        keycloak.put(to);
+        catalog.put(to);
+        rbac.put(to);
+        sessions.put(to);
+        decisions.put(to);
+        traces.put(to);
+        conditional.put(to);
+        bearers.put(to);
+        latest.put(to);
+        widest.put(to);
+    }
+
+    /// As it was kept.
+    pub(crate) fn restore(config: Config, from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        Ok(Self {
+            config,
+            names: Kept::get(from)?,
+            reads: Kept::get(from)?,
+            pending: Kept::get(from)?,
+            snapshots: Kept::get(from)?,
+            keycloak: Kept::get(from)?,
+            catalog: Kept::get(from)?,
+            rbac: Kept::get(from)?,
+            sessions: Kept::get(from)?,
+            decisions: Kept::get(from)?,
+            traces: Kept::get(from)?,
+            conditional: Kept::get(from)?,
+            bearers: Kept::get(from)?,
+            keys: RefCell::default(),
+            latest: Kept::get(from)?,
+            widest: Kept::get(from)?,
+        })
     }
 }

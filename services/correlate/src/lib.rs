@@ -12,8 +12,8 @@
 //! `docs/correlation.md` says the rules in plain words.
 //!
 //! A caller makes one [`Correlator`] per tenant, takes every event of a block and settles once; each change is one row to write,
-//! keyed by [`rows::Key`]. There are no checkpoints: any instant can be asked at any time, so a late fact needs no replay. What
-//! it needs is the evidence in memory; nothing is evicted yet, and what is kept grows with the facts.
+//! keyed by [`rows::Key`]. Any instant can be asked at any time, so a late fact needs no replay. What it needs is the evidence in
+//! memory; nothing is evicted yet, and what is kept grows with the facts. [`checkpoint`] makes a start cheap.
 //!
 //! Where to begin: [`Correlator`], then `intake.rs` (fact -> history), `state/ledger.rs` (what a history is) and
 //! `answer/judge.rs` (what a decision is measured against).
@@ -21,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+pub mod checkpoint;
 mod config;
 mod correlator;
 mod dirt;

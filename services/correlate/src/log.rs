@@ -1,6 +1,7 @@
 //! Ordered maps and sets that mostly hold one or two entries, of which there are millions: sorted vectors of exactly what they
 //! hold, and trees only above that. The first node of a tree has room for eleven entries.
 
+use crate::checkpoint::{Kept, Reader, Unreadable, Writer};
 use std::{
     collections::{BTreeMap, btree_map},
     iter,
@@ -177,6 +178,42 @@ impl<'a, K: Ord + Copy> IntoIterator for &'a Set<K> {
 
     fn into_iter(self) -> Self::IntoIter {
         self.0.iter().map(|(key, ())| key)
+    }
+}
+
+impl<K: Kept + Ord + Copy, V: Kept> Kept for Log<K, V> {
+    fn put(&self, to: &mut Writer<'_>) {
+        let count = match self {
+            Self::Few(all) => all.len(),
+            Self::Many(all) => all.len(),
+        };
+        count.put(to);
+        for (key, value) in self {
+            key.put(to);
+            value.put(to);
+        }
+    }
+
+    fn get(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        let count = usize::get(from)?;
+        if count > FEW {
+            return (0..count).map(|_| Kept::get(from)).collect::<Result<_, _>>().map(Self::Many);
+        }
+        let mut all = Vec::with_capacity(count);
+        for _ in 0..count {
+            all.push(Kept::get(from)?);
+        }
+        Ok(Self::Few(all))
+    }
+}
+
+impl<K: Kept + Ord + Copy> Kept for Set<K> {
+    fn put(&self, to: &mut Writer<'_>) {
+        self.0.put(to);
+    }
+
+    fn get(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        Kept::get(from).map(Self)
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Never uses the order of arrival.
 
+use crate::checkpoint::{kept_enum, kept_struct};
 use uuid::Uuid;
 
 /// Milliseconds since 1970, UTC.
@@ -66,6 +67,12 @@ impl Span {
         Self { min: at, max: at }
     }
 }
+
+kept_enum!(Rank {
+    0 Read {}, 1 Change {}, 2 Login {}, 3 Issue {}, 4 BackstageIssue {}, 5 Callback {}, 6 Decision {}, 7 End {},
+});
+kept_struct!(Moment { at, rank, event });
+kept_struct!(Span { min, max });
 
 #[cfg(test)]
 mod tests {

@@ -2,6 +2,7 @@
 //!
 //! Numbers follow the order of arrival, so nothing that leaves this crate is ever ordered by them.
 
+use crate::checkpoint::{Kept, Reader, Unreadable, Writer, kept_struct};
 use hashbrown::{DefaultHashBuilder, HashTable};
 use std::hash::BuildHasher;
 
@@ -25,16 +26,48 @@ pub(crate) struct Names {
     texts: Vec<Box<str>>,
 }
 
+kept_struct!(Id { source, name });
+
+impl Kept for Sym {
+    fn put(&self, to: &mut Writer<'_>) {
+        self.0.put(to);
+    }
+
+    fn get(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        Kept::get(from).map(Self)
+    }
+}
+
+/// The texts in the order of their numbers.
+impl Kept for Names {
+    fn put(&self, to: &mut Writer<'_>) {
+        self.texts.put(to);
+    }
+
+    fn get(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        let texts: Vec<Box<str>> = Kept::get(from)?;
+        let mut names = Self { numbers: HashTable::with_capacity(texts.len()), ..Self::default() };
+        for text in texts {
+            names.add(text);
+        }
+        Ok(names)
+    }
+}
+
 impl Names {
     pub(crate) fn sym(&mut self, text: &str) -> Sym {
         if let Some(known) = self.known(text) {
             return known;
         }
+        self.add(text.into())
+    }
+
+    fn add(&mut self, text: Box<str>) -> Sym {
         let number = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
         let (texts, hasher) = (&self.texts, &self.hasher);
         let rehash = |number: &u32| hasher.hash_one(&*texts[*number as usize]);
-        self.numbers.insert_unique(hasher.hash_one(text), number, rehash);
-        self.texts.push(text.into());
+        self.numbers.insert_unique(hasher.hash_one(&*text), number, rehash);
+        self.texts.push(text);
         Sym(number)
     }
 

@@ -3,6 +3,8 @@
 //! Of what was said only a digest is kept: a row can always be answered again.
 
 use crate::{
+    checkpoint::{Kept, Reader, Unreadable, Writer, kept_struct},
+    config::Config,
     dirt::{Dirt, Since},
     known::Known,
     moment::{Millis, Moment},
@@ -11,22 +13,24 @@ use crate::{
 };
 use hashbrown::HashMap;
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState},
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
 };
 use uuid::Uuid;
 
 /// The rows as last answered.
-#[derive(Default)]
 pub(crate) struct Rows {
     /// By what stands for a key; the keys themselves would be most of the memory.
     said: HashMap<u128, Said>,
-    /// Two hashes of keys that nobody can guess, so that no two keys can be made to meet.
-    halves: [RandomState; 2],
+    /// Makes hashes of keys that nobody can guess, so that no two keys can be made to meet.
+    seed: [u8; SEED_BYTES],
     /// Keys of the rows that are listed per user (gaps also per group, role and reference), and can therefore end.
-    listed: HashMap<Id, BTreeSet<Key>>,
+    listed: HashMap<Id, Box<[Key]>>,
     answered: u64,
 }
+
+/// Of a secret that only this deployment has, so that a checkpoint's rows are found again.
+const SEED_BYTES: usize = 32;
 
 struct Said {
     version: u32,
@@ -35,18 +39,16 @@ struct Said {
 }
 
 /// Every row, answered anew from what is known: what all changes together must come to.
-pub(crate) fn everything(known: &Known) -> BTreeMap<Key, Row> {
-    let mut rows = BTreeMap::new();
+pub(crate) fn everything(known: &Known, each: &mut dyn FnMut(Key, Row)) {
     let work = Work::everything(known);
     work.answer(known, &mut |key, row, _| {
         if let Some(row) = row {
-            rows.insert(key, row);
+            each(key, row);
         }
     });
     for user in work.listed.keys() {
-        rows.extend(listed(known, *user));
+        listed(known, *user).into_iter().for_each(|(key, row)| each(key, row));
     }
-    rows
 }
 
 fn listed(known: &Known, user: Id) -> Vec<(Key, Row)> {
@@ -65,7 +67,43 @@ fn digest(row: &Row) -> u64 {
     hasher.finish().max(GONE + 1)
 }
 
+kept_struct!(Said { version, digest });
+
 impl Rows {
+    /// Nothing was said yet.
+    pub(crate) fn new(config: &Config) -> Self {
+        let secret = config.key.mark("correlation keys", &[&config.tenant]);
+        let mut seed = [0; SEED_BYTES];
+        seed.iter_mut().zip(secret.bytes()).for_each(|(seed, byte)| *seed = byte);
+        Self { said: HashMap::new(), seed, listed: HashMap::new(), answered: 0 }
+    }
+
+    /// All of it.
+    pub(crate) fn keep(&self, to: &mut Writer<'_>) {
+        let Self { said, seed: _, listed, answered } = self;
+        said.put(to);
+        listed.put(to);
+        answered.put(to);
+    }
+
+    /// As it was kept, under the same secret.
+    pub(crate) fn restore(self, from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        let Self { seed, .. } = self;
+        Ok(Self { said: Kept::get(from)?, seed, listed: Kept::get(from)?, answered: Kept::get(from)? })
+    }
+
+    /// What stands for a key.
+    fn place(&self, key: &Key) -> u128 {
+        let half = |half: u8| {
+            let mut hasher = DefaultHasher::new();
+            hasher.write(&self.seed);
+            hasher.write_u8(half);
+            key.hash(&mut hasher);
+            u128::from(hasher.finish())
+        };
+        half(0) << 64 | half(1)
+    }
+
     /// How often a row was answered (and, of a person's listed rows, how often a list was).
     pub(crate) fn answered(&self) -> u64 {
         self.answered
@@ -93,8 +131,7 @@ impl Rows {
 
     fn say(&mut self, key: Key, row: Option<Row>, because: Uuid, changes: &mut Vec<Change>) {
         let digest = row.as_ref().map_or(GONE, digest);
-        let [high, low] = [0, 1].map(|half: usize| u128::from(self.halves[half].hash_one(&key)));
-        let place = high << 64 | low;
+        let place = self.place(&key);
         match self.said.get_mut(&place) {
             Some(said) if said.digest == digest => {}
             Some(said) => {
@@ -114,12 +151,17 @@ impl Rows {
     fn list(&mut self, known: &Known, touched: (Id, Uuid), changes: &mut Vec<Change>) {
         let (user, because) = touched;
         let rows = listed(known, user);
-        let keys: BTreeSet<Key> = rows.iter().map(|(key, _)| key.clone()).collect();
-        let before = self.listed.insert(user, keys).unwrap_or_default();
-        let now = &self.listed[&user];
-        let gone: Vec<Key> = before.difference(now).cloned().collect();
-        for key in gone {
-            self.say(key, None, because, changes);
+        let mut keys: Vec<Key> = rows.iter().map(|(key, _)| key.clone()).collect();
+        keys.sort_unstable();
+        let before = if keys.is_empty() {
+            self.listed.remove(&user)
+        } else {
+            self.listed.insert(user, keys.clone().into_boxed_slice())
+        };
+        for key in before.unwrap_or_default() {
+            if keys.binary_search(&key).is_err() {
+                self.say(key, None, because, changes);
+            }
         }
         for (key, row) in rows {
             self.say(key, Some(row), because, changes);

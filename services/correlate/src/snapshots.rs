@@ -6,6 +6,7 @@
 //! not read whole, or of which a receipt is missing, says nothing.
 
 use crate::{
+    checkpoint::{kept_enum, kept_struct},
     dirt::Dirt,
     facts::{Fact, List, Mark, Said, Snapshot, State},
     intake::Place,
@@ -249,3 +250,13 @@ impl Known {
         self.conclude_list(&seen, list, dirt);
     }
 }
+
+kept_enum!(Stated {
+    0 Entity { 0: entity },
+    1 Pair { 0: holder, 1: held },
+    2 DefaultGroup { 0: group },
+    3 Realm { id: id, default_role: default_role },
+});
+kept_struct!(Ended { whole, counted, span, event });
+kept_struct!(Open { ended, pages, counted, awaited, concluded });
+kept_struct!(Snapshots { stated, open, waiting });

@@ -66,7 +66,6 @@ fn variable(name: &str, known: &Variable) -> Value {
         let sql = sql.trim();
         out["type"] = "query".into();
         out["datasource"] = data_source();
-        out["definition"] = sql.into();
         out["query"] = json!({"editorType": "sql", "rawSql": sql, "refId": name});
         // Asked again when the period changes.
         out["refresh"] = 2.into();
@@ -84,7 +83,7 @@ fn variable(name: &str, known: &Variable) -> Value {
     }
     out["multi"] = known.all.into();
     out["includeAll"] = known.all.into();
-    out["current"] = if known.all { all } else { json!({}) };
+    out["current"] = if known.all { all } else { json!({"text": "", "value": ""}) };
     out["options"] = json!([]);
     out
 }

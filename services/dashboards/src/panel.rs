@@ -41,7 +41,7 @@ pub fn json(shared: &Shared, panel: &Panel) -> anyhow::Result<Value> {
             "refId": refers, "datasource": data_source(), "editorType": "sql", "queryType": kind, "format": format, "rawSql": sql,
         })
     };
-    Ok(json!({
+    let mut out = json!({
         "id": panel.id,
         "title": panel.title,
         "description": panel.description,
@@ -51,7 +51,11 @@ pub fn json(shared: &Shared, panel: &Panel) -> anyhow::Result<Value> {
         "fieldConfig": {"defaults": defaults, "overrides": overrides},
         "options": options(panel.kind),
         "targets": panel.questions().enumerate().map(target).collect::<Vec<_>>(),
-    }))
+    });
+    if let Some(interval) = &panel.interval {
+        out["interval"] = interval.as_str().into();
+    }
+    Ok(out)
 }
 
 fn plugin(kind: Kind) -> &'static str {
@@ -71,7 +75,7 @@ fn custom(kind: Kind) -> Value {
             "drawStyle": if kind == Kind::Bars { "bars" } else { "line" }, "lineWidth": 1, "fillOpacity": if kind == Kind::Bars { 80 } else { 0 },
             "showPoints": "auto", "spanNulls": false, "stacking": {"mode": stacked, "group": "A"}, "axisSoftMin": 0,
         }),
-        Kind::Timeline => json!({"fillOpacity": 75, "lineWidth": 0, "spanNulls": false}),
+        Kind::Timeline => json!({"fillOpacity": 75, "lineWidth": 0}),
         Kind::Table => json!({"align": "auto", "cellOptions": {"type": "auto"}, "inspect": false, "filterable": true}),
         Kind::Stat | Kind::Ranking => json!({}),
     }
@@ -82,9 +86,9 @@ fn options(kind: Kind) -> Value {
     match kind {
         Kind::Stat => json!({
             "reduceOptions": reduce(false, "/.*/"), "colorMode": "value", "graphMode": "none", "justifyMode": "auto",
-            "orientation": "auto", "textMode": "value", "wideLayout": true,
+            "orientation": "auto", "textMode": "value", "wideLayout": true, "percentChangeColorMode": "standard", "showPercentChange": false,
         }),
-        Kind::Table => json!({"showHeader": true, "cellHeight": "sm"}),
+        Kind::Table => json!({"showHeader": true, "cellHeight": "sm", "frameIndex": 0}),
         Kind::Bars | Kind::Line => json!({
             "legend": {"displayMode": "list", "placement": "bottom", "showLegend": true, "calcs": []},
             "tooltip": {"mode": "multi", "sort": "desc", "hideZeros": true},
@@ -96,7 +100,8 @@ fn options(kind: Kind) -> Value {
         }),
         Kind::Ranking => json!({
             "reduceOptions": reduce(true, ""), "displayMode": "basic", "orientation": "horizontal", "showUnfilled": false,
-            "valueMode": "text", "namePlacement": "left", "sizing": "auto", "minVizHeight": 16, "minVizWidth": 8,
+            "valueMode": "text", "namePlacement": "left", "sizing": "auto", "minVizHeight": 16, "minVizWidth": 8, "maxVizHeight": 300,
+            "legend": {"displayMode": "list", "placement": "bottom", "showLegend": false, "calcs": []},
         }),
     }
 }
@@ -165,6 +170,12 @@ fn properties(shared: &Shared, column: &Column) -> anyhow::Result<Vec<Value>> {
     }
     if let Some(colours) = &column.colours {
         set("mappings", mappings(shared, std::slice::from_ref(colours))?);
+    }
+    if let Some(name) = &column.words {
+        let words = shared.words.get(name).with_context(|| format!("no words {name} in shared.toml"))?;
+        let shown =
+            words.iter().enumerate().map(|(index, (word, text))| (word.clone(), json!({"text": text, "index": index})));
+        set("mappings", json!([{"type": "value", "options": shown.collect::<serde_json::Map<_, _>>()}]));
     }
     if !column.steps.is_empty() {
         set("thresholds", thresholds(&column.steps)?);

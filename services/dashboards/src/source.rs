@@ -11,6 +11,8 @@ pub struct Shared {
     pub links: BTreeMap<String, Link>,
     /// Sets of words with their colours.
     pub colours: BTreeMap<String, BTreeMap<String, String>>,
+    /// Sets of words with what is shown for them.
+    pub words: BTreeMap<String, BTreeMap<String, String>>,
     /// Variables by name.
     pub variables: BTreeMap<String, Variable>,
     /// Annotations by name.
@@ -112,6 +114,8 @@ pub struct Panel {
     pub unit: String,
     /// Digits after the point.
     pub decimals: Option<u32>,
+    /// The least width of a bar.
+    pub interval: Option<String>,
     /// What it says and what it does not.
     pub description: String,
     /// What stands there when there is nothing.
@@ -163,6 +167,8 @@ pub struct Column {
     pub link: Option<String>,
     /// Set of colours.
     pub colours: Option<String>,
+    /// Set of words that are shown as others; not beside colours.
+    pub words: Option<String>,
     /// Unit.
     pub unit: Option<String>,
     /// Digits after the point.

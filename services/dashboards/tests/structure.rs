@@ -87,6 +87,9 @@ fn every_panel_says_what_it_is_in_which_unit_and_what_nothing_means() {
             assert!(panel.questions().next().is_some(), "{name}: {title} asks nothing");
             assert!(panel.query.is_empty() || panel.kind == Kind::Timeline, "{name}: {title}");
             let several = matches!(panel.kind, Kind::Bars | Kind::Line);
+            // What is kept by the hour cannot be shown in finer bars.
+            let by_hour = several && panel.questions().any(|sql| sql.contains("decided_in("));
+            assert_eq!(panel.interval.as_deref(), by_hour.then_some("1h"), "{name}: {title}");
             assert_eq!(panel.series.is_some(), several, "{name}: {title}: a series over time is named by its word");
         }
     }
@@ -228,17 +231,21 @@ fn the_data_source_is_the_reader_and_its_password_is_in_no_file_of_ours() {
     assert!(password.starts_with("$__file{") && password.ends_with('}'), "{password}");
     let roles = std::fs::read_to_string(folder().join("../schemas/clickhouse/roles.sql")).unwrap();
     assert!(roles.contains("CREATE USER IF NOT EXISTS tokentrail_reader"));
-    let compose = std::fs::read_to_string(folder().join("compose.yaml")).unwrap();
+    let compose = std::fs::read_to_string(folder().join("../docker-compose.yml")).unwrap();
     let provisioned = source.files().unwrap().values().cloned().collect::<String>();
     for name in provisioned.split("${TOKENTRAIL_").skip(1).map(|rest| rest.split('}').next().unwrap()) {
-        assert!(compose.contains(&format!("TOKENTRAIL_{name}:")), "compose.yaml does not set TOKENTRAIL_{name}");
+        assert!(compose.contains(&format!("TOKENTRAIL_{name}:")), "docker-compose.yml does not set TOKENTRAIL_{name}");
     }
     let path = source.plain["folders"]["providers"][0]["options"]["path"].as_str().unwrap();
-    assert!(compose.contains(&format!("./provisioning:{}:ro", Path::new(path).parent().unwrap().display())));
+    let mounted = Path::new(path).parent().unwrap().display();
+    assert!(compose.contains(&format!("./dashboards/provisioning:{mounted}:ro")));
+    let secret = password.trim_start_matches("$__file{/run/secrets/").trim_end_matches('}');
+    assert!(compose.contains(&format!("secrets: [grafana_admin_password, {secret}]")), "{secret} is not mounted");
 }
 
 /// Small by nature, or added up from kept counts.
-const SMALL: [&str; 8] = ["aliases", "correlated", "fates", "gaps", "line_counts", "persons", "streams", "watermarks"];
+const SMALL: [&str; 9] =
+    ["aliases", "correlated", "fates", "gaps", "line_counts", "persons", "rule_states", "streams", "watermarks"];
 /// Grow without end: only with a bound of time or of one person.
 const LARGE: [&str; 7] =
     ["cells", "coverage", "credentials", "dead_letters", "decisions", "missing_events", "sessions"];
@@ -264,6 +271,10 @@ fn no_question_reads_everything() {
             let bounded = match view {
                 view if view.ends_with("_in") => sql.contains(&format!("{view}(from = ${{__from}}, to = ${{__to}})")),
                 "history_of" => sql.contains(person) && sql.contains("from = ${__from}, to = ${__to}"),
+                "evidence_of" => {
+                    sql.contains("evidence_of(tenant = ${tenant:singlequote}, finding = ${finding:singlequote})")
+                }
+                "finding_changes" => sql.contains("toString(finding_id) = ${finding:singlequote}"),
                 view if view.ends_with("_of") => {
                     sql.contains(&format!("{view}(tenant = ${{tenant:singlequote}}, {person})"))
                 }

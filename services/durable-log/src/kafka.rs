@@ -20,11 +20,12 @@ mod subscription;
 mod topics;
 mod window;
 mod wire;
+mod words;
 
 pub use carrier::{KafkaCarrier, KafkaMark};
 pub use foreign::{ForeignLoad, ForeignRecord, ForeignTopic};
 pub use forwarder::{CONSUMER, ForwardError, ForwardStatus, Forwarder, Forwarding};
-pub use lag::{Lag, LagMeter, PartitionLag};
+pub use lag::{Lag, LagError, LagMeter, PartitionLag};
 pub use settings::{Connection, Mechanism, Sasl, SettingError, Tls, Token, TokenSource};
 pub use shared::MemberStatus;
 pub use subscription::{Reading, Subscription};

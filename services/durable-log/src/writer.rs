@@ -21,9 +21,11 @@ use std::time::{Duration, Instant};
 const GROUP_BYTES: u64 = 4 << 20;
 /// A buffer that a large append blew up is given back above this size.
 const BUFFER_KEPT: usize = 8 << 20;
-/// From the beginning of one group to that of the next: appends that come meanwhile share a sync. A sync costs the
+/// From the beginning of one small group to that of the next: appends that come meanwhile share a sync. A sync costs the
 /// processor as much as thirty records, whatever is in it, and disturbs everybody else's use of the disk.
 const GROUP_EVERY: Duration = Duration::from_millis(1);
+/// A group of so many appends is not small: its senders come back together, and a wait would only hold them up.
+const ENOUGH: usize = 8;
 /// After a refusal for lack of space, space is looked for again this often.
 const PROBE_AFTER: Duration = Duration::from_millis(300);
 
@@ -72,12 +74,14 @@ impl Writer {
         loop {
             let patience = self.refused.map(|_| PROBE_AFTER);
             let Some(group) = self.shared.queue.take(GROUP_BYTES, patience) else { break };
-            let began = Instant::now();
+            let (began, small) = (Instant::now(), group.len() < ENOUGH);
             let done = if group.is_empty() { self.probe() } else { self.commit(group) };
             if let Err(Fault::Dead(step, error)) = done {
                 return self.stop(step, &error);
             }
-            std::thread::sleep(GROUP_EVERY.saturating_sub(began.elapsed()));
+            if small {
+                std::thread::sleep(GROUP_EVERY.saturating_sub(began.elapsed()));
+            }
         }
         if let Err(Fault::Dead(step, error)) = self.seal() {
             return self.stop(step, &error);

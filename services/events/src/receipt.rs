@@ -27,6 +27,8 @@ pub enum SourceKind {
 pub enum Input {
     /// Pushed by a Keycloak event listener.
     Webhook,
+    /// Records of a Kafka topic that a Keycloak event listener writes.
+    Kafka,
     /// Read from the Keycloak Admin REST API.
     Pull,
     /// Lines of a Backstage backend's standard output.
@@ -64,7 +66,7 @@ macro_rules! names {
 pub(crate) use names;
 
 names!(SourceKind: Keycloak = "keycloak", Backstage = "backstage", Tokentrail = "tokentrail");
-names!(Input: Webhook = "webhook", Pull = "pull", Lines = "lines", Snapshot = "snapshot", Import = "import",
+names!(Input: Webhook = "webhook", Kafka = "kafka", Pull = "pull", Lines = "lines", Snapshot = "snapshot", Import = "import",
     Heartbeat = "heartbeat", Operator = "operator", Collector = "collector");
 
 /// The class of a body: which parser reads it.

@@ -104,7 +104,7 @@ fn dropped(receipt: &Receipt) -> Option<Gap> {
         source_id: receipt.header.source_id.clone(),
         scope: body.instance,
         // The record is the collector's; what is missing are lines, or records of a Keycloak's topic.
-        input: if receipt.header.source_kind == SourceKind::Keycloak { Input::Webhook } else { Input::Lines }
+        input: if receipt.header.source_kind == SourceKind::Keycloak { Input::Kafka } else { Input::Lines }
             .as_str()
             .to_owned(),
         since: body.since,

@@ -16,11 +16,15 @@ const COLUMNS: &[Column] = &[
     ),
     column("stored", "events stored", "coverage.stored"),
     column("difference", "at the source less stored; events that the source does not save are not in it", "coverage"),
-    column("lost_by_webhook", "events that only pull brought, of a source that also pushes", "cells.alone"),
+    column(
+        "lost_by_webhook",
+        "events that only pull brought, of a source that also pushes: by webhook or topic",
+        "cells.alone",
+    ),
     column("healed_by_pull", "of these, stored now", "cells.alone"),
     column(
         "webhook_only",
-        "events that only the webhook brought: of types that the source does not save",
+        "events that only webhook or topic brought: of types that the source does not save",
         "cells.alone",
     ),
     column("duplicate", "further copies", "cells"),
@@ -60,11 +64,11 @@ const SQL: &str = concat!(
       AND sent_at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND sent_at < fromUnixTimestamp64Milli({to:Int64}, 'UTC')
     GROUP BY source_id, hour
 ), pushing AS (
-    SELECT DISTINCT source_id FROM cells WHERE tenant = {tenant:String} AND input = 'webhook' AND events > 0
+    SELECT DISTINCT source_id FROM cells WHERE tenant = {tenant:String} AND input IN ('webhook', 'kafka') AND events > 0
 ), counted AS (
     SELECT l.source_id AS source_id, toInt64(intDiv(l.cell, 60)) AS hour, sum(l.stored) AS stored, sum(toInt64(l.events) - toInt64(l.stored)) AS duplicate,
         sum(l.ignored) AS ignored, sum(l.dead) AS dead, sum(l.possible_duplicate) AS possible,
-        sumIf(l.alone, l.input = 'pull') AS pull_alone, sumIf(l.alone, l.input = 'webhook') AS webhook_alone,
+        sumIf(l.alone, l.input = 'pull') AS pull_alone, sumIf(l.alone, l.input IN ('webhook', 'kafka')) AS webhook_alone,
         sumIf(l.alone, l.input = 'pull') + sum(l.both) AS by_pull, countIf(l.input = 'pull' AND l.events > 0) AS pulled
     FROM cells AS l WHERE tenant = {tenant:String} AND cell < 2147483648
       AND cell >= intDiv({from:Int64}, 60000) AND cell < intDiv({to:Int64} + 59999, 60000)

@@ -281,7 +281,7 @@ fn counts_of(rows: &[Vec<Value>], source: &str) -> Option<i64> {
 /// What is proven: from the first heartbeat that came back to the watermark; what pull has read whole, of a source that pushes
 /// nothing; and what an operator says that an import holds.
 fn proven(source: &mut SourceFact, (claims, pulled): (&[store::ClaimedSpan], Option<i64>)) {
-    let carries = |mark: &&(String, i64)| matches!(mark.0.as_str(), "webhook" | "pull" | "lines");
+    let carries = |mark: &&(String, i64)| matches!(mark.0.as_str(), "webhook" | "kafka" | "pull" | "lines");
     let mark = source.watermarks.iter().filter(carries).map(|mark| mark.1).max();
     if let (Some(from), Some(to)) = (source.first_heartbeat, mark)
         && from < to

@@ -13,6 +13,11 @@ pub(crate) const DELIVERIES: u32 = 1 << 31;
 /// How many cells the deliveries of one source share.
 const DELIVERY_CELLS: u64 = 1 << 24;
 
+/// Stands for a stream in the cells of decisions: hours of their time. No stream is called so, their ids are random.
+pub(crate) const DECISIONS: [u8; 16] = *b"decisions by hr.";
+/// Milliseconds of such a cell.
+pub(crate) const HOUR_MS: i64 = 3_600_000;
+
 /// Where the receipt of an event is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counted {
@@ -50,7 +55,7 @@ fn delivery_cell(delivery_id: &str) -> u32 {
     DELIVERIES | u32::try_from(folded).unwrap_or(0)
 }
 
-/// A cell of a source (`stream` zeros) or of a stream (`source_id` empty).
+/// A cell of a source (`stream` zeros), of a stream (`source_id` empty) or of decisions.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Cell {
     pub(crate) tenant: String,
@@ -67,6 +72,12 @@ impl Cell {
     pub(crate) fn of_stream(tenant: &str, stream: [u8; 16], cell: u32) -> Self {
         Self { tenant: tenant.to_owned(), stream, source_id: String::new(), cell }
     }
+
+    /// The hour of a decision, UTC milliseconds; none before 1970, which nobody keeps counts of.
+    pub(crate) fn of_decision(tenant: &str, at: i64) -> Option<Self> {
+        let hour = u32::try_from(at.div_euclid(HOUR_MS)).ok()?;
+        Some(Self::of_stream(tenant, DECISIONS, hour))
+    }
 }
 
 #[cfg(test)]
@@ -81,5 +92,7 @@ mod tests {
         assert!(Counted::at(i64::MAX).minute < DELIVERIES);
         assert!(delivery_cell("a") >= DELIVERIES && delivery_cell("a") != delivery_cell("b"));
         assert_eq!((stream_cell(65_535), stream_cell(65_536)), (0, 1));
+        let hour = |at| Cell::of_decision("t", at).map(|cell| cell.cell);
+        assert_eq!((hour(-1), hour(HOUR_MS - 1), hour(HOUR_MS)), (None, Some(0), Some(1)));
     }
 }

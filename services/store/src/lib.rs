@@ -10,6 +10,7 @@ mod cell;
 mod connect;
 pub mod correlation;
 mod coverage;
+mod decision_hours;
 pub mod drift_facts;
 pub mod engine;
 mod error;
@@ -20,6 +21,7 @@ mod lock;
 mod marks;
 mod migrate;
 mod native;
+mod privileged;
 mod query;
 mod replay;
 mod rollup;
@@ -34,6 +36,7 @@ pub use coverage::{
 pub use error::StoreError;
 pub use insert::{Block, Fate, StoredReceipt};
 pub use migrate::{AppliedMigration, latest_version};
+pub use privileged::PrivilegedNames;
 pub use query::{
     ComparedArea, EventPage, FateCounts, GapTime, LineSurvey, LostInMinute, OtherLines, Page, PathCounts, PersonQuery,
     RangeCount, ReportParams, SnapshotSide, StoredBody, StoredEvent, StoredHeader, StreamStatus, SurveyedEvents,
@@ -70,12 +73,14 @@ pub const VIEWS: &[&str] = &[
     "coverage",
     "credentials",
     "dead_letters",
+    "decided_in",
     "decisions",
     "deviations_in",
     "event_inputs",
     "event_inputs_in",
     "events",
     "events_in",
+    "evidence_of",
     "exposures_in",
     "fates",
     "fates_recounted",
@@ -85,13 +90,17 @@ pub const VIEWS: &[&str] = &[
     "grants",
     "heartbeats",
     "history_of",
+    "judged",
     "judged_in",
     "line_counts",
     "logins_in",
     "missing_events",
     "open_cells",
+    "open_hours",
     "persons",
+    "privileged_in",
     "receipts",
+    "register_in",
     "right_names",
     "rights_of",
     "rule_states",

@@ -203,6 +203,11 @@ impl Store {
     ) -> Result<Touch, StoreError> {
         let mut cells = entered(rows.clone());
         self.left(rows, &mut cells).await?;
+        self.mark_cells(cells).await
+    }
+
+    /// Takes cells into use and marks those that are not.
+    pub(crate) async fn mark_cells(&self, cells: HashSet<Cell>) -> Result<Touch, StoreError> {
         let now = Instant::now();
         let unmarked = self.marks.begin(&cells, now);
         let touch = Touch { marks: self.marks.clone(), cells, acknowledged: false };

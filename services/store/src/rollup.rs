@@ -6,7 +6,7 @@
 
 use crate::{
     Store, StoreError,
-    cell::Cell,
+    cell::{Cell, DECISIONS},
     marks::{CLOSED, EXPIRED_SECONDS, MarkRow, SETTLED, now_seconds},
     query,
 };
@@ -62,6 +62,10 @@ impl Store {
             groups.entry((&cell.tenant, cell.stream, &cell.source_id)).or_default().push(cell.cell);
         }
         for ((tenant, stream, source_id), cells) in groups {
+            if stream == DECISIONS {
+                self.roll_hours(tenant, &cells).await?;
+                continue;
+            }
             for some in cells.chunks(CELLS_PER_STATEMENT) {
                 if stream == [0; 16] {
                     self.roll_source(tenant, source_id, some).await?;

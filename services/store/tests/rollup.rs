@@ -65,7 +65,11 @@ fn put(block: &mut Block, mut stored: StoredReceipt, minute: i64) {
 /// What a position holds, from its seed: few native ids, so that many receipts are copies.
 fn random_receipt(random: &mut Seeded, stream: u8, seq: u64, block: &mut Block) {
     let native = format!("n{}", random.below(12));
-    let inputs: &[Input] = if stream == 3 { &[Input::Pull, Input::Import] } else { &[Input::Webhook, Input::Pull] };
+    let inputs: &[Input] = match stream {
+        1 => &[Input::Webhook, Input::Pull],
+        2 => &[Input::Webhook, Input::Kafka, Input::Pull],
+        _ => &[Input::Pull, Input::Kafka, Input::Import],
+    };
     let mut stored = receipt(position(stream, seq), random.pick(inputs), &native);
     let header = &mut stored.receipt.header;
     header.received_at = NOON + i64::try_from(random.below(9)).unwrap() * 20_000;
@@ -122,19 +126,19 @@ async fn agree(database: &Database, when: &str) {
 async fn paths_agree(database: &Database, when: &str) {
     let before = NOON + 3 * MINUTE + MINUTE / 2;
     let paths = database.store.paths(TENANT, before).await.unwrap();
-    let found: Vec<_> = paths.iter().map(|p| (p.source_id.clone(), p.both, p.pull_only, p.webhook_only)).collect();
+    let found: Vec<_> = paths.iter().map(|p| (p.source_id.clone(), p.both, p.pull_only, p.push_only)).collect();
     assert_eq!(found, paths_recounted(database, before).await, "paths, {when}");
 }
 
 async fn paths_recounted(database: &Database, before: i64) -> Vec<(String, u64, u64, u64)> {
     let sql = format!(
         "SELECT source_id, countIf(w AND p), countIf(p AND NOT w AND at >= first_w), countIf(w AND NOT p AND at >= first_p) FROM (\
-           SELECT source_id, event_id, max(input = 'webhook') AS w, max(input = 'pull') AS p, min(time) AS at \
-           FROM event_rows FINAL WHERE input IN ('webhook', 'pull') AND time < fromUnixTimestamp64Milli({before}, 'UTC') \
+           SELECT source_id, event_id, max(input != 'pull') AS w, max(input = 'pull') AS p, min(time) AS at \
+           FROM event_rows FINAL WHERE input IN ('webhook', 'kafka', 'pull') AND time < fromUnixTimestamp64Milli({before}, 'UTC') \
            GROUP BY source_id, event_id, toStartOfMinute(time)\
          ) AS e INNER JOIN (\
-           SELECT source_id, minIf(time, input = 'webhook') AS first_w, minIf(time, input = 'pull') AS first_p \
-           FROM event_rows FINAL GROUP BY source_id HAVING countIf(input = 'webhook') > 0 AND countIf(input = 'pull') > 0\
+           SELECT source_id, minIf(time, input IN ('webhook', 'kafka')) AS first_w, minIf(time, input = 'pull') AS first_p \
+           FROM event_rows FINAL GROUP BY source_id HAVING countIf(input IN ('webhook', 'kafka')) > 0 AND countIf(input = 'pull') > 0\
          ) AS f USING source_id GROUP BY source_id ORDER BY source_id"
     );
     database.sql().query(&sql).fetch_all().await.unwrap()

@@ -3,7 +3,7 @@
 mod distribution;
 mod security;
 
-pub use security::{PASSWORD, USER};
+pub use security::{OTHER_USER, PASSWORD, USER};
 
 use crate::{port, process};
 use anyhow::{Context, Result, bail, ensure};
@@ -32,8 +32,10 @@ pub enum Security {
     /// Without.
     #[default]
     None,
-    /// SASL (PLAIN, SCRAM-SHA-512, OAUTHBEARER with unsigned tokens) over TLS, with [`USER`] and [`PASSWORD`].
+    /// SASL (PLAIN, SCRAM-SHA-512, OAUTHBEARER with unsigned tokens) over TLS, with [`USER`] or [`OTHER_USER`], and [`PASSWORD`].
     SaslOverTls,
+    /// The same, and a user may do only what an access control list gives: none is there at the start.
+    Guarded,
 }
 
 /// What to start.
@@ -45,11 +47,13 @@ pub struct KafkaOptions {
     pub security: Security,
     /// Further lines of every server.properties.
     pub properties: Vec<String>,
+    /// Folder of the log segments of a broker that is alone, so that they may lie on a file system of their own.
+    pub data: Option<PathBuf>,
 }
 
 impl Default for KafkaOptions {
     fn default() -> Self {
-        Self { brokers: 1, security: Security::None, properties: Vec::new() }
+        Self { brokers: 1, security: Security::None, properties: Vec::new(), data: None }
     }
 }
 
@@ -66,13 +70,16 @@ pub struct Kafka {
 struct Node {
     group: Option<process::Group>,
     home: PathBuf,
-    port: u16,
+    data: PathBuf,
+    /// Of the clients, and of the brokers among themselves.
+    ports: (u16, u16),
 }
 
 impl Kafka {
     /// Starts brokers and waits until each serves. Blocks: some seconds.
     pub fn start(options: &KafkaOptions) -> Result<Self> {
         ensure!((1..=3).contains(&options.brokers), "one to three brokers");
+        ensure!(options.data.is_none() || options.brokers == 1, "one folder for one broker");
         let distribution = Distribution::get()?;
         for left in (0..PORT_TRIES).rev() {
             let dir = tempfile::Builder::new().prefix("tokentrail-kafka.").tempdir()?;
@@ -89,18 +96,36 @@ impl Kafka {
 
     /// `bootstrap.servers` of all brokers.
     pub fn bootstrap(&self) -> String {
-        let addresses: Vec<_> = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
+        let addresses: Vec<_> = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.ports.0)).collect();
         addresses.join(",")
     }
 
-    /// PEM file of the CA that the brokers' certificates are of, with [`Security::SaslOverTls`].
+    /// Runs one of Kafka's own tools to its end, as whoever may do everything, and returns what it printed. Blocks: seconds.
+    pub fn tool(&self, class: &str, arguments: &[&str]) -> Result<String> {
+        let mut command = self.distribution.java();
+        let brokers = format!("127.0.0.1:{}", self.nodes[0].ports.1);
+        command.arg(class).args(["--bootstrap-server", &brokers]).args(arguments);
+        process::run(&mut command)
+    }
+
+    /// PEM file of the CA that the brokers' certificates are of, with SASL.
     pub fn ca_file(&self) -> PathBuf {
         self.dir.path().join("ca.pem")
     }
 
     /// Folder of a broker's log segments.
     pub fn data(&self, node: usize) -> PathBuf {
-        self.nodes[node].home.join("data")
+        self.nodes[node].data.clone()
+    }
+
+    /// Process id of a broker's Java, while it runs.
+    pub fn process(&self, node: usize) -> Option<u32> {
+        self.nodes[node].group.as_ref()?.server()
+    }
+
+    /// True if a broker has ended by itself.
+    pub fn ended(&mut self, node: usize) -> Result<bool> {
+        Ok(self.nodes[node].group.as_mut().map(process::Group::ended).transpose()?.flatten().is_some())
     }
 
     /// kill -9 of one broker, from 0.
@@ -164,8 +189,8 @@ impl Kafka {
                         let mut command = self.distribution.java();
                         command.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c"]);
                         command.arg(node.home.join("server.properties"));
-                        if security == Security::SaslOverTls {
-                            command.args(["--add-scram", &security::scram()]);
+                        if security != Security::None {
+                            command.args(security::scram());
                         }
                         process::run(&mut command)
                     })
@@ -220,7 +245,7 @@ fn lay_out(options: &KafkaOptions, dir: &Path) -> Result<Vec<Node>> {
     let log4j = "rootLogger.level=info\nrootLogger.appenderRef.out.ref=out\nappender.out.type=Console\nappender.out.name=out\n\
         appender.out.layout.type=PatternLayout\nappender.out.layout.pattern=%d %p %c{1} %m%n\n";
     fs::write(dir.join("log4j2.properties"), log4j)?;
-    let secure = options.security == Security::SaslOverTls;
+    let secure = options.security != Security::None;
     if secure {
         security::certificates(dir)?;
     }
@@ -234,6 +259,7 @@ fn lay_out(options: &KafkaOptions, dir: &Path) -> Result<Vec<Node>> {
     for id in ids {
         let home = dir.join(format!("broker{id}"));
         fs::create_dir_all(&home)?;
+        let data = options.data.clone().unwrap_or_else(|| home.join("data"));
         let (client, between, controller) = ports[id - 1];
         let map = if secure { "SASL_SSL" } else { "PLAINTEXT" };
         let mut text = format!(
@@ -242,21 +268,26 @@ fn lay_out(options: &KafkaOptions, dir: &Path) -> Result<Vec<Node>> {
              advertised.listeners=CLIENT://127.0.0.1:{client},BETWEEN://127.0.0.1:{between}\n\
              listener.security.protocol.map=CLIENT:{map},BETWEEN:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
              controller.listener.names=CONTROLLER\ninter.broker.listener.name=BETWEEN\nlog.dirs={}\n\
+             metadata.log.dir={}\n\
              offsets.topic.replication.factor={replicas}\noffsets.topic.num.partitions=3\n\
              transaction.state.log.replication.factor={replicas}\ntransaction.state.log.min.isr={in_sync}\n\
              min.insync.replicas={in_sync}\ndefault.replication.factor={replicas}\ngroup.initial.rebalance.delay.ms=0\n\
              auto.create.topics.enable=false\n",
             voters.join(","),
-            home.join("data").display(),
+            data.display(),
+            home.join("metadata").display(),
         );
         if secure {
             text.push_str(&security::properties(dir));
+        }
+        if options.security == Security::Guarded {
+            text.push_str(security::GUARDED);
         }
         for line in &options.properties {
             let _ = writeln!(text, "{line}");
         }
         fs::write(home.join("server.properties"), text)?;
-        nodes.push(Node { group: None, home, port: client });
+        nodes.push(Node { group: None, home, data, ports: (client, between) });
     }
     Ok(nodes)
 }

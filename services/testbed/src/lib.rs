@@ -13,6 +13,7 @@ pub mod kafka;
 pub mod keycloak;
 pub mod port;
 pub mod process;
+mod small_disk;
 
 pub use alertmanager::{Alertmanager, AlertmanagerOptions};
 pub use cache::cache_dir;
@@ -20,3 +21,4 @@ pub use engine::engine;
 pub use kafka::{Kafka, KafkaOptions};
 pub use keycloak::{EventStore, Keycloak, KeycloakOptions, Webhook};
 pub use port::free_port;
+pub use small_disk::SmallDisk;

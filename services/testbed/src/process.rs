@@ -87,6 +87,18 @@ impl Group {
         self.leader.id()
     }
 
+    /// Process id of the server itself, which the leader started last: the watcher is there before it.
+    pub fn server(&self) -> Option<u32> {
+        let leader = self.id();
+        let of = |id: u32| {
+            let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+            stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse::<u32>().ok()
+        };
+        let all = std::fs::read_dir("/proc").ok()?;
+        let ids = all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        ids.filter(|id| of(*id) == Some(leader)).max()
+    }
+
     /// Asks the group to end, and kills what is left after `patience`.
     pub fn stop(mut self, patience: Duration) -> Result<Ending> {
         self.signal(Signal::TERM);

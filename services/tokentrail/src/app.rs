@@ -163,7 +163,7 @@ impl App {
             topics: taken.as_ref().and_then(|taken| taken.topics.clone()),
             lateness_ms: i64::from(config.lateness_seconds) * 1000,
             // One owner: over Kafka processors share the receipts, and none of them sees them all.
-            correlation: (role.stores() && link.is_none()).then(Acknowledged::default),
+            correlation: (config.correlation.enabled && role.stores() && link.is_none()).then(Acknowledged::default),
             alerts: Board::register(&registry)?,
             metrics: metrics.clone(),
             scrubbed: taken

@@ -72,18 +72,18 @@ pub fn scopes(source: &SourceConfig) -> Vec<String> {
 pub fn expected(config: &Config) -> Vec<Expected> {
     let one = |(id, source): (&String, &SourceConfig)| {
         let interval = i64::try_from(source.heartbeat_seconds().saturating_mul(1000)).unwrap_or(i64::MAX);
-        let (kind, input, scopes) = match source.kind {
-            Kind::Keycloak => (SourceKind::Keycloak, Input::Webhook, scopes(source)),
-            Kind::Backstage => (SourceKind::Backstage, Input::Lines, scopes(source)),
+        let kind = match source.kind {
+            Kind::Keycloak => SourceKind::Keycloak,
+            Kind::Backstage => SourceKind::Backstage,
         };
-        let pushes = match source.kind {
-            // A bearer token alone may be there for imports only.
-            Kind::Keycloak => {
-                let http = !source.webhook_secret_files.is_empty() || source.jwt.is_some() || source.basic.is_some();
-                http || source.kafka.is_some()
-            }
-            Kind::Backstage => true,
+        // A bearer token alone may be there for imports only.
+        let http = !source.webhook_secret_files.is_empty() || source.jwt.is_some() || source.basic.is_some();
+        let push = match source.kind {
+            Kind::Backstage => Some(Input::Lines),
+            Kind::Keycloak if http => Some(Input::Webhook),
+            Kind::Keycloak => source.kafka.as_ref().map(|_| Input::Kafka),
         };
+        let scopes = scopes(source);
         let stale = source.pull.as_ref().map(|pull| {
             let late = u64::from(config.lateness_seconds) + PULL_BEHIND + 2 * pull.interval_seconds;
             i64::try_from(late.saturating_mul(1000)).unwrap_or(i64::MAX)
@@ -91,7 +91,7 @@ pub fn expected(config: &Config) -> Vec<Expected> {
         Expected {
             source_id: id.clone(),
             kind,
-            push: (pushes && !scopes.is_empty()).then_some((input, scopes, interval)),
+            push: push.filter(|_| !scopes.is_empty()).map(|input| (input, scopes, interval)),
             pull: stale,
         }
     };

@@ -113,16 +113,16 @@ impl CorrelationReport {
     }
 }
 
-/// What webhook and pull of one Keycloak say of each other.
+/// What webhook or topic, and pull, of one Keycloak say of each other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PathReport {
     /// Source id.
     pub source: String,
     /// Events that both brought.
     pub both: u64,
-    /// Events that the webhook lost and pull repaired.
+    /// Events that webhook or topic lost and pull repaired.
     pub lost_by_webhook: u64,
-    /// Events that only the webhook brought: their types are not saved in Keycloak.
+    /// Events that only webhook or topic brought: their types are not saved in Keycloak.
     pub not_saved: u64,
 }
 
@@ -307,7 +307,7 @@ fn path_report(counted: PathCounts) -> PathReport {
         source: counted.source_id,
         both: counted.both,
         lost_by_webhook: counted.pull_only,
-        not_saved: counted.webhook_only,
+        not_saved: counted.push_only,
     }
 }
 
@@ -413,7 +413,7 @@ pub fn render(report: &Report) -> String {
     report.topics.iter().for_each(|topic| out.push_str(&topic.render()));
     for path in &report.paths {
         out.push_str(&format!(
-            "  {}: {} events by webhook and pull, {} lost by the webhook and repaired by pull, {} by webhook only (types not saved in Keycloak)\n",
+            "  {}: {} events pushed and pulled, {} lost on their way here and repaired by pull, {} pushed only (types not saved in Keycloak)\n",
             path.source, path.both, path.lost_by_webhook, path.not_saved
         ));
     }
@@ -433,7 +433,9 @@ pub fn render(report: &Report) -> String {
             };
             out.push_str(&format!("  Correlation: {} receipts behind what is stored{reads}\n", correlation.lag));
         }
-        None if report.store_up.is_some() => out.push_str("  Correlation: does not run beside Kafka yet\n"),
+        None if report.store_up.is_some() => {
+            out.push_str("  Correlation: does not run (off by `correlation.enabled`, or beside Kafka)\n")
+        }
         None => {}
     }
     out.push_str(&alerts::render(report));

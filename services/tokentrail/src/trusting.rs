@@ -9,8 +9,7 @@ use trust::Trust;
 pub fn at(data_dir: &Path, key: &str, file: Option<&PathBuf>) -> anyhow::Result<Trust> {
     let Some(file) = file else { return Ok(Trust::system()) };
     let path = data_dir.join(file);
-    let pem = std::fs::read(&path).with_context(|| format!("cannot read {key} {}", path.display()))?;
-    Trust::with_own(&pem).with_context(|| format!("{key} {} cannot be used", path.display()))
+    Trust::with_file(&path).with_context(|| format!("{key} {} cannot be used", path.display()))
 }
 
 /// Whom to trust at ClickHouse.

@@ -3,6 +3,8 @@
 //! answered anew.
 #![allow(clippy::unwrap_used)] // a test may panic
 
+#[path = "correlation/checkpoints.rs"]
+mod checkpoints;
 #[path = "support/recorded.rs"]
 mod recorded;
 mod support;
@@ -40,8 +42,15 @@ impl Story {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         backstage_log(dir.path());
-        std::fs::write(dir.path().join("config.toml"), CONFIG).unwrap();
-        Self { dir }
+        let story = Self { dir };
+        // Checkpoints as often as can be: what a kill leaves of one is part of every case.
+        story.configure("checkpoint_seconds = 1");
+        story
+    }
+
+    fn configure(&self, correlation: &str) {
+        let text = format!("{CONFIG}[correlation]\n{correlation}\n");
+        std::fs::write(self.dir.path().join("config.toml"), text).unwrap();
     }
 
     fn settings(&self) -> String {
@@ -49,13 +58,17 @@ impl Story {
     }
 
     fn start(&self, name: &str) -> Program {
+        self.start_with(name, &[])
+    }
+
+    fn start_with(&self, name: &str, settings: &[(&str, &str)]) -> Program {
         let data = self.dir.path().join(name);
         let first = self.dir.path().join("first/keys");
         if !data.exists() && first.exists() {
             std::fs::create_dir_all(data.join("keys")).unwrap();
             std::fs::copy(first.join("deployment.key"), data.join("keys/deployment.key")).unwrap();
         }
-        Program::start(&data, &[("TOKENTRAIL_CONFIG", &self.settings())])
+        Program::start(&data, &[&[("TOKENTRAIL_CONFIG", &*self.settings())], settings].concat())
     }
 
     fn cli(&self, program: &Program, args: &[&str]) -> Output {
@@ -204,11 +217,13 @@ fn the_story_is_judged_as_it_was_in_any_order_and_through_kills() {
     assert!(late[0]["n"].as_u64().unwrap() > 100, "decisions that late events changed name the event");
     assert_eq!(program.terminate(), Some(0));
 
-    // Killed at random moments while it reads, settles and writes.
-    let program = story.start("killed");
+    // Stored while nothing answers; then killed at random moments while it reads, settles and writes.
+    let program = story.start_with("killed", &[("TOKENTRAIL__CORRELATION__ENABLED", "false")]);
     story.keycloak(&program);
     story.lines(&program);
     story.catalog(&program);
+    assert_eq!(program.drained()["correlation"], Value::Null);
+    assert_eq!(program.sql("SELECT count() AS n FROM decisions")[0]["n"], 0);
     program.kill();
     for _ in 0..4 {
         let program = story.start("killed");

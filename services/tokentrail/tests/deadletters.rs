@@ -131,6 +131,7 @@ fn over_kafka_with_copies_on_their_topic() {
         carrier::Appetite,
         kafka::{Connection, ForeignTopic},
     };
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
     use support::kafka::{Deployment, drained, until};
     use testbed::{Kafka, KafkaOptions};
 
@@ -179,5 +180,19 @@ fn over_kafka_with_copies_on_their_topic() {
     });
     assert!(bodies.iter().any(|body| body.contains("hello")), "{bodies:?}");
     assert!(bodies.iter().all(|body| !body.contains("hunter")), "{bodies:?}");
+
+    // What is no receipt at all is in the store under its place, and nothing of it but that.
+    let mut config = rdkafka::ClientConfig::new();
+    let producer: BaseProducer = config.set("bootstrap.servers", &deployment.brokers).create().unwrap();
+    let stranger = BaseRecord::<str, str>::to("tokentrail.receipts.v1").partition(0).payload("hunter-of-strangers");
+    producer.send(stranger).map_err(|(error, _)| error).unwrap();
+    producer.flush(std::time::Duration::from_secs(60)).unwrap();
+    let row = until("its row", || program.sql("SELECT * FROM dead_letters WHERE stream = ''").pop());
+    assert_eq!(row["reason"], "record_unreadable");
+    assert!(row["place"].as_str().unwrap().starts_with("tokentrail.receipts.v1/0@"), "{row}");
+    let listed = text(&deployment.cli("up", &["deadletters", "list"]));
+    assert!(listed.contains(row["place"].as_str().unwrap()), "{listed}");
+    assert!(!format!("{row}{listed}").contains("hunter"), "{row} {listed}");
+    assert_eq!(program.sql("SELECT count() AS n FROM dead_letters")[0]["n"], 3);
     assert_eq!(program.terminate(), Some(0));
 }

@@ -6,13 +6,16 @@
 mod support;
 
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 use support::{
     Program, command,
     kafka::{Deployment, drained, post, until},
     login, sign,
 };
-use testbed::{Kafka, KafkaOptions};
+use testbed::{Kafka, KafkaOptions, Keycloak, KeycloakOptions, Webhook, keycloak::story};
 
 fn sample(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas/samples/pair").join(name)
@@ -125,8 +128,64 @@ fn the_recorded_story_ends_in_the_same_rows_by_both_ways() {
     drained(&[&collector], &processor);
     assert_eq!(current_events(&processor), expected);
     assert!(processor.sql("SELECT * FROM gaps").is_empty());
-    assert_eq!(collector.terminate(), Some(0));
+
+    // The store is lost, and put back as old as can be: empty. The group reads again what the topic holds.
     assert_eq!(processor.terminate(), Some(0));
+    let reset =
+        ["--group", "tokentrail", "--topic", "tokentrail.receipts.v1", "--reset-offsets", "--to-earliest", "--execute"];
+    kafka.tool("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", &reset).unwrap();
+    let restored = deployment.start("process", "restored", &[]);
+    drained(&[&collector], &restored);
+    assert_eq!(current_events(&restored), expected);
+    assert_eq!(restored.sql("SELECT count() AS n FROM receipts")[0]["n"], collector.status()["journal"]["end"]);
+    assert_eq!(collector.terminate(), Some(0));
+    assert_eq!(restored.terminate(), Some(0));
+}
+
+/// Ids that Keycloak gave to events, as a program's rows have them.
+fn native_ids(program: &Program) -> BTreeSet<String> {
+    let rows = program.sql("SELECT native_id FROM events WHERE source_id = 'keycloak'");
+    rows.iter().map(|row| row["native_id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_keycloak_ends_in_the_same_rows_by_both_ways() {
+    let dir = tempfile::tempdir().unwrap();
+    let kafka = Kafka::start(&KafkaOptions::default()).unwrap();
+    let deployment = Deployment::new(dir.path(), &kafka);
+    assert!(deployment.apply_topics().status.success());
+    let embedded = Program::start(&deployment.data("embedded"), &[]);
+    let collector = deployment.start("collect", "collector", &[]);
+    let processor = deployment.start("process", "processor", &[]);
+    let keycloak = Keycloak::start(KeycloakOptions::default()).await.unwrap();
+    let admin = keycloak.admin();
+    for program in [&embedded, &collector] {
+        let url = format!("{}/v1/keycloak/keycloak", program.intake());
+        let webhook = Webhook { url, secret: program.secret("keycloak.webhook") };
+        admin.add_webhook("acme", &webhook).await.unwrap();
+    }
+    let ledger = story::play(&keycloak, "acme").await.unwrap();
+    let at_source = admin.events("acme").await.unwrap().into_iter().chain(admin.admin_events("acme").await.unwrap());
+    let at_source: BTreeSet<String> = at_source.map(|event| event["id"].as_str().unwrap().to_owned()).collect();
+    let done: usize = ledger.expected().values().sum();
+    assert!(done > 20 && at_source.len() >= done, "{done} events of the story, {} at the source", at_source.len());
+
+    // Keycloak delivers to each in its own time.
+    until("both have everything that Keycloak has", || {
+        [&embedded, &processor].iter().all(|program| native_ids(program).is_superset(&at_source)).then_some(())
+    });
+    until("both have the same events, also those that Keycloak does not keep", || {
+        (native_ids(&embedded) == native_ids(&processor)).then_some(())
+    });
+    let (expected, found) = (current_events(&embedded), current_events(&processor));
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(&expected) {
+        assert_eq!(found, expected);
+    }
+    println!("{} events of a real Keycloak, {done} of them of the story", expected.len());
+    for program in [embedded, collector, processor] {
+        assert_eq!(program.terminate(), Some(0));
+    }
 }
 
 #[test]

@@ -9,18 +9,15 @@ mod support;
 use std::{
     collections::BTreeSet,
     process::Command,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 use support::{
     Program,
-    kafka::{ClickHouse, Deployment, drained, post, until},
-    login, sign,
+    kafka::{ClickHouse, Deployment, drained, until},
+    load::{ARRAY, check, deliver, settled, under_load},
 };
 use testbed::{Kafka, KafkaOptions};
-
-/// Events of one delivery.
-const ARRAY: u64 = 50;
 
 /// Not a test: where the engine's child process begins.
 #[test]
@@ -28,54 +25,9 @@ fn engine_child() {
     store::engine::run_if_asked();
 }
 
-/// Posts one signed delivery of an array of events with these numbers; its status code.
-fn deliver(program: &Program, numbers: std::ops::Range<u64>) -> u16 {
-    let events: Vec<String> =
-        numbers.map(|number| login(&format!("55555555-0000-4000-8000-{number:012}"), 1_795_469_103_342)).collect();
-    let body = format!("[{}]", events.join(","));
-    let signature = sign(&program.secret("keycloak.webhook"), body.as_bytes());
-    let headers = [("x-keycloak-signature", signature), ("content-type", "application/json".into())];
-    post(&format!("{}/v1/keycloak/keycloak", program.intake()), &headers, body.into_bytes())
-}
-
-/// Delivers while `during` runs; every delivery must be answered 2xx. Returns how many events were acknowledged in all.
-fn under_load<T>(program: &Program, next: &AtomicU64, during: impl FnOnce() -> T) -> T {
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let load = scope.spawn(|| {
-            while !stop.load(Ordering::Relaxed) {
-                let from = next.fetch_add(ARRAY, Ordering::Relaxed);
-                assert_eq!(deliver(program, from..from + ARRAY) / 100, 2, "intake does not depend on Kafka");
-                std::thread::sleep(Duration::from_millis(20));
-            }
-        });
-        let done = during();
-        stop.store(true, Ordering::Relaxed);
-        load.join().unwrap();
-        done
-    })
-}
-
-/// Every event that was acknowledged is stored, once; journals and ClickHouse count the same.
-fn check(processor: &Program, collectors: &[&Program], acknowledged: u64) {
-    let rows =
-        processor.sql("SELECT count() AS n, uniqExact(event_id) AS ids FROM events WHERE source_id = 'keycloak'");
-    assert_eq!((rows[0]["n"].as_u64(), rows[0]["ids"].as_u64()), (Some(acknowledged), Some(acknowledged)));
-    let journals: u64 = collectors.iter().map(|one| one.status()["journal"]["end"].as_u64().unwrap()).sum();
-    assert_eq!(processor.sql("SELECT count() AS n FROM receipts")[0]["n"], journals);
-    for stream in processor.sql("SELECT stream, last_seq, seqs, contested FROM streams") {
-        assert_eq!(stream["seqs"].as_u64().unwrap(), stream["last_seq"].as_u64().unwrap() + 1, "a hole in {stream}");
-        assert_eq!(stream["contested"], 0);
-    }
-}
-
 fn signal(program: &Program, signal: &str) {
     let pid = program.child.id().to_string();
     assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
-}
-
-fn settled(collector: &Program) -> u64 {
-    collector.status()["kafka"]["forwarder"]["confirmed"].as_u64().unwrap()
 }
 
 #[test]

@@ -153,7 +153,7 @@ fn what_a_listener_wrote_is_taken_in_like_a_webhook_and_poison_is_a_dead_letter(
     let status = all_in(&program, records);
     each_once(&program, records);
     let input = status["inputs"].as_array().unwrap().iter().find(|one| one["source"] == "sso").unwrap().clone();
-    assert_eq!((&input["input"], &input["dead"]), (&"webhook".into(), &(POISON.len() + 1).into()), "{input}");
+    assert_eq!((&input["input"], &input["dead"]), (&"kafka".into(), &(POISON.len() + 1).into()), "{input}");
     let events =
         "SELECT uniqExact(native_id) AS n, sum(length(conflicts)) AS conflicts FROM events WHERE source_id = 'sso'";
     let found = program.sql(events);
@@ -207,11 +207,7 @@ fn what_a_listener_wrote_is_taken_in_like_a_webhook_and_poison_is_a_dead_letter(
     all_in(&program, records + 1 + 10);
     let gap = until("the gap is told", || program.sql("SELECT * FROM gaps WHERE source_id = 'sso'").pop());
     let place = format!("{EVENTS}/0@{before}-{}", before + 19);
-    assert_eq!(
-        (&gap["missing"], &gap["scope"], &gap["input"]),
-        (&20.into(), &place.into(), &"webhook".into()),
-        "{gap}"
-    );
+    assert_eq!((&gap["missing"], &gap["scope"], &gap["input"]), (&20.into(), &place.into(), &"kafka".into()), "{gap}");
     assert_eq!(program.terminate(), Some(0));
 }
 

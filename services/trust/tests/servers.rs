@@ -54,6 +54,42 @@ async fn a_server_is_trusted_by_its_ca_name_and_time_and_refused_in_plain_words(
     assert_eq!(get(&trust, &format!("https://localhost:{nobody}")).await, Err(None), "no matter of certificates");
 }
 
+/// As an operator exchanges them: written beside, then renamed.
+fn exchange(path: &std::path::Path, pem: &str) {
+    let beside = path.with_extension("new");
+    std::fs::write(&beside, pem).unwrap();
+    std::fs::rename(beside, path).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cas_that_are_exchanged_in_their_file_count_without_a_restart_and_those_before_while_it_is_broken() {
+    let (one, two) = (Authority::new().unwrap(), Authority::new().unwrap());
+    let url = |address: SocketAddr| format!("https://localhost:{}", address.port());
+    let of = async |authority: &Authority| {
+        let certificate = authority.issue("localhost", Validity::Now).unwrap();
+        url(certificate.in_front_of(server().await).await.unwrap())
+    };
+    let (first, second) = (of(&one).await, of(&two).await);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ca.pem");
+    exchange(&path, &one.pem);
+    // One client all along, as the program keeps it.
+    let http = Trust::with_file(&path).unwrap().http(reqwest::ClientBuilder::no_proxy).unwrap();
+    let ask = async |url: &str| http.get(url).send().await.map(drop).map_err(|error| Refused::find(&error));
+    assert_eq!((ask(&first).await, ask(&second).await), (Ok(()), Err(Some(Refused::Issuer))));
+    exchange(&path, &format!("{}{}", one.pem, two.pem));
+    assert_eq!((ask(&first).await, ask(&second).await), (Ok(()), Ok(())), "both, while they are exchanged");
+    exchange(&path, &two.pem);
+    assert_eq!((ask(&first).await, ask(&second).await), (Err(Some(Refused::Issuer)), Ok(())));
+    exchange(&path, "nothing of use");
+    assert_eq!((ask(&first).await, ask(&second).await), (Err(Some(Refused::Issuer)), Ok(())), "those before");
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(ask(&second).await, Ok(()));
+    exchange(&path, &one.pem);
+    assert_eq!((ask(&first).await, ask(&second).await), (Ok(()), Err(Some(Refused::Issuer))));
+    assert!(matches!(Trust::with_file(&dir.path().join("none.pem")), Err(TrustError::Unreadable(_))));
+}
+
 #[test]
 fn what_is_no_certificate_is_said_so() {
     assert!(matches!(Trust::with_own(b""), Err(TrustError::Empty)));

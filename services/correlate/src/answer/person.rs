@@ -21,12 +21,8 @@ impl Known {
                 return Who { user: Some(user), reason };
             }
             // The entity is gone; a token that was issued before still names it, for as long as tokens live.
-            let since = segment.from.map_or(Millis::MIN, |from| from.at);
-            let oldest = t.saturating_sub(join.token_life);
-            if since >= oldest
-                && since > Millis::MIN
-                && let Some(user) = self.catalog.users.value(reference, since - 1)
-            {
+            let gone = self.gone(reference, t).filter(|(_, since)| *since >= t.saturating_sub(join.token_life));
+            if let Some((user, _)) = gone {
                 return Who { user: Some(user), reason: Some(Reason::EntityGone) };
             }
         }
@@ -39,6 +35,21 @@ impl Known {
             [user] => Who { user: Some(*user), reason: Some(Reason::TiedByName) },
             _ => Who { user: None, reason: Some(Reason::SeveralUsers) },
         }
+    }
+
+    /// For whom a reference last stood before `t`, and since when it stands for nobody.
+    fn gone(&self, reference: Id, t: Millis) -> Option<(Id, Millis)> {
+        let mut since = None;
+        // However often its absence was read: the first time counts.
+        let until_then = self.catalog.users.get(reference)?.segments().iter();
+        for segment in until_then.filter(|segment| segment.from.is_none_or(|from| from.at <= t)) {
+            since = match (segment.says, since) {
+                (Some(user), _) => Some((user, None)),
+                (None, Some((user, None))) => Some((user, segment.from.map(|from| from.at))),
+                (None, known) => known,
+            };
+        }
+        since.and_then(|(user, since)| Some((user, since?)))
     }
 
     /// Users of the joined Keycloak whose name, as Backstage would write it, the reference has.

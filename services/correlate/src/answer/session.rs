@@ -47,7 +47,8 @@ impl Known {
     /// The earliest end that is told. A revoked grant ends a session only if no other client used it: single sign-on goes on.
     fn ended(&self, session: &Session) -> Option<(Millis, EndKind)> {
         let first = session.uses.keys().chain(session.callbacks.keys()).min().copied()?;
-        let clients: BTreeSet<_> = session.uses.values().map(|used| used.client).collect();
+        let used = session.uses.values().filter(|used| used.what != UseKind::Refused);
+        let clients: BTreeSet<_> = used.map(|used| used.client).collect();
         let own = session.ends.iter().filter(|(_, how)| **how != EndKind::RevokeGrant || clients.len() <= 1);
         let mut ends: Vec<(Moment, EndKind)> = own.map(|(at, how)| (*at, *how)).collect();
         if let Some(user) = session.user {

@@ -7,6 +7,7 @@ mod decision;
 pub use decision::{Clock, DecisionRow, Grade, Reason, Support, Verdict};
 
 use crate::{
+    checkpoint::kept_enum,
     facts::{EndKind, Grant},
     moment::Millis,
 };
@@ -281,3 +282,17 @@ pub enum AliasKind {
     /// Backstage entity reference.
     Reference,
 }
+
+kept_enum!(Key {
+    0 Session { 0: source, 1: session },
+    1 Token { 0: event },
+    2 Credential { 0: event },
+    3 Grant { 0: person, 1: kind, 2: right, 3: event },
+    4 Decision { 0: event },
+    5 Gap { 0: whose, 1: kind, 2: right, 3: after },
+    6 Alias { 0: person, 1: kind, 2: source, 3: from, 4: place },
+});
+kept_enum!(RightKind {
+    0 Group {}, 1 Role {}, 2 BackstageRole {}, 3 Enabled {}, 4 Existence {}, 5 Name {}, 6 Place {}, 7 Policy {},
+});
+kept_enum!(AliasKind { 0 Username {}, 1 Email {}, 2 Reference {} });

@@ -5,6 +5,7 @@ use super::{
     reads::{ReadAt, Reads, Scope},
 };
 use crate::{
+    checkpoint::kept_struct,
     facts::List,
     log::Log,
     moment::{Millis, Moment},
@@ -235,3 +236,6 @@ fn end(ended: &HashMap<Id, Millis>, pair: (Id, Id)) -> Option<&Millis> {
 fn until<'a>(reads: &'a [ReadAt], ended: Option<&Millis>, skew: Millis) -> &'a [ReadAt] {
     ended.map_or(reads, |end| &reads[..reads.partition_point(|read| read.end.saturating_add(skew) < *end)])
 }
+
+kept_struct!(Book<V> { ledgers, ended, list, rules });
+kept_struct!(Relation { held, holders, within, ended, list, rules });

@@ -8,6 +8,7 @@ use super::{
     ledger::{Ledger, Mark, Rules, Segment},
 };
 use crate::{
+    checkpoint::{kept_enum, kept_struct},
     facts::List,
     moment::{Millis, Moment},
     names::{Id, Names, Sym},
@@ -308,3 +309,30 @@ fn ends(book: &Book<()>, of: Id) -> impl Iterator<Item = Millis> {
     let ending = pairs.filter(|pair| pair[0].says.is_some() && pair[1].says.is_none());
     ending.filter_map(|pair| pair[1].from).map(|from| from.at)
 }
+
+kept_enum!(Gift { 0 Group { 0: group }, 1 Role { 0: role } });
+kept_struct!(Keycloak {
+    users,
+    enabled,
+    usernames,
+    emails,
+    members,
+    groups,
+    called,
+    parents,
+    user_roles,
+    group_roles,
+    composites,
+    defaults,
+    children,
+    paths,
+    by_path_only,
+    settled,
+    roles,
+    roles_named,
+    role_ends,
+    default_roles,
+    born_with,
+    role_names,
+    unnamed,
+});

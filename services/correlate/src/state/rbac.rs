@@ -8,6 +8,7 @@ use super::{
     reads::Reads,
 };
 use crate::{
+    checkpoint::{kept_enum, kept_struct},
     facts::List,
     moment::{Millis, Moment, Rank},
     names::{Id, Names, Sym},
@@ -130,3 +131,7 @@ impl Rbac {
         (named && parts.actions.contains(&asked.action)).then_some(parts.effect)
     }
 }
+
+kept_enum!(Effect { 0 Allow {}, 1 Deny {}, 2 Conditional {} });
+kept_struct!(Parts { permission, actions, effect });
+kept_struct!(Rbac { members, policies, known, parts, replaced, unsure });

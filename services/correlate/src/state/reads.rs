@@ -2,6 +2,7 @@
 //! a read say anything. What a complete read does not list was not there.
 
 use crate::{
+    checkpoint::{kept_enum, kept_struct},
     facts::List,
     moment::{Millis, Moment},
     names::Sym,
@@ -93,3 +94,16 @@ impl Pending {
         (self.entities.len() == end.entities && pairs == end.pairs).then_some(ReadAt { begin, end: end.at, event })
     }
 }
+
+kept_struct!(ReadAt { begin, end, event });
+kept_struct!(Scope { list, within });
+kept_struct!(Reads { complete });
+kept_enum!(Entity {
+    0 User { user: user, username: username, email: email, enabled: enabled },
+    1 Group { group: group, path: path, parent: parent },
+    2 Role { role: role, name: name },
+    3 CatalogUser { reference: reference, keycloak: keycloak },
+    4 CatalogGroup { reference: reference, keycloak: keycloak, parent: parent },
+});
+kept_struct!(Pending { begin, end, entities, lists });
+kept_struct!(End { at, whole, entities, pairs });

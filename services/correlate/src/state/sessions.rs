@@ -1,6 +1,7 @@
 //! Sessions, the tokens issued in them, and what Backstage made of them: plain logs in the one total order.
 
 use crate::{
+    checkpoint::{kept_enum, kept_struct},
     facts::{EndKind, Grant},
     log::{Log, Set},
     moment::{Millis, Moment, Span},
@@ -96,3 +97,14 @@ impl Sessions {
         (found, waiting)
     }
 }
+
+kept_struct!(Issue { session, client, grant, access, presented, refresh, offline });
+kept_struct!(Use { client, what });
+kept_enum!(UseKind {
+    0 Login { impersonator: impersonator },
+    1 Issue { grant: grant, offline: offline },
+    2 Refused {},
+});
+kept_struct!(Session { user, realm, uses, ends, callbacks, listed });
+kept_struct!(Paid { span, claims, placed });
+kept_struct!(Sessions { sessions, of_user, issues, presented, presenters, refresh_of, paid, callbacks, ends });

@@ -62,6 +62,22 @@ fn a_late_tie_brings_old_decisions_home() {
 }
 
 #[test]
+fn a_reference_that_is_gone_stands_for_its_last_person_however_often_its_absence_is_read() {
+    let mut case = Case::new();
+    case.catalog(10.0, &[("user:default/cleo", "u1", &[])], OPS);
+    case.catalog(100.0, &[], OPS);
+    case.catalog(200.0, &[], OPS);
+    let decision = case.decision(250.0, "user:default/cleo", Deny);
+    let beyond = case.decision(701.0, "user:default/cleo", Deny);
+    // That it is there again later must not change who it was then.
+    case.catalog(900.0, &[("user:default/cleo", "u1", &[])], OPS);
+    let rows = case.rows();
+    assert_eq!(rows.decision(decision).person, Some(person("u1")));
+    assert!(rows.decision(decision).reasons.contains(&Reason::EntityGone));
+    assert!(rows.decision(beyond).reasons.contains(&Reason::NotTied), "no token lives that long");
+}
+
+#[test]
 fn names_join_nobody_unless_configured() {
     let mut case = Case::new();
     case.keycloak(1.0, What::Named { user: "u1", username: "Cleo@Example", email: "" });

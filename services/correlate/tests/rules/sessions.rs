@@ -31,6 +31,16 @@ fn one_session_with_two_clients_goes_on_when_one_grant_is_revoked() {
 }
 
 #[test]
+fn a_refused_refresh_is_no_other_client() {
+    let mut case = case();
+    case.login(10.0, ("u1", "s1", "backstage"));
+    let refused = What::Refused { user: "u1", session: "s1", presented: "t0" };
+    case.tell(20.0, ("kc", "r", correlate::Rank::Issue), refused);
+    case.ended(30.0, Ended::One { session: "s1", user: "u1" }, EndKind::RevokeGrant);
+    assert_eq!(case.rows().session("s1").ended, Some((30_000, EndKind::RevokeGrant)));
+}
+
+#[test]
 fn an_end_for_all_ends_those_that_had_begun() {
     let mut case = case();
     case.login(10.0, ("u1", "s1", "backstage"));

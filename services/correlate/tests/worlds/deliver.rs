@@ -7,7 +7,7 @@ use crate::{
 };
 use correlate::{
     Budgets, Config, Correlator, Join,
-    rows::{Key, Row},
+    rows::{self, Key, Row},
 };
 use rand::{Rng, rngs::StdRng};
 use std::collections::BTreeMap;
@@ -84,18 +84,24 @@ impl Rows {
 
 /// Takes the lines in, in the order of the delivery.
 pub fn correlate(world: &World, delivery: &Delivery) -> Rows {
-    let mut join = Join::new("bs", "kc");
-    join.clients = vec!["backstage".to_owned()];
-    join.token_life = TOKEN_LIFE;
-    join.budgets = Budgets { catalog: CATALOG_BUDGET, claims: TOKEN_LIFE, token: TOKEN_LIFE };
-    let config = Config { tenant: "default".to_owned(), key: lines::key(), joins: vec![join], skew: 1_000 };
-    let mut correlator = Correlator::new(config);
+    correlate_with(world, delivery, &mut |_| None).0
+}
+
+/// The same, with whatever `instead` gives in place of the correlator after each line; and every change that was told.
+pub fn correlate_with(
+    world: &World,
+    delivery: &Delivery,
+    instead: &mut dyn FnMut(&Correlator) -> Option<Correlator>,
+) -> (Rows, Vec<rows::Change>) {
+    let mut correlator = Correlator::new(config());
+    let mut told: Vec<rows::Change> = Vec::new();
     let mut versions: BTreeMap<Key, (u32, Option<Row>)> = BTreeMap::new();
     let mut settle = |correlator: &mut Correlator| {
         for change in correlator.settle() {
             let known = versions.get(&change.key).map_or(0, |(version, _)| *version);
             assert_eq!(change.version, known + 1, "versions grow by one");
             assert_eq!(change.because.is_some(), known > 0, "a change says why");
+            told.push(change.clone());
             versions.insert(change.key, (change.version, change.row));
         }
     };
@@ -105,10 +111,22 @@ pub fn correlate(world: &World, delivery: &Delivery) -> Rows {
         if count % delivery.settle_every == 0 {
             settle(&mut correlator);
         }
+        if let Some(other) = instead(&correlator) {
+            correlator = other;
+        }
     }
     settle(&mut correlator);
-    let told = versions.into_iter().filter_map(|(key, (_, row))| row.map(|row| (key, row)));
-    let rows: BTreeMap<Key, Row> = told.collect();
+    let rows = versions.into_iter().filter_map(|(key, (_, row))| row.map(|row| (key, row)));
+    let rows: BTreeMap<Key, Row> = rows.collect();
     assert!(rows == correlator.rows(), "the changes come to the rows as answered at once");
-    Rows(rows)
+    (Rows(rows), told)
+}
+
+/// What the worlds are correlated under.
+pub fn config() -> Config {
+    let mut join = Join::new("bs", "kc");
+    join.clients = vec!["backstage".to_owned()];
+    join.token_life = TOKEN_LIFE;
+    join.budgets = Budgets { catalog: CATALOG_BUDGET, claims: TOKEN_LIFE, token: TOKEN_LIFE };
+    Config { tenant: "default".to_owned(), key: lines::key(), joins: vec![join], skew: 1_000 }
 }

@@ -4,6 +4,7 @@
 use super::client::Common;
 use super::settings::Connection;
 use super::wire::{self, Labeller};
+use super::words::{self, Role};
 use crate::carrier::DeadLetter;
 use rdkafka::ClientContext;
 use rdkafka::client::OAuthToken;
@@ -46,7 +47,7 @@ struct Copies {
 impl Aside {
     pub(super) fn new(connection: &Connection, (topic, label): (String, Labeller)) -> KafkaResult<Self> {
         let copies = Copies {
-            common: Common::new(connection.tokens()),
+            common: Common::new(connection.tokens(), Role::Sends),
             confirmed: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             failing: AtomicBool::new(false),
@@ -117,7 +118,7 @@ impl Copies {
     fn failed(&self, error: &KafkaError) {
         self.failed.fetch_add(1, Ordering::Relaxed);
         if !self.failing.swap(true, Ordering::Relaxed) {
-            let error = error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string());
+            let error = words::meaning(error, Role::Sends);
             tracing::error!(
                 error,
                 "Dead letters cannot be copied to their topic; the store has those that are receipts."

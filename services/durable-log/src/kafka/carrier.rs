@@ -128,6 +128,7 @@ fn measure(meter: &LagMeter, shared: &Shared) {
             Ok(lag) => {
                 shared.backlog.store(lag.records(), Ordering::Relaxed);
                 shared.answered.store(true, Ordering::Relaxed);
+                locked(&shared.refused).take();
                 let behind = lag.partitions.iter().filter(|found| found.records() > 0).map(|found| found.partition);
                 *locked(&shared.behind_since) = locked(&shared.owned).settled_at(behind);
                 // Offsets alone do not tell a topic that was made anew and has grown as long as it was.
@@ -137,7 +138,10 @@ fn measure(meter: &LagMeter, shared: &Shared) {
                     shared.gone.store(true, Ordering::Relaxed);
                 }
             }
-            Err(error) => tracing::debug!(%error, "The lag cannot be measured now."),
+            Err(error) => {
+                tracing::debug!(%error, "The lag cannot be measured now.");
+                *locked(&shared.refused) = error.refused.then(|| error.to_string());
+            }
         }
         let until = Instant::now() + MEASURE;
         while Instant::now() < until && !shared.stop.load(Ordering::Relaxed) {

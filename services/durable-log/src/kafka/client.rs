@@ -1,6 +1,7 @@
 //! What librdkafka tells us, apart from records: its log, its errors, and its wish for a token.
 
 use super::settings::TokenSource;
+use super::words::{self, Role};
 use rdkafka::ClientContext;
 use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
@@ -14,36 +15,64 @@ use crate::segment::locked;
 /// What every client has in common.
 pub(super) struct Common {
     tokens: Option<TokenSource>,
-    /// The last thing that went wrong, in librdkafka's words; none since the last success.
-    trouble: Mutex<Option<String>>,
+    role: Role,
+    trouble: Mutex<Trouble>,
     fatal: AtomicBool,
 }
 
+/// What went wrong, in words; none since the last success.
+#[derive(Default)]
+struct Trouble {
+    last: Option<String>,
+    /// The right to the topic itself. Of a reader librdkafka says this once, however long it stays so.
+    refused: Option<String>,
+}
+
 impl Common {
-    pub(super) fn new(tokens: Option<TokenSource>) -> Self {
-        Self { tokens, trouble: Mutex::default(), fatal: AtomicBool::new(false) }
+    pub(super) fn new(tokens: Option<TokenSource>, role: Role) -> Self {
+        Self { tokens, role, trouble: Mutex::default(), fatal: AtomicBool::new(false) }
     }
 
     /// Notes an error; it is logged once until [`Common::fine`].
     pub(super) fn note(&self, error: &KafkaError) {
-        let text = error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string());
+        let text = words::meaning(error, self.role);
         let mut trouble = locked(&self.trouble);
-        if trouble.is_none() {
+        let known = if words::is_refused_topic(error) { &mut trouble.refused } else { &mut trouble.last };
+        if known.is_none() {
             tracing::warn!(error = text, "Kafka cannot be used as it should; it is tried again.");
         }
-        *trouble = Some(text);
+        *known = Some(text);
     }
 
-    /// All is well.
+    /// All is well: records were sent, or read.
     pub(super) fn fine(&self) {
-        if locked(&self.trouble).take().is_some() {
+        let before = std::mem::take(&mut *locked(&self.trouble));
+        if before.last.is_some() || before.refused.is_some() {
             tracing::info!("Kafka can be used again.");
+        }
+    }
+
+    /// The brokers answer; whether they let us read their answers do not tell.
+    pub(super) fn answered(&self) {
+        if locked(&self.trouble).last.take().is_some() {
+            tracing::info!("Kafka answers again.");
         }
     }
 
     /// What is wrong now.
     pub(super) fn trouble(&self) -> Option<String> {
-        locked(&self.trouble).clone()
+        let trouble = locked(&self.trouble);
+        trouble.refused.clone().or_else(|| trouble.last.clone())
+    }
+
+    /// The same of a reader for which nothing waits: a refused topic does it no harm, and nobody knows whether it still is.
+    pub(super) fn trouble_of_idle(&self) -> Option<String> {
+        locked(&self.trouble).last.clone()
+    }
+
+    /// The brokers refuse our user the topic.
+    pub(super) fn is_refused(&self) -> bool {
+        locked(&self.trouble).refused.is_some()
     }
 
     /// True if this client can do nothing more.

@@ -2,6 +2,7 @@
 
 use super::client::{Asking, Common};
 use super::settings::Connection;
+use super::words::{self, Role};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
@@ -46,6 +47,15 @@ impl Lag {
     }
 }
 
+/// Why the lag is not known.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{meaning}")]
+pub struct LagError {
+    meaning: String,
+    /// Our user has not the rights to ask for it.
+    pub refused: bool,
+}
+
 /// Asks; joins no group. Clones share one connection.
 #[derive(Clone)]
 pub struct LagMeter {
@@ -56,13 +66,20 @@ pub struct LagMeter {
 impl LagMeter {
     /// Nothing is sent yet.
     pub fn new(connection: &Connection, topic: &str, group: &str) -> Result<Self, KafkaError> {
-        let asking = Asking(Common::new(connection.tokens()));
+        let asking = Asking(Common::new(connection.tokens(), Role::Reads));
         let consumer = connection.consumer_config(group).create_with_context(asking)?;
         Ok(Self { consumer: Arc::new(consumer), topic: topic.to_owned() })
     }
 
     /// Asks all partitions. Blocks on the network, seconds at worst.
-    pub fn measure(&self) -> Result<Lag, KafkaError> {
+    pub fn measure(&self) -> Result<Lag, LagError> {
+        self.asked().map_err(|error| LagError {
+            meaning: words::meaning(&error, Role::Reads),
+            refused: words::is_refused_topic(&error) || words::is_refused_group(&error),
+        })
+    }
+
+    fn asked(&self) -> Result<Lag, KafkaError> {
         // Serves librdkafka's log and its wish for tokens; it is in no group, so no record can come.
         while self.consumer.poll(Duration::ZERO).is_some() {}
         let metadata = self.consumer.fetch_metadata(Some(&self.topic), ASK)?;

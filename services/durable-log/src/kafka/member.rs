@@ -11,12 +11,13 @@ use super::rebalance::Rebalancing;
 use super::settings::Connection;
 use super::shared::Shared;
 use super::wire::{self, Unreadable};
+use super::words::Role;
 use crate::carrier::{Appetite, CarryError, Cause, Load, Loss};
 use crate::log::Record;
 use crate::segment::locked;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::types::RDKafkaErrorCode;
 use std::sync::Arc;
@@ -74,7 +75,7 @@ impl Member {
 
     pub(super) fn run(mut self) {
         loop {
-            let context = Rebalancing::new(Common::new(self.connection.tokens()), self.shared.clone());
+            let context = Rebalancing::new(Common::new(self.connection.tokens(), Role::Reads), self.shared.clone());
             let made = self.connection.consumer_config(&self.group).create_with_context(context);
             let subscribed = made.and_then(|consumer: Consuming| {
                 consumer.subscribe(&[&self.shared.topic])?;
@@ -105,25 +106,41 @@ impl Member {
             if self.shared.stop.load(Ordering::Relaxed) || self.loads.is_closed() {
                 return End::Stopped;
             }
-            match consumer.poll(POLL) {
-                None => {}
-                Some(Ok(message)) if !self.take(&message) => return End::Stopped,
-                Some(Ok(_)) => {}
-                Some(Err(error)) => self.trouble(consumer, &error),
+            if !self.polled(consumer, consumer.poll(POLL)) {
+                return End::Stopped;
             }
             if self.shared.gone.swap(false, Ordering::Relaxed) || consumer.context().common.is_fatal() {
                 tracing::warn!("The consumer begins anew, at the group's position or where the log begins.");
                 return End::Anew;
             }
+            let common = &consumer.context().common;
             if self.shared.answered.swap(false, Ordering::Relaxed) {
-                consumer.context().common.fine();
+                common.answered();
             }
-            *locked(&self.shared.trouble) = consumer.context().common.trouble();
+            let waits = self.shared.backlog.load(Ordering::Relaxed) > 0;
+            *locked(&self.shared.trouble) = if waits { common.trouble() } else { common.trouble_of_idle() };
             self.building.losses.append(&mut locked(&self.shared.losses));
             if self.is_ready() && !self.hand_over(consumer) {
                 return End::Stopped;
             }
             self.commit(consumer);
+        }
+    }
+
+    /// Deals with what a poll brought; false if no record may follow.
+    fn polled(&mut self, consumer: &Consuming, found: Option<KafkaResult<BorrowedMessage<'_>>>) -> bool {
+        match found {
+            None => true,
+            Some(Ok(message)) => {
+                if consumer.context().common.is_refused() {
+                    consumer.context().common.fine();
+                }
+                self.take(&message)
+            }
+            Some(Err(error)) => {
+                self.trouble(consumer, &error);
+                true
+            }
         }
     }
 
@@ -205,12 +222,10 @@ impl Member {
                 && let Ok(()) = consumer.pause(&assignment)
             {
                 paused = assignment;
+                self.shared.paused.store(true, Ordering::Relaxed);
             }
-            match consumer.poll(POLL) {
-                None => {}
-                Some(Ok(message)) if !self.take(&message) => return false,
-                Some(Ok(_)) => {}
-                Some(Err(error)) => self.trouble(consumer, &error),
+            if !self.polled(consumer, consumer.poll(POLL)) {
+                return false;
             }
         }
         if paused.count() > 0 {
@@ -218,6 +233,7 @@ impl Member {
             if let Ok(assignment) = consumer.assignment() {
                 let _ = consumer.resume(&assignment);
             }
+            self.shared.paused.store(false, Ordering::Relaxed);
         }
         true
     }

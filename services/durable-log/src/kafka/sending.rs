@@ -6,6 +6,7 @@ use super::reports::{Reports, Sending};
 use super::topics::{Risk, Topics};
 use super::window::Window;
 use super::wire;
+use super::words::Role;
 use crate::log::{Batch, ReadError, ReadLimits, Record};
 use crate::segment::locked;
 use rdkafka::error::KafkaError;
@@ -109,7 +110,7 @@ impl Run {
 
     fn producer(&self) -> Result<Sending, ForwardError> {
         let connection = &self.forwarder.connection;
-        let reports = Reports::new(Common::new(connection.tokens()));
+        let reports = Reports::new(Common::new(connection.tokens(), Role::Sends));
         connection.producer_config().create_with_context(reports).map_err(|e| ForwardError::Producer(e.to_string()))
     }
 

@@ -32,6 +32,8 @@ pub struct MemberStatus {
     pub backlog: u64,
     /// Of its partitions in which records wait: when the last settled record was written, the least of all, UTC milliseconds.
     pub behind_since: Option<i64>,
+    /// Nobody takes what was read: nothing more is fetched until somebody does.
+    pub paused: bool,
     /// What is wrong with the brokers now.
     pub trouble: Option<String>,
     /// Copies of dead letters that are on their topic, since the start.
@@ -55,12 +57,15 @@ pub(super) struct Shared {
     pub(super) stop: AtomicBool,
     /// The group's position has gone, and the topic with it: the consumer must look where to begin.
     pub(super) gone: AtomicBool,
+    pub(super) paused: AtomicBool,
     pub(super) backlog: AtomicU64,
     pub(super) behind_since: Mutex<Option<i64>>,
     /// The brokers have answered a question since this was looked at last.
     pub(super) answered: AtomicBool,
     pub(super) leads: watch::Sender<bool>,
     pub(super) trouble: Mutex<Option<String>>,
+    /// Rights that were missing when the lag was measured last.
+    pub(super) refused: Mutex<Option<String>>,
 }
 
 impl Shared {
@@ -80,11 +85,13 @@ impl Shared {
             reached: Mutex::default(),
             stop: AtomicBool::new(false),
             gone: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
             backlog: AtomicU64::new(0),
             behind_since: Mutex::default(),
             answered: AtomicBool::new(false),
             leads: watch::Sender::new(false),
             trouble: Mutex::default(),
+            refused: Mutex::default(),
         })
     }
 
@@ -96,7 +103,8 @@ impl Shared {
             partitions: locked(&self.owned).partitions(),
             backlog: self.backlog.load(Ordering::Relaxed),
             behind_since: *locked(&self.behind_since),
-            trouble: locked(&self.trouble).clone(),
+            paused: self.paused.load(Ordering::Relaxed),
+            trouble: locked(&self.refused).clone().or_else(|| locked(&self.trouble).clone()),
         }
     }
 

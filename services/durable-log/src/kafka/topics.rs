@@ -2,6 +2,7 @@
 
 use super::client::{Asking, Common};
 use super::settings::{Connection, MAX_MESSAGE_BYTES};
+use super::words::Role;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::KafkaError;
@@ -153,7 +154,7 @@ impl Topics {
 /// Least number of replicas of a partition.
 fn replication(connection: &Connection, topic: &str) -> Result<usize, TopicsError> {
     use rdkafka::consumer::{BaseConsumer, Consumer};
-    let asking = Asking(Common::new(connection.tokens()));
+    let asking = Asking(Common::new(connection.tokens(), Role::Reads));
     let consumer: BaseConsumer<Asking> = connection
         .client_config()
         .create_with_context(asking)

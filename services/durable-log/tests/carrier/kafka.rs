@@ -199,10 +199,11 @@ async fn nobody_takes_for_long_and_nothing_is_lost_or_piled_up() {
     let all = held(&world.journal);
     tokio::task::block_in_place(|| world.forwarded());
     // Longer than its patience: the partitions are paused, and the member stays one.
-    tokio::time::sleep(Duration::from_secs(8)).await;
+    until_async(|| carrier.status().paused).await;
     assert_eq!(carrier.status().partitions.len(), 2);
     let found = take(&carrier, 2000).await;
     same(&found, &all);
+    until_async(|| !carrier.status().paused).await;
     tokio::task::block_in_place(|| {
         world.close(carrier);
         drop(world);

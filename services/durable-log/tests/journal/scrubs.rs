@@ -92,7 +92,8 @@ fn a_scrub_is_told_of_every_byte_and_can_be_stopped_and_is_alone() {
         })
         .unwrap();
     assert_eq!(records, report.records);
-    let frames = read_all(&journal, 0).0.iter().map(|record| FRAME + record.header.len() + record.body.len()).sum::<usize>();
+    let frames =
+        read_all(&journal, 0).0.iter().map(|record| FRAME + record.header.len() + record.body.len()).sum::<usize>();
     assert_eq!(bytes, frames as u64, "frames, and nothing else");
     let mut left = 3;
     let stopped = journal.scrub_paced(|_| {

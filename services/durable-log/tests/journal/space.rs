@@ -3,8 +3,8 @@
 use crate::ledger::{Ledger, block_on, open, opening, options};
 use crate::sim::{Loss, SimDisk};
 use durable_log::{Activity, AppendError, Journal, Options};
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use testbed::SmallDisk;
 
 /// Space is looked for again within this time.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -85,40 +85,16 @@ fn recovers_or_append(journal: &Journal) {
     later.check(journal, "after");
 }
 
-struct Tmpfs(PathBuf);
-
-impl Drop for Tmpfs {
-    fn drop(&mut self) {
-        let _ = rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH);
-    }
-}
-
-/// `None` if this machine does not permit a mount, which CI must say expressly.
-fn tmpfs(dir: &Path) -> Option<Tmpfs> {
-    let flags = rustix::mount::MountFlags::empty();
-    let Err(error) = rustix::mount::mount(c"tokentrail", dir, c"tmpfs", flags, Some(c"size=3m")) else {
-        return Some(Tmpfs(dir.into()));
-    };
-    let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|set| set == value);
-    assert!(!is("CI", "true") || is("TOKENTRAIL_NO_MOUNT", "1"), "cannot mount a small file system: {error}");
-    eprintln!("no mount here ({error}): the real small file system was not tested");
-    None
-}
-
 #[test]
 fn a_real_small_file_system_runs_full_and_recovers() {
     let dir = tempfile::tempdir().unwrap();
-    let Some(mounted) = tmpfs(dir.path()) else { return };
-    let own = Options { dir: mounted.0.join("journal"), reserve_bytes: 64 * 1024, ..options(256 * 1024) };
+    let Some(disk) = SmallDisk::mount(dir.path(), 3).unwrap() else { return };
+    let own = Options { dir: disk.dir().join("journal"), reserve_bytes: 64 * 1024, ..options(256 * 1024) };
     let journal = Journal::open(own.clone(), opening).unwrap();
     let mut ledger = Ledger::default();
     journal.commit("one", 0).unwrap();
     ledger.append(&journal, 3, 400).unwrap();
-    // Somebody else takes what is left.
-    let other = mounted.0.join("other");
-    let mut left = vec![0; 64 * 1024];
-    let mut file = std::fs::File::create(&other).unwrap();
-    while std::io::Write::write_all(&mut file, &left).is_ok() {}
+    disk.fill().unwrap();
     fill(&mut ledger, &journal);
     ledger.check(&journal, "full");
     let committed = journal.durable_end();
@@ -127,9 +103,7 @@ fn a_real_small_file_system_runs_full_and_recovers() {
     let journal = Journal::open(own, opening).unwrap();
     ledger.check(&journal, "opened on a full file system");
     assert_eq!(journal.committed("one"), committed);
-    drop(file);
-    left.clear();
-    std::fs::remove_file(&other).unwrap();
+    disk.make_room().unwrap();
     recovers_or_append(&journal);
     block_on(async { journal.wait_past(committed).await.unwrap() });
     ledger.check(&journal, "space again");

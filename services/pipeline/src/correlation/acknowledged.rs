@@ -5,7 +5,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard},
 };
-use store::{Block, correlation::Window, correlation::storable};
+use store::{
+    Block,
+    correlation::{Ranges, Window, storable},
+};
 use tokio::sync::Notify;
 
 /// Most persons that are remembered as touched.
@@ -40,9 +43,11 @@ pub struct Standing {
 }
 
 /// Receipts of one stream.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Pending {
     pub window: Window,
+    /// The positions themselves: between them there may be some that are not stored yet.
+    pub ranges: Ranges,
     pub receipts: u64,
 }
 
@@ -111,9 +116,14 @@ impl Acknowledged {
                 earliest: i64::MAX,
                 latest: i64::MIN,
             };
-            let one = state.pending.entry(position.stream).or_insert(Pending { window: empty, receipts: 0 });
+            let one = state.pending.entry(position.stream).or_insert_with(|| Pending {
+                window: empty,
+                ranges: Ranges::default(),
+                receipts: 0,
+            });
             one.window.first = position.seq.min(one.window.first);
             one.window.end = position.seq.saturating_add(1).max(one.window.end);
+            one.ranges.add((position.seq, position.seq.saturating_add(1)));
             one.receipts += 1;
         }
         for event in &block.events {

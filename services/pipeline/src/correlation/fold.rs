@@ -1,14 +1,18 @@
 //! The correlator with the rows that stand: events in, rows to write out. No I/O, so that a self-check is the same code.
 
-use super::records::{at, content, push, row_id};
+use super::{
+    places::Places,
+    records::{at, content, push, row_id},
+};
 use correlate::{
     Config, Correlator,
+    checkpoint::{Kept, Reader, Unreadable, Writer},
     facts::{Fact, facts},
     rows::{Change, Row},
 };
 use events::event::Event;
-use std::collections::HashMap;
-use store::correlation::{Correlated, Head, Place, Table, Told, version};
+use std::collections::{HashMap, HashSet};
+use store::correlation::{Correlated, Head, Later, Place, Table, Told, version};
 use uuid::Uuid;
 
 /// The correlation of one tenant, and what of it is stored.
@@ -18,9 +22,9 @@ pub struct Fold {
     epoch: u64,
     count: u64,
     /// Rows that stand and were said by this fold.
-    said: HashMap<[u8; 16], Place>,
+    said: Places,
     /// Rows that stand from before and were not said again yet.
-    before: HashMap<[u8; 16], Place>,
+    before: Places,
     contradicted: bool,
 }
 
@@ -28,7 +32,27 @@ impl Fold {
     /// Knows nothing yet; `before` are the rows that stand.
     pub fn new(config: Config, epoch: u64, before: HashMap<[u8; 16], Place>) -> Self {
         let correlator = Correlator::new(config.clone());
-        Self { correlator, config, epoch, count: 0, said: HashMap::new(), before, contradicted: false }
+        let before = before.into_iter().collect();
+        Self { correlator, config, epoch, count: 0, said: Places::default(), before, contradicted: false }
+    }
+
+    /// All of it, but for what stands from before: keep a fold that has said everything.
+    pub(super) fn put(&self, to: &mut Writer<'_>) {
+        self.said.put(to);
+        self.correlator.keep(to);
+    }
+
+    /// As it was kept, under the same configuration, for a later epoch.
+    pub(super) fn get(owner: (Config, u64), from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        let (config, epoch) = owner;
+        let said = Kept::get(from)?;
+        let correlator = Correlator::restore(config.clone(), from)?;
+        Ok(Self { correlator, config, epoch, count: 0, said, before: Places::default(), contradicted: false })
+    }
+
+    /// The version of what was said last.
+    pub(super) fn version(&self) -> u64 {
+        version(self.epoch, self.count)
     }
 
     /// Takes an event in.
@@ -76,7 +100,7 @@ impl Fold {
             if !same {
                 push(&mut out, self.head(id, &place, because), (&change.key, row));
             }
-            self.said.insert(id, place);
+            self.said.insert(id, &place);
         }
         out
     }
@@ -84,9 +108,36 @@ impl Fold {
     /// After everything was read: takes away what stands from before and is said no more.
     pub fn unsaid(&mut self) -> Correlated {
         let mut out = Correlated::default();
-        for (id, place) in std::mem::take(&mut self.before) {
+        for (id, place) in std::mem::take(&mut self.before).into_all() {
             out.delete(place.table, self.head(id, &place, Uuid::nil()));
         }
+        out
+    }
+
+    /// After a start from a checkpoint: `later` are rows that were written behind it. Takes away those that are not said now, and
+    /// says again those that are and were changed or taken away. As a rule there are none: whoever goes on from one state with
+    /// the same events comes to the same rows. Only what a block said and a later one took back leaves some.
+    pub(super) fn amend(&mut self, later: Vec<Later>) -> Correlated {
+        self.count += 1;
+        let mut out = Correlated::default();
+        let mut again: HashSet<[u8; 16]> = HashSet::new();
+        for one in later {
+            let said = self.said.find(&one.row_id);
+            match said.filter(|said| said.person == one.place.person && said.at == one.place.at) {
+                Some(said) if one.deleted || said != one.place => drop(again.insert(one.row_id)),
+                None if !one.deleted => out.delete(one.place.table, self.head(one.row_id, &one.place, Uuid::nil())),
+                _ => {}
+            }
+        }
+        if again.is_empty() {
+            return out;
+        }
+        self.correlator.each_row(&mut |key, row| {
+            let id = row_id(&self.config, &key);
+            if let Some(place) = self.said.find(&id).filter(|_| again.contains(&id)) {
+                push(&mut out, self.head(id, &place, Uuid::nil()), (&key, &row));
+            }
+        });
         out
     }
 
@@ -104,11 +155,13 @@ impl Fold {
 
     /// Everything that the correlation says now, by row id: what the tables must hold.
     pub fn places(&self) -> HashMap<[u8; 16], Place> {
-        let place = |row: &Row| {
-            let (table, person) = whose(row);
-            Place { table, person, at: at(row), content: content(&self.config, row) }
-        };
-        self.correlator.rows().iter().map(|(key, row)| (row_id(&self.config, key), place(row))).collect()
+        let mut places = HashMap::new();
+        self.correlator.each_row(&mut |key, row| {
+            let (table, person) = whose(&row);
+            let place = Place { table, person, at: at(&row), content: content(&self.config, &row) };
+            places.insert(row_id(&self.config, &key), place);
+        });
+        places
     }
 }
 

@@ -13,6 +13,12 @@ pub struct CorrelationMetrics {
     pub rows: IntCounter,
     /// Times that everything was read.
     pub loads: IntCounter,
+    /// Times that it went on from a checkpoint.
+    pub resumes: IntCounter,
+    /// Checkpoints written.
+    pub checkpoints: IntCounter,
+    /// Size of the last.
+    pub checkpoint_bytes: IntGauge,
 }
 
 impl CorrelationMetrics {
@@ -29,11 +35,26 @@ impl CorrelationMetrics {
                 "tokentrail_correlation_loads_total",
                 "Times that the correlation read everything that is stored",
             )?,
+            resumes: IntCounter::new(
+                "tokentrail_correlation_resumes_total",
+                "Times that the correlation went on from a checkpoint",
+            )?,
+            checkpoints: IntCounter::new(
+                "tokentrail_correlation_checkpoints_total",
+                "Checkpoints that the correlation wrote",
+            )?,
+            checkpoint_bytes: IntGauge::new(
+                "tokentrail_correlation_checkpoint_bytes",
+                "Size of the correlation's last checkpoint before compression",
+            )?,
         };
         registry.register(Box::new(metrics.lag.clone()))?;
         registry.register(Box::new(metrics.events.clone()))?;
         registry.register(Box::new(metrics.rows.clone()))?;
         registry.register(Box::new(metrics.loads.clone()))?;
+        registry.register(Box::new(metrics.resumes.clone()))?;
+        registry.register(Box::new(metrics.checkpoints.clone()))?;
+        registry.register(Box::new(metrics.checkpoint_bytes.clone()))?;
         Ok(metrics)
     }
 }

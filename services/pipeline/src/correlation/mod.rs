@@ -1,14 +1,18 @@
 //! Who could do what, on which grounds: follows what ClickHouse has acknowledged and keeps the answers beside it.
 //!
-//! One owner per tenant. At its start it reads every stored event (streamed; docs/operations.md says what that costs), answers
-//! all, and writes only rows that differ from those that stand. From then on, block by block: reads the events that were
-//! acknowledged, settles once, writes the changes, and then moves its cursor. It is told of a block in passing and never waited
-//! for: storing goes on however far this lags. Where the past was changed (a replay, or a second copy of an event that says
-//! something else), all is read anew.
+//! One owner per tenant. At its start it goes on from the newest checkpoint and reads what came after it; without one, every
+//! stored event (streamed; docs/operations.md says what that costs). It writes only rows that differ from those that stand. From
+//! then on, block by block: reads the events that were acknowledged, settles once, writes the changes, and then moves its cursor;
+//! and now and then keeps all that it knows as a checkpoint. It is told of a block in passing and never waited for: storing goes
+//! on however far this lags. Where the past was changed (a replay, or a second copy of an event that says something else), all
+//! is read anew.
 
 mod acknowledged;
+mod begin;
+mod checkpoint;
 mod fold;
 mod metrics;
+mod places;
 mod records;
 
 pub use acknowledged::{Acknowledged, Phase, Standing, Touched};
@@ -16,6 +20,8 @@ pub use fold::Fold;
 pub use metrics::CorrelationMetrics;
 
 use acknowledged::Pending;
+use begin::{Begun, TakeOver, Trust};
+use checkpoint::Saving;
 use correlate::rows::{Change, DecisionRow, Reason, Row, Verdict};
 use std::time::{Duration, Instant};
 use store::{
@@ -34,8 +40,12 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 const PAST_LOOK: Duration = Duration::from_secs(5);
 /// A change of the past is taken in when it has been over for this long, milliseconds.
 const PAST_QUIET_MS: i64 = 3_000;
-/// After reading everything anew, the next time comes no sooner than this many times as long.
+/// After reading everything anew, or writing a checkpoint, the next time comes no sooner than this many times as long.
 const PACE: u32 = 20;
+/// Longest that a stop waits for a checkpoint.
+const STOP_WAIT: Duration = Duration::from_secs(10);
+/// So many failed beginnings in a row are blamed on the checkpoint.
+const FAILED_BEGINNINGS: u32 = 5;
 
 /// The stage.
 pub struct Stage {
@@ -47,6 +57,8 @@ pub struct Stage {
     pub acknowledged: Acknowledged,
     /// Counters.
     pub metrics: CorrelationMetrics,
+    /// How often a checkpoint is written at most, and at a stop; none: never, and none is gone on from.
+    pub checkpoints: Option<Duration>,
 }
 
 /// Why following ended without an error.
@@ -58,15 +70,21 @@ enum End {
 impl Stage {
     /// Runs until `stop` turns true. Nothing that happens here reaches the flow.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
-        let mut wait = RETRY.0;
+        let (mut wait, mut failed) = (RETRY.0, 0);
         loop {
-            match self.follow(&mut stop).await {
+            let trust = if self.checkpoints.is_some() && failed < FAILED_BEGINNINGS {
+                Trust::Checkpoints
+            } else {
+                Trust::Events
+            };
+            match self.follow(trust, &mut stop).await {
                 Ok(End::Stopped) => return,
                 Ok(End::PastChanged) => {
-                    wait = RETRY.0;
+                    (wait, failed) = (RETRY.0, 0);
                     tracing::info!("Events of the past were changed: the correlation reads everything again.");
                 }
                 Err(error) => {
+                    failed += 1;
                     tracing::warn!(%error, "The correlation cannot go on now; storing does, and this is tried again.");
                     tokio::select! {
                         () = tokio::time::sleep(wait) => wait = (wait * 2).min(RETRY.1),
@@ -77,30 +95,22 @@ impl Stage {
         }
     }
 
-    /// Reads everything, then follows block by block until the past changes.
-    async fn follow(&self, stop: &mut watch::Receiver<bool>) -> Result<End, StoreError> {
+    /// Reads what is needed, then follows block by block until the past changes.
+    async fn follow(&self, trust: Trust, stop: &mut watch::Receiver<bool>) -> Result<End, StoreError> {
         let tenant = &self.config.tenant;
         let began = Instant::now();
         let Some(past) = self.quiet_past(stop).await? else { return Ok(End::Stopped) };
-        // What was acknowledged before this line is read with everything else; what comes from here on is pending.
+        // What was acknowledged before this line is read at the beginning; what comes from here on is pending.
         let before = self.acknowledged.begin();
         let epoch = self.store.take_over_correlation(tenant).await?;
         let mut next = self.store.stream_ends(tenant).await?;
-        let mut fold = Fold::new(self.config.clone(), epoch, self.store.correlated_places(tenant).await?);
-        let loaded = tokio::select! {
-            loaded = self.load(&mut fold) => loaded?,
+        let begun = tokio::select! {
+            begun = self.begin(TakeOver { epoch, past }, trust) => begun?,
             _ = stop.wait_for(|stop| *stop) => return Ok(End::Stopped),
         };
-        let (settled, changes) = settle(fold).await?;
-        fold = settled;
-        for chunk in changes.chunks(CHANGES_AT_ONCE) {
-            self.write(&mut fold, chunk).await?;
-        }
-        let rest = fold.unsaid();
-        self.store.write_correlated(&rest).await?;
+        let Begun { mut fold, mut reached, events: loaded } = begun;
         // Commit point: every row of what was read is acknowledged. A crash before this line reads all again, to the same rows.
         self.store.put_correlated_to(tenant, (epoch, &next)).await?;
-        self.metrics.loads.inc();
         self.metrics.events.inc_by(loaded);
         self.acknowledged.touch(Touched {
             since: Some(i64::MIN),
@@ -109,20 +119,33 @@ impl Stage {
             ..Touched::default()
         });
         self.acknowledged.loaded(before);
-        let took = began.elapsed();
+        // A start from a checkpoint is no measure of reading everything.
+        let took = began.elapsed().max(reached.whole);
         tracing::info!(
             events = loaded,
-            seconds = took.as_secs(),
+            seconds = began.elapsed().as_secs(),
             "The correlation has read what is stored and follows from here."
         );
 
         let mut looked = Instant::now();
+        let mut saving = Saving::after(loaded, began.elapsed());
         loop {
             self.metrics.lag.set(i64::try_from(self.acknowledged.standing().lag).unwrap_or(i64::MAX));
-            tokio::select! {
-                () = self.acknowledged.more() => {}
-                () = tokio::time::sleep(PAST_LOOK) => {}
-                _ = stop.wait_for(|stop| *stop) => return Ok(End::Stopped),
+            let stopped = tokio::select! {
+                () = self.acknowledged.more() => false,
+                () = tokio::time::sleep(PAST_LOOK) => false,
+                _ = stop.wait_for(|stop| *stop) => true,
+            };
+            if stopped {
+                if saving.news && self.checkpoints.is_some() {
+                    let _ = tokio::time::timeout(STOP_WAIT, self.keep(fold, &reached)).await;
+                }
+                return Ok(End::Stopped);
+            }
+            if self.checkpoints.is_some_and(|every| saving.is_due(every)) {
+                let (kept, cost) = self.keep(fold, &reached).await?;
+                fold = kept;
+                saving = Saving::done(cost);
             }
             let pending = self.acknowledged.take();
             if !pending.is_empty() {
@@ -130,6 +153,7 @@ impl Stage {
                 let Some(followed) = self.step(fold, &pending, stop).await? else { return Ok(End::Stopped) };
                 fold = followed;
                 for one in &pending {
+                    one.ranges.iter().for_each(|range| reached.covered.add(one.window.stream, range));
                     let end = next.entry(one.window.stream).or_default();
                     *end = one.window.end.max(*end);
                 }
@@ -139,6 +163,7 @@ impl Stage {
                     return Ok(End::Stopped);
                 };
                 self.acknowledged.done(taken);
+                saving.news = true;
             }
             let rested = began.elapsed() > took * PACE;
             if fold.contradicted() && rested {
@@ -166,12 +191,6 @@ impl Stage {
                 _ = stop.wait_for(|stop| *stop) => return Ok(None),
             }
         }
-    }
-
-    /// Everything that is stored, in whatever order: the answers do not depend on it.
-    async fn load(&self, fold: &mut Fold) -> Result<u64, StoreError> {
-        let tenant = &self.config.tenant;
-        self.store.each_event(tenant, &mut |told| fold.take(&told)).await
     }
 
     /// One block: reads it back, takes it in, settles, writes. None when told to stop before all was acknowledged.
@@ -207,9 +226,11 @@ impl Stage {
     }
 
     async fn write(&self, fold: &mut Fold, changes: &[Change]) -> Result<(), StoreError> {
-        let rows = fold.records(changes);
-        self.store.write_correlated(&rows).await?;
-        self.metrics.rows.inc_by(rows.len() as u64);
+        for chunk in changes.chunks(CHANGES_AT_ONCE) {
+            let rows = fold.records(chunk);
+            self.store.write_correlated(&rows).await?;
+            self.metrics.rows.inc_by(rows.len() as u64);
+        }
         Ok(())
     }
 

@@ -17,6 +17,7 @@ use drift::{
     Facts, Judged, RULES, Rule, State,
     facts::{Act, BaselineFacts, Gap, Source},
     register::{Changes, Held, Looked, Standing, compare},
+    rules::NOT_BUILT,
 };
 use queue::Queue;
 use std::{
@@ -283,26 +284,32 @@ impl Detector {
 
     /// How each rule stands, written when that changes, and the gauges.
     async fn tell(&self, facts: &Facts, findings: &[Finding], memory: &mut Memory) -> Result<(), StoreError> {
-        let mut changed = Vec::new();
+        let state = |rule: &str, open: usize, (state, detail): (State, String)| RuleState {
+            tenant: self.reader.tenant.clone(),
+            rule: rule.to_owned(),
+            since: facts.now,
+            state: state.as_str().to_owned(),
+            rule_version: Rule::of(rule).map_or(0, |rule| rule.version),
+            open: u32::try_from(open).unwrap_or(u32::MAX),
+            detail,
+        };
+        // Rules that have no input at all stand there too, so that nobody takes them for green.
+        let not_built = NOT_BUILT.iter().map(|(rule, _, why)| state(rule, 0, (State::NotEvaluable, (*why).to_owned())));
+        let mut now: Vec<RuleState> = not_built.collect();
         self.metrics.reset();
         for rule in RULES {
             let open = findings.iter().filter(|one| one.rule == rule.id && stands(one));
             let count = open.clone().count();
-            let (state, detail) = rule.state(facts, &self.reader.settings, count);
-            self.metrics.rule(rule.id, state);
+            let (standing, detail) = rule.state(facts, &self.reader.settings, count);
+            self.metrics.rule(rule.id, standing);
             open.for_each(|one| self.metrics.finding(rule.id, &one.severity));
-            let row = RuleState {
-                tenant: self.reader.tenant.clone(),
-                rule: rule.id.to_owned(),
-                since: facts.now,
-                state: state.as_str().to_owned(),
-                rule_version: rule.version,
-                open: u32::try_from(count).unwrap_or(u32::MAX),
-                detail,
-            };
+            now.push(state(rule.id, count, (standing, detail)));
+        }
+        let mut changed = Vec::new();
+        for row in now {
             let same = |known: &RuleState| RuleState { since: row.since, ..known.clone() } == row;
-            if !memory.states.get(rule.id).is_some_and(same) {
-                memory.states.insert(rule.id.to_owned(), row.clone());
+            if !memory.states.get(&row.rule).is_some_and(same) {
+                memory.states.insert(row.rule.clone(), row.clone());
                 changed.push(row);
             }
         }

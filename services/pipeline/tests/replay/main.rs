@@ -216,7 +216,7 @@ async fn a_position_that_was_written_twice_is_judged_as_a_whole() {
     receipts.push(arrived(position(1, 1), Input::Pull, "c login"));
     database.store.insert(&first().block(&receipts)).await.unwrap();
     let paths = database.store.paths(TENANT, NOON + DAY).await.unwrap();
-    assert_eq!((paths[0].webhook_only, paths[0].pull_only), (2, 1));
+    assert_eq!((paths[0].push_only, paths[0].pull_only), (2, 1));
     let pulled = Selection { input: Some(Input::Pull), ..Selection::default() };
     let summary = nothing().replay(&database.store, &pulled).await;
     assert_eq!((summary.receipts.judged, summary.events.deleted), (2, 2), "both receipts of the position");

@@ -127,8 +127,9 @@ impl Copy {
 }
 
 /// Whose word counts first, as the view `events` has it.
-const PRECEDENCE: [Input; 8] = [
+const PRECEDENCE: [Input; 9] = [
     Input::Webhook,
+    Input::Kafka,
     Input::Pull,
     Input::Lines,
     Input::Import,

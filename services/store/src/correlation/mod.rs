@@ -4,11 +4,16 @@
 //! again, late or by a frozen owner changes nothing that a reader sees. Decides nothing: what a row says is the correlation's.
 
 mod ask;
+mod checkpoint;
+mod covered;
 mod merge;
 mod past;
 mod records;
+mod stored;
 
 pub use ask::{Bearer, DecisionQuery, Matching};
+pub use checkpoint::{Later, Seal, Sealing, Unsealing};
+pub use covered::{Covered, Ranges};
 pub use merge::Told;
 pub use past::Window;
 pub use records::{
@@ -16,7 +21,7 @@ pub use records::{
     SignInRecord, SupportRecord, TokenRecord,
 };
 
-use crate::{Store, StoreError, lock::now_ms, query::rows, settings::QUERY_WAIT};
+use crate::{Store, StoreError, cell::Cell, lock::now_ms, query::rows, settings::QUERY_WAIT};
 use clickhouse::Row;
 use events::ids::StreamId;
 use serde::{Deserialize, Serialize};
@@ -160,9 +165,18 @@ impl Store {
         self.write_records(&rows.tokens).await?;
         self.write_records(&rows.credentials).await?;
         self.write_records(&rows.grants).await?;
-        self.write_records(&rows.decisions).await?;
+        self.write_decisions(&rows.decisions).await?;
         self.write_records(&rows.missing_events).await?;
         self.write_records(&rows.aliases).await
+    }
+
+    /// The only way to write a decision: marks its hour, so that no kept count is ever old.
+    async fn write_decisions(&self, decisions: &[DecisionRecord]) -> Result<(), StoreError> {
+        let hours = decisions.iter().filter_map(|one| Cell::of_decision(&one.tenant, one.at)).collect();
+        let touch = self.mark_cells(hours).await?;
+        self.write_records(decisions).await?;
+        touch.acknowledged();
+        Ok(())
     }
 
     async fn write_records<T: Derived>(&self, records: &[T]) -> Result<(), StoreError> {

@@ -1,5 +1,5 @@
-//! What the two ways out of one Keycloak say of each other: what only pull saw is the loss of the webhook path, what only
-//! the webhook saw is not saved at the source.
+//! What the two ways out of one Keycloak say of each other: what only pull saw is the loss of what pushes (webhook or topic), what
+//! only that saw is not saved at the source.
 //!
 //! Whole minutes come from the cells; the three minutes that are cut by a moment (the first of each way, and the last) are
 //! counted from their events.
@@ -17,10 +17,10 @@ pub struct PathCounts {
     pub source_id: String,
     /// Events that both brought.
     pub both: u64,
-    /// Events that only pull brought, after the first delivery of the webhook: lost by the webhook path.
+    /// Events that only pull brought, after the first one that was pushed: lost by webhook or topic.
     pub pull_only: u64,
-    /// Events that only the webhook brought, after the first event that pull brought: not saved at the source.
-    pub webhook_only: u64,
+    /// Events that were only pushed, after the first event that pull brought: not saved at the source.
+    pub push_only: u64,
 }
 
 /// The whole minutes of one source.
@@ -28,8 +28,8 @@ pub(super) struct WholeMinutes {
     pub(super) source_id: String,
     pub(super) both: u64,
     pub(super) pull_only: u64,
-    pub(super) webhook_only: u64,
-    /// The first minute of the webhook and of pull.
+    pub(super) push_only: u64,
+    /// The first minute of what pushes and of pull.
     pub(super) first: [u32; 2],
 }
 
@@ -55,40 +55,40 @@ impl Store {
         let mut paths = Vec::new();
         for whole in whole {
             let minutes = [whole.first[0], whole.first[1], last_minute(before)];
-            let (both, pull_only, webhook_only) = self.cut_minutes((tenant, &whole.source_id), minutes, before).await?;
+            let (both, pull_only, push_only) = self.cut_minutes((tenant, &whole.source_id), minutes, before).await?;
             paths.push(PathCounts {
                 source_id: whole.source_id,
                 both: whole.both + both,
                 pull_only: whole.pull_only + pull_only,
-                webhook_only: whole.webhook_only + webhook_only,
+                push_only: whole.push_only + push_only,
             });
         }
         Ok(paths)
     }
 
-    /// What the minutes that are cut add: (both, pull only, webhook only).
+    /// What the minutes that are cut add: (both, pull only, pushed only).
     async fn cut_minutes(
         &self,
         (tenant, source_id): (&str, &str),
-        [first_webhook, first_pull, last]: [u32; 3],
+        [first_pushed, first_pull, last]: [u32; 3],
         before: i64,
     ) -> Result<(u64, u64, u64), StoreError> {
         let sql = "WITH arrayMap(m -> fromUnixTimestamp64Milli(toInt64(m) * 60000, 'UTC'), [{w:UInt32}, {p:UInt32}, {last:UInt32}]) AS starts, \
               in_minute AS (SELECT event_id, input, time FROM event_rows FINAL \
-                WHERE tenant = {tenant:String} AND source_id = {source:String} AND input IN ('webhook', 'pull') AND ordinal = 0 AND (\
+                WHERE tenant = {tenant:String} AND source_id = {source:String} AND input IN ('webhook', 'kafka', 'pull') AND ordinal = 0 AND (\
                   (time >= starts[1] AND time < starts[1] + INTERVAL 1 MINUTE) OR \
                   (time >= starts[2] AND time < starts[2] + INTERVAL 1 MINUTE) OR \
                   (time >= starts[3] AND time < starts[3] + INTERVAL 1 MINUTE))), \
-              (SELECT minIf(time, input = 'webhook') FROM in_minute) AS first_webhook, \
+              (SELECT minIf(time, input != 'pull') FROM in_minute) AS first_pushed, \
               (SELECT minIf(time, input = 'pull') FROM in_minute WHERE time >= starts[2]) AS first_pull \
-            SELECT countIf(w AND p), countIf(p AND NOT w AND at >= first_webhook), countIf(w AND NOT p AND at >= first_pull) FROM (\
-              SELECT event_id, max(input = 'webhook') AS w, max(input = 'pull') AS p, min(time) AS at FROM in_minute \
+            SELECT countIf(w AND p), countIf(p AND NOT w AND at >= first_pushed), countIf(w AND NOT p AND at >= first_pull) FROM (\
+              SELECT event_id, max(input != 'pull') AS w, max(input = 'pull') AS p, min(time) AS at FROM in_minute \
               WHERE time < fromUnixTimestamp64Milli({before:Int64}, 'UTC') GROUP BY event_id, toStartOfMinute(time))";
         let asked = self
             .ask(sql)
             .param("tenant", tenant)
             .param("source", source_id)
-            .param("w", first_webhook)
+            .param("w", first_pushed)
             .param("p", first_pull)
             .param("last", last)
             .param("before", before);

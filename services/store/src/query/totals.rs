@@ -22,7 +22,7 @@ pub struct Totals {
     pub fates: Vec<FateCounts>,
     /// Per stream, newest first.
     pub streams: Vec<StreamStatus>,
-    /// Per source with a webhook and a pull.
+    /// Per source that pushes, by webhook or topic, and is pulled.
     pub paths: Vec<PathCounts>,
 }
 
@@ -38,7 +38,7 @@ struct CountedRead {
     possible_duplicate: u64,
     reasons: Vec<(String, u64)>,
     last_received_at: i64,
-    first_webhook: u32,
+    first_pushed: u32,
     first_pull: u32,
     whole_alone: u64,
     whole_both: u64,
@@ -92,11 +92,12 @@ impl Store {
     ) -> Result<(Vec<FateCounts>, Vec<WholeMinutes>), StoreError> {
         let sql = "SELECT ?fields FROM (\
               SELECT * EXCEPT (alone_at, alone, both_at, both), \
-                maxIf(first, input = 'webhook') OVER (PARTITION BY source_id) AS first_webhook, \
+                minIf(first, input IN ('webhook', 'kafka') AND first > 0) OVER (PARTITION BY source_id) AS first_pushed, \
                 maxIf(first, input = 'pull') OVER (PARTITION BY source_id) AS first_pull, \
-                if(input = 'pull', first_webhook, first_pull) AS first_other, \
-                arraySum((at, n) -> if(at < {last:UInt32} AND at != first AND at > first_other, n, 0), alone_at, alone) AS whole_alone, \
-                arraySum((at, n) -> if(at < {last:UInt32} AND at != first_webhook AND at != first_pull, n, 0), both_at, both) AS whole_both \
+                if(input = 'pull', first_pushed, first_pull) AS first_other, \
+                if(input = 'pull', first_pull, first_pushed) AS first_own, \
+                arraySum((at, n) -> if(at < {last:UInt32} AND at != first_own AND at > first_other, n, 0), alone_at, alone) AS whole_alone, \
+                arraySum((at, n) -> if(at < {last:UInt32} AND at != first_pushed AND at != first_pull, n, 0), both_at, both) AS whole_both \
               FROM (\
                 SELECT source_id, input, sum(c.events + c.ignored + c.dead) AS received, sum(c.stored) AS stored, \
                   toUInt64(sum(c.events) - sum(c.stored)) AS duplicate, sum(c.ignored) AS ignored, sum(c.dead) AS dead, \
@@ -111,18 +112,18 @@ impl Store {
         let asked = self.ask(sql).param("tenant", tenant).param("last", last).param("deliveries", DELIVERIES);
         let (mut fates, mut whole) = (Vec::new(), BTreeMap::new());
         for read in rows::<CountedRead>(asked).await? {
-            if read.first_webhook > 0 && read.first_pull > 0 {
+            if read.first_pushed > 0 && read.first_pull > 0 {
                 let of = whole.entry(read.source_id.clone()).or_insert_with(|| WholeMinutes {
                     source_id: read.source_id.clone(),
                     both: 0,
                     pull_only: 0,
-                    webhook_only: 0,
-                    first: [read.first_webhook, read.first_pull],
+                    push_only: 0,
+                    first: [read.first_pushed, read.first_pull],
                 });
                 of.both += read.whole_both;
                 match read.input.as_str() {
                     "pull" => of.pull_only += read.whole_alone,
-                    _ => of.webhook_only += read.whole_alone,
+                    _ => of.push_only += read.whole_alone,
                 }
             }
             fates.push(read.into());
@@ -130,9 +131,10 @@ impl Store {
         Ok((fates, whole.into_values().collect()))
     }
 
-    /// Changes whenever a mark is made, renewed, closed or settled.
+    /// Changes whenever a mark of receipts is made, renewed, closed or settled.
     async fn marked(&self) -> Result<(u64, u64), StoreError> {
-        let sql = "SELECT count(), sum(cityHash64(tenant, stream, source_id, cell, writer, version)) FROM mark_rows FINAL WHERE state != 0";
+        let sql = "SELECT count(), sum(cityHash64(tenant, stream, source_id, cell, writer, version)) FROM mark_rows FINAL \
+            WHERE state != 0 AND stream != toFixedString('decisions by hr.', 16)";
         Ok(rows::<(u64, u64)>(self.ask(sql)).await?.pop().unwrap_or_default())
     }
 }

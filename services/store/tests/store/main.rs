@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used)] // a test may panic
 
 mod events;
+mod hours;
 mod panels;
+mod privileged;
 mod receipts;
 mod schema;
 #[path = "../support/mod.rs"]

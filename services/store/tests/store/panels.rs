@@ -2,6 +2,7 @@
 //! of merged ones.
 
 use crate::support::Database;
+use store::correlation::{Correlated, DecisionRecord};
 
 /// Five decisions of two people: said once; said twice, the newer one first; taken away; taken away and said again; of nobody.
 const ROWS: [(&str, &str, u64, u8, &str, i64); 10] = [
@@ -26,13 +27,24 @@ async fn said(database: &Database, from: &str) -> Vec<(String, String, i64)> {
 async fn the_order_of_time_says_what_the_order_of_people_says() {
     let database = Database::new().await;
     // One part per row.
-    for (person, row, version, deleted, verdict, delay) in ROWS {
-        let delay = if delay < 0 { "NULL".to_owned() } else { delay.to_string() };
-        let sql = format!(
-            "INSERT INTO decision_rows (tenant, person, at, row_id, version, is_deleted, verdict, delay_ms, clock, grade) VALUES \
-             ('default', '{person}', '2026-11-24 12:00:0{row}', '{row}', {version}, {deleted}, '{verdict}', {delay}, 'catalog', 'exact')"
-        );
-        database.sql().query(&sql).execute().await.unwrap();
+    for (person, row, version, is_deleted, verdict, delay) in ROWS {
+        let mut row_id = [0; 16];
+        row_id[0] = row.as_bytes()[0];
+        let decision = DecisionRecord {
+            tenant: super::TENANT.into(),
+            person: person.into(),
+            at: super::NOON + 1_000 * i64::from(row.as_bytes()[0] - b'0'),
+            row_id,
+            version,
+            is_deleted,
+            verdict: verdict.into(),
+            delay_ms: (delay >= 0).then_some(delay),
+            clock: "catalog".into(),
+            grade: "exact".into(),
+            ..DecisionRecord::default()
+        };
+        let rows = Correlated { decisions: vec![decision], ..Correlated::default() };
+        database.store.write_correlated(&rows).await.unwrap();
     }
     let (from, to) = (super::NOON - 1, super::NOON + 60_000);
     let judged = format!("judged_in(from = {from}, to = {to})");

@@ -6,7 +6,9 @@ use std::{fs, path::Path};
 
 /// User of every SASL mechanism.
 pub const USER: &str = "tokentrail";
-/// Its password.
+/// Another one.
+pub const OTHER_USER: &str = "tokentrail-other";
+/// The password of both.
 pub const PASSWORD: &str = "broker-of-a-test";
 
 /// Makes a CA (`ca.pem`) and the broker's key and certificate (`broker.pem`) in a folder.
@@ -32,7 +34,8 @@ pub(super) fn properties(dir: &Path) -> String {
     let module = "org.apache.kafka.common.security";
     format!(
         "ssl.keystore.type=PEM\nssl.keystore.location={}\nsasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512,OAUTHBEARER\n\
-         listener.name.client.plain.sasl.jaas.config={module}.plain.PlainLoginModule required user_{USER}=\"{PASSWORD}\";\n\
+         listener.name.client.plain.sasl.jaas.config={module}.plain.PlainLoginModule required \
+         user_{USER}=\"{PASSWORD}\" user_{OTHER_USER}=\"{PASSWORD}\";\n\
          listener.name.client.scram-sha-512.sasl.jaas.config={module}.scram.ScramLoginModule required;\n\
          listener.name.client.oauthbearer.sasl.jaas.config={module}.oauthbearer.OAuthBearerLoginModule required \
          unsecuredLoginStringClaim_sub=\"broker\";\n",
@@ -40,7 +43,13 @@ pub(super) fn properties(dir: &Path) -> String {
     )
 }
 
-/// What the format of the storage is told, so that the SCRAM user exists from the start.
-pub(super) fn scram() -> String {
-    format!("SCRAM-SHA-512=[name={USER},password={PASSWORD}]")
+/// Lines of server.properties by which users may do only what they were given. Brokers, controllers and tools come by the
+/// listeners that ask nobody who he is, and may do everything.
+pub(super) const GUARDED: &str = "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n\
+    super.users=User:ANONYMOUS\n";
+
+/// What the format of the storage is told, so that the SCRAM users exist from the start.
+pub(super) fn scram() -> Vec<String> {
+    let user = |name| ["--add-scram".to_owned(), format!("SCRAM-SHA-512=[name={name},password={PASSWORD}]")];
+    [USER, OTHER_USER].into_iter().flat_map(user).collect()
 }

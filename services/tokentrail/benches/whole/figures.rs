@@ -16,6 +16,7 @@ pub fn figures(results: &Results) -> Vec<Figure> {
     intake(results, &mut figures);
     storing(results, &mut figures);
     standing(results, &mut figures);
+    correlated(results, &mut figures);
     figures
 }
 
@@ -118,6 +119,41 @@ fn storing(results: &Results, figures: &mut Vec<Figure>) {
     ] {
         figures.push(Figure { stage, goal: AtMost(goal), unit: "bytes/event", measured, note: String::new(), why });
     }
+}
+
+fn correlated(results: &Results, figures: &mut Vec<Figure>) {
+    let (drained, steady) = (&results.correlated.drained, &results.correlated.steady);
+    let events = steady.outcome.ledger.receipts() as f64;
+    figures.push(Figure {
+        stage: "journal to ClickHouse with the correlation",
+        goal: AtMost(25.0),
+        unit: "us/event",
+        measured: each(drained.cpu.all(), drained),
+        note: format!(
+            "program {:.1}, engine {:.1}; {:.0}/s queryable; {:.0} / {:.0} bytes an event on disk",
+            each(drained.cpu.program, drained),
+            each(drained.cpu.engine, drained),
+            drained.receipts as f64 / drained.wall.as_secs_f64(),
+            results.correlated.sizes.0,
+            results.correlated.sizes.1
+        ),
+        why: "events are read back from ClickHouse to be merged over their inputs, answered anew, and their rows written:             what of it is the correlation's is the difference to the line without it",
+    });
+    let (first, last) = steady.quarters;
+    figures.push(Figure {
+        stage: "memory with what the correlation knows",
+        goal: AtMost(1_000.0 + 150.0),
+        unit: "MB",
+        measured: steady.peak.peak,
+        note: format!(
+            "anonymous {first:.0} to {last:.0} MB, second to last quarter; p99 {:.2} ms, lag p99 {:.2} s; program {:.1}, engine {:.1} us/event",
+            ms(steady.latency.at(0.99)),
+            steady.lag.at(0.99).as_secs_f64(),
+            steady.cpu.program / events * 1e6,
+            steady.cpu.engine / events * 1e6
+        ),
+        why: "people and their histories beyond the budget",
+    });
 }
 
 fn standing(results: &Results, figures: &mut Vec<Figure>) {

@@ -12,6 +12,7 @@
 mod figures;
 mod load;
 mod measure;
+mod queries;
 mod report;
 mod servers;
 mod stages;
@@ -27,7 +28,7 @@ use serde_json::{Value, json};
 use servers::Role;
 use stages::{Comparison, Steady, Stored};
 use std::{path::Path, sync::Arc, time::Duration};
-use under_test::{Ready, UnderTest};
+use under_test::{Beside, Ready, UnderTest};
 use workload::World;
 
 /// The program's allocator also for what it is compared with.
@@ -48,6 +49,14 @@ struct Results {
     counts: Value,
     sizes: (f64, f64),
     ready: Ready,
+    correlated: Correlated,
+}
+
+/// The same with the correlation beside the way of an event.
+struct Correlated {
+    steady: Steady,
+    drained: Stored,
+    sizes: (f64, f64),
 }
 
 fn main() {
@@ -62,7 +71,7 @@ fn main() {
     // Below the build's own folder: the temporary folder of a machine is often memory, where a sync costs nothing.
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let mut machine = machine(dir.path());
-    let results = run(&Arc::new(World::new(&samples)), &dir.path().join("data"), events);
+    let results = run(&Arc::new(World::new(&samples)), dir.path(), events);
     machine["load_after"] = json!(load_average());
     let report = Report { machine, figures: figures(&results), details: details(&results) };
     if as_json {
@@ -72,10 +81,11 @@ fn main() {
     }
 }
 
-fn run(world: &Arc<World>, data: &Path, events: u64) -> Results {
+fn run(world: &Arc<World>, dir: &Path, events: u64) -> Results {
+    let data = &dir.join("data");
     let mut ledger = Ledger::default();
-    say(&format!("{events} webhooks at {} a second, the whole program ...", stages::RATE));
-    let (program, _) = UnderTest::start(data);
+    say(&format!("{events} webhooks at {} a second, nothing answered ...", stages::RATE));
+    let (program, _) = UnderTest::start(data, Beside::Nothing);
     let steady = stages::steady(world, &program, events);
     ledger.add(steady.outcome.ledger);
     say("batches of a hundred as fast as they are taken ...");
@@ -91,19 +101,48 @@ fn run(world: &Arc<World>, data: &Path, events: u64) -> Results {
     program.stop();
 
     say("what the journal took in meanwhile, into ClickHouse ...");
-    let (program, _) = UnderTest::start(data);
+    let (program, _) = UnderTest::start(data, Beside::Nothing);
     let drained = stages::drain(&program, before, ledger.receipts() + 3);
     say("do client ledger, journal, fates and ClickHouse agree? ...");
     let counts = program.assert_counts_agree(&ledger, 3);
     let sizes = stages::sizes(&program, ledger.receipts());
     program.stop();
-    let (program, ready) = UnderTest::start(data);
+    let (program, ready) = UnderTest::start(data, Beside::Nothing);
     program.stop();
-    Results { steady, batches, compared, drained, counts, sizes, ready }
+    let correlated = correlated(world, &dir.join("correlated"), events);
+    Results { steady, batches, compared, drained, counts, sizes, ready, correlated }
+}
+
+fn correlated(world: &Arc<World>, data: &Path, events: u64) -> Correlated {
+    say("the same with the correlation: out of the journal ...");
+    let program = UnderTest::start_without_store(data);
+    let kept = stages::kept(world, &program, BATCHES / 2);
+    program.stop();
+    let (program, _) = UnderTest::start(data, Beside::Correlation);
+    let drained = stages::drain(&program, 0, kept.ledger.receipts() + 2);
+    say(&format!("... and {events} webhooks at {} a second ...", stages::RATE));
+    let steady = stages::steady(world, &program, events);
+    let sizes = stages::sizes(&program, drained.receipts + steady.outcome.ledger.receipts());
+    let mut ledger = kept.ledger;
+    ledger.add(steady.outcome.ledger);
+    program.assert_counts_agree(&ledger, 2);
+    program.stop();
+    Correlated { steady, drained, sizes }
 }
 
 fn say(what: &str) {
     eprintln!("bench: {what}");
+}
+
+fn steady_details(steady: &Steady) -> Value {
+    let events = steady.outcome.ledger.receipts() as f64;
+    json!({
+        "events": events, "latency": steady.latency.to_json(), "lag": steady.lag.to_json(),
+        "program_us": round(steady.cpu.program / events * 1e6, 1),
+        "engine_us": round(steady.cpu.engine / events * 1e6, 1),
+        "generator_us": round(steady.outcome.generator_cpu / events * 1e6, 1),
+        "resident_mb": round(steady.peak.resident, 1), "anonymous_mb": round(steady.peak.anonymous, 1),
+    })
 }
 
 fn details(r: &Results) -> Value {
@@ -114,16 +153,9 @@ fn details(r: &Results) -> Value {
             "generator_cpu_s": round(of.outcome.generator_cpu, 2),
         })
     };
-    let steady = &r.steady;
-    let events = steady.outcome.ledger.receipts() as f64;
     json!({
-        "steady": {
-            "events": events, "latency": steady.latency.to_json(), "lag": steady.lag.to_json(),
-            "program_us": round(steady.cpu.program / events * 1e6, 1),
-            "engine_us": round(steady.cpu.engine / events * 1e6, 1),
-            "generator_us": round(steady.outcome.generator_cpu / events * 1e6, 1),
-            "resident_mb": round(steady.peak.resident, 1), "anonymous_mb": round(steady.peak.anonymous, 1),
-        },
+        "steady": steady_details(&r.steady),
+        "correlated": {"steady": steady_details(&r.correlated.steady), "drained": stored(&r.correlated.drained)},
         "compared": {
             "bare_us": round(r.compared.bare, 2), "intake_us": round(r.compared.intake, 2),
             "durable_us": round(r.compared.durable, 2),

@@ -3,8 +3,9 @@
 use crate::{
     load::{Load, Outcome, Pace, Shape},
     measure::{Memory, MemorySeries, Times, median, quarters},
+    queries::STORED,
     servers::{Role, Started},
-    under_test::{Cpu, STORED, UnderTest},
+    under_test::{Cpu, UnderTest},
     workload::{Address, SECRET, World},
 };
 use std::{
@@ -140,6 +141,7 @@ pub fn steady(world: &Arc<World>, program: &UnderTest, events: u64) -> Steady {
     let before = program.cpu();
     let outcome = load(world, program.address(), Shape::Single, Pace::Open { per_second: RATE, time }).run();
     program.until_stored(stored_before + outcome.ledger.receipts());
+    program.until_correlated();
     let cpu = program.cpu().since(before);
     let series = memory.finish();
     let lag = watch.finish(&outcome, stored_before);
@@ -223,12 +225,18 @@ pub fn batches(world: &Arc<World>, program: &UnderTest, time: Duration) -> Store
     Stored { receipts, wall, cpu: program.cpu().since(before), outcome }
 }
 
+/// Batches of a hundred into the journal alone.
+pub fn kept(world: &Arc<World>, program: &UnderTest, time: Duration) -> Outcome {
+    load(world, program.address(), Shape::Batch, Pace::Closed(time)).run()
+}
+
 /// What was taken in while ClickHouse was away, brought into it without any other load: call right after the start.
 pub fn drain(program: &UnderTest, stored_before: u64, total: u64) -> Stored {
     let started = Instant::now();
     let before = program.cpu();
     program.until_stored(total);
     let wall = started.elapsed();
+    program.until_correlated();
     program.until_merged();
     let cpu = program.cpu().since(before);
     Stored { receipts: total - stored_before, wall, cpu, outcome: Outcome::default() }

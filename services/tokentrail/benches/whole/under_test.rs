@@ -6,6 +6,7 @@ mod support;
 use crate::{
     load::Ledger,
     measure::{child_of, cpu_seconds},
+    queries::{Queries, STORED},
     workload::Address,
 };
 use serde_json::{Value, json};
@@ -24,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(180);
 const LOOK: Duration = Duration::from_millis(5);
 /// Between two looks at how much ClickHouse holds: each costs the engine 1.4 ms of its processor time, which is measured.
 const STORED_LOOK: Duration = Duration::from_millis(100);
+/// Between two looks at the whole status, which asks ClickHouse more.
+const STATUS_LOOK: Duration = Duration::from_millis(500);
 /// Merges count as done when none was seen for so many looks, [`QUIET_LOOK`] apart.
 const QUIET_LOOKS: u32 = 4;
 const QUIET_LOOK: Duration = Duration::from_millis(250);
@@ -54,6 +57,19 @@ pub struct Ready {
     pub store: Duration,
 }
 
+/// What runs beside the way of an event: the goals leave the correlation's budget out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beside {
+    Nothing,
+    Correlation,
+}
+
+impl Beside {
+    fn setting(self) -> (&'static str, &'static str) {
+        ("TOKENTRAIL__CORRELATION__ENABLED", if self == Self::Correlation { "true" } else { "false" })
+    }
+}
+
 /// A running program.
 pub struct UnderTest {
     program: Program,
@@ -63,13 +79,13 @@ pub struct UnderTest {
 
 impl UnderTest {
     /// With its embedded engine.
-    pub fn start(data: &Path) -> (Self, Ready) {
-        let (mut program, started) = spawn(data, &[]);
+    pub fn start(data: &Path, beside: Beside) -> (Self, Ready) {
+        let (mut program, started) = spawn(data, &[beside.setting()]);
         let intake = until("the intake is ready", || program.get_admin("/readyz").map(|_| started.elapsed()));
         let run = data.join("run.json");
         program.run = until("ClickHouse is ready", || serde_json::from_slice(&std::fs::read(&run).ok()?).ok());
         let ready = Ready { intake, store: started.elapsed() };
-        let queries = Queries::new(&program.run);
+        let queries = Queries::new(&program.run, support::client());
         let engine = child_of(program.child.id());
         assert!(engine.is_some(), "the program has no engine");
         (Self { program, engine, queries: Some(queries) }, ready)
@@ -105,7 +121,7 @@ impl UnderTest {
 
     /// Another connection to ClickHouse, for another thread.
     pub fn queries(&self) -> Queries {
-        Queries::new(&self.program.run)
+        Queries::new(&self.program.run, support::client())
     }
 
     /// Waits until ClickHouse holds so many receipts.
@@ -116,6 +132,19 @@ impl UnderTest {
                 std::thread::sleep(STORED_LOOK);
             }
             stored.then_some(())
+        });
+    }
+
+    /// Waits until everything that is stored is answered for; at once where nothing answers.
+    pub fn until_correlated(&self) {
+        until("everything is correlated", || {
+            let status = self.program.status();
+            let lag = status["correlation"]["lag"].as_u64().unwrap_or(0);
+            let loading = status["correlation"]["phase"] == "loading";
+            if lag > 0 || loading {
+                std::thread::sleep(STATUS_LOOK);
+            }
+            (lag == 0 && !loading).then_some(())
         });
     }
 
@@ -158,9 +187,6 @@ impl UnderTest {
     }
 }
 
-/// All receipts that ClickHouse holds; from the parts' metadata, so that asking costs next to nothing.
-pub const STORED: &str = "SELECT count() FROM receipt_rows";
-
 /// Starts the program on ports that are free now.
 fn spawn(data: &Path, settings: &[(&str, &str)]) -> (Program, Instant) {
     std::fs::create_dir_all(data).unwrap();
@@ -185,39 +211,5 @@ fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         }
         assert!(started.elapsed() < PATIENCE, "waited in vain until {what}");
         std::thread::sleep(LOOK);
-    }
-}
-
-/// A keep-alive connection to ClickHouse.
-pub struct Queries {
-    runtime: tokio::runtime::Runtime,
-    http: reqwest::Client,
-    run: Value,
-}
-
-impl Queries {
-    fn new(run: &Value) -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        Self { runtime, http: support::client(), run: run.clone() }
-    }
-
-    pub fn text(&self, sql: &str) -> String {
-        let field = |name: &str| self.run[name].as_str().unwrap();
-        let request = self.http.post(field("store_url")).query(&[("database", "tokentrail")]);
-        let request = request
-            .header("x-clickhouse-user", field("store_user"))
-            .header("x-clickhouse-key", field("store_password"));
-        let request = request.timeout(PATIENCE).body(sql.to_owned());
-        self.runtime.block_on(async move {
-            let answer = request.send().await.expect("ClickHouse answers");
-            let good = answer.status().is_success();
-            let text = answer.text().await.unwrap();
-            assert!(good, "{text}");
-            text.trim().to_owned()
-        })
-    }
-
-    pub fn number(&self, sql: &str) -> f64 {
-        self.text(sql).parse().unwrap()
     }
 }

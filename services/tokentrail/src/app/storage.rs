@@ -20,6 +20,7 @@ use pipeline::{
     duty::Duty,
     flow::Flow,
     metrics::Metrics,
+    privileged::PrivilegedKeeper,
     rollup::Roller,
 };
 use prometheus::Registry;
@@ -32,6 +33,8 @@ use tokio::sync::watch;
 
 /// First and longest wait between two tries.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+/// Longest wait for the correlation to keep what it knows before the program ends.
+const CORRELATION_STOP_WAIT: Duration = Duration::from_secs(15);
 
 /// What the way to ClickHouse needs.
 pub struct Storage {
@@ -117,7 +120,9 @@ impl Storage {
         let tenant = self.config.tenant.clone();
         let keeper =
             Keeper::new((store.clone(), tenant.clone()), lateness, expected, (crate::app::now_ms, &self.registry))?;
-        let duty = Duty { keeper, roller: Roller { store: store.clone() }, leads: carrier.leads() };
+        let names = self.config.privileged_names();
+        let privileged = PrivilegedKeeper { store: store.clone(), tenant: tenant.clone(), names };
+        let duty = Duty { keeper, roller: Roller { store: store.clone() }, privileged, leads: carrier.leads() };
         let duty = tokio::spawn(duty.run(stop.clone()));
         let stage = |acknowledged| {
             Ok::<_, anyhow::Error>(Stage {
@@ -125,6 +130,7 @@ impl Storage {
                 config: self.config.correlation(self.context.key.clone()),
                 acknowledged,
                 metrics: CorrelationMetrics::register(&self.registry)?,
+                checkpoints: self.config.correlation.checkpoints(),
             })
         };
         let correlating =
@@ -132,10 +138,16 @@ impl Storage {
         let flow =
             Flow { carrier: carrier.clone(), tenant, store, context: self.context, metrics: self.metrics, correlation };
         let flowed = flow.run(stop).await;
-        // What the correlation has not taken in is read after the next start.
+        // Ends by itself, once it has kept what it knows. What it has not taken in is read after the next start.
+        if let Some(mut correlating) = correlating
+            && tokio::time::timeout(CORRELATION_STOP_WAIT, &mut correlating).await.is_err()
+        {
+            correlating.abort();
+            let _ = correlating.await;
+        }
         // Every handle of the store goes, and with it our connections: the engine waits for open ones when it closes, idle or
         // not, for five seconds.
-        for task in [duty, counting, alerting].into_iter().chain(correlating) {
+        for task in [duty, counting, alerting] {
             task.abort();
             let _ = task.await;
         }

@@ -259,7 +259,7 @@ impl Config {
             sources: self.rule_sources(),
             settings: self.rules(),
             lateness: i64::from(self.lateness_seconds) * 1_000,
-            correlated: !self.kafka.is_set(),
+            correlated: self.correlation.enabled && !self.kafka.is_set(),
             baselines: self.baselines(),
         }
     }

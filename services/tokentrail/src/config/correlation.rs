@@ -10,13 +10,27 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Correlation {
+    /// False: events are stored, and not answered: no sessions, grants, decisions or missing events are written, and the
+    /// rules that rest on them say NOT EVALUABLE. The next start with `true` answers for everything stored meanwhile.
+    pub enabled: bool,
     /// How far the clocks of two servers may differ, and an event from a read of state, before they contradict, milliseconds.
     pub skew_ms: u32,
+    /// How often, at most, all that the correlation knows is kept as a checkpoint, from which a start goes on, seconds. 0: never,
+    /// and every start reads all events.
+    pub checkpoint_seconds: u32,
 }
 
 impl Default for Correlation {
     fn default() -> Self {
-        Self { skew_ms: 1_000 }
+        Self { enabled: true, skew_ms: 1_000, checkpoint_seconds: 600 }
+    }
+}
+
+impl Correlation {
+    /// How often a checkpoint is written; none: never.
+    pub fn checkpoints(&self) -> Option<std::time::Duration> {
+        let every = std::time::Duration::from_secs(u64::from(self.checkpoint_seconds));
+        (!every.is_zero()).then_some(every)
     }
 }
 

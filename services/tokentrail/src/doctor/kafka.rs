@@ -14,9 +14,12 @@ pub fn checks(kafka: &KafkaReport, now: i64) -> Vec<Check> {
     let mut checks = Vec::new();
     let reached = Check::new("kafka", "the Kafka brokers answer");
     checks.push(match &kafka.trouble {
-        Some(trouble) => reached
-            .look(format!("{trouble}: check kafka.brokers, TLS, user and rights"))
-            .losing("receipts wait in the journal, which grows"),
+        Some(trouble) => {
+            let waits = if kafka.forwarder.is_some() { "in the journal, which grows" } else { "on the topic" };
+            reached
+                .look(format!("{trouble}: check kafka.brokers, TLS, user and rights"))
+                .losing(format!("receipts wait {waits}"))
+        }
         None => reached,
     });
     if let Some(forwarder) = &kafka.forwarder {
@@ -27,6 +30,15 @@ pub fn checks(kafka: &KafkaReport, now: i64) -> Vec<Check> {
                 check.look(wrong.clone()).losing(format!("{} receipts wait in the journal", forwarder.waiting))
             }
             None if late => check.look(format!("{} receipts wait, some for more than 5 minutes", forwarder.waiting)),
+            None => check,
+        });
+    }
+    if let Some(member) = &kafka.member {
+        let check = Check::new("kafka_read", format!("{} is read", kafka.topic));
+        checks.push(match &member.trouble {
+            Some(wrong) => {
+                check.look(wrong.clone()).losing("receipts wait on the topic, as long as its retention lasts")
+            }
             None => check,
         });
     }

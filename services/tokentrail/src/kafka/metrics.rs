@@ -86,6 +86,9 @@ pub(super) fn member(
                 |m| m.behind_since.map_or(0, |since| (crate::app::now_ms() - since).max(0) / 1000),
             ),
             ("tokentrail_kafka_partitions", "Partitions that this processor has", |m| count(m.partitions.len() as u64)),
+            ("tokentrail_kafka_paused", "1 while nothing more is read because ClickHouse is slower", |m| {
+                i64::from(m.paused)
+            }),
             (
                 "tokentrail_deadletters_copied_records",
                 "Dead letters that this processor copied to their topic since the start",

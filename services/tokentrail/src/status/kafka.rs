@@ -103,6 +103,9 @@ impl KafkaReport {
         }
         if let Some(member) = &self.member {
             out.push_str(&format!("  kafka: this processor has {} partitions\n", member.partitions.len()));
+            if let Some(wrong) = &member.trouble {
+                out.push_str(&format!("  kafka: THE TOPIC IS NOT READ: {wrong}\n"));
+            }
         }
         out
     }

@@ -8,7 +8,9 @@ mod recorded;
 mod support;
 
 mod asked;
+mod register;
 mod said;
+mod seeded;
 mod story;
 
 use asked::{Answer, Grafana};
@@ -92,6 +94,7 @@ async fn every_question_is_answered_by_the_reader_of_an_empty_store() {
 async fn every_panel_says_what_the_story_says() {
     let story = Story::told();
     let engine = Engine::start(story::options(&story.engine())).await.unwrap();
+    seeded::seed(engine.connect_options(store::DEFAULT_DATABASE)).await;
     let source = source();
     let grafana = Grafana::new(&source, engine.reader_options());
     let names = story::names(&grafana).await;
@@ -112,6 +115,9 @@ async fn every_panel_says_what_the_story_says() {
 
     said::truth(&grafana, &choice, &names).await;
     said::one_decision(&grafana, &choice.clone().with("person", finn)).await;
+    register::one_finding(&grafana, &choice.clone().with("person", finn), &names).await;
+    register::severities(&grafana, &choice).await;
+    register::privileged(&grafana, &choice).await;
     said::variables(&grafana, &source, &choice, &names).await;
     said::annotations(&grafana, &source, &choice).await;
     said::alerts(&grafana, &source).await;
@@ -125,10 +131,11 @@ async fn choices(grafana: &Grafana<'_>, source: &Source, person: &str) {
     for several in [vec!["kc"], vec!["kc", "bs"], vec!["o'b\\", "') OR 1=1 --"]] {
         let mut choice = base.clone();
         choice.all.clear();
-        for variable in ["source", "realm", "clock"] {
+        for variable in ["source", "realm", "clock", "severity", "rule"] {
             choice.variables.insert(variable.into(), several.iter().map(|one| (*one).to_owned()).collect());
         }
-        choice = choice.with("session", "it's").with("decision", "') --").with("search", "%'\\");
+        choice =
+            choice.with("finding", "'); --").with("session", "it's").with("decision", "') --").with("search", "%'\\");
         for (name, panel) in source.dashboards.iter().flat_map(|(n, d)| d.panels.iter().map(move |p| (n, p))) {
             grafana.panel(name, panel.id, &choice).await;
         }

@@ -16,7 +16,7 @@ pub struct Story<'a> {
 }
 
 /// The columns of an answer, with names for keys.
-fn told(answer: &Answer, columns: &[&str], names: &BTreeMap<String, String>) -> Value {
+pub fn told(answer: &Answer, columns: &[&str], names: &BTreeMap<String, String>) -> Value {
     let columns: Vec<Vec<Value>> = columns.iter().map(|name| answer.column(name)).collect();
     let name = |value: &Value| value.as_str().and_then(|key| names.get(key)).map_or(value.clone(), |name| json!(name));
     let cell = |value: &Value| rounded(&name(value));
@@ -33,7 +33,7 @@ fn rounded(value: &Value) -> Value {
 }
 
 impl Story<'_> {
-    fn says(&mut self, (dashboard, panel): (&'static str, u32), columns: &[&str], expected: Value) {
+    pub fn says(&mut self, (dashboard, panel): (&'static str, u32), columns: &[&str], expected: Value) {
         self.says_at((dashboard, panel), 0, (columns, expected));
         self.answers.remove(&(dashboard, panel));
     }
@@ -48,6 +48,7 @@ impl Story<'_> {
         self.drift();
         self.investigation();
         self.pipeline();
+        self.register();
     }
 
     fn overview(&mut self) {
@@ -357,6 +358,9 @@ pub async fn variables(grafana: &Grafana<'_>, source: &Source, choice: &Choice, 
     assert_eq!(ask("tenant", choice).await, [[json!("default")]]);
     assert_eq!(ask("source", choice).await, [[json!("bs")], [json!("kc")]]);
     assert_eq!(ask("realm", choice).await, [[json!("pair")]]);
+    let rules: Vec<Value> = ask("rule", choice).await.into_iter().map(|row| row[0].clone()).collect();
+    let named: Vec<Value> = source.shared.words["rule"].keys().map(|rule| json!(rule)).collect();
+    assert_eq!(rules, named, "each rule that is listed has its name on the dashboards");
     let found = async |text: &str| -> Vec<Value> {
         let rows = ask("person", &choice.clone().with("search", text)).await;
         assert!(rows.iter().all(|row| names[row[0].as_str().unwrap()] == row[1].as_str().unwrap()));

@@ -1,11 +1,11 @@
-//! The recorded story, taken in by the whole program and correlated, with what makes dashboards interesting beside it: a dead
-//! letter, heartbeats of which one was lost, and a gap of each state.
+//! The recorded story, taken in by the whole program, correlated and judged, with a dead letter.
 
 use crate::{
     asked::Grafana,
     recorded::{CONFIG, backstage_log, sample},
     support::{Program, block_on, client, command, sign},
 };
+use drift::{RULES, rules::NOT_BUILT};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -18,19 +18,6 @@ use store::engine::{EngineOptions, test_command};
 const PATIENCE: Duration = Duration::from_secs(120);
 /// 2026-11-23 21:23:20 to 21:40:00, around the story.
 pub const PERIOD: (i64, i64) = (1_795_469_000_000, 1_795_470_000_000);
-/// Three heartbeats of which one came back late and one never; gaps of each state. In tables, as the pipeline writes them.
-const SEEDED: [&str; 3] = [
-    "INSERT INTO heartbeat_rows VALUES ('default', 'kc', '2026-11-23 21:25:00.000', 'pair', 'h1', 'sent'), \
-     ('default', 'kc', '2026-11-23 21:26:00.000', 'pair', 'h2', 'sent'), ('default', 'kc', '2026-11-23 21:27:00.000', 'pair', 'h3', 'sent')",
-    "INSERT INTO heartbeat_seen_rows VALUES ('default', 'kc', '2026-11-23 21:25:00.010', 'h1', 'webhook', '2026-11-23 21:25:00.250'), \
-     ('default', 'kc', '2026-11-23 21:26:00.010', 'h2', 'webhook', '2026-11-23 21:26:04.000')",
-    "INSERT INTO gap_rows VALUES \
-     ('default', 'kc', 'pair', 'webhook', '2026-11-23 21:27:00', 'silent', NULL, NULL, NULL, '', '2026-11-23 21:30:00'), \
-     ('default', 'kc', 'pair', 'webhook', '2026-11-23 21:24:00', 'silent', '2026-11-23 21:24:30', NULL, '2026-11-23 21:30:00', 'pull', '2026-11-23 21:30:00'), \
-     ('default', 'bs', 'b1', 'lines', '2026-11-23 21:30:00', 'sender_dropped', '2026-11-23 21:31:00', 12, NULL, '', '2026-11-23 21:32:00'), \
-     ('default', 'bs', '', 'lines', '2026-11-22 10:00:00', 'silent', '2026-11-22 11:00:00', NULL, NULL, '', '2026-11-22 11:00:00')",
-];
-
 pub struct Story {
     dir: tempfile::TempDir,
 }
@@ -46,7 +33,8 @@ impl Story {
     pub fn told() -> Self {
         let story = Self { dir: tempfile::tempdir().unwrap() };
         let settings = story.dir.path().join("config.toml");
-        std::fs::write(&settings, CONFIG).unwrap();
+        let config = format!("{CONFIG}[privileged]\ngroups = [\"/platform/ops\"]\n");
+        std::fs::write(&settings, config).unwrap();
         let program = Program::start(&story.data(), &[("TOKENTRAIL_CONFIG", settings.to_str().unwrap())]);
         let run = |args: &[&str]| {
             let output = command(&program.data).env("TOKENTRAIL_CONFIG", &settings).args(args).output().unwrap();
@@ -58,9 +46,8 @@ impl Story {
         run(&["import", "--source", "bs", sample("backstage-catalog-history.ndjson").to_str().unwrap()]);
         not_understood(&program);
         correlated(&program);
-        for rows in SEEDED {
-            program.sql(rows);
-        }
+        judged(&program);
+        privileged(&program);
         assert_eq!(program.terminate(), Some(0));
         story
     }
@@ -96,6 +83,28 @@ fn correlated(program: &Program) {
         }
         assert!(began.elapsed() < PATIENCE, "the correlation lags: {}; log: {}", status["correlation"], program.log());
         std::thread::sleep(Duration::from_millis(25));
+    }
+}
+
+/// Waits until every rule has been judged and what the story holds for them was found: the disabled person who went on.
+fn judged(program: &Program) {
+    let began = Instant::now();
+    let rules = (RULES.len() + NOT_BUILT.len()).to_string();
+    let found = format!(
+        "SELECT 1 FROM rule_states WHERE rule = 'D02' AND state = 'EXCEPTION' AND (SELECT uniqExact(rule) FROM rule_states) = {rules}"
+    );
+    while program.sql(&found).is_empty() {
+        assert!(began.elapsed() < PATIENCE, "{:?}; log: {}", program.sql("SELECT * FROM rule_states"), program.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Waits until the config's name of a group is known by its id.
+fn privileged(program: &Program) {
+    let began = Instant::now();
+    while program.sql("SELECT 1 FROM privileged_right_rows WHERE is_deleted = 0").is_empty() {
+        assert!(began.elapsed() < PATIENCE, "nothing is privileged; log: {}", program.log());
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

@@ -1,0 +1,126 @@
+//! The beginning: from a checkpoint and what came after it, or from everything that is stored.
+//!
+//! A start goes on from the newest checkpoint that is whole, was made by the same rules under the same configuration, and knows
+//! every change of the past; else from the one before; else it reads everything. Three things make up for what happened between
+//! the checkpoint and now:
+//!
+//! - receipts: the checkpoint names the positions that are in it; every other stored position is read;
+//! - rows: those with a version behind the checkpoint's were written by somebody who went on from it. What they say is held
+//!   against what is said now ([`Fold::amend`]);
+//! - the past: a change of it that the checkpoint does not know makes it void, and so does a store that lacks what it covers.
+//!
+//! So whoever takes over, whenever the one before stopped, comes to the rows of a run over all events.
+
+use super::{Stage, checkpoint::Reached, fold::Fold, settle};
+use std::time::Instant;
+use store::{StoreError, correlation::Covered};
+use tokio::task::spawn_blocking;
+
+/// Positions of one read of what came after a checkpoint.
+const STEP: u64 = 200_000;
+
+/// A fold that has said everything that is stored.
+pub(super) struct Begun {
+    pub fold: Fold,
+    pub reached: Reached,
+    /// Events that were read.
+    pub events: u64,
+}
+
+/// Who begins, and after which change of the past.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TakeOver {
+    pub epoch: u64,
+    pub past: Option<i64>,
+}
+
+impl Stage {
+    /// Reads what is needed, answers, and writes what differs. `trust`: a checkpoint may be gone on from.
+    pub(super) async fn begin(&self, owner: TakeOver, trust: Trust) -> Result<Begun, StoreError> {
+        if trust == Trust::Checkpoints
+            && let Some(begun) = self.resume(owner).await?
+        {
+            self.metrics.resumes.inc();
+            return Ok(begun);
+        }
+        let begun = self.read_all(owner).await?;
+        self.metrics.loads.inc();
+        Ok(begun)
+    }
+
+    /// Everything that is stored, in whatever order: the answers do not depend on it.
+    async fn read_all(&self, owner: TakeOver) -> Result<Begun, StoreError> {
+        let (began, tenant) = (Instant::now(), &self.config.tenant);
+        let covered = self.store.stored_positions(tenant, &Covered::default()).await?;
+        let standing = self.store.correlated_places(tenant).await?;
+        let mut fold = Fold::new(self.config.clone(), owner.epoch, standing);
+        let events = self.store.each_event(tenant, &mut |told| fold.take(&told)).await?;
+        let (mut fold, changes) = settle(fold).await?;
+        self.write(&mut fold, &changes).await?;
+        let rest = fold.unsaid();
+        self.store.write_correlated(&rest).await?;
+        let reached = Reached { covered, past: owner.past, whole: began.elapsed() };
+        Ok(Begun { fold, reached, events })
+    }
+
+    /// Goes on from the newest checkpoint that fits; none: everything must be read.
+    async fn resume(&self, owner: TakeOver) -> Result<Option<Begun>, StoreError> {
+        let tenant = &self.config.tenant;
+        let made_by = self.made_by();
+        for seal in self.store.checkpoints(tenant).await? {
+            // A note of a change is kept for a month: no note is no newer than any.
+            if seal.made_by != made_by || owner.past > seal.past {
+                continue;
+            }
+            let number = seal.number;
+            let Some((fold, reached)) = self.read(seal, owner.epoch).await? else {
+                tracing::warn!("A checkpoint of the correlation is not whole: one before it is used, or all is read.");
+                continue;
+            };
+            if !self.still_stored(&reached.covered).await? {
+                tracing::warn!("The store lacks what a checkpoint of the correlation rests on: all is read.");
+                return Ok(None);
+            }
+            return self.catch_up((fold, reached), number).await.map(Some);
+        }
+        Ok(None)
+    }
+
+    /// Takes in what a checkpoint does not know; `number` is the version up to which it knows the rows.
+    async fn catch_up(&self, (mut fold, mut reached): (Fold, Reached), number: u64) -> Result<Begun, StoreError> {
+        let tenant = &self.config.tenant;
+        let later = self.store.correlated_after(tenant, number).await?;
+        let stored = self.store.stored_positions(tenant, &reached.covered).await?;
+        let left = stored.without(&reached.covered);
+        let mut events = 0;
+        for window in self.store.windows_of(tenant, &left, STEP).await? {
+            events += self.store.events_of(tenant, &window, &mut |told| fold.take_late(&told)).await?;
+        }
+        let (mut fold, changes) = settle(fold).await?;
+        self.write(&mut fold, &changes).await?;
+        let amending = spawn_blocking(move || {
+            let rows = fold.amend(later);
+            (fold, rows)
+        });
+        let (fold, rows) = amending.await.map_err(|_| StoreError::Incompatible("the correlation died".into()))?;
+        self.store.write_correlated(&rows).await?;
+        self.metrics.rows.inc_by(rows.len() as u64);
+        reached.covered.and(&stored);
+        Ok(Begun { fold, reached, events })
+    }
+
+    /// Whether the store still has what is covered: it could have been put back to an earlier state.
+    async fn still_stored(&self, covered: &Covered) -> Result<bool, StoreError> {
+        let ends = self.store.stream_ends(&self.config.tenant).await?;
+        Ok(covered.streams().all(|(stream, ranges)| ends.get(&stream).is_some_and(|end| *end >= ranges.end())))
+    }
+}
+
+/// What a beginning may rest on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// A checkpoint, where one fits.
+    Checkpoints,
+    /// Events alone.
+    Events,
+}

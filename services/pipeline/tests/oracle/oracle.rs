@@ -1,0 +1,175 @@
+//! A database in which one side is the correlation's rows and the other what the oracle's SQL says.
+
+use crate::support::Database;
+use clickhouse::Row;
+use correlate::{Config, Correlator, Effective, Join};
+use events::{event::Event, person::DeploymentKey};
+use pipeline::correlation::Fold;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::Path,
+};
+use store::{
+    Block,
+    correlation::{Correlated, Told},
+};
+
+/// Most differences that are shown.
+const SHOWN: usize = 12;
+/// Instants at which everybody's rights are asked, per tenant.
+const INSTANTS: usize = 6;
+const FILES: [&str; 6] = ["01_inputs", "02_marks", "03_fold", "04_answers", "05_paths", "06_decisions"];
+/// Rights by every path that only one side knows.
+const RIGHTS: &str = "SELECT concat(tenant, ' ', if(side > 0, 'correlation', 'oracle'), ': right ', user, ' ', toString(at), ' ', answer) FROM (
+    SELECT tenant, user, at, answer, sum(side) AS side FROM (
+        SELECT tenant, user, at, answer, 1 AS side FROM {oracle}.asked WHERE answer != ''
+        UNION ALL
+        SELECT DISTINCT a.tenant, a.user, a.at, toString((e.kind, e.right, e.way, e.begun)), -1 FROM (SELECT DISTINCT tenant, user, at FROM {oracle}.asked) AS a
+        INNER JOIN {oracle}.effective AS e ON e.tenant = a.tenant AND e.source = 'kc' AND e.user = a.user WHERE e.since <= a.at AND a.at < e.until
+    ) GROUP BY tenant, user, at, answer
+) WHERE side != 0 ORDER BY tenant, user, at, answer";
+
+pub struct Oracle {
+    database: Database,
+    /// Where the oracle's own tables are.
+    own: String,
+    key: DeploymentKey,
+    join: Join,
+    events: Vec<Event>,
+    rows: Correlated,
+    rights: Vec<Asked>,
+}
+
+/// Somebody's rights at an instant as the correlation says them, one row each; an empty answer: the question alone.
+#[derive(Row, Serialize, Deserialize)]
+struct Asked {
+    tenant: String,
+    user: String,
+    at: i64,
+    answer: String,
+}
+
+impl Oracle {
+    pub async fn new(key: DeploymentKey, join: Join) -> Self {
+        let database = Database::new().await;
+        let own = format!("{}_oracle", database.name);
+        Self { database, own, key, join, events: Vec::new(), rows: Correlated::default(), rights: Vec::new() }
+    }
+
+    /// Gives the events of one tenant to both. They are of the tenant "default", by whose name person keys are made.
+    pub async fn tell(&mut self, tenant: &str, events: &[Event]) {
+        let (key, joins) = (self.key.clone(), vec![self.join.clone()]);
+        let config = Config { tenant: "default".to_owned(), key, joins, skew: 1_000 };
+        let mut correlator = Correlator::new(config.clone());
+        let mut fold = Fold::new(config, 1, HashMap::new());
+        for event in events {
+            fold.take(&Told { event: event.clone(), copies: Vec::new() });
+            correlator.take_event(event);
+        }
+        self.ask_for_rights(tenant, events, &correlator);
+        let changes = fold.settle();
+        let mut rows = fold.records(&changes);
+        macro_rules! gather {
+            ($($table:ident),+) => { $(
+                rows.$table.iter_mut().for_each(|row| row.tenant = tenant.to_owned());
+                self.rows.$table.append(&mut rows.$table);
+            )+ };
+        }
+        gather!(sessions, tokens, credentials, grants, decisions, missing_events, aliases);
+        self.events.extend(events.iter().cloned().map(|event| Event { tenant: tenant.to_owned(), ..event }));
+    }
+
+    /// What everybody may do at some of the instants at which something happened.
+    fn ask_for_rights(&mut self, tenant: &str, events: &[Event], correlator: &Correlator) {
+        let of_keycloak = events.iter().filter(|event| event.source_id == "kc" && !event.person_id.is_empty());
+        let users: BTreeSet<&str> = of_keycloak.map(|event| event.person_id.as_str()).collect();
+        let times: BTreeSet<i64> = events.iter().map(|event| event.time).collect();
+        for at in times.iter().step_by((times.len() / INSTANTS).max(1)).copied() {
+            for user in &users {
+                let row = |answer| Asked { tenant: tenant.to_owned(), user: (*user).to_owned(), at, answer };
+                let told: BTreeSet<String> = correlator.rights_at("kc", user, at).iter().map(answer).collect();
+                self.rights.push(row(String::new()));
+                self.rights.extend(told.into_iter().map(row));
+            }
+        }
+    }
+
+    /// Writes both sides and runs the oracle's files.
+    pub async fn ask(&mut self) {
+        let store = &self.database.store;
+        store.insert(&Block { receipts: Vec::new(), events: std::mem::take(&mut self.events) }).await.unwrap();
+        store.write_correlated(&self.rows).await.unwrap();
+        self.run(&format!("CREATE DATABASE {}", self.own)).await;
+        let asked = "(tenant String, user String, at Int64, answer String) ENGINE = Memory";
+        self.run(&format!("CREATE TABLE {}.asked {asked}", self.own)).await;
+        let client = self.database.sql().with_database(&self.own);
+        let mut insert = client.insert::<Asked>("asked").await.unwrap();
+        for asked in &self.rights {
+            insert.write(asked).await.unwrap();
+        }
+        insert.end().await.unwrap();
+        for file in FILES {
+            let text = self.text(file);
+            for (number, statement) in text.split(";\n").filter(|statement| !statement.trim().is_empty()).enumerate() {
+                self.run(statement).await;
+                if file == "01_inputs" && number == 0 {
+                    let Join { backstage, keycloak, clients, token_life, .. } = &self.join;
+                    let declared =
+                        format!("('{backstage}', '{keycloak}', {clients:?}, {token_life}, 1000)").replace('"', "'");
+                    self.run(&format!("INSERT INTO {}.joins VALUES {declared}", self.own)).await;
+                }
+            }
+        }
+    }
+
+    /// Fails with what only one side says; how many sessions, grants, decisions and rights at an instant both say.
+    pub async fn agreed(&self) -> [u64; 4] {
+        let text = self.text("07_compare");
+        let rows = text.trim().trim_end_matches(';');
+        let rows = format!("SELECT concat(tenant, ' ', said_by, ': ', what, ' ', row) FROM ({rows})");
+        let rights = RIGHTS.replace("{oracle}", &self.own);
+        for statement in [rows, rights] {
+            let found: Vec<String> = self.database.sql().query(&escaped(&statement)).fetch_all().await.unwrap();
+            let shown: Vec<&str> = found.iter().take(SHOWN).map(String::as_str).collect();
+            assert!(found.is_empty(), "{} differences:\n{}", found.len(), shown.join("\n"));
+        }
+        let mut counts = [0; 4];
+        for (table, count) in
+            ["sessions", "grants", "decisions", "asked WHERE answer != ''"].into_iter().zip(&mut counts)
+        {
+            let sql = format!("SELECT count() FROM {}.{table}", self.own);
+            *count = self.database.sql().query(&sql).fetch_one().await.unwrap();
+        }
+        counts
+    }
+
+    fn text(&self, file: &str) -> String {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas/clickhouse/oracle");
+        let text = std::fs::read_to_string(dir.join(format!("{file}.sql"))).unwrap();
+        text.replace("{database}", &self.database.name).replace("{oracle}", &self.own)
+    }
+
+    async fn run(&self, statement: &str) {
+        let asked = self.database.sql().query(&escaped(statement)).execute().await;
+        asked.unwrap_or_else(|error| panic!("{error}\n{statement}"));
+    }
+}
+
+/// A question mark is a place for a value to the client.
+fn escaped(statement: &str) -> String {
+    statement.replace('?', "??")
+}
+
+/// As `toString` writes the tuple of the oracle.
+fn answer(right: &Effective) -> String {
+    use correlate::rows::RightKind;
+    let kind = match right.kind {
+        RightKind::Group => "group",
+        RightKind::Role => "role",
+        _ => "backstage_role",
+    };
+    let path: Vec<String> = right.path.iter().map(|step| format!("'{step}'")).collect();
+    let since = right.since.map_or_else(|| "NULL".to_owned(), |since| since.to_string());
+    format!("('{kind}','{}',[{}],{since})", right.right, path.join(","))
+}

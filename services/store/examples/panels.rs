@@ -1,0 +1,250 @@
+//! Measures what dashboards cost, on the real engine with the real schema: `make bench-panels`, or
+//!
+//! `TOKENTRAIL_ENGINE="$(services/store/engine/fetch.sh)" cargo run -p store --example panels [DECISIONS]`
+//! lays that many decisions (default 200,000) of 20,000 people evenly over 90 days, with sessions, tokens, grants and names beside
+//! them and no events, keeps their counts as the roller does, and asks every question of the overview and of one person as the
+//! reader that Grafana has, over the last 7 days. Rows are made by the engine itself, past the store's inserts.
+
+use clickhouse::Client;
+use dashboards::{
+    Source,
+    expand::{ALL, Choice},
+};
+use std::{error::Error, path::Path, time::Instant};
+use store::{
+    DEFAULT_DATABASE, Rolling, Store,
+    engine::{self, Engine, EngineOptions, State},
+};
+
+const DEFAULT_DECISIONS: u64 = 200_000;
+/// 2026-09-01.
+const START: i64 = 1_788_220_800_000;
+const DAYS: i64 = 90;
+const DAY_MS: i64 = 86_400_000;
+const PERSON: &str = "lower(hex(sipHash128(number % 20000)))";
+/// Asked so often; the best counts, and of processor time the mean.
+const TRIES: usize = 5;
+const TICKS_PER_SECOND: f64 = 100.0;
+/// Hours of one round of the roller.
+const CELLS: usize = 96;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    engine::run_if_asked();
+    let decisions = std::env::args().skip(1).find_map(|text| text.parse().ok()).unwrap_or(DEFAULT_DECISIONS);
+    let library = std::env::var_os("TOKENTRAIL_ENGINE")
+        .ok_or("set TOKENTRAIL_ENGINE to what services/store/engine/fetch.sh prints")?;
+    let dir = tempfile::tempdir()?;
+    let engine = Engine::start(EngineOptions {
+        library: library.into(),
+        dir: Path::new(dir.path()).join("engine"),
+        command: vec![std::env::current_exe()?.into_os_string()],
+    })
+    .await?;
+    let result = measure(&engine, decisions).await;
+    engine.close().await;
+    result
+}
+
+/// Rows of a table, each of `columns` an expression over `number` and `at`.
+fn fill(table: &str, count: u64, columns: &[(&str, &str)]) -> String {
+    let (names, values): (Vec<&str>, Vec<&str>) = columns.iter().copied().unzip();
+    let step = DAYS * DAY_MS / i64::try_from(count).unwrap_or(1).max(1);
+    format!(
+        "INSERT INTO {table} (tenant, person, at, row_id, version, is_deleted, content, because, {}) \
+         WITH fromUnixTimestamp64Milli({START} + toInt64(number) * {step}, 'UTC') AS moment \
+         SELECT 'default', {PERSON}, moment, reinterpretAsFixedString(reinterpretAsUInt128(sipHash128(number, 1))), 1, 0, 1, toUUID('00000000-0000-0000-0000-000000000000'), {} \
+         FROM numbers({count}) SETTINGS max_insert_block_size = 500000",
+        names.join(", "),
+        values.join(", ")
+    )
+}
+
+fn rows(decisions: u64) -> [String; 6] {
+    let few = (decisions / 20).max(20_000);
+    [
+        fill(
+            "decision_rows",
+            decisions,
+            &[
+                ("event_id", "generateUUIDv4(number)"),
+                ("reference", "concat('user:default/u', toString(number % 20000))"),
+                (
+                    "permission",
+                    "['catalog.entity.read', 'catalog.entity.delete', 'scaffolder.task.create', 'policy.entity.read'][1 + number % 4]",
+                ),
+                ("action", "'read'"),
+                ("outcome", "if(number % 13 = 0, 'deny', 'allow')"),
+                // One in a hundred did not go as the rights were.
+                (
+                    "verdict",
+                    "multiIf(number % 1000 < 5, 'exposure', number % 10000 = 7, 'violation', number % 1000 < 10, 'pending_grant', number % 50 = 11, 'not_judged', 'agrees')",
+                ),
+                // A removal is used by ten decisions of one person.
+                ("delay_ms", "if(number % 1000 < 10, toNullable(toInt64(number % 60000)), NULL)"),
+                ("clock", "['catalog', 'claims', 'token'][1 + number % 3]"),
+                (
+                    "support",
+                    "[('0b4e1c5c-9b0f-4f5f-8b0a-000000000001', '', 'group:default/ops', 'role:default/ops', 'catalog.entity.read|read|allow', NULL)]",
+                ),
+                ("session_id", "concat('session-', toString(number % 100000))"),
+                ("candidates", "1"),
+                ("grade", "['exact', 'session', 'inferred'][1 + number % 3]"),
+                ("reasons", "if(number % 3 = 2, ['several_tokens'], [])"),
+            ],
+        ),
+        fill(
+            "session_rows",
+            few,
+            &[
+                ("source_id", "'kc'"),
+                ("session_id", "concat('session-', toString(number))"),
+                ("started_at", "moment"),
+                ("logins", "1"),
+            ],
+        ),
+        fill(
+            "token_rows",
+            few * 3,
+            &[
+                ("event_id", "generateUUIDv4(number)"),
+                ("session_id", "concat('session-', toString(number % 100000))"),
+                ("client", "'backstage'"),
+                ("issued_for", "'refresh'"),
+            ],
+        ),
+        fill(
+            "credential_rows",
+            few * 3,
+            &[
+                ("event_id", "generateUUIDv4(number)"),
+                ("kind", "'refresh'"),
+                ("session_id", "concat('session-', toString(number % 100000))"),
+                ("sure", "1"),
+            ],
+        ),
+        fill(
+            "grant_rows",
+            60_000,
+            &[("right_kind", "'group'"), ("right_id", "toString(number % 400)"), ("held_from", "moment")],
+        ),
+        fill(
+            "alias_rows",
+            20_000,
+            &[("kind", "'username'"), ("name", "concat('u', toString(number))"), ("user_id", "toString(number)")],
+        ),
+    ]
+}
+
+/// Every hour of theirs is to be counted.
+const MARKS: &str = "INSERT INTO mark_rows SELECT DISTINCT tenant, toFixedString('decisions by hr.', 16), '', \
+    toUInt32(intDiv(toUnixTimestamp64Milli(at), 3600000)), 0, 1, 2, now() FROM decision_rows";
+
+/// User and system milliseconds of a process.
+fn cpu(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let after = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let ticks = after.split_whitespace().skip(11).take(2);
+    ticks.filter_map(|text| text.parse::<f64>().ok()).sum::<f64>() / TICKS_PER_SECOND * 1e3
+}
+
+async fn measure(engine: &Engine, decisions: u64) -> Result<(), Box<dyn Error>> {
+    let State::Running { pid, .. } = *engine.state().borrow() else {
+        return Err("the engine is not running".into());
+    };
+    let options = engine.connect_options(DEFAULT_DATABASE);
+    let client = as_user(&options);
+    let store = Store::connect(options)?;
+    store.migrate().await?;
+    let began = Instant::now();
+    for sql in rows(decisions).into_iter().chain([MARKS.to_owned()]) {
+        client.query_raw(&sql).execute().await?;
+    }
+    println!("{decisions} decisions of 20,000 people over {DAYS} days, made in {:.0} s", began.elapsed().as_secs_f64());
+    let (began, mut longest) = (Instant::now(), 0.0_f64);
+    loop {
+        let round = Instant::now();
+        let rolled = store.roll(&Rolling { quiet: std::time::Duration::ZERO, cells: CELLS }).await?;
+        longest = longest.max(round.elapsed().as_secs_f64());
+        if rolled.left == 0 {
+            break;
+        }
+    }
+    let took = began.elapsed().as_secs_f64();
+    println!(
+        "kept counts: {took:.1} s, {:.1} us a decision, the longest round of {CELLS} hours {longest:.1} s",
+        took * 1e6 / decisions as f64
+    );
+
+    let source = Source::read(&dashboards::folder().join("source"))?;
+    let reader = as_grafana(&source, as_user(&engine.reader_options()));
+    let to = START + DAYS * DAY_MS;
+    let person: String = client.query("SELECT lower(hex(sipHash128(toUInt64(7))))").fetch_one().await?;
+    let choice = everything(&source, (to - 7 * DAY_MS, to)).with("person", &person).with("search", &person);
+    for (dashboard, whole) in [("overview", "the whole overview"), ("investigation", "all of one person")] {
+        println!("\n{:<66}{:>8}{:>8}", format!("{dashboard}, milliseconds, the best of {TRIES}"), "wall", "engine");
+        let mut all = Vec::new();
+        for panel in &source.dashboards[dashboard].panels {
+            let mut best = 0.0;
+            for sql in panel.questions() {
+                let sql = format!("{} FORMAT Null", choice.expand(sql)?);
+                best += fastest(&reader, std::slice::from_ref(&sql)).await?;
+                all.push(sql);
+            }
+            println!("  {:<64}{best:>8.0}", panel.title);
+        }
+        println!(
+            "  {:<64}{:>8.0}",
+            format!("{whole}, its {} questions at once", all.len()),
+            fastest(&reader, &all).await?
+        );
+    }
+    Ok(())
+}
+
+fn as_user(options: &store::ConnectOptions) -> Client {
+    Client::default()
+        .with_url(&options.url)
+        .with_user(&options.user)
+        .with_password(&options.password)
+        .with_database(&options.database)
+}
+
+/// With the settings of the provisioned data source.
+fn as_grafana(source: &Source, client: Client) -> Client {
+    let settings = source.plain["datasource"]["datasources"][0]["jsonData"]["customSettings"].as_array();
+    settings.into_iter().flatten().fold(client, |client, one| {
+        client.with_setting(one["setting"].as_str().unwrap_or_default(), one["value"].as_str().unwrap_or_default())
+    })
+}
+
+fn everything(source: &Source, (from, to): (i64, i64)) -> Choice {
+    let mut choice = Choice { from, to, interval: 3_600, ..Choice::default() }.with("tenant", "default");
+    for (name, variable) in source.shared.variables.iter().filter(|(name, _)| *name != "tenant") {
+        choice = choice.with(name, if variable.all { ALL } else { "" });
+        if variable.all {
+            choice.all.push(name.clone());
+        }
+    }
+    choice
+}
+
+/// Milliseconds of asking all of them at once, the best of some tries.
+async fn fastest(client: &Client, questions: &[String]) -> Result<f64, Box<dyn Error>> {
+    let mut best = f64::INFINITY;
+    for _ in 0..TRIES {
+        let began = Instant::now();
+        let asked: Vec<_> = questions
+            .iter()
+            .map(|sql| {
+                let (client, sql) = (client.clone(), sql.clone());
+                tokio::spawn(async move { client.query_raw(&sql).execute().await })
+            })
+            .collect();
+        for one in asked {
+            one.await??;
+        }
+        best = best.min(began.elapsed().as_secs_f64() * 1e3);
+    }
+    Ok(best)
+}

@@ -1,0 +1,206 @@
+//! What brokers refuse: rights that are taken away from a collector or a processor, a disk that runs full. Nothing is lost,
+//! intake goes on, it is said in words what to do, and all is caught up once it was done.
+#![cfg(feature = "kafka")]
+#![allow(clippy::unwrap_used)] // a test may panic
+
+mod support;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use support::{
+    Program,
+    kafka::{Deployment, drained, until},
+    load::{check, settled, under_load},
+};
+use testbed::{
+    Kafka, KafkaOptions, SmallDisk,
+    kafka::{OTHER_USER, PASSWORD, Security, USER},
+};
+
+const RECEIPTS: &str = "tokentrail.receipts.v1";
+const DEADLETTERS: &str = "tokentrail.deadletters.v1";
+/// Room for everything that this load brings while the test lasts.
+const DISK_MIB: u32 = 96;
+const ACLS: &str = "org.apache.kafka.tools.AclCommand";
+
+/// Gives a user rights, by Kafka's own tool. `what` names operations and resources as the tool does.
+fn give(kafka: &Kafka, user: &str, what: &str) {
+    let principal = format!("User:{user}");
+    let mut arguments = vec!["--add", "--allow-principal", &principal];
+    arguments.extend(what.split(' '));
+    kafka.tool(ACLS, &arguments).unwrap();
+}
+
+/// Takes them away.
+fn take(kafka: &Kafka, user: &str, what: &str) {
+    let principal = format!("User:{user}");
+    let mut arguments = vec!["--remove", "--force", "--allow-principal", &principal];
+    arguments.extend(what.split(' '));
+    kafka.tool(ACLS, &arguments).unwrap();
+}
+
+/// The value of a metric without labels.
+fn metric(program: &Program, name: &str) -> Option<f64> {
+    let metrics = program.get_admin("/metrics")?;
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line?.parse().ok()
+}
+
+fn waiting(collector: &Program) -> u64 {
+    collector.status()["kafka"]["forwarder"]["waiting"].as_u64().unwrap()
+}
+
+/// A deployment on a guarded broker; programs are USER unless they are started as somebody else.
+fn guarded(dir: &std::path::Path, kafka: &Kafka) -> Deployment {
+    let mut deployment = Deployment::new(dir, kafka);
+    std::fs::write(dir.join("kafka.password"), PASSWORD).unwrap();
+    deployment.set("TOKENTRAIL__KAFKA__TLS__CA_FILE", kafka.ca_file().to_str().unwrap());
+    deployment.set("TOKENTRAIL__KAFKA__SASL__MECHANISM", "SCRAM-SHA-512");
+    deployment.set("TOKENTRAIL__KAFKA__SASL__USER", USER);
+    deployment.set("TOKENTRAIL__KAFKA__SASL__PASSWORD_FILE", dir.join("kafka.password").to_str().unwrap());
+    deployment
+}
+
+/// What doctor says of the program on this folder, run with its user.
+fn doctor(deployment: &Deployment, name: &str, user: &str) -> String {
+    let mut command = support::command(&deployment.data(name));
+    command.envs(deployment.settings(1)).env("TOKENTRAIL__KAFKA__SASL__USER", user);
+    String::from_utf8(command.arg("doctor").output().unwrap().stdout).unwrap()
+}
+
+/// Waits until a program says what is wrong, with the remedy.
+fn says(program: &Program, of: &str, remedy: &str) -> String {
+    until(remedy, || trouble(program, of).filter(|said| said.contains(remedy)))
+}
+
+/// What is wrong with the brokers, as the status of a program says.
+fn trouble(program: &Program, of: &str) -> Option<String> {
+    Some(program.status()["kafka"][of]["trouble"].as_str()?.to_owned())
+}
+
+/// Waits until the brokers confirm again.
+fn forwards_on(collector: &Program) {
+    let before = settled(collector);
+    until("confirmations again", || (settled(collector) > before + 1000).then_some(()));
+    until("nothing is wrong any more", || trouble(collector, "forwarder").is_none().then_some(()));
+    assert_eq!(metric(collector, "tokentrail_forward_up"), Some(1.0));
+}
+
+/// Waits until a processor stores again.
+fn stores_on(processor: &Program) {
+    let stored = || metric(processor, "tokentrail_stored_events_total");
+    let before = stored().unwrap();
+    until("it stores again", || (stored()? > before + 1000.0).then_some(()));
+    until("nothing is wrong any more", || trouble(processor, "member").is_none().then_some(()));
+    assert_eq!(metric(processor, "tokentrail_kafka_up"), Some(1.0));
+}
+
+#[test]
+fn a_right_that_is_taken_away_is_named_and_costs_lag_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let kafka = Kafka::start(&KafkaOptions { security: Security::Guarded, ..KafkaOptions::default() }).unwrap();
+    let deployment = guarded(dir.path(), &kafka);
+    // The rights that docs/kafka.md names for collectors and for processors, and no other.
+    let topics = format!("--topic {RECEIPTS} --topic {DEADLETTERS}");
+    let write = format!("--operation Write --topic {RECEIPTS}");
+    let read = format!("--operation Read --topic {RECEIPTS}");
+    let read_group = "--operation Read --group tokentrail";
+    give(&kafka, USER, &format!("--operation Create --operation Describe --operation DescribeConfigs {topics}"));
+    give(&kafka, USER, &write);
+    give(&kafka, USER, "--operation Describe --group tokentrail");
+    give(&kafka, OTHER_USER, &format!("--operation Describe --operation DescribeConfigs {read}"));
+    give(&kafka, OTHER_USER, &format!("--operation Write --operation Describe --topic {DEADLETTERS}"));
+    give(&kafka, OTHER_USER, read_group);
+    let made = deployment.apply_topics();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let collector = deployment.start("collect", "collector", &[]);
+    let other = [("TOKENTRAIL__KAFKA__SASL__USER".into(), OTHER_USER.into())];
+    let processor = deployment.start("process", "processor", &other);
+    let next = AtomicU64::new(0);
+    under_load(&collector, &next, || {
+        until("the first confirmations", || (settled(&collector) > 500).then_some(()));
+        until("the first ones are stored", || {
+            (metric(&processor, "tokentrail_stored_events_total")? > 0.0).then_some(())
+        });
+        for (name, user) in [("collector", USER), ("processor", OTHER_USER)] {
+            let good = doctor(&deployment, name, user);
+            assert!(good.contains("ok    the Kafka brokers answer"), "the documented rights are enough: {good}");
+        }
+
+        take(&kafka, USER, &write);
+        let said = says(&collector, "forwarder", "give it the rights Write and Describe");
+        assert_eq!(metric(&collector, "tokentrail_forward_up"), Some(0.0));
+        let before = waiting(&collector);
+        until("receipts wait", || (waiting(&collector) > before + 1000).then_some(()));
+        let told = doctor(&deployment, "collector", USER);
+        assert!(
+            told.contains("look  receipts reach Kafka: TopicAuthorizationFailed") && told.contains(&said),
+            "{told}"
+        );
+        give(&kafka, USER, &write);
+        forwards_on(&collector);
+
+        take(&kafka, OTHER_USER, &read);
+        let said = says(&processor, "member", "give it the rights Read and Describe");
+        // The brokers answer other questions meanwhile, and are asked how far the group is behind: it stays said.
+        for _ in 0..3 {
+            let lag = || metric(&processor, "tokentrail_kafka_lag_records");
+            let before = lag().unwrap();
+            until("more waits", || (lag()? > before).then_some(()));
+        }
+        assert_eq!(trouble(&processor, "member").as_ref(), Some(&said));
+        assert_eq!(metric(&processor, "tokentrail_kafka_up"), Some(0.0));
+        let told = doctor(&deployment, "processor", OTHER_USER);
+        assert!(told.contains(&format!("look  {RECEIPTS} is read: {said}")), "{told}");
+        give(&kafka, OTHER_USER, &read);
+        stores_on(&processor);
+
+        take(&kafka, OTHER_USER, read_group);
+        let said = says(&processor, "member", "this group: give processors the right Read");
+        until("its partitions are gone", || {
+            processor.status()["kafka"]["member"]["partitions"].as_array()?.is_empty().then_some(())
+        });
+        let table = String::from_utf8(deployment.cli("processor", &["status"]).stdout).unwrap();
+        assert!(table.contains(&format!("THE TOPIC IS NOT READ: {said}")), "{table}");
+        assert_eq!(metric(&processor, "tokentrail_kafka_up"), Some(0.0));
+        give(&kafka, OTHER_USER, read_group);
+        stores_on(&processor);
+    });
+    drained(&[&collector], &processor);
+    check(&processor, &[&collector], next.load(Ordering::Relaxed));
+    assert_eq!(collector.terminate(), Some(0));
+    assert_eq!(processor.terminate(), Some(0));
+}
+
+#[test]
+fn a_broker_whose_disk_is_full_stops_and_costs_lag_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("disk");
+    std::fs::create_dir(&place).unwrap();
+    let Some(disk) = SmallDisk::mount(&place, DISK_MIB).unwrap() else { return };
+    let options = KafkaOptions { data: Some(disk.dir().join("data")), ..KafkaOptions::default() };
+    let mut kafka = Kafka::start(&options).unwrap();
+    let deployment = Deployment::new(dir.path(), &kafka);
+    assert!(deployment.apply_topics().status.success());
+    let collector = deployment.start("collect", "collector", &[]);
+    let processor = deployment.start("process", "processor", &[]);
+    let next = AtomicU64::new(0);
+    under_load(&collector, &next, || {
+        until("the first confirmations", || (settled(&collector) > 500).then_some(()));
+        disk.fill().unwrap();
+        until("the broker stops", || kafka.ended(0).unwrap().then_some(()));
+        assert!(kafka.log(0).contains("Shutdown broker because all log dirs"), "{}", kafka.log(0));
+        let before = waiting(&collector);
+        until("receipts wait", || (waiting(&collector) > before + 1000).then_some(()));
+        says(&collector, "forwarder", "its disk");
+        assert_eq!(metric(&collector, "tokentrail_forward_up"), Some(0.0));
+        disk.make_room().unwrap();
+        kafka.restart(0).unwrap();
+        forwards_on(&collector);
+    });
+    drained(&[&collector], &processor);
+    check(&processor, &[&collector], next.load(Ordering::Relaxed));
+    assert_eq!(collector.terminate(), Some(0));
+    assert_eq!(processor.terminate(), Some(0));
+    // Its files are on the disk that goes next.
+    drop(kafka);
+}

@@ -61,6 +61,7 @@ GRANT SELECT ON tokentrail.right_names TO tokentrail_read;
 GRANT SELECT ON tokentrail.rights_of TO tokentrail_read;
 GRANT SELECT ON tokentrail.history_of TO tokentrail_read;
 GRANT SELECT ON tokentrail.snapshots_in TO tokentrail_read;
+GRANT SELECT ON tokentrail.privileged_in TO tokentrail_read;
 GRANT SELECT ON tokentrail.register_in TO tokentrail_read;
 GRANT SELECT ON tokentrail.evidence_of TO tokentrail_read;
 

@@ -1,7 +1,7 @@
-//! What one processor does for all of its group: completeness and kept counts. The member that leads does it; when another
+//! What one processor does for all of its group: completeness, kept counts and the ids of privileged rights. The member that leads does it; when another
 //! one takes over, both may do it for a moment, which changes nothing.
 
-use crate::{coverage::Keeper, rollup::Roller};
+use crate::{coverage::Keeper, privileged::PrivilegedKeeper, rollup::Roller};
 use tokio::sync::watch;
 
 /// The duties of a processor that leads.
@@ -10,6 +10,8 @@ pub struct Duty {
     pub keeper: Keeper,
     /// Kept counts.
     pub roller: Roller,
+    /// Ids of privileged rights.
+    pub privileged: PrivilegedKeeper,
     /// Whether this one leads.
     pub leads: watch::Receiver<bool>,
 }
@@ -42,7 +44,11 @@ impl Duty {
             let leads = *self.leads.borrow_and_update();
             let duties = async {
                 if leads {
-                    tokio::join!(self.keeper.run(stop.clone()), self.roller.run(stop.clone()));
+                    tokio::join!(
+                        self.keeper.run(stop.clone()),
+                        self.roller.run(stop.clone()),
+                        self.privileged.run(stop.clone())
+                    );
                 } else {
                     self.roller.stand_by(stop.clone()).await;
                 }

@@ -8,5 +8,6 @@ pub mod duty;
 pub mod flow;
 pub mod label;
 pub mod metrics;
+pub mod privileged;
 pub mod replay;
 pub mod rollup;

@@ -5,6 +5,7 @@
 //! another order, changes nothing that a reader sees: rows have deterministic keys and every read goes through views that
 //! see one row per key. Nothing here reads a body, decides a fate or knows where ClickHouse runs.
 
+pub mod baseline;
 mod cell;
 mod connect;
 pub mod correlation;
@@ -20,6 +21,7 @@ mod lock;
 mod marks;
 mod migrate;
 mod native;
+mod privileged;
 mod query;
 mod replay;
 mod rollup;
@@ -34,6 +36,7 @@ pub use coverage::{
 pub use error::StoreError;
 pub use insert::{Block, Fate, StoredReceipt};
 pub use migrate::{AppliedMigration, latest_version};
+pub use privileged::PrivilegedNames;
 pub use query::{
     ComparedArea, EventPage, FateCounts, GapTime, LineSurvey, LostInMinute, OtherLines, Page, PathCounts, PersonQuery,
     RangeCount, ReportParams, SnapshotSide, StoredBody, StoredEvent, StoredHeader, StreamStatus, SurveyedEvents,
@@ -95,6 +98,7 @@ pub const VIEWS: &[&str] = &[
     "open_cells",
     "open_hours",
     "persons",
+    "privileged_in",
     "receipts",
     "register_in",
     "right_names",

@@ -6,6 +6,7 @@ mod check;
 mod correlation;
 mod heartbeat;
 mod kafka;
+mod privileged;
 mod snapshot;
 mod topic;
 
@@ -15,6 +16,7 @@ pub use heartbeat::Heartbeat;
 pub use kafka::KafkaConfig;
 #[cfg(feature = "kafka")]
 pub use kafka::{KafkaSasl, SaslMechanism};
+pub use privileged::Privileged;
 pub use snapshot::Snapshot;
 pub use topic::TopicSource;
 
@@ -54,6 +56,8 @@ pub struct Config {
     pub correlation: Correlation,
     /// Drift rules, and who is told what they find.
     pub alerts: Alerts,
+    /// Which rights are privileged.
+    pub privileged: Privileged,
     /// Keycloak servers and Backstage installations by their immutable source id.
     pub sources: BTreeMap<String, SourceConfig>,
 }
@@ -239,6 +243,7 @@ impl Default for Config {
             kafka: KafkaConfig::default(),
             correlation: Correlation::default(),
             alerts: Alerts::default(),
+            privileged: Privileged::default(),
             sources: BTreeMap::new(),
         }
     }

@@ -3,7 +3,9 @@
 
 mod events;
 mod hours;
+mod owners;
 mod panels;
+mod privileged;
 mod receipts;
 mod schema;
 #[path = "../support/mod.rs"]

@@ -117,6 +117,7 @@ async fn every_panel_says_what_the_story_says() {
     said::one_decision(&grafana, &choice.clone().with("person", finn)).await;
     register::one_finding(&grafana, &choice.clone().with("person", finn), &names).await;
     register::severities(&grafana, &choice).await;
+    register::privileged(&grafana, &choice).await;
     said::variables(&grafana, &source, &choice, &names).await;
     said::annotations(&grafana, &source, &choice).await;
     said::alerts(&grafana, &source).await;

@@ -24,6 +24,13 @@ impl Story<'_> {
         let columns = ["Severity", "Under a day", "1 to 7 days", "7 to 30 days", "Over 30 days"];
         self.says(("overview", 17), &columns, ages);
 
+        // The config names one group; cleo was in it for ten seconds.
+        self.says(("overview", 18), &["accounts"], json!([[0]]));
+        let at = |second: &str| format!("2026-11-23 21:25:{second}");
+        let held =
+            json!([["cleo", "/platform/ops", "group", at("07.067"), at("16.818"), "held", "given in this period"]]);
+        self.says(("overview", 19), &["Person", "Right", "Kind", "From", "Until", "State", "Change"], held);
+
         let baseline = "area realm_roles, what not in the \"baseline\"";
         let finn = "active seconds 583.28, allowed 10, how disabled, token budget seconds 600, tokens issued 0";
         let findings = json!([
@@ -85,6 +92,13 @@ pub async fn one_finding(grafana: &Grafana<'_>, choice: &Choice, names: &BTreeMa
     );
     let changes = told(&grafana.panel("investigation", 12, &chosen).await[0], &["Change", "By"], names);
     assert_eq!(changes, json!([["opened", "rules"]]));
+}
+
+/// While cleo was in it, she was the one privileged account.
+pub async fn privileged(grafana: &Grafana<'_>, choice: &Choice) {
+    let then = Choice { to: 1_795_469_110_000, ..choice.clone() };
+    assert_eq!(grafana.panel("overview", 18, &then).await[0].column("accounts"), [json!(1)]);
+    assert_eq!(grafana.panel("overview", 19, &then).await[0].column("State"), [json!("holds")]);
 }
 
 /// The variable severity.

@@ -33,7 +33,8 @@ impl Story {
     pub fn told() -> Self {
         let story = Self { dir: tempfile::tempdir().unwrap() };
         let settings = story.dir.path().join("config.toml");
-        std::fs::write(&settings, CONFIG).unwrap();
+        let config = format!("{CONFIG}[privileged]\ngroups = [\"/platform/ops\"]\n");
+        std::fs::write(&settings, config).unwrap();
         let program = Program::start(&story.data(), &[("TOKENTRAIL_CONFIG", settings.to_str().unwrap())]);
         let run = |args: &[&str]| {
             let output = command(&program.data).env("TOKENTRAIL_CONFIG", &settings).args(args).output().unwrap();
@@ -46,6 +47,7 @@ impl Story {
         not_understood(&program);
         correlated(&program);
         judged(&program);
+        privileged(&program);
         assert_eq!(program.terminate(), Some(0));
         story
     }
@@ -93,6 +95,15 @@ fn judged(program: &Program) {
     );
     while program.sql(&found).is_empty() {
         assert!(began.elapsed() < PATIENCE, "{:?}; log: {}", program.sql("SELECT * FROM rule_states"), program.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Waits until the config's name of a group is known by its id.
+fn privileged(program: &Program) {
+    let began = Instant::now();
+    while program.sql("SELECT 1 FROM privileged_right_rows WHERE is_deleted = 0").is_empty() {
+        assert!(began.elapsed() < PATIENCE, "nothing is privileged; log: {}", program.log());
         std::thread::sleep(Duration::from_millis(50));
     }
 }

@@ -1,0 +1,37 @@
+//! Keeps the ids of privileged rights beside the flow: looked up at the start, and again now and then, as events tell of new rights.
+
+use std::time::{Duration, Instant};
+use store::{PrivilegedNames, Store};
+use tokio::sync::watch;
+
+/// First and longest wait between two looks.
+const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// A look reads the names of all events: it is followed by a rest of this many times its length.
+const REST: u32 = 100;
+
+/// The one keeper of a database.
+pub struct PrivilegedKeeper {
+    /// Where events are, and ids are kept.
+    pub store: Store,
+    /// Whose.
+    pub tenant: String,
+    /// As config names them.
+    pub names: PrivilegedNames,
+}
+
+impl PrivilegedKeeper {
+    /// Runs until `stop` turns true. What fails is tried again.
+    pub async fn run(&self, mut stop: watch::Receiver<bool>) {
+        let mut pause = PAUSE.0;
+        loop {
+            let began = Instant::now();
+            if let Err(error) = self.store.keep_privileged(&self.tenant, &self.names).await {
+                tracing::debug!(%error, "Privileged rights cannot be looked up now; it is tried again.");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause.max(began.elapsed() * REST)) => pause = (pause * 2).min(PAUSE.1),
+                _ = stop.wait_for(|stop| *stop) => return,
+            }
+        }
+    }
+}

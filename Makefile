@@ -55,6 +55,7 @@ bench-kafka: engine ## collectors, a broker and a processor against their goals,
 bench-rooms: ## what each room costs by itself: intake, normalising, snapshots, journal
 	@cargo bench --locked -p collector --bench speed
 	@cargo bench --locked -p events --bench speed
+	@cargo bench --locked -p correlate --bench speed
 	@cargo bench --locked -p correlate --bench snapshot
 	@cargo run --locked --release -q -p durable-log --example append_rate
 

@@ -1,11 +1,13 @@
 //! What one event costs, with settling, beside a bare touch of a hash map in the same run. Run by `make bench`.
 //!
-//! Each person signs in, is put into a group, and is decided about; blocks of 10,000 facts are settled as the pipeline would.
+//! Each person signs in, is put into a group, and is decided about; blocks of 10,000 facts are settled as the pipeline would. Then the
+//! state is kept as a checkpoint and restored, which is what a start does instead of taking every fact in again.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement")]
 
 use correlate::{
     Config, Correlator, Join, Moment, Rank, Span,
+    checkpoint::{Reader, Writer},
     facts::{Decided, Entity, Fact, Grant, Issued, List, Piece, Policy, Read, What},
 };
 use events::{event::Outcome, person::DeploymentKey};
@@ -19,13 +21,48 @@ fn main() {
     for people in people.map_or(vec![10_000, 100_000], |people| vec![people]) {
         let touch = touch(people);
         let before = resident();
-        let (facts, spent, late) = correlate(people);
+        let (correlator, facts, spent, late) = correlate(people);
         let bytes = (resident() - before) / people;
         println!(
             "{people} people, {facts} facts: {spent:.0} ns each with settling, a hash map touch {touch:.0} ns ({:.1}x), {bytes} bytes a person, a late group change {late:.0} us",
             spent / touch
         );
+        let (size, kept, restored) = checkpoint(&correlator);
+        println!(
+            "  a checkpoint: {} bytes a person, kept in {:.0} ns a fact, restored in {:.0} ns ({:.0}x faster than taken in)",
+            size / people,
+            kept / facts as f64,
+            restored / facts as f64,
+            spent * facts as f64 / restored
+        );
     }
+}
+
+/// Bytes, nanoseconds to keep and to restore. What is restored is what was kept.
+fn checkpoint(correlator: &Correlator) -> (u64, f64, f64) {
+    let mut chunks: Vec<Vec<u8>> = Vec::new();
+    let begun = Instant::now();
+    let mut take = |chunk| {
+        chunks.push(chunk);
+        true
+    };
+    let mut to = Writer::new(8 << 20, &mut take);
+    correlator.keep(&mut to);
+    assert!(to.finish());
+    let kept = begun.elapsed().as_nanos() as f64;
+    let size = chunks.iter().map(|chunk| chunk.len() as u64).sum();
+    let mut chunks = chunks.into_iter();
+    let mut next = || chunks.next();
+    let begun = Instant::now();
+    let restored = Correlator::restore(config(), &mut Reader::new(&mut next)).expect("a checkpoint");
+    let spent = begun.elapsed().as_nanos() as f64;
+    assert_eq!(restored.answered(), correlator.answered());
+    (size, kept, spent)
+}
+
+fn config() -> Config {
+    let join = Join::new("bs", "kc");
+    Config { tenant: "t".to_owned(), key: DeploymentKey::new([1; 32]), joins: vec![join], skew: 1_000 }
 }
 
 /// Nanoseconds of a random get and update among as many entries.
@@ -45,11 +82,9 @@ fn scatter(key: u64) -> u128 {
     u128::from(key.wrapping_mul(0x9E37_79B9_7F4A_7C15)) << 32 | u128::from(key)
 }
 
-/// Facts, nanoseconds each, microseconds of a late change.
-fn correlate(people: u64) -> (u64, f64, f64) {
-    let key = DeploymentKey::new([1; 32]);
-    let join = Join::new("bs", "kc");
-    let mut correlator = Correlator::new(Config { tenant: "t".to_owned(), key, joins: vec![join], skew: 1_000 });
+/// The correlator, facts, nanoseconds each, microseconds of a late change.
+fn correlate(people: u64) -> (Correlator, u64, f64, f64) {
+    let mut correlator = Correlator::new(config());
     let mut number = 0;
     let mut tell = |correlator: &mut Correlator, at: i64, rank: Rank, what: What<'_>| {
         number += 1;
@@ -119,7 +154,8 @@ fn correlate(people: u64) -> (u64, f64, f64) {
     let begun = Instant::now();
     tell(&mut correlator, 9_000, Rank::Change, What::Member { user: "u7", group: "kg8", path: "", held: true });
     black_box(correlator.settle());
-    (facts, spent, begun.elapsed().as_nanos() as f64 / 1e3)
+    let late = begun.elapsed().as_nanos() as f64 / 1e3;
+    (correlator, facts, spent, late)
 }
 
 fn catalog(people: u64, correlator: &mut Correlator) {

@@ -13,7 +13,7 @@ use crate::{
 };
 use hashbrown::HashMap;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     hash::{DefaultHasher, Hash, Hasher},
 };
 use uuid::Uuid;
@@ -25,7 +25,7 @@ pub(crate) struct Rows {
     /// Makes hashes of keys that nobody can guess, so that no two keys can be made to meet.
     seed: [u8; SEED_BYTES],
     /// Keys of the rows that are listed per user (gaps also per group, role and reference), and can therefore end.
-    listed: HashMap<Id, BTreeSet<Key>>,
+    listed: HashMap<Id, Box<[Key]>>,
     answered: u64,
 }
 
@@ -151,12 +151,17 @@ impl Rows {
     fn list(&mut self, known: &Known, touched: (Id, Uuid), changes: &mut Vec<Change>) {
         let (user, because) = touched;
         let rows = listed(known, user);
-        let keys: BTreeSet<Key> = rows.iter().map(|(key, _)| key.clone()).collect();
-        let before = self.listed.insert(user, keys).unwrap_or_default();
-        let now = &self.listed[&user];
-        let gone: Vec<Key> = before.difference(now).cloned().collect();
-        for key in gone {
-            self.say(key, None, because, changes);
+        let mut keys: Vec<Key> = rows.iter().map(|(key, _)| key.clone()).collect();
+        keys.sort_unstable();
+        let before = if keys.is_empty() {
+            self.listed.remove(&user)
+        } else {
+            self.listed.insert(user, keys.clone().into_boxed_slice())
+        };
+        for key in before.unwrap_or_default() {
+            if keys.binary_search(&key).is_err() {
+                self.say(key, None, because, changes);
+            }
         }
         for (key, row) in rows {
             self.say(key, Some(row), because, changes);

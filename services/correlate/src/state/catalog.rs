@@ -8,9 +8,8 @@ use super::{
     book::{Book, Relation},
     ledger::Rules,
 };
-use crate::{checkpoint::kept_struct, facts::List, moment::Millis, names::Id};
+use crate::{checkpoint::kept_struct, facts::List, log::Set, moment::Millis, names::Id};
 use hashbrown::HashMap;
-use std::collections::BTreeSet;
 
 /// Everything known of all catalogs of the tenant.
 pub(crate) struct Catalog {
@@ -23,7 +22,7 @@ pub(crate) struct Catalog {
     /// Person's reference in group's reference.
     pub members: Relation,
     /// Every reference that ever stood for a user or a group.
-    references: HashMap<Id, BTreeSet<Id>>,
+    references: HashMap<Id, Set<Id>>,
 }
 
 impl Catalog {

@@ -94,6 +94,7 @@ impl<V: Copy + PartialEq> Ledger<V> {
     /// Notes an event and answers its place among the marks; `None` if it was there.
     pub(crate) fn mark(&mut self, mark: Mark<V>) -> Option<usize> {
         let place = self.marks.binary_search_by_key(&mark.moment, |known| known.moment).err()?;
+        make_room(&mut self.marks);
         self.marks.insert(place, mark);
         Some(place)
     }
@@ -130,7 +131,10 @@ impl<V: Copy + PartialEq> Ledger<V> {
             }
             (Some(left), None) => self.runs[left].last = moment,
             (None, Some(right)) => self.runs[right].first = moment,
-            (None, None) => self.runs.insert(place, Run { value, first: moment, last: moment }),
+            (None, None) => {
+                make_room(&mut self.runs);
+                self.runs.insert(place, Run { value, first: moment, last: moment });
+            }
         }
     }
 
@@ -174,6 +178,9 @@ impl<V: Copy + PartialEq> Ledger<V> {
                 continue;
             }
             self.segments.push(segment);
+        }
+        if self.segments.len() < FEW {
+            self.segments.shrink_to_fit();
         }
         first_difference(&old, &self.segments[kept..], kept == 0)
     }
@@ -259,6 +266,15 @@ impl<V: Copy + PartialEq> Evidence<V> {
             Some(_) => rules.only.map(|_| None),
             None => rules.only.map(Some),
         }
+    }
+}
+
+/// Most histories hold one or two of each, and there are millions of them: no room is made for more before there are so many.
+const FEW: usize = 8;
+
+fn make_room<T>(list: &mut Vec<T>) {
+    if list.len() < FEW {
+        list.reserve_exact(1);
     }
 }
 

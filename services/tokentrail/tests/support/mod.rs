@@ -112,8 +112,16 @@ impl Program {
         })
     }
 
+    /// The status, as soon as it can be told: a program is ready before ClickHouse has answered it.
     pub fn status(&self) -> Value {
-        serde_json::from_str(&self.get_admin("/v1/status").expect("status answers")).unwrap()
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.get_admin("/v1/status") {
+                return serde_json::from_str(&status).unwrap();
+            }
+            assert!(started.elapsed() < READY, "no status after {READY:?}; log: {}", self.log());
+            std::thread::sleep(LOOK);
+        }
     }
 
     /// Rows of a query, one JSON value each.

@@ -2,6 +2,7 @@
 //!
 //! Person keys are keyed hashes (32 hex digits, empty: none); no name, reference or e-mail comes in here.
 
+use crate::baseline::Listed;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
@@ -24,6 +25,67 @@ pub struct Facts {
     pub missing: Vec<Missing>,
     /// The sources of the config.
     pub sources: Vec<Source>,
+    /// What is held in the groups of the baseline files; none: there is no file, or it cannot be read.
+    pub baseline: Option<BaselineFacts>,
+}
+
+/// Baseline files against what is held.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BaselineFacts {
+    /// Their groups.
+    pub groups: Vec<BaselineGroup>,
+}
+
+/// One group of a baseline file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BaselineGroup {
+    /// Source id.
+    pub source: String,
+    /// Realm.
+    pub realm: String,
+    /// Path of the group.
+    pub path: String,
+    /// Its Keycloak id; empty: no event and no read has named it.
+    pub id: String,
+    /// Whether the file calls it privileged.
+    pub privileged: bool,
+    /// Most members.
+    pub most: Option<u32>,
+    /// What differs for less than this waits, milliseconds.
+    pub grace: i64,
+    /// When the file changed last.
+    pub changed: i64,
+    /// First digits of the file's SHA-256.
+    pub file: String,
+    /// Since when anything is known of the source.
+    pub known_since: i64,
+    /// Who is in it.
+    pub held: Vec<Member>,
+    /// Who should be and is not.
+    pub lacking: Vec<Member>,
+}
+
+/// Somebody in a group, or in its list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Member {
+    /// Person key; empty: nobody of that name was ever seen.
+    pub person: String,
+    /// Place in the file's list, from 1; 0: not in it.
+    pub entry: u32,
+    /// Since when it is so; none: since before anything is known.
+    pub since: Option<i64>,
+    /// How the file lists them.
+    pub listed: Listed,
+    /// The event that made it so, if one is known.
+    pub granted_in: Option<Uuid>,
+    /// True if a missing event stands behind it.
+    pub inferred: bool,
+}
+
+impl Default for Member {
+    fn default() -> Self {
+        Self { person: String::new(), entry: 0, since: None, listed: Listed::No, granted_in: None, inferred: false }
+    }
 }
 
 /// A decision with what the correlation says of it.

@@ -3,12 +3,14 @@
 //! Pure: facts and settings in, findings and states out. One rule is one file of [`rules`]; what a rule cannot judge for want of an
 //! input it says (NOT EVALUABLE), and never passes over. Reads no clock, no store and no name of a person.
 
+pub mod baseline;
 pub mod facts;
 pub mod finding;
 pub mod register;
 pub mod rules;
 pub mod settings;
 
+pub use baseline::Baseline;
 pub use facts::Facts;
 pub use finding::{Candidate, Confidence, Severity};
 pub use rules::{Judged, RULES, Rule, State};

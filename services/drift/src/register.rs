@@ -72,6 +72,9 @@ pub struct Looked<'a> {
 /// Why a finding is withdrawn.
 const UNDONE: &str = "events that came later, or a replay, show that it is none";
 
+/// Why a finding about what is so now is over.
+const AGREES: &str = "it is so no more";
+
 /// What to write for one rule; `looked` says what was read.
 pub fn compare<'a>(
     (rule, tenant): (&Rule, &str),
@@ -109,13 +112,18 @@ pub fn compare<'a>(
     }
     for held in known.into_values().filter(|held| !seen.contains(&held.id)) {
         let reached = match rule.reach {
-            Reach::All => true,
+            Reach::All | Reach::Now => true,
             Reach::Since => held.first >= looked.since,
             Reach::Persons => looked.persons.is_none_or(|persons| persons.contains(&held.person)),
         };
-        if reached && matches!(held.standing, None | Some(Standing::Open | Standing::Ended)) {
-            let change = change_id(held.id, "withdrawn", held.changes);
-            changes.steps.push(Step { finding: held.id, change, what: "withdrawn", reason: UNDONE });
+        let (what, reason) = match (rule.reach, held.standing) {
+            (Reach::Now, None | Some(Standing::Open)) => ("ended", AGREES),
+            (Reach::Now, _) | (_, Some(Standing::Withdrawn)) => continue,
+            _ => ("withdrawn", UNDONE),
+        };
+        if reached {
+            let change = change_id(held.id, what, held.changes);
+            changes.steps.push(Step { finding: held.id, change, what, reason });
         }
     }
     changes

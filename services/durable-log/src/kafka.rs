@@ -4,6 +4,7 @@
 //! Knows no event types: key and labels of a record come from the caller.
 
 mod aside;
+mod bulletin;
 mod carrier;
 mod client;
 mod foreign;
@@ -22,6 +23,7 @@ mod window;
 mod wire;
 mod words;
 
+pub use bulletin::KafkaBulletin;
 pub use carrier::{KafkaCarrier, KafkaMark};
 pub use foreign::{ForeignLoad, ForeignRecord, ForeignTopic};
 pub use forwarder::{CONSUMER, ForwardError, ForwardStatus, Forwarder, Forwarding};

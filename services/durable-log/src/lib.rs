@@ -5,6 +5,7 @@
 //! in docs/journal-format.md, which changes together with `format.rs`.
 #![forbid(unsafe_code)]
 
+pub mod bulletin;
 pub mod carrier;
 pub mod chain;
 mod cursors;

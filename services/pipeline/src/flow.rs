@@ -5,11 +5,14 @@
 
 use crate::{
     block::{Work, work},
-    correlation::Acknowledged,
+    correlation::{Correlating, hand_over::HandOver},
     coverage,
     metrics::Metrics,
 };
-use durable_log::carrier::{Appetite, Carrier, CarryError, Load};
+use durable_log::{
+    bulletin::Bulletin,
+    carrier::{Appetite, Carrier, CarryError, Load},
+};
 use events::normalise::Context;
 use std::time::{Duration, Instant};
 use store::{Fate, Store, StoreError};
@@ -25,7 +28,7 @@ pub const APPETITE: Appetite =
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
 /// What the chain runs on.
-pub struct Flow<C> {
+pub struct Flow<C, B> {
     /// Log in.
     pub carrier: C,
     /// Whose gaps are written when the log has lost something.
@@ -36,8 +39,8 @@ pub struct Flow<C> {
     pub context: Context,
     /// Counters.
     pub metrics: Metrics,
-    /// Told what it can read, if it runs here; never waited for.
-    pub correlation: Option<Acknowledged>,
+    /// Told what it can read; how far it lags is nothing to the flow.
+    pub correlation: Correlating<B>,
 }
 
 /// Why the chain ended before it was told to.
@@ -51,35 +54,46 @@ pub enum FlowError {
     Worker,
 }
 
-impl<C: Carrier> Flow<C> {
+impl<C: Carrier, B: Bulletin> Flow<C, B> {
     /// Runs until `stop` turns true; what was read and not yet acknowledged is read again after the next start.
     pub async fn run(self, stop: watch::Receiver<bool>) -> Result<(), FlowError> {
+        let Self { carrier, tenant, store, context, metrics, correlation } = self;
+        let storing = Storing { store, metrics };
         // One block is normalised while the one before it is on its way to ClickHouse.
         let (blocks, mut ready) = mpsc::channel::<(Work, C::Mark, Instant)>(1);
         let reader = tokio::spawn(read_and_normalise(
-            (self.carrier.clone(), self.tenant.clone()),
-            self.context.clone(),
-            self.metrics.clone(),
+            (carrier.clone(), tenant),
+            context,
+            storing.metrics.clone(),
             (blocks, stop.clone()),
         ));
+        let mut handing = HandOver::new(carrier.clone(), correlation, stop.clone());
         while let Some((work, mark, since)) = ready.recv().await {
-            if !self.store_work(&work, stop.clone()).await {
+            if !storing.store_work(&work, stop.clone()).await {
                 break;
             }
-            self.carrier.set_aside(&work.dead);
+            carrier.set_aside(&work.dead);
             // Commit point: ClickHouse has acknowledged every row up to `mark`. A crash before this line stores the
             // block again, to the same rows; a crash after it goes on behind it.
-            self.carrier.settle(mark)?;
-            self.metrics.insert.observe(since.elapsed().as_secs_f64());
-            self.count(&work);
-            if let Some(correlation) = &self.correlation {
-                correlation.note(&work.block);
+            if !handing.stored(&work.block, mark).await? {
+                break;
             }
+            storing.metrics.insert.observe(since.elapsed().as_secs_f64());
+            storing.count(&work);
         }
         drop(ready);
+        handing.end().await;
         reader.await.map_err(|_| FlowError::Worker)?
     }
+}
 
+/// Blocks into ClickHouse.
+struct Storing {
+    store: Store,
+    metrics: Metrics,
+}
+
+impl Storing {
     /// Tries until ClickHouse acknowledges; false when told to stop before that.
     async fn store_work(&self, work: &Work, mut stop: watch::Receiver<bool>) -> bool {
         let mut wait = RETRY.0;

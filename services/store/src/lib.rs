@@ -5,6 +5,7 @@
 //! another order, changes nothing that a reader sees: rows have deterministic keys and every read goes through views that
 //! see one row per key. Nothing here reads a body, decides a fate or knows where ClickHouse runs.
 
+pub mod baseline;
 mod cell;
 mod connect;
 pub mod correlation;

@@ -46,6 +46,7 @@ const MIGRATIONS: &[Migration] = migrations![
     20 "0020_unreadable_records",
     21 "0021_findings_panels",
     22 "0022_decision_hours",
+    23 "0023_correlation_owner",
     24 "0024_checkpoints",
     26 "0026_world",
     28 "0028_right_names",

@@ -28,7 +28,7 @@ use crate::{
 use alerts::Board;
 use anyhow::{Context, bail};
 use collector::{config::Limits, server::Server};
-use durable_log::{Journal, carrier::JournalCarrier};
+use durable_log::{Journal, bulletin::Alone, carrier::JournalCarrier};
 use events::normalise::Context as NormaliseContext;
 use listeners::Addresses;
 use pipeline::{
@@ -162,8 +162,7 @@ impl App {
             kafka: link.as_ref().map(Link::observe).transpose()?,
             topics: taken.as_ref().and_then(|taken| taken.topics.clone()),
             lateness_ms: i64::from(config.lateness_seconds) * 1000,
-            // One owner: over Kafka processors share the receipts, and none of them sees them all.
-            correlation: (config.correlation.enabled && role.stores() && link.is_none()).then(Acknowledged::default),
+            correlation: (role.stores() && config.correlates()).then(Acknowledged::default),
             alerts: Board::register(&registry)?,
             metrics: metrics.clone(),
             scrubbed: taken
@@ -186,8 +185,9 @@ impl App {
             Some(match (link, journal) {
                 (Some(link), _) => tokio::spawn(storage.run(move |stop| link.join(stop), storage_stopped)),
                 (None, Some(journal)) => {
-                    let open =
-                        move |_: &watch::Receiver<bool>| Ok(Some(JournalCarrier::open(journal, CONSUMER, APPETITE)?));
+                    let open = move |_: &watch::Receiver<bool>| {
+                        Ok(Some((JournalCarrier::open(journal, CONSUMER, APPETITE)?, None::<Alone>)))
+                    };
                     tokio::spawn(storage.run(open, storage_stopped))
                 }
                 (None, None) => bail!("nothing to read from"),

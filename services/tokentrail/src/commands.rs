@@ -4,6 +4,7 @@ use crate::{
     Cli, CollectorArgs, Command, ConfigCommand, Format, ImportArgs, JournalCommand, SendArgs,
     app::{self, Role},
     ask::{self, PersonCommand},
+    baseline::{self, BaselineCommand},
     config::Config,
     deadletters::{self, DeadLettersCommand},
     demo, doctor,
@@ -69,6 +70,7 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         | Command::Person(_)
         | Command::SelfCheck { .. } => answer(&load()?, cli.command).await?,
         Command::Rules(command) => drift_rules(&load()?, command).await?,
+        Command::Baseline(command) => baselines(&load()?, command).await?,
         Command::Findings(command) => register(&load()?, command).await?,
         Command::Alerts(AlertsCommand::Test { receiver, format }) => {
             let tried = findings::try_receivers(&load()?, receiver.as_deref()).await?;
@@ -147,6 +149,22 @@ async fn drift_rules(config: &Config, command: RulesCommand) -> anyhow::Result<b
             print(format, &rules::explain(config, &rule)?, rules::render_explained)
         }
         RulesCommand::Test(args) => print(args.format, &rules::test(config, &args).await?, rules::render_tested),
+    }
+}
+
+/// Who is meant to be in which group.
+async fn baselines(config: &Config, command: BaselineCommand) -> anyhow::Result<bool> {
+    match command {
+        BaselineCommand::Check(args) => {
+            let checked = baseline::check(config, &args)?;
+            Ok(print(args.format, &checked, |checked| baseline::render_checked(checked))?
+                && checked.iter().all(|one| one.wrong.is_none()))
+        }
+        BaselineCommand::Diff(args) => {
+            let differing = baseline::diff(config, &args).await?;
+            Ok(print(args.format, &differing, |differing| baseline::render_diff(differing))? && differing.is_empty())
+        }
+        BaselineCommand::InitFromSnapshot(args) => baseline::init(config, &args).await.map(|()| true),
     }
 }
 

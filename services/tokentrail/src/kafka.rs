@@ -16,8 +16,8 @@ use anyhow::{Context, bail};
 use durable_log::{
     Journal,
     kafka::{
-        self, Connection, Finding, ForwardStatus, Forwarder, Forwarding, KafkaCarrier, Label, Labeller, LagMeter,
-        Mechanism, MemberStatus, Reading, Risk, Sasl, Subscription, Tls, Topics, TopicsError,
+        self, Connection, Finding, ForwardStatus, Forwarder, Forwarding, KafkaBulletin, KafkaCarrier, Label, Labeller,
+        LagMeter, Mechanism, MemberStatus, Reading, Risk, Sasl, Subscription, Tls, Topics, TopicsError,
     },
 };
 use pipeline::flow::{self, APPETITE};
@@ -39,6 +39,8 @@ pub struct Link {
     connection: Connection,
     topic: String,
     deadletters: String,
+    events: String,
+    tenant: String,
     group: String,
     allow_loss: bool,
     registry: Registry,
@@ -111,6 +113,8 @@ impl Link {
             connection,
             topic: config.kafka.topic.clone(),
             deadletters: config.kafka.deadletters.clone(),
+            events: if config.correlates() { config.kafka.events.clone() } else { String::new() },
+            tenant: config.tenant.clone(),
             group: config.kafka.group.clone(),
             allow_loss: config.kafka.allow_loss,
             registry: registry.clone(),
@@ -134,31 +138,58 @@ impl Link {
         Ok(Forward(forwarding))
     }
 
-    /// Joins the group of processors, once the topic has been judged; none if told to stop before that. Blocks.
-    pub fn join(&self, stop: &watch::Receiver<bool>) -> anyhow::Result<Option<KafkaCarrier>> {
-        let topics = Topics::new(self.connection.clone());
-        let mut told = String::new();
-        while let Err(error) = self.judge(Handle::current().block_on(topics.check(&self.topic)))? {
-            if *stop.borrow() {
+    /// Whether processors correlate.
+    pub fn correlates(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    /// Joins the groups of processors, once the topics have been judged; none if told to stop before that. Blocks.
+    pub fn join(&self, stop: &watch::Receiver<bool>) -> anyhow::Result<Option<(KafkaCarrier, Option<KafkaBulletin>)>> {
+        let names = [&self.topic, &self.events].into_iter().filter(|name| !name.is_empty());
+        for name in names {
+            if !self.is_good(name, stop)? {
                 return Ok(None);
             }
-            if told != error {
-                tracing::warn!(topic = self.topic, error, "The topic cannot be judged yet; it is tried again.");
-                told = error;
-            }
-            std::thread::sleep(JUDGE);
         }
         let dead = (!self.deadletters.is_empty()).then(|| (self.deadletters.clone(), labeller()));
         let (topic, group) = (self.topic.clone(), self.group.clone());
         let subscription = Subscription { topic, group, reading: Reading::Receipts(dead) };
+        // First: a processor that stores must be able to tell.
+        let bulletin = match self.correlates() {
+            true => {
+                let group = correlators(&self.group);
+                Some(KafkaBulletin::join(&self.connection, (&self.events, &group), &self.tenant)?)
+            }
+            false => None,
+        };
         let carrier = KafkaCarrier::join(&self.connection, subscription, APPETITE)?;
         metrics::member(&self.registry, carrier.watch())?;
+        if let Some(bulletin) = &bulletin {
+            metrics::correlator(&self.registry, bulletin.watch())?;
+        }
         let _ = self.member.set(Box::new(carrier.watch()));
-        Ok(Some(carrier))
+        Ok(Some((carrier, bulletin)))
+    }
+
+    /// Waits until a topic can be judged; false if told to stop before that.
+    fn is_good(&self, topic: &str, stop: &watch::Receiver<bool>) -> anyhow::Result<bool> {
+        let topics = Topics::new(self.connection.clone());
+        let mut told = String::new();
+        while let Err(error) = self.judge(topic, Handle::current().block_on(topics.check(topic)))? {
+            if *stop.borrow() {
+                return Ok(false);
+            }
+            if told != error {
+                tracing::warn!(topic, error, "The topic cannot be judged yet; it is tried again.");
+                told = error;
+            }
+            std::thread::sleep(JUDGE);
+        }
+        Ok(true)
     }
 
     /// Refuses a topic that could lose what it acknowledged; the inner error passes by itself.
-    fn judge(&self, found: Result<Vec<Finding>, TopicsError>) -> anyhow::Result<Result<(), String>> {
+    fn judge(&self, topic: &str, found: Result<Vec<Finding>, TopicsError>) -> anyhow::Result<Result<(), String>> {
         let refused = match found {
             Err(error) if error.is_unreachable() => return Ok(Err(error.to_string())),
             Err(error) => error.to_string(),
@@ -168,7 +199,7 @@ impl Link {
             }
         };
         if !refused.is_empty() && !self.allow_loss {
-            bail!("topic {} could lose what it acknowledged: {refused}; or set kafka.allow_loss", self.topic);
+            bail!("topic {topic} could lose what it acknowledged: {refused}; or set kafka.allow_loss");
         }
         Ok(Ok(()))
     }
@@ -176,6 +207,10 @@ impl Link {
     /// Tells of Kafka what a status tells. The lag is asked of the brokers each time, so the call blocks.
     pub fn observe(&self) -> anyhow::Result<crate::status::ObserveKafka> {
         let meter = LagMeter::new(&self.connection, &self.topic, &self.group)?;
+        let announced = match self.correlates() {
+            true => Some(LagMeter::new(&self.connection, &self.events, &correlators(&self.group))?),
+            false => None,
+        };
         let (topic, forwarder, member) = (self.topic.clone(), self.forwarder.clone(), self.member.clone());
         Ok(Arc::new(move |journal: Option<&Journal>| {
             let forwarder = journal.zip(forwarder.get()).map(|(journal, status)| forward_report(journal, status()));
@@ -185,9 +220,17 @@ impl Link {
             });
             let lag = meter.measure().map(|lag| lag.records());
             let trouble = lag.as_ref().err().map(ToString::to_string);
-            KafkaReport { topic: topic.clone(), lag: lag.ok(), trouble, forwarder, member }
+            // After the receipts: what left that topic meanwhile is on this one.
+            let announced = announced.as_ref().filter(|_| member.is_some());
+            let uncorrelated = announced.and_then(|meter| Some(meter.measure().ok()?.records()));
+            KafkaReport { topic: topic.clone(), lag: lag.ok(), uncorrelated, trouble, forwarder, member }
         }))
     }
+}
+
+/// The group that reads what processors stored: one of them at a time.
+fn correlators(group: &str) -> String {
+    format!("{group}.correlation")
 }
 
 /// Key and labels of a receipt's record.

@@ -3,6 +3,7 @@
 mod aliases;
 mod app;
 mod ask;
+mod baseline;
 mod beating;
 mod commands;
 mod config;
@@ -104,6 +105,9 @@ enum Command {
     /// The drift rules: what they ask, how they stand, what they would have found.
     #[command(subcommand)]
     Rules(rules::RulesCommand),
+    /// The file of who is meant to be in which group, beside what is held.
+    #[command(subcommand)]
+    Baseline(baseline::BaselineCommand),
     /// The register of findings: what was found, and what became of it.
     #[command(subcommand)]
     Findings(findings::FindingsCommand),

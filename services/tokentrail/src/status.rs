@@ -95,21 +95,60 @@ pub struct RuleReport {
 /// How far the answers are behind what is stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CorrelationReport {
-    /// `loading`: it reads what is stored; `following`: block by block.
+    /// `standing_by`: another processor correlates; `loading`: this one reads what is stored; `following`: block by block.
     pub phase: String,
-    /// Receipts that are stored and not correlated yet.
+    /// Receipts that this process knows to be stored and not correlated yet.
     pub lag: u64,
+    /// Announced blocks that the processor that correlates has not answered; none where one process does all.
+    #[serde(default)]
+    pub announced: Option<u64>,
+    /// Who took the correlation over last.
+    #[serde(default)]
+    pub owner: Option<OwnerReport>,
+}
+
+/// Who correlates.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnerReport {
+    /// `kafka.client_id` of its config.
+    pub name: String,
+    /// Later owners have greater ones.
+    pub epoch: u64,
+    /// Since when, UTC milliseconds.
+    pub since: i64,
 }
 
 impl CorrelationReport {
     /// True if everything that is stored is correlated.
     pub fn has_caught_up(&self) -> bool {
-        self.phase != Phase::Loading.as_str() && self.lag == 0
+        self.phase != Phase::Loading.as_str() && self.lag == 0 && self.announced.unwrap_or_default() == 0
     }
 
     fn of(correlation: &Acknowledged) -> Self {
         let standing = correlation.standing();
-        Self { phase: standing.phase.as_str().to_owned(), lag: standing.lag }
+        Self { phase: standing.phase.as_str().to_owned(), lag: standing.lag, ..Self::default() }
+    }
+
+    fn render(&self) -> String {
+        let owner = self.owner.as_ref().map_or_else(String::new, |owner| {
+            format!("; {} correlates since {} (epoch {})", owner.name, moment(owner.since), owner.epoch)
+        });
+        let announced =
+            self.announced.map_or_else(String::new, |count| format!("{count} announced blocks not answered"));
+        if self.phase == Phase::StandingBy.as_str() {
+            let announced = if announced.is_empty() { "how far behind is not known" } else { &announced };
+            return format!("  Correlation: another processor does it: {announced}{owner}\n");
+        }
+        let reads = if self.phase == Phase::Loading.as_str() {
+            "; it reads what is stored, and answers are older until then"
+        } else {
+            ""
+        };
+        let (owner, announced) = match self.announced {
+            None => (String::new(), String::new()),
+            Some(_) => (owner, format!("; {announced}")),
+        };
+        format!("  Correlation: {} receipts behind what is stored{reads}{announced}{owner}\n", self.lag)
     }
 }
 
@@ -228,8 +267,14 @@ impl Observer {
             Some(store) => store.rule_states(&self.tenant).await?.into_iter().map(rule_report).collect(),
             None => Vec::new(),
         };
+        let mut correlation = self.correlation.as_ref().map(CorrelationReport::of);
+        if let (Some(correlation), Some(store)) = (&mut correlation, &self.store) {
+            correlation.announced = kafka.as_ref().and_then(|kafka| kafka.uncorrelated);
+            let owner = store.correlation_owner(&self.tenant).await?;
+            correlation.owner = owner.map(|one| OwnerReport { name: one.name, epoch: one.epoch, since: one.taken_at });
+        }
         let paths = paths.into_iter().map(path_report).collect();
-        Ok(Report { paths, other_lines, gaps, kafka, rules, ..self.add_up(inputs, pending) })
+        Ok(Report { paths, other_lines, gaps, kafka, rules, correlation, ..self.add_up(inputs, pending) })
     }
 
     async fn kafka(&self) -> anyhow::Result<Option<KafkaReport>> {
@@ -291,7 +336,7 @@ impl Observer {
             gaps: Vec::new(),
             snapshots: self.snapshots.borrow().clone(),
             other_lines: Vec::new(),
-            correlation: self.correlation.as_ref().map(CorrelationReport::of),
+            correlation: None,
             rules: Vec::new(),
             receivers: self.alerts.states(),
         }
@@ -425,16 +470,9 @@ pub fn render(report: &Report) -> String {
         out.push_str(&format!("  GAP  {}\n", gap.line()));
     }
     match &report.correlation {
-        Some(correlation) => {
-            let reads = if correlation.phase == Phase::Loading.as_str() {
-                "; it reads what is stored, and answers are older until then"
-            } else {
-                ""
-            };
-            out.push_str(&format!("  Correlation: {} receipts behind what is stored{reads}\n", correlation.lag));
-        }
+        Some(correlation) => out.push_str(&correlation.render()),
         None if report.store_up.is_some() => {
-            out.push_str("  Correlation: does not run (off by `correlation.enabled`, or beside Kafka)\n")
+            out.push_str("  Correlation: does not run (off by `correlation.enabled`, or `kafka.events` is empty)\n")
         }
         None => {}
     }

@@ -57,7 +57,8 @@ pub enum Doing {
 fn planned(kafka: &KafkaConfig, name: &str) -> TopicPlan {
     TopicPlan {
         name: name.to_owned(),
-        partitions: i32::from(kafka.topics.partitions),
+        // One reader: more partitions would lie empty.
+        partitions: if name == kafka.events { 1 } else { i32::from(kafka.topics.partitions) },
         replication: i32::from(kafka.topics.replication),
         retention: Duration::from_secs(u64::from(kafka.topics.retention_hours) * 3600),
     }
@@ -69,9 +70,8 @@ pub async fn run(config: &Config, doing: Doing) -> anyhow::Result<TopicsReport> 
         bail!("the config names no brokers: set kafka.brokers")
     };
     let kafka = &config.kafka;
-    let names = [&kafka.topic, &kafka.deadletters].into_iter().filter(|name| !name.is_empty());
     let (topics, mut reports) = (Topics::new(connection), Vec::new());
-    for name in names {
+    for name in kafka.names() {
         reports.push(one(&topics, planned(kafka, name), doing).await?);
     }
     let loses = |report: &TopicReport| report.findings.iter().any(|finding| finding.loses);

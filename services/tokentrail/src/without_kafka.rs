@@ -4,7 +4,7 @@ use crate::{
     config::Config,
     status::{ObserveKafka, ObserveTopics},
 };
-use durable_log::{Journal, carrier::JournalCarrier};
+use durable_log::{Journal, bulletin::Alone, carrier::JournalCarrier};
 use events::person::DeploymentKey;
 use pipeline::flow;
 use prometheus::Registry;
@@ -38,7 +38,12 @@ impl Link {
     }
 
     /// Never called.
-    pub fn join(&self, _: &watch::Receiver<bool>) -> anyhow::Result<Option<JournalCarrier>> {
+    pub fn join(&self, _: &watch::Receiver<bool>) -> anyhow::Result<Option<(JournalCarrier, Option<Alone>)>> {
+        match self.0 {}
+    }
+
+    /// Never called.
+    pub fn correlates(&self) -> bool {
         match self.0 {}
     }
 

@@ -7,11 +7,14 @@
 mod checkpoints;
 #[path = "support/recorded.rs"]
 mod recorded;
+#[path = "support/standing.rs"]
+mod standing;
 mod support;
 
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
 use recorded::{CONFIG, backstage_log, sample};
 use serde_json::Value;
+use standing::{assert_same, rows};
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
@@ -22,17 +25,6 @@ use support::{Program, command};
 
 /// Longest wait for the correlation on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Rows that stand, without what may differ: versions, the event that came late, and when things were recorded.
-const TABLES: [(&str, &str); 7] = [
-    ("sessions", "started_at, session_id"),
-    ("tokens", "issued_at, event_id"),
-    ("credentials", "issued_at, event_id"),
-    ("grants", "person, right_id, held_from"),
-    ("decisions", "decided_at, event_id"),
-    ("missing_events", "person, right_id, after"),
-    ("aliases", "person, kind, name, borne_from"),
-];
-
 /// The story as files, and a folder with one deployment's key, so that several programs give the same person keys.
 struct Story {
     dir: tempfile::TempDir,
@@ -117,23 +109,6 @@ fn correlated(program: &Program) {
         }
         assert!(began.elapsed() < PATIENCE, "the correlation lags: {}; log: {}", status["correlation"], program.log());
         std::thread::sleep(Duration::from_millis(25));
-    }
-}
-
-fn rows(program: &Program) -> HashMap<&'static str, Vec<Value>> {
-    let read = |(view, order): (&'static str, &str)| {
-        (view, program.sql(&format!("SELECT * EXCEPT (version, because) FROM {view} ORDER BY {order}")))
-    };
-    TABLES.into_iter().map(read).collect()
-}
-
-fn assert_same(program: &Program, expected: &HashMap<&'static str, Vec<Value>>, how: &str) {
-    let found = rows(program);
-    for (view, expected) in expected {
-        for (found, expected) in found[view].iter().zip(expected) {
-            assert_eq!(found, expected, "{how}: {view}");
-        }
-        assert_eq!(found[view].len(), expected.len(), "{how}: {view}");
     }
 }
 

@@ -18,6 +18,7 @@ use testbed::{
 
 const RECEIPTS: &str = "tokentrail.receipts.v1";
 const DEADLETTERS: &str = "tokentrail.deadletters.v1";
+const EVENTS: &str = "tokentrail.events.v1";
 /// Room for everything that this load brings while the test lasts.
 const DISK_MIB: u32 = 96;
 const ACLS: &str = "org.apache.kafka.tools.AclCommand";
@@ -100,7 +101,7 @@ fn a_right_that_is_taken_away_is_named_and_costs_lag_only() {
     let kafka = Kafka::start(&KafkaOptions { security: Security::Guarded, ..KafkaOptions::default() }).unwrap();
     let deployment = guarded(dir.path(), &kafka);
     // The rights that docs/kafka.md names for collectors and for processors, and no other.
-    let topics = format!("--topic {RECEIPTS} --topic {DEADLETTERS}");
+    let topics = format!("--topic {RECEIPTS} --topic {DEADLETTERS} --topic {EVENTS}");
     let write = format!("--operation Write --topic {RECEIPTS}");
     let read = format!("--operation Read --topic {RECEIPTS}");
     let read_group = "--operation Read --group tokentrail";
@@ -110,6 +111,10 @@ fn a_right_that_is_taken_away_is_named_and_costs_lag_only() {
     give(&kafka, OTHER_USER, &format!("--operation Describe --operation DescribeConfigs {read}"));
     give(&kafka, OTHER_USER, &format!("--operation Write --operation Describe --topic {DEADLETTERS}"));
     give(&kafka, OTHER_USER, read_group);
+    let told =
+        format!("--operation Read --operation Write --operation Describe --operation DescribeConfigs --topic {EVENTS}");
+    give(&kafka, OTHER_USER, &told);
+    give(&kafka, OTHER_USER, "--operation Read --group tokentrail.correlation");
     let made = deployment.apply_topics();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let collector = deployment.start("collect", "collector", &[]);
@@ -121,6 +126,7 @@ fn a_right_that_is_taken_away_is_named_and_costs_lag_only() {
         until("the first ones are stored", || {
             (metric(&processor, "tokentrail_stored_events_total")? > 0.0).then_some(())
         });
+        until("it correlates", || (processor.status()["correlation"]["phase"] == "following").then_some(()));
         for (name, user) in [("collector", USER), ("processor", OTHER_USER)] {
             let good = doctor(&deployment, name, user);
             assert!(good.contains("ok    the Kafka brokers answer"), "the documented rights are enough: {good}");

@@ -45,7 +45,8 @@ impl Bench {
     /// Writes the config; `rate` requests a second.
     fn configure(&self, (keycloak, backstage): (&Keycloak, &Backstage), rate: u32) {
         let text = format!(
-            "[sources.keycloak]\nkind = \"keycloak\"\n[sources.keycloak.snapshot]\nurl = \"{}\"\nrealms = [\"testbed\"]\n\
+            "lateness_seconds = 1\n[alerts]\nbaselines = [\"baseline.toml\"]\n\
+             [sources.keycloak]\nkind = \"keycloak\"\n[sources.keycloak.snapshot]\nurl = \"{}\"\nrealms = [\"testbed\"]\n\
              client_id = \"tokentrail\"\nclient_secret_file = \"secrets/keycloak.client\"\npage = 2\n\
              requests_per_second = {rate}\n\
              [sources.portal]\nkind = \"backstage\"\n[sources.portal.snapshot]\nurl = \"{}\"\n\
@@ -118,6 +119,7 @@ async fn snapshots_survive_a_kill_and_tell_what_changed_and_what_went() {
     let status = program.drained();
     assert!(status["inputs"].as_array().unwrap().iter().all(|input| input["dead"] == 0), "{status}");
     equals_what_was_set_up(&program, &first);
+    let baseline = a_baseline_to_begin_with(&bench);
 
     let (second, removed) = change_and_take(&bench, &keycloak, &program).await;
     let diff = bench.json(&["snapshot", "diff", &first, &second]);
@@ -146,6 +148,7 @@ async fn snapshots_survive_a_kill_and_tell_what_changed_and_what_went() {
     assert!(list.contains(&first) && list.contains(&second) && list.contains("complete"), "{list}");
 
     what_no_event_told_is_a_missing_event(&bench, &program, &removed);
+    what_differs_from_the_baseline_is_found_and_ends(&bench, &baseline);
 
     backstage_follows(&bench, &program);
     what_cannot_be_read_is_told(&bench, &keycloak, &program).await;
@@ -251,6 +254,61 @@ fn what_no_event_told_is_a_missing_event(bench: &Bench, program: &Program, remov
     ];
     assert_eq!(found, BTreeSet::from(expected), "{gaps:#}");
     assert_eq!(gaps["missing_events"].as_array().unwrap().len(), found.len(), "each is named once");
+}
+
+/// What the first snapshot has is the baseline; held against it nothing differs.
+fn a_baseline_to_begin_with(bench: &Bench) -> String {
+    let args = ["baseline", "init-from-snapshot", "--source", "keycloak", "--realm", "testbed"];
+    let text = String::from_utf8(bench.cli(&args).stdout).unwrap();
+    assert!(text.contains("[groups.\"/engineering/sre\"]") && text.contains("\"nora\""), "{text}");
+    let text = text.replace("grace_minutes = 60", "grace_minutes = 0");
+    std::fs::write(bench.data.join("baseline.toml"), &text).unwrap();
+    let checked = bench.json(&["baseline", "check"]);
+    assert!(checked[0]["wrong"].is_null() && checked[0]["members"].as_u64() > Some(5), "{checked}");
+    until("what was read to be held", || (bench.json(&["baseline", "diff"]) == json!([])).then_some(()));
+    std::fs::write(bench.data.join("wrong.toml"), text.replace("realm =", "relam =")).unwrap();
+    let wrong = bench.cli(&["baseline", "check", bench.data.join("wrong.toml").to_str().unwrap()]);
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&wrong.stdout).contains("relam"), "{wrong:?}");
+    text
+}
+
+/// Omar left, pia was deleted, sven came: three findings. The file that says so too ends them.
+fn what_differs_from_the_baseline_is_found_and_ends(bench: &Bench, baseline: &str) {
+    let told = |all: &Value, group: &str, username: &str| -> BTreeSet<(String, String)> {
+        let text = |one: &Value, name: &str| one[name].as_str().unwrap().to_owned();
+        let all = all.as_array().unwrap().iter().filter(|one| one["group"] == group && one["username"] == username);
+        all.map(|one| (text(one, "what"), text(one, "person"))).collect()
+    };
+    let differ = bench.json(&["baseline", "diff"]);
+    assert_eq!(bench.cli(&["baseline", "diff"]).status.code(), Some(1));
+    let sven = told(&differ, "/partners", "sven");
+    let omar = told(&differ, "/billing", "omar");
+    assert_eq!((sven.len(), omar.len(), told(&differ, "/partners", "pia").len()), (1, 1, 1), "{differ}");
+    assert_eq!(differ.as_array().unwrap().len(), 3, "{differ}");
+    let found = |state: &str| -> BTreeSet<(String, String)> {
+        let found = bench.json(&["findings", "list", "--all", "--rule", "D04"]);
+        let of = found.as_array().unwrap().iter().filter(|one| one["state"] == state);
+        of.map(|one| {
+            let values: Value = serde_json::from_str(one["detail"].as_str().unwrap()).unwrap();
+            (values["what"].as_str().unwrap().to_owned(), one["person"].as_str().unwrap().to_owned())
+        })
+        .collect()
+    };
+    let expected: BTreeSet<_> = ["sven", "omar", "pia"]
+        .into_iter()
+        .flat_map(|name| ["/partners", "/billing"].map(|group| told(&differ, group, name)))
+        .flatten()
+        .collect();
+    until("the findings", || (found("OPEN") == expected).then_some(()));
+    let extra = expected.iter().find(|(what, _)| what == "extra").unwrap();
+    assert_eq!(extra, sven.iter().next().unwrap());
+    // Reviewed and merged: sven is meant to be there.
+    let merged =
+        baseline.replace("[groups.\"/partners\"]\nmembers = [", "[groups.\"/partners\"]\nmembers = [\"sven\", ");
+    assert_ne!(merged, baseline);
+    std::fs::write(bench.data.join("baseline.toml"), merged).unwrap();
+    until("the end", || (found("ENDED") == BTreeSet::from([extra.clone()])).then_some(()));
 }
 
 /// The catalog follows Keycloak at its next sync: the next snapshot of the portal has the membership, and no longer the person.

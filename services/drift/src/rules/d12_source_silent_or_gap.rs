@@ -48,7 +48,7 @@ fn finding(gap: &Gap) -> Candidate {
     let last = gap.until.unwrap_or(gap.since).max(gap.since);
     let repaired = gap.repaired.is_some();
     let healed = gap.cause == DELIVERIES_LOST;
-    let what = if healed { "lost by webhook, repaired by pull" } else { "gap" };
+    let what = if healed { format!("lost by {}, repaired by pull", gap.input) } else { "gap".to_owned() };
     Candidate {
         rule: RULE.id,
         dedup: format!("{}:{}:{}:{}:{}", gap.source, gap.scope, gap.input, gap.cause, gap.since),

@@ -3,6 +3,7 @@
 mod d01_stale_allow;
 mod d02_leaver_active;
 mod d03_out_of_band_change;
+mod d04_baseline_drift;
 mod d05_self_escalation;
 mod d11_logging_impaired;
 mod d12_source_silent_or_gap;
@@ -29,6 +30,8 @@ pub enum Reach {
     Since,
     /// Of everything.
     All,
+    /// Of what is so now: what is not found again is over, not undone.
+    Now,
 }
 
 /// What a rule needs to be judged at all.
@@ -38,6 +41,8 @@ pub enum Need {
     Decisions,
     /// Events of a Keycloak.
     Keycloak,
+    /// Rights, correlated here, and a baseline file.
+    Baseline,
     /// Nothing but the config.
     Nothing,
 }
@@ -116,6 +121,7 @@ pub const RULES: &[Rule] = &[
     d01_stale_allow::RULE,
     d02_leaver_active::RULE,
     d03_out_of_band_change::RULE,
+    d04_baseline_drift::RULE,
     d05_self_escalation::RULE,
     d11_logging_impaired::RULE,
     d12_source_silent_or_gap::RULE,
@@ -127,7 +133,6 @@ pub const RULES: &[Rule] = &[
 
 /// Rules of the catalogue that are not built, or have no input here at all. Listed, so that nobody takes them for green.
 pub const NOT_BUILT: &[(&str, &str, &str)] = &[
-    ("D04", "BASELINE_DRIFT", "not built: no baseline file is read"),
     ("D07", "UNAPPROVED_PRIVILEGED_GRANT", "no approvals or tickets come in"),
     ("D08", "OUTSIDE_CHANGE_WINDOW", "no calendar of changes comes in"),
 ];
@@ -144,7 +149,13 @@ impl Rule {
         match self.need {
             Need::Decisions if !facts.correlated => Some("decisions are not correlated in this process"),
             Need::Decisions if !has(Product::Backstage) => Some("no Backstage has sent anything yet"),
-            Need::Decisions | Need::Keycloak if !has(Product::Keycloak) => Some("no Keycloak has sent anything yet"),
+            Need::Baseline if !facts.correlated => Some("rights are not correlated in this process"),
+            Need::Baseline if facts.baseline.is_none() => Some(
+                "no baseline file is configured (alerts.baselines), or it cannot be read: `tokentrail baseline check`",
+            ),
+            Need::Decisions | Need::Keycloak | Need::Baseline if !has(Product::Keycloak) => {
+                Some("no Keycloak has sent anything yet")
+            }
             Need::Nothing if !facts.sources.iter().any(|source| source.proven) => {
                 Some("no source has heartbeats or a pull: silence cannot be told from peace")
             }

@@ -11,6 +11,7 @@ use crate::log::{Enc, Record};
 use bytes::Bytes;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
+use tokio::sync::watch;
 
 /// A record of a foreign topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +58,11 @@ impl ForeignTopic {
     /// Nothing up to a mark is needed any more.
     pub fn settle(&self, mark: KafkaMark) -> Result<(), CarryError> {
         self.0.settle(mark)
+    }
+
+    /// True while this member has the first partition.
+    pub fn leads(&self) -> watch::Receiver<bool> {
+        self.0.leads()
     }
 
     /// Tells the status without keeping the member in its group.

@@ -1,15 +1,13 @@
-//! What the flow has stored and the correlation has not taken in yet: positions only, so that any lag fits into memory.
+//! What is stored and the correlation has not taken in yet: positions only, so that any lag fits into memory.
 
+use super::Announcement;
 use events::ids::StreamId;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard},
 };
-use store::{
-    Block,
-    correlation::{Ranges, Window, storable},
-};
-use tokio::sync::Notify;
+use store::correlation::{Ranges, Window};
+use tokio::sync::{Notify, watch};
 
 /// Most persons that are remembered as touched.
 const TOUCHED_MAX: usize = 20_000;
@@ -17,6 +15,8 @@ const TOUCHED_MAX: usize = 20_000;
 /// How far the correlation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
+    /// Another processor correlates.
+    StandingBy,
     /// It reads what is stored.
     Loading,
     /// It follows block by block.
@@ -27,6 +27,7 @@ impl Phase {
     /// In a word.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::StandingBy => "standing_by",
             Self::Loading => "loading",
             Self::Following => "following",
         }
@@ -38,7 +39,7 @@ impl Phase {
 pub struct Standing {
     /// Phase.
     pub phase: Phase,
-    /// Receipts that are stored and not correlated.
+    /// Receipts that are known to be stored and not correlated.
     pub lag: u64,
 }
 
@@ -48,7 +49,13 @@ pub(super) struct Pending {
     pub window: Window,
     /// The positions themselves: between them there may be some that are not stored yet.
     pub ranges: Ranges,
+}
+
+/// What was taken at once: when it is done, all up to `ticket` is.
+pub(super) struct Taken {
+    pub pending: Vec<Pending>,
     pub receipts: u64,
+    pub ticket: u64,
 }
 
 /// What changed since it was last asked: from when on, and whose answers.
@@ -81,21 +88,36 @@ impl Touched {
 struct State {
     phase: Phase,
     lag: u64,
+    /// Receipts in `pending`; those that are being answered are in `lag` alone.
+    waiting: u64,
     pending: BTreeMap<StreamId, Pending>,
     touched: Touched,
+    /// Announcements that were noted.
+    noted: u64,
+    /// Something was stored of which nobody knows what: all must be read anew.
+    missed: bool,
 }
 
-/// A cheap handle: the flow notes, the stage takes, the status looks.
+/// A cheap handle: whoever stores notes, the stage takes, the status looks.
 #[derive(Clone)]
 pub struct Acknowledged {
     state: Arc<Mutex<State>>,
     bell: Arc<Notify>,
+    finished: Arc<watch::Sender<u64>>,
 }
 
 impl Default for Acknowledged {
     fn default() -> Self {
-        let state = State { phase: Phase::Loading, lag: 0, pending: BTreeMap::new(), touched: Touched::default() };
-        Self { state: Arc::new(Mutex::new(state)), bell: Arc::default() }
+        let state = State {
+            phase: Phase::Loading,
+            lag: 0,
+            waiting: 0,
+            pending: BTreeMap::new(),
+            touched: Touched::default(),
+            noted: 0,
+            missed: false,
+        };
+        Self { state: Arc::new(Mutex::new(state)), bell: Arc::default(), finished: Arc::new(watch::Sender::new(0)) }
     }
 }
 
@@ -104,38 +126,66 @@ impl Acknowledged {
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// ClickHouse has acknowledged a block. Never waits.
-    pub fn note(&self, block: &Block) {
+    /// ClickHouse has acknowledged these. Never waits.
+    pub fn note(&self, told: &Announcement) {
         let mut state = self.lock();
-        for stored in &block.receipts {
-            let position = stored.receipt.position;
-            let empty = Window {
-                stream: position.stream,
-                first: position.seq,
-                end: position.seq,
-                earliest: i64::MAX,
-                latest: i64::MIN,
-            };
-            let one = state.pending.entry(position.stream).or_insert_with(|| Pending {
-                window: empty,
-                ranges: Ranges::default(),
-                receipts: 0,
-            });
-            one.window.first = position.seq.min(one.window.first);
-            one.window.end = position.seq.saturating_add(1).max(one.window.end);
-            one.ranges.add((position.seq, position.seq.saturating_add(1)));
-            one.receipts += 1;
-        }
-        for event in &block.events {
-            if let Some(one) = state.pending.get_mut(&event.receipt.stream) {
-                let time = storable(event.time);
-                one.window.earliest = time.min(one.window.earliest);
-                one.window.latest = time.max(one.window.latest);
+        for stored in told.stored() {
+            let stream = stored.stream;
+            let empty = Window { stream, first: u64::MAX, end: 0, earliest: i64::MAX, latest: i64::MIN };
+            let one =
+                state.pending.entry(stream).or_insert_with(|| Pending { window: empty, ranges: Ranges::default() });
+            let mut receipts = 0;
+            for (first, end) in stored.ranges.iter() {
+                one.window.first = first.min(one.window.first);
+                one.window.end = end.max(one.window.end);
+                receipts += end - first;
+                one.ranges.add((first, end));
             }
+            if let Some((earliest, latest)) = stored.times {
+                one.window.earliest = earliest.min(one.window.earliest);
+                one.window.latest = latest.max(one.window.latest);
+            }
+            state.lag += receipts;
+            state.waiting += receipts;
         }
-        state.lag += block.receipts.len() as u64;
+        state.noted += 1;
         drop(state);
         self.bell.notify_one();
+    }
+
+    /// What was noted so far is done when [`Acknowledged::finished`] is no less.
+    pub(super) fn noted(&self) -> u64 {
+        self.lock().noted
+    }
+
+    /// Tells up to where all that was noted is answered.
+    pub(super) fn finished(&self) -> watch::Receiver<u64> {
+        self.finished.subscribe()
+    }
+
+    /// Something was stored and nobody knows what.
+    pub(super) fn miss(&self) {
+        let mut state = self.lock();
+        state.missed = true;
+        state.noted += 1;
+        drop(state);
+        self.bell.notify_one();
+    }
+
+    /// True if everything must be read anew.
+    pub(super) fn missed(&self) -> bool {
+        self.lock().missed
+    }
+
+    /// Another processor correlates: whatever is known here is known there.
+    pub(super) fn stand_by(&self) {
+        let mut state = self.lock();
+        (state.phase, state.lag, state.waiting, state.missed) = (Phase::StandingBy, 0, 0, false);
+        state.pending.clear();
+    }
+
+    fn finish(&self, ticket: u64) {
+        self.finished.send_if_modified(|finished| std::mem::replace(finished, ticket.max(*finished)) < ticket);
     }
 
     /// How the correlation stands.
@@ -149,21 +199,23 @@ impl Acknowledged {
         self.bell.notified().await;
     }
 
-    pub(super) fn take(&self) -> Vec<Pending> {
-        std::mem::take(&mut self.lock().pending).into_values().collect()
-    }
-
-    /// What is pending is read with everything that is stored; returns how much that was.
-    pub(super) fn begin(&self) -> u64 {
+    pub(super) fn take(&self) -> Taken {
         let mut state = self.lock();
-        state.phase = Phase::Loading;
-        state.pending.clear();
-        state.lag
+        let pending = std::mem::take(&mut state.pending).into_values().collect();
+        Taken { pending, receipts: std::mem::take(&mut state.waiting), ticket: state.noted }
     }
 
-    pub(super) fn loaded(&self, receipts: u64) {
+    /// What is pending is read with everything that is stored; returns what that was.
+    pub(super) fn begin(&self) -> Taken {
+        let mut state = self.lock();
+        (state.phase, state.missed, state.waiting) = (Phase::Loading, false, 0);
+        state.pending.clear();
+        Taken { pending: Vec::new(), receipts: state.lag, ticket: state.noted }
+    }
+
+    pub(super) fn loaded(&self, before: &Taken) {
         self.lock().phase = Phase::Following;
-        self.done(receipts);
+        self.done(before);
         self.bell.notify_one();
     }
 
@@ -176,8 +228,14 @@ impl Acknowledged {
         std::mem::take(&mut self.lock().touched)
     }
 
-    pub(super) fn done(&self, receipts: u64) {
+    pub(super) fn done(&self, taken: &Taken) {
         let mut state = self.lock();
-        state.lag = state.lag.saturating_sub(receipts);
+        state.lag = state.lag.saturating_sub(taken.receipts);
+        let missed = state.missed;
+        drop(state);
+        // What was missed may lie anywhere below.
+        if !missed {
+            self.finish(taken.ticket);
+        }
     }
 }

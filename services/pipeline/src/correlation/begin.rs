@@ -11,7 +11,13 @@
 //!
 //! So whoever takes over, whenever the one before stopped, comes to the rows of a run over all events.
 
-use super::{Stage, checkpoint::Reached, fold::Fold, settle};
+use super::{
+    Stage,
+    checkpoint::Reached,
+    fold::Fold,
+    pen::{Halt, Pen},
+    settle,
+};
 use std::time::Instant;
 use store::{StoreError, correlation::Covered};
 use tokio::task::spawn_blocking;
@@ -29,16 +35,19 @@ pub(super) struct Begun {
 
 /// Who begins, and after which change of the past.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct TakeOver {
+pub(super) struct TakeOver<'a> {
     pub epoch: u64,
     pub past: Option<i64>,
+    pub pen: &'a Pen,
 }
 
 impl Stage {
     /// Reads what is needed, answers, and writes what differs. `trust`: a checkpoint may be gone on from.
-    pub(super) async fn begin(&self, owner: TakeOver, trust: Trust) -> Result<Begun, StoreError> {
+    pub(super) async fn begin(&self, owner: TakeOver<'_>, trust: Trust) -> Result<Begun, Halt> {
         if trust == Trust::Checkpoints
             && let Some(begun) = self.resume(owner).await?
+            // Copies of one event that say different things, one of them in the checkpoint: which was taken first would count.
+            && !begun.fold.contradicted()
         {
             self.metrics.resumes.inc();
             return Ok(begun);
@@ -49,22 +58,24 @@ impl Stage {
     }
 
     /// Everything that is stored, in whatever order: the answers do not depend on it.
-    async fn read_all(&self, owner: TakeOver) -> Result<Begun, StoreError> {
+    async fn read_all(&self, owner: TakeOver<'_>) -> Result<Begun, Halt> {
         let (began, tenant) = (Instant::now(), &self.config.tenant);
         let covered = self.store.stored_positions(tenant, &Covered::default()).await?;
         let standing = self.store.correlated_places(tenant).await?;
         let mut fold = Fold::new(self.config.clone(), owner.epoch, standing);
         let events = self.store.each_event(tenant, &mut |told| fold.take(&told)).await?;
         let (mut fold, changes) = settle(fold).await?;
-        self.write(&mut fold, &changes).await?;
+        self.write(&mut fold, &changes, (owner.epoch, owner.pen)).await?;
         let rest = fold.unsaid();
-        self.store.write_correlated(&rest).await?;
+        if !self.write_rows(&rest, (owner.epoch, owner.pen)).await? {
+            return Err(Halt::Superseded);
+        }
         let reached = Reached { covered, past: owner.past, whole: began.elapsed() };
         Ok(Begun { fold, reached, events })
     }
 
     /// Goes on from the newest checkpoint that fits; none: everything must be read.
-    async fn resume(&self, owner: TakeOver) -> Result<Option<Begun>, StoreError> {
+    async fn resume(&self, owner: TakeOver<'_>) -> Result<Option<Begun>, Halt> {
         let tenant = &self.config.tenant;
         let made_by = self.made_by();
         for seal in self.store.checkpoints(tenant).await? {
@@ -81,13 +92,18 @@ impl Stage {
                 tracing::warn!("The store lacks what a checkpoint of the correlation rests on: all is read.");
                 return Ok(None);
             }
-            return self.catch_up((fold, reached), number).await.map(Some);
+            return self.catch_up((fold, reached), number, owner).await.map(Some);
         }
         Ok(None)
     }
 
     /// Takes in what a checkpoint does not know; `number` is the version up to which it knows the rows.
-    async fn catch_up(&self, (mut fold, mut reached): (Fold, Reached), number: u64) -> Result<Begun, StoreError> {
+    async fn catch_up(
+        &self,
+        (mut fold, mut reached): (Fold, Reached),
+        number: u64,
+        owner: TakeOver<'_>,
+    ) -> Result<Begun, Halt> {
         let tenant = &self.config.tenant;
         let later = self.store.correlated_after(tenant, number).await?;
         let stored = self.store.stored_positions(tenant, &reached.covered).await?;
@@ -97,14 +113,15 @@ impl Stage {
             events += self.store.events_of(tenant, &window, &mut |told| fold.take_late(&told)).await?;
         }
         let (mut fold, changes) = settle(fold).await?;
-        self.write(&mut fold, &changes).await?;
+        self.write(&mut fold, &changes, (owner.epoch, owner.pen)).await?;
         let amending = spawn_blocking(move || {
             let rows = fold.amend(later);
             (fold, rows)
         });
         let (fold, rows) = amending.await.map_err(|_| StoreError::Incompatible("the correlation died".into()))?;
-        self.store.write_correlated(&rows).await?;
-        self.metrics.rows.inc_by(rows.len() as u64);
+        if !self.write_rows(&rows, (owner.epoch, owner.pen)).await? {
+            return Err(Halt::Superseded);
+        }
         reached.covered.and(&stored);
         Ok(Begun { fold, reached, events })
     }

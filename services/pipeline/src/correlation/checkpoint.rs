@@ -5,7 +5,10 @@
 use super::{PACE, Stage, fold::Fold};
 use correlate::checkpoint::{Kept, Reader, Unreadable, Writer};
 use events::ids::StreamId;
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 use store::{
     StoreError,
     correlation::{Covered, Seal},
@@ -33,6 +36,11 @@ pub(super) struct Reached {
 }
 
 impl Reached {
+    /// Behind the positions of each stream that are covered without a hole.
+    pub(super) fn ends(&self) -> BTreeMap<StreamId, u64> {
+        self.covered.streams().map(|(stream, ranges)| (stream, ranges.reach(0))).collect()
+    }
+
     fn put(&self, to: &mut Writer<'_>) {
         let ranges: Vec<([u8; 16], (u64, u64))> =
             self.covered.iter().map(|(stream, range)| (stream.0, range)).collect();

@@ -19,6 +19,10 @@ pub struct CorrelationMetrics {
     pub checkpoints: IntCounter,
     /// Size of the last.
     pub checkpoint_bytes: IntGauge,
+    /// 1 in the processor that correlates.
+    pub owner: IntGauge,
+    /// Blocks that are stored and not announced to it.
+    pub unannounced: IntGauge,
 }
 
 impl CorrelationMetrics {
@@ -47,7 +51,13 @@ impl CorrelationMetrics {
                 "tokentrail_correlation_checkpoint_bytes",
                 "Size of the correlation's last checkpoint before compression",
             )?,
+            owner: IntGauge::new("tokentrail_correlation_owner", "1 in the program that correlates")?,
+            unannounced: IntGauge::new(
+                "tokentrail_correlation_unannounced_blocks",
+                "Blocks that this processor has stored and cannot announce to the one that correlates",
+            )?,
         };
+        metrics.owner.set(1);
         registry.register(Box::new(metrics.lag.clone()))?;
         registry.register(Box::new(metrics.events.clone()))?;
         registry.register(Box::new(metrics.rows.clone()))?;
@@ -55,6 +65,8 @@ impl CorrelationMetrics {
         registry.register(Box::new(metrics.resumes.clone()))?;
         registry.register(Box::new(metrics.checkpoints.clone()))?;
         registry.register(Box::new(metrics.checkpoint_bytes.clone()))?;
+        registry.register(Box::new(metrics.owner.clone()))?;
+        registry.register(Box::new(metrics.unannounced.clone()))?;
         Ok(metrics)
     }
 }

@@ -1,6 +1,6 @@
 //! Who could do what, on which grounds: follows what ClickHouse has acknowledged and keeps the answers beside it.
 //!
-//! One owner per tenant. At its start it goes on from the newest checkpoint and reads what came after it; without one, every
+//! One owner per tenant: the program that alone stores, or one of several processors (`owner.rs`). At its start it goes on from the newest checkpoint and reads what came after it; without one, every
 //! stored event (streamed; docs/operations.md says what that costs). It writes only rows that differ from those that stand. From
 //! then on, block by block: reads the events that were acknowledged, settles once, writes the changes, and then moves its cursor;
 //! and now and then keeps all that it knows as a checkpoint. It is told of a block in passing and never waited for: storing goes
@@ -8,21 +8,29 @@
 //! is read anew.
 
 mod acknowledged;
+mod announcement;
 mod begin;
 mod checkpoint;
 mod fold;
+pub(crate) mod hand_over;
 mod metrics;
+mod owner;
+mod pen;
 mod places;
 mod records;
 
 pub use acknowledged::{Acknowledged, Phase, Standing, Touched};
+pub use announcement::Announcement;
 pub use fold::Fold;
+pub use hand_over::Correlating;
 pub use metrics::CorrelationMetrics;
+pub use owner::Owner;
 
 use acknowledged::Pending;
 use begin::{Begun, TakeOver, Trust};
 use checkpoint::Saving;
 use correlate::rows::{Change, DecisionRow, Reason, Row, Verdict};
+use pen::{Halt, Pen};
 use std::time::{Duration, Instant};
 use store::{
     Store, StoreError,
@@ -53,8 +61,10 @@ pub struct Stage {
     pub store: Store,
     /// What an operator declares.
     pub config: correlate::Config,
-    /// Told by the flow.
+    /// Told what is stored.
     pub acknowledged: Acknowledged,
+    /// Under which name people find this program, as its owner.
+    pub name: String,
     /// Counters.
     pub metrics: CorrelationMetrics,
     /// How often a checkpoint is written at most, and at a stop; none: never, and none is gone on from.
@@ -65,11 +75,17 @@ pub struct Stage {
 enum End {
     Stopped,
     PastChanged,
+    /// A later owner has taken over.
+    Superseded,
 }
 
 impl Stage {
     /// Runs until `stop` turns true. Nothing that happens here reaches the flow.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+    pub async fn run(&self, stop: watch::Receiver<bool>) {
+        self.run_with(&Pen::default(), stop).await;
+    }
+
+    async fn run_with(&self, pen: &Pen, mut stop: watch::Receiver<bool>) {
         let (mut wait, mut failed) = (RETRY.0, 0);
         loop {
             let trust = if self.checkpoints.is_some() && failed < FAILED_BEGINNINGS {
@@ -77,8 +93,18 @@ impl Stage {
             } else {
                 Trust::Events
             };
-            match self.follow(trust, &mut stop).await {
+            match self.follow(trust, pen, &mut stop).await {
                 Ok(End::Stopped) => return,
+                Ok(End::Superseded) => {
+                    tracing::warn!(
+                        "Another program has taken the correlation over. Where this one is to do it nevertheless, it takes it back."
+                    );
+                    self.own_up(pen, &mut stop).await;
+                    tokio::select! {
+                        () = tokio::time::sleep(wait) => wait = (wait * 2).min(RETRY.1),
+                        _ = stop.wait_for(|stop| *stop) => return,
+                    }
+                }
                 Ok(End::PastChanged) => {
                     (wait, failed) = (RETRY.0, 0);
                     tracing::info!("Events of the past were changed: the correlation reads everything again.");
@@ -96,21 +122,24 @@ impl Stage {
     }
 
     /// Reads what is needed, then follows block by block until the past changes.
-    async fn follow(&self, trust: Trust, stop: &mut watch::Receiver<bool>) -> Result<End, StoreError> {
+    async fn follow(&self, trust: Trust, pen: &Pen, stop: &mut watch::Receiver<bool>) -> Result<End, StoreError> {
         let tenant = &self.config.tenant;
         let began = Instant::now();
         let Some(past) = self.quiet_past(stop).await? else { return Ok(End::Stopped) };
         // What was acknowledged before this line is read at the beginning; what comes from here on is pending.
         let before = self.acknowledged.begin();
-        let epoch = self.store.take_over_correlation(tenant).await?;
-        let mut next = self.store.stream_ends(tenant).await?;
+        let epoch = self.store.take_over_correlation(tenant, &self.name).await?;
         let begun = tokio::select! {
-            begun = self.begin(TakeOver { epoch, past }, trust) => begun?,
+            begun = self.begin(TakeOver { epoch, past, pen }, trust) => begun,
             _ = stop.wait_for(|stop| *stop) => return Ok(End::Stopped),
         };
-        let Begun { mut fold, mut reached, events: loaded } = begun;
+        let Begun { mut fold, mut reached, events: loaded } = match begun {
+            Ok(begun) => begun,
+            Err(Halt::Superseded) => return Ok(End::Superseded),
+            Err(Halt::Store(error)) => return Err(error),
+        };
         // Commit point: every row of what was read is acknowledged. A crash before this line reads all again, to the same rows.
-        self.store.put_correlated_to(tenant, (epoch, &next)).await?;
+        self.store.put_correlated_to(tenant, (epoch, &reached.ends())).await?;
         self.metrics.events.inc_by(loaded);
         self.acknowledged.touch(Touched {
             since: Some(i64::MIN),
@@ -118,7 +147,7 @@ impl Stage {
             everybody: true,
             ..Touched::default()
         });
-        self.acknowledged.loaded(before);
+        self.acknowledged.loaded(&before);
         // A start from a checkpoint is no measure of reading everything.
         let took = began.elapsed().max(reached.whole);
         tracing::info!(
@@ -147,32 +176,34 @@ impl Stage {
                 fold = kept;
                 saving = Saving::done(cost);
             }
-            let pending = self.acknowledged.take();
-            if !pending.is_empty() {
-                let taken: u64 = pending.iter().map(|one| one.receipts).sum();
-                let Some(followed) = self.step(fold, &pending, stop).await? else { return Ok(End::Stopped) };
-                fold = followed;
-                for one in &pending {
-                    one.ranges.iter().for_each(|range| reached.covered.add(one.window.stream, range));
-                    let end = next.entry(one.window.stream).or_default();
-                    *end = one.window.end.max(*end);
+            let taken = self.acknowledged.take();
+            if !taken.pending.is_empty() {
+                let (followed, end) = self.step(fold, &taken.pending, (epoch, pen, stop)).await?;
+                if let Some(end) = end {
+                    return Ok(end);
                 }
-                // Commit point, as above, for this block.
-                let Some(()) = self.patiently(stop, || self.store.put_correlated_to(tenant, (epoch, &next))).await
-                else {
-                    return Ok(End::Stopped);
-                };
-                self.acknowledged.done(taken);
+                fold = followed;
+                for one in &taken.pending {
+                    one.ranges.iter().for_each(|range| reached.covered.add(one.window.stream, range));
+                }
+                // Commit point, as above, for these blocks.
+                let ends = reached.ends();
+                let put = || self.store.put_correlated_to(tenant, (epoch, &ends));
+                let Some(()) = self.patiently(stop, put).await else { return Ok(End::Stopped) };
+                self.acknowledged.done(&taken);
                 saving.news = true;
             }
             let rested = began.elapsed() > took * PACE;
-            if fold.contradicted() && rested {
+            if (fold.contradicted() || self.acknowledged.missed()) && rested {
                 return Ok(End::PastChanged);
             }
             if looked.elapsed() >= PAST_LOOK {
                 looked = Instant::now();
                 if self.store.past_change(tenant).await.is_ok_and(|note| note.map(|(at, _)| at) != past) {
                     return Ok(End::PastChanged);
+                }
+                if self.owns(epoch).await.is_ok_and(|owns| !owns) {
+                    return Ok(End::Superseded);
                 }
             }
         }
@@ -193,13 +224,13 @@ impl Stage {
         }
     }
 
-    /// One block: reads it back, takes it in, settles, writes. None when told to stop before all was acknowledged.
+    /// Some blocks: reads them back, takes them in, settles, writes. An end if not all of that was done.
     async fn step(
         &self,
         mut fold: Fold,
         pending: &[Pending],
-        stop: &mut watch::Receiver<bool>,
-    ) -> Result<Option<Fold>, StoreError> {
+        (epoch, pen, stop): (u64, &Pen, &mut watch::Receiver<bool>),
+    ) -> Result<(Fold, Option<End>), StoreError> {
         let tenant = &self.config.tenant;
         for one in pending {
             for window in windows(one.window) {
@@ -210,7 +241,7 @@ impl Stage {
                     }
                     Ok(told)
                 };
-                let Some(told) = self.patiently(stop, read).await else { return Ok(None) };
+                let Some(told) = self.patiently(stop, read).await else { return Ok((fold, Some(End::Stopped))) };
                 self.metrics.events.inc_by(told.len() as u64);
                 told.iter().for_each(|told| fold.take_late(told));
             }
@@ -218,20 +249,14 @@ impl Stage {
         let (mut fold, changes) = settle(fold).await?;
         for chunk in changes.chunks(CHANGES_AT_ONCE) {
             let rows = fold.records(chunk);
-            let Some(()) = self.patiently(stop, || self.store.write_correlated(&rows)).await else { return Ok(None) };
-            self.metrics.rows.inc_by(rows.len() as u64);
+            match self.wholly(stop, || self.write_rows(&rows, (epoch, pen))).await {
+                Some(true) => {}
+                Some(false) => return Ok((fold, Some(End::Superseded))),
+                None => return Ok((fold, Some(End::Stopped))),
+            }
         }
         self.acknowledged.touch(touched(pending, &changes));
-        Ok(Some(fold))
-    }
-
-    async fn write(&self, fold: &mut Fold, changes: &[Change]) -> Result<(), StoreError> {
-        for chunk in changes.chunks(CHANGES_AT_ONCE) {
-            let rows = fold.records(chunk);
-            self.store.write_correlated(&rows).await?;
-            self.metrics.rows.inc_by(rows.len() as u64);
-        }
-        Ok(())
+        Ok((fold, None))
     }
 
     /// Tries until ClickHouse answers; none when told to stop before that.
@@ -240,16 +265,27 @@ impl Stage {
         stop: &mut watch::Receiver<bool>,
         work: impl Fn() -> F,
     ) -> Option<T> {
+        let mut stopped = stop.clone();
+        tokio::select! {
+            done = self.wholly(stop, work) => done,
+            _ = stopped.wait_for(|stop| *stop) => None,
+        }
+    }
+
+    /// The same, and no try that began is given up: what became of it is known.
+    async fn wholly<T, F: Future<Output = Result<T, StoreError>>>(
+        &self,
+        stop: &mut watch::Receiver<bool>,
+        work: impl Fn() -> F,
+    ) -> Option<T> {
         let mut wait = RETRY.0;
         loop {
-            let error = tokio::select! {
-                done = work() => match done {
-                    Ok(done) => return Some(done),
-                    Err(error) => error,
-                },
-                _ = stop.wait_for(|stop| *stop) => return None,
-            };
-            tracing::warn!(%error, "The correlation waits for ClickHouse; storing does not wait for it.");
+            match work().await {
+                Ok(done) => return Some(done),
+                Err(error) => {
+                    tracing::warn!(%error, "The correlation waits for ClickHouse; storing does not wait for it.");
+                }
+            }
             tokio::select! {
                 () = tokio::time::sleep(wait) => wait = (wait * 2).min(RETRY.1),
                 _ = stop.wait_for(|stop| *stop) => return None,

@@ -1,4 +1,4 @@
-//! What the webhook of a Keycloak lost while its heartbeats came back: events that pull alone brought. One gap per source and hour, repaired
+//! What the webhook (or topic) of a Keycloak lost while its heartbeats came back: events that pull alone brought. One gap per source and hour, repaired
 //! when it is written, so that the loss stands on record and costs no verdict.
 //!
 //! Never counts what lies in a gap (that is told by the gap), what happened before the webhook's first event, or what is so young that
@@ -61,7 +61,8 @@ impl Keeper {
         let before = look.now - self.lateness - INTERVALS * interval;
         let from = if look.thorough { look.oldest } else { look.now - RECENT };
         let from = from.max(first).div_euclid(HOUR) * HOUR;
-        let gaps = around(look.written.iter().chain(found), source);
+        let input = expected.push.as_ref().map_or(Input::Webhook, |push| push.0);
+        let gaps = around(look.written.iter().chain(found), (source, input));
         let minutes = self.store.pulled_alone((&self.tenant, source), (from, before)).await?;
         let signed: Vec<(u32, u64)> =
             minutes.iter().map(|(minute, alone)| (*minute, sign((*minute, *alone), &gaps, before))).collect();
@@ -87,12 +88,12 @@ impl Keeper {
             (*with == signature).then_some(*lost)
         });
         let row = |hour: i64, events: u64, last: i64| Gap {
-            input: Input::Webhook.as_str().to_owned(),
+            input: input.as_str().to_owned(),
             until: Some(last + 1),
             missing: Some(events),
             repaired_at: Some(look.now),
-            // What the webhook brings in the end was only late.
-            repaired_by: if events > 0 { Input::Pull } else { Input::Webhook }.as_str().to_owned(),
+            // What it brings itself in the end was only late.
+            repaired_by: if events > 0 { Input::Pull } else { input }.as_str().to_owned(),
             recorded_at: look.now,
             ..self.gap(source, hour, DELIVERIES_LOST)
         };
@@ -115,10 +116,9 @@ fn differs(row: &Gap, written: Option<&Gap>) -> bool {
     }
 }
 
-/// The gaps of the webhook by which a loss is told already.
-fn around<'a>(gaps: impl Iterator<Item = &'a Gap>, source: &str) -> Vec<GapTime> {
-    let of =
-        |gap: &&Gap| gap.source_id == source && gap.input == Input::Webhook.as_str() && gap.cause != DELIVERIES_LOST;
+/// The gaps of the input by which a loss is told already.
+fn around<'a>(gaps: impl Iterator<Item = &'a Gap>, (source, input): (&str, Input)) -> Vec<GapTime> {
+    let of = |gap: &&Gap| gap.source_id == source && gap.input == input.as_str() && gap.cause != DELIVERIES_LOST;
     let times: BTreeSet<GapTime> =
         gaps.filter(of).map(|gap| (gap.scope.clone(), gap.since, gap.until.unwrap_or(i64::MAX))).collect();
     times.into_iter().collect()

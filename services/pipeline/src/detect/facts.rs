@@ -4,7 +4,10 @@ use drift::{
     Facts,
     facts::{Act, Decision, Gap, Missing, Source},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 use store::{
     Store, StoreError,
     correlation::{DecisionRecord, MissingEventRecord},
@@ -41,6 +44,8 @@ pub struct Reader {
     pub lateness: i64,
     /// Whether decisions are correlated in this process.
     pub correlated: bool,
+    /// Baseline files.
+    pub baselines: Vec<PathBuf>,
 }
 
 impl Reader {
@@ -61,6 +66,7 @@ impl Reader {
         facts.gaps.retain(|gap| gap.since < to && gap.until.is_none_or(|until| until >= from));
         facts.missing.retain(|missing| missing.after < to && missing.before >= from);
         facts.ripe = facts.ripe.min(to);
+        facts.baseline = self.baseline(&facts.sources).await?.unwrap_or_default();
         Ok(facts)
     }
 

@@ -27,6 +27,7 @@ impl DetectMetrics {
         Ok(metrics)
     }
 
+    /// Nothing is known any more.
     pub(super) fn reset(&self) {
         self.states.reset();
         self.open.reset();

@@ -4,6 +4,7 @@
 //! compares with what stands and writes the difference. Every row has a deterministic key and every step one id, so that a crash, a
 //! replay or a second processor for a moment end in the same register.
 
+pub mod baseline;
 mod facts;
 mod metrics;
 mod queue;
@@ -14,7 +15,7 @@ pub use metrics::DetectMetrics;
 use crate::correlation::{Acknowledged, Phase, Touched};
 use drift::{
     Facts, Judged, RULES, Rule, State,
-    facts::{Act, Gap, Source},
+    facts::{Act, BaselineFacts, Gap, Source},
     register::{Changes, Held, Looked, Standing, compare},
     rules::NOT_BUILT,
 };
@@ -41,6 +42,8 @@ const LOOK: Duration = Duration::from_millis(250);
 const ROUND: Duration = Duration::from_secs(5);
 /// First and longest wait between two tries.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// Baseline files are held against what is held this often.
+const BASELINE: Duration = Duration::from_secs(10);
 /// Evidence of a finding lies at most so long before its beginning, milliseconds.
 const EVIDENCE_BEFORE: i64 = 86_400_000;
 /// Who changes a finding when the rules do.
@@ -60,6 +63,15 @@ pub struct Detector {
     pub hint: watch::Sender<u64>,
 }
 
+/// What the gauges say holds only while somebody judges here: another processor may have taken over.
+struct Told<'a>(&'a DetectMetrics);
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        self.0.reset();
+    }
+}
+
 /// What a detector remembers while it leads.
 #[derive(Default)]
 struct Memory {
@@ -70,11 +82,16 @@ struct Memory {
     /// Sources and gaps as the last round saw them.
     sources: Vec<Source>,
     gaps: Vec<Gap>,
+    /// The baseline as it was looked at last, and when.
+    baseline: Option<(Instant, Option<BaselineFacts>)>,
+    /// What was wrong with a baseline file.
+    wrong: String,
 }
 
 impl Detector {
     /// Runs until it is dropped. What fails is tried again; nothing waits for it.
     pub async fn run(&self) {
+        let _told = Told(&self.metrics);
         let mut wait = RETRY.0;
         loop {
             let Err(error) = self.follow(&mut wait).await;
@@ -93,7 +110,7 @@ impl Detector {
         (memory.sources, memory.gaps) = (first.sources, first.gaps);
         let mut last = Instant::now();
         loop {
-            let loading = self.acknowledged.as_ref().is_some_and(|told| told.standing().phase == Phase::Loading);
+            let loading = self.acknowledged.as_ref().is_some_and(|told| told.standing().phase != Phase::Following);
             if loading {
                 sleep(LOOK).await;
                 continue;
@@ -159,6 +176,11 @@ impl Detector {
         let known = if touched.everybody { &[] } else { memory.sources.as_slice() };
         let mut facts = self.reader.common((self.clock)(), known).await?;
         memory.sources.clone_from(&facts.sources);
+        let looked = memory.baseline.as_ref().filter(|(at, _)| !touched.everybody && at.elapsed() < BASELINE);
+        facts.baseline = match looked {
+            Some((_, known)) => known.clone(),
+            None => self.baseline(&facts.sources, memory).await?,
+        };
         memory.gaps.clone_from(&facts.gaps);
         let all = DriftQuery { tenant, persons: None, from: i64::MIN, to: i64::MAX };
         let lately = DriftQuery { from: since, ..all };
@@ -191,6 +213,26 @@ impl Detector {
         facts.acts.extend(self.reader.of_time((since, i64::MAX)).await?);
         facts::in_order(&mut facts.acts);
         Ok((facts, (!touched.everybody).then_some(persons)))
+    }
+
+    /// The baseline files against what is held; what is wrong with one is told once.
+    async fn baseline(&self, sources: &[Source], memory: &mut Memory) -> Result<Option<BaselineFacts>, StoreError> {
+        let known = match self.reader.baseline(sources).await? {
+            Ok(known) => {
+                memory.wrong.clear();
+                known
+            }
+            Err(why) => {
+                let why = why.to_string();
+                if memory.wrong != why {
+                    tracing::warn!(why, "A baseline cannot be judged; its rule is not evaluable until it can.");
+                    memory.wrong = why;
+                }
+                None
+            }
+        };
+        memory.baseline = Some((Instant::now(), known.clone()));
+        Ok(known)
     }
 
     /// Writes rows and then steps; true if there were any.

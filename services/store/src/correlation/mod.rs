@@ -7,6 +7,7 @@ mod ask;
 mod checkpoint;
 mod covered;
 mod merge;
+mod owner;
 mod past;
 mod records;
 mod rights;
@@ -16,6 +17,7 @@ pub use ask::{Bearer, DecisionQuery, Matching};
 pub use checkpoint::{Later, Seal, Sealing, Unsealing};
 pub use covered::{Covered, Ranges};
 pub use merge::Told;
+pub use owner::Ownership;
 pub use past::Window;
 pub use records::{
     AliasRecord, CredentialRecord, DecisionRecord, Derived, GrantRecord, Head, Id, MissingEventRecord, SessionRecord,
@@ -157,16 +159,6 @@ struct PlaceRow {
 }
 
 impl Store {
-    /// Takes the correlation of a tenant over: the epoch of the new owner, above every one before.
-    pub async fn take_over_correlation(&self, tenant: &str) -> Result<u64, StoreError> {
-        let sql = "SELECT max(epoch) FROM correlated_rows WHERE tenant = {tenant:String}";
-        let before = rows::<u64>(self.ask(sql).param("tenant", tenant)).await?.pop().unwrap_or_default();
-        let epoch = before + 1;
-        let taken = cursor(tenant, (StreamId([0; 16]), 0), epoch);
-        self.write_typed::<CursorRow>("correlated_rows", &[taken]).await?;
-        Ok(epoch)
-    }
-
     /// Writes rows. After an error any part may be there: write the same again.
     pub async fn write_correlated(&self, rows: &Correlated) -> Result<(), StoreError> {
         self.write_records(&rows.sessions).await?;

@@ -1,4 +1,4 @@
-//! What the webhook of a Keycloak lost and pull brought: which minutes hold such events, and how many of them lie outside known gaps.
+//! What the webhook (or topic) of a Keycloak lost and pull brought: which minutes hold such events, and how many of them lie outside known gaps.
 
 use super::rows;
 use crate::{Store, StoreError, cell::DELIVERIES};
@@ -6,7 +6,7 @@ use crate::{Store, StoreError, cell::DELIVERIES};
 /// A time of a gap: realm (empty: all), beginning and end, UTC milliseconds.
 pub type GapTime = (String, i64, i64);
 
-/// Events of one minute that pull brought and the webhook did not.
+/// Events of one minute that pull alone brought.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LostInMinute {
     /// Minutes since 1970.
@@ -18,19 +18,19 @@ pub struct LostInMinute {
 }
 
 impl Store {
-    /// When the first event happened that a webhook brought, UTC milliseconds; none if it never brought one.
+    /// When the first event happened that a webhook or topic brought, UTC milliseconds; none if it never brought one.
     pub async fn first_pushed(&self, tenant: &str, source_id: &str) -> Result<Option<i64>, StoreError> {
         let sql = "WITH (SELECT minOrNull(cell) FROM cells WHERE tenant = {tenant:String} AND source_id = {source:String} \
-              AND input = 'webhook' AND events > 0 AND cell < {deliveries:UInt32}) AS first \
+              AND input IN ('webhook', 'kafka') AND events > 0 AND cell < {deliveries:UInt32}) AS first \
             SELECT toUnixTimestamp64Milli(minOrNull(time)) FROM event_rows WHERE tenant = {tenant:String} \
-            AND source_id = {source:String} AND input = 'webhook' AND is_deleted = 0 \
+            AND source_id = {source:String} AND input IN ('webhook', 'kafka') AND is_deleted = 0 \
             AND time >= fromUnixTimestamp64Milli(toInt64(first) * 60000, 'UTC') \
             AND time < fromUnixTimestamp64Milli(toInt64(first) * 60000 + 60000, 'UTC')";
         let asked = self.ask(sql).param("tenant", tenant).param("source", source_id).param("deliveries", DELIVERIES);
         Ok(rows::<Option<i64>>(asked).await?.pop().flatten())
     }
 
-    /// Minutes of [from, to) (UTC milliseconds) with events that pull brought and the webhook did not, and how many.
+    /// Minutes of [from, to) (UTC milliseconds) with events that pull alone brought, and how many.
     pub async fn pulled_alone(
         &self,
         (tenant, source_id): (&str, &str),
@@ -52,9 +52,9 @@ impl Store {
     ) -> Result<Vec<LostInMinute>, StoreError> {
         let (Some(first), Some(last)) = (minutes.iter().min(), minutes.iter().max()) else { return Ok(Vec::new()) };
         let sql = "SELECT toUInt32(intDiv(toUnixTimestamp64Milli(at), 60000)) AS minute, count(), toUnixTimestamp64Milli(max(at)) FROM (\
-              SELECT event_id, min(time) AS at, any(toString(e.realm)) AS realm, max(input = 'webhook') AS pushed \
+              SELECT event_id, min(time) AS at, any(toString(e.realm)) AS realm, max(input != 'pull') AS pushed \
               FROM event_rows AS e FINAL WHERE tenant = {tenant:String} AND source_id = {source:String} \
-              AND input IN ('webhook', 'pull') AND ordinal = 0 \
+              AND input IN ('webhook', 'kafka', 'pull') AND ordinal = 0 \
               AND time >= fromUnixTimestamp64Milli({first:Int64}, 'UTC') AND time < fromUnixTimestamp64Milli({last:Int64}, 'UTC') \
               AND has({minutes:Array(UInt32)}, toUInt32(intDiv(toUnixTimestamp64Milli(time), 60000))) \
               GROUP BY event_id, toStartOfMinute(time)\

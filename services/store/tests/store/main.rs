@@ -3,6 +3,7 @@
 
 mod events;
 mod hours;
+mod owners;
 mod panels;
 mod privileged;
 mod receipts;

@@ -12,10 +12,10 @@ use crate::{
     trusting,
 };
 use anyhow::Context;
-use durable_log::carrier::Carrier;
+use durable_log::{bulletin::Bulletin, carrier::Carrier};
 use events::normalise::Context as NormaliseContext;
 use pipeline::{
-    correlation::{CorrelationMetrics, Stage},
+    correlation::{Correlating, CorrelationMetrics, Owner, Stage},
     coverage::Keeper,
     duty::Duty,
     flow::Flow,
@@ -55,10 +55,10 @@ pub struct Storage {
 }
 
 impl Storage {
-    /// Runs until `stop` turns true; `open` leads to the log.
-    pub async fn run<C: Carrier>(
+    /// Runs until `stop` turns true; `open` leads to the log, and to the other processors where there may be some.
+    pub async fn run<C: Carrier, B: Bulletin>(
         self,
-        open: impl FnOnce(&watch::Receiver<bool>) -> anyhow::Result<Option<C>> + Send + 'static,
+        open: impl FnOnce(&watch::Receiver<bool>) -> anyhow::Result<Option<(C, Option<B>)>> + Send + 'static,
         stop: watch::Receiver<bool>,
     ) -> anyhow::Result<()> {
         let Some((engine, options)) = until_stopped(&stop, || self.reach()).await else { return Ok(()) };
@@ -72,10 +72,10 @@ impl Storage {
     }
 
     /// `alone`: the engine was started here, so nobody else writes to it.
-    async fn store_all<C: Carrier>(
+    async fn store_all<C: Carrier, B: Bulletin>(
         self,
         (options, alone): (ConnectOptions, bool),
-        open: impl FnOnce(&watch::Receiver<bool>) -> anyhow::Result<Option<C>> + Send + 'static,
+        open: impl FnOnce(&watch::Receiver<bool>) -> anyhow::Result<Option<(C, Option<B>)>> + Send + 'static,
         stop: watch::Receiver<bool>,
     ) -> anyhow::Result<()> {
         let store = Store::connect(options.clone())?;
@@ -103,13 +103,15 @@ impl Storage {
         run.write(&self.config)?;
         let stopped = stop.clone();
         let opened = tokio::task::spawn_blocking(move || open(&stopped)).await.context("the log's opening died")?;
-        let Some(carrier) = opened? else { return Ok(()) };
+        let Some((carrier, bulletin)) = opened? else { return Ok(()) };
         let correlation = self.observing.correlation.clone();
+        // Rules are judged where decisions are correlated.
+        let leads = bulletin.as_ref().map_or_else(|| carrier.leads(), Bulletin::reads);
         let alerting = Alerting {
             store: store.clone(),
             acknowledged: correlation.clone(),
             board: self.observing.alerts.clone(),
-            leads: carrier.leads(),
+            leads,
         };
         let alerting = tokio::spawn(alerting.start(&self.config, &self.registry, stop.clone())?);
         let observer = Observer { store: Some(store.clone()), ..self.observing };
@@ -124,22 +126,54 @@ impl Storage {
         let privileged = PrivilegedKeeper { store: store.clone(), tenant: tenant.clone(), names };
         let duty = Duty { keeper, roller: Roller { store: store.clone() }, privileged, leads: carrier.leads() };
         let duty = tokio::spawn(duty.run(stop.clone()));
-        let stage = |acknowledged| {
-            Ok::<_, anyhow::Error>(Stage {
-                store: store.clone(),
-                config: self.config.correlation(self.context.key.clone()),
-                acknowledged,
-                metrics: CorrelationMetrics::register(&self.registry)?,
-                checkpoints: self.config.correlation.checkpoints(),
-            })
+        let (correlation, mut correlating) = match correlation {
+            None => (Correlating::Nowhere, None),
+            Some(acknowledged) => {
+                let metrics = CorrelationMetrics::register(&self.registry)?;
+                let stage = Stage {
+                    store: store.clone(),
+                    config: self.config.correlation(self.context.key.clone()),
+                    acknowledged: acknowledged.clone(),
+                    name: self.config.kafka.client_id.clone(),
+                    metrics: metrics.clone(),
+                    checkpoints: self.config.correlation.checkpoints(),
+                };
+                let (stop, bulletin) = (stop.clone(), bulletin.clone());
+                match bulletin {
+                    None => {
+                        let running = async move {
+                            stage.run(stop).await;
+                            Ok(())
+                        };
+                        (Correlating::Here(acknowledged), Some(tokio::spawn(running)))
+                    }
+                    Some(bulletin) => {
+                        let owner = Owner { stage, bulletin: bulletin.clone() };
+                        (Correlating::By(bulletin, metrics), Some(tokio::spawn(owner.run(stop))))
+                    }
+                }
+            }
         };
-        let correlating =
-            correlation.clone().map(stage).transpose()?.map(|stage| tokio::spawn(stage.run(stop.clone())));
         let flow =
             Flow { carrier: carrier.clone(), tenant, store, context: self.context, metrics: self.metrics, correlation };
-        let flowed = flow.run(stop).await;
+        let flowed = {
+            let died = async {
+                let Some(correlating) = &mut correlating else { return std::future::pending().await };
+                match correlating.await {
+                    // Told to stop, like the flow.
+                    Ok(Ok(())) => std::future::pending().await,
+                    Ok(Err(error)) => anyhow::Error::new(error).context("the correlation cannot go on"),
+                    Err(_) => anyhow::anyhow!("the correlation died"),
+                }
+            };
+            tokio::select! {
+                flowed = flow.run(stop) => flowed.map_err(anyhow::Error::new),
+                // Started again it reads everything anew; that nobody correlates must not stay unseen.
+                error = died => Err(error),
+            }
+        };
         // Ends by itself, once it has kept what it knows. What it has not taken in is read after the next start.
-        if let Some(mut correlating) = correlating
+        if let Some(mut correlating) = correlating.filter(|task| !task.is_finished())
             && tokio::time::timeout(CORRELATION_STOP_WAIT, &mut correlating).await.is_err()
         {
             correlating.abort();
@@ -152,9 +186,9 @@ impl Storage {
             let _ = task.await;
         }
         self.found.send_replace(None);
-        // Leaves its group, if it is in one: that asks brokers.
-        tokio::task::spawn_blocking(move || drop(carrier)).await.context("the log did not close")?;
-        Ok(flowed?)
+        // Leaves its groups, if it is in any: that asks brokers.
+        tokio::task::spawn_blocking(move || drop((carrier, bulletin))).await.context("the log did not close")?;
+        flowed
     }
 
     /// An embedded engine that answers, or the address of an external one.

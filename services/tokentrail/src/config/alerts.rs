@@ -21,6 +21,8 @@ pub struct Alerts {
     pub repeat_seconds: u64,
     /// Thresholds.
     pub rules: Rules,
+    /// Baseline files: who is meant to be in which group. Relative paths begin at the data folder.
+    pub baselines: Vec<PathBuf>,
     /// Who is told, by a name of your choice.
     pub receivers: BTreeMap<String, ReceiverConfig>,
 }
@@ -124,6 +126,7 @@ impl Default for Alerts {
             group_seconds: 2,
             repeat_seconds: 60,
             rules: Rules::default(),
+            baselines: Vec::new(),
             receivers: BTreeMap::new(),
         }
     }
@@ -243,6 +246,11 @@ impl Config {
         self.sources.iter().map(source).collect()
     }
 
+    /// Baseline files.
+    pub fn baselines(&self) -> Vec<PathBuf> {
+        self.alerts.baselines.iter().map(|file| self.data_dir.join(file)).collect()
+    }
+
     /// What asks the store for the rules' facts.
     pub fn reader(&self, store: store::Store) -> pipeline::detect::Reader {
         pipeline::detect::Reader {
@@ -251,7 +259,8 @@ impl Config {
             sources: self.rule_sources(),
             settings: self.rules(),
             lateness: i64::from(self.lateness_seconds) * 1_000,
-            correlated: self.correlation.enabled && !self.kafka.is_set(),
+            correlated: self.correlates(),
+            baselines: self.baselines(),
         }
     }
 }

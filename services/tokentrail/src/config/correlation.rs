@@ -121,6 +121,11 @@ impl SignIn {
 }
 
 impl Config {
+    /// Whether decisions are correlated.
+    pub fn correlates(&self) -> bool {
+        self.correlation.enabled && self.kafka.correlates()
+    }
+
     /// Which Backstage signs in through which Keycloak: as configured, or, of exactly one of each, those two.
     pub fn joins(&self) -> Vec<Join> {
         let configured = self.sources.iter().filter_map(|(id, source)| Some(source.sign_in.as_ref()?.join(id)));

@@ -3,7 +3,10 @@
 use anyhow::bail;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 /// Kafka between collectors and processors.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -15,6 +18,9 @@ pub struct KafkaConfig {
     pub topic: String,
     /// Topic of dead letters: processors copy there what nobody understood; empty: they do not.
     pub deadletters: String,
+    /// Topic on which processors tell what they stored, so that one of them correlates it; empty: nothing is correlated. The same in
+    /// all of them.
+    pub events: String,
     /// Consumer group of the processors of one ClickHouse.
     pub group: String,
     /// Names this program in the brokers' logs and quotas.
@@ -103,6 +109,7 @@ impl Default for KafkaConfig {
             brokers: Vec::new(),
             topic: "tokentrail.receipts.v1".into(),
             deadletters: "tokentrail.deadletters.v1".into(),
+            events: "tokentrail.events.v1".into(),
             group: "tokentrail".into(),
             client_id: "tokentrail".into(),
             rack: String::new(),
@@ -134,6 +141,16 @@ impl KafkaConfig {
         !self.brokers.is_empty()
     }
 
+    /// The topics that it names; those of the processors after that of the receipts.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        [&self.topic, &self.events, &self.deadletters].into_iter().map(String::as_str).filter(|name| !name.is_empty())
+    }
+
+    /// Whether decisions are correlated.
+    pub fn correlates(&self) -> bool {
+        !self.is_set() || !self.events.is_empty()
+    }
+
     /// Refuses settings that cannot work.
     pub(super) fn check(&self) -> anyhow::Result<()> {
         if !self.is_set() {
@@ -142,13 +159,13 @@ impl KafkaConfig {
         if cfg!(not(feature = "kafka")) {
             bail!("this build of tokentrail has no Kafka: build it with the feature `kafka`");
         }
-        let names = [&self.topic, &self.deadletters];
-        if !is_topic(&self.topic)
-            || !(self.deadletters.is_empty() || is_topic(&self.deadletters))
-            || names[0] == names[1]
-        {
+        let names = [&self.topic, &self.deadletters, &self.events];
+        let given: Vec<&&String> = names.iter().filter(|name| !name.is_empty()).collect();
+        let apart: BTreeSet<&&String> = given.iter().copied().collect();
+        if self.topic.is_empty() || !given.iter().all(|name| is_topic(name)) || apart.len() < given.len() {
             bail!(
-                "topic and deadletters are two names of 1 to 249 letters, digits, '.', '_' or '-'; deadletters may be empty"
+                "topic, deadletters and events are three names of 1 to 249 letters, digits, '.', '_' or '-'; \
+                 deadletters and events may be empty"
             );
         }
         if self.group.is_empty() {

@@ -71,7 +71,7 @@ pub fn sources(topics: &[TopicReport], now: i64) -> Vec<Check> {
     topics.iter().map(check).collect()
 }
 
-/// What the cluster says of the topic.
+/// What the cluster says of the topics on which nothing may be lost.
 #[cfg(feature = "kafka")]
 pub async fn topic(config: &Config) -> Vec<Check> {
     use durable_log::kafka::Topics;
@@ -82,13 +82,18 @@ pub async fn topic(config: &Config) -> Vec<Check> {
             return vec![Check::new("kafka_config", "Kafka's settings can be used").look(format!("{error:#}"))];
         }
     };
-    let name = &config.kafka.topic;
-    let check = || Check::new("kafka_topic", format!("topic {name} keeps what it acknowledges"));
-    match Topics::new(connection).check(name).await {
-        Ok(findings) if findings.is_empty() => vec![check()],
-        Ok(findings) => findings.iter().map(|finding| check().look(finding.to_string())).collect(),
-        Err(error) => vec![check().look(error.to_string())],
+    let topics = Topics::new(connection);
+    let mut checks = Vec::new();
+    // What the dead letters' topic loses, the store has.
+    for name in config.kafka.names().filter(|name| *name != config.kafka.deadletters) {
+        let check = || Check::new("kafka_topic", format!("topic {name} keeps what it acknowledges"));
+        match topics.check(name).await {
+            Ok(findings) if findings.is_empty() => checks.push(check()),
+            Ok(findings) => checks.extend(findings.iter().map(|finding| check().look(finding.to_string()))),
+            Err(error) => checks.push(check().look(error.to_string())),
+        }
     }
+    checks
 }
 
 /// There is none.

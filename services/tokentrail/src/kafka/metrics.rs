@@ -103,3 +103,19 @@ pub(super) fn member(
         ],
     )
 }
+
+/// How far whoever correlates is behind what processors announced.
+pub(super) fn correlator(
+    registry: &Registry,
+    status: impl Fn() -> MemberStatus + Send + Sync + 'static,
+) -> anyhow::Result<()> {
+    register(
+        registry,
+        Box::new(status),
+        &[(
+            "tokentrail_correlation_lag_announcements",
+            "Announced blocks that the processor that correlates has not answered",
+            |m: &MemberStatus| count(m.backlog),
+        )],
+    )
+}

@@ -47,6 +47,10 @@ pub struct KafkaReport {
     pub topic: String,
     /// Records of the topic that the group has not settled, over all processors; none if the brokers do not answer.
     pub lag: Option<u64>,
+    /// Announcements of stored blocks that the processor that correlates has not answered; none if none does, or if the brokers
+    /// do not answer.
+    #[serde(default)]
+    pub uncorrelated: Option<u64>,
     /// Why they do not.
     pub trouble: Option<String>,
     /// In a process that takes receipts in.

@@ -60,7 +60,7 @@ pub fn trace(story: &Story) {
     story.found("D02");
     let rows = story.rows("R08", &PERIOD);
     let named: Vec<_> = rows.iter().filter(|row| row["drift_rule"] == json!(["D02"])).collect();
-    assert!(named.len() > 5 && named.iter().all(|row| of_finn(row)), "{named:?}");
+    assert!(named.len() > 5 && named.iter().all(of_finn), "{named:?}");
     assert!(named.iter().any(|row| row["evidence"] == last["evidence"]));
     let others = rows.iter().filter(|row| row["drift_rule"] != json!(["D02"]));
     assert!(

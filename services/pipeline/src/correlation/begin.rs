@@ -46,6 +46,8 @@ impl Stage {
     pub(super) async fn begin(&self, owner: TakeOver<'_>, trust: Trust) -> Result<Begun, Halt> {
         if trust == Trust::Checkpoints
             && let Some(begun) = self.resume(owner).await?
+            // Copies of one event that say different things, one of them in the checkpoint: which was taken first would count.
+            && !begun.fold.contradicted()
         {
             self.metrics.resumes.inc();
             return Ok(begun);

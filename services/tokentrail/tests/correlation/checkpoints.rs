@@ -1,7 +1,13 @@
 //! A start goes on from a checkpoint: after a stop, a kill, with rows and receipts that came behind it, with a torn one, and with
 //! one that no longer fits. Whatever it goes on from, the rows are the same.
 
-use super::{Program, Story, assert_same, correlated, rows};
+use super::{
+    Program, Story, assert_same, correlated,
+    recorded::sample,
+    rows,
+    support::{block_on, client, sign},
+};
+use serde_json::Value;
 
 /// What a program counted since its start.
 fn counted(program: &Program, name: &str) -> u64 {
@@ -108,4 +114,34 @@ fn a_start_goes_on_from_a_checkpoint_that_fits_and_else_reads_everything() {
     assert_same(&program, &expected, "read anew");
     story.cli(&program, &["self-check", "--persons", "0"]);
     assert_eq!(program.terminate(), Some(0));
+
+    // A second copy of an event that is in the checkpoint and says something else: everything, or the first one would stand.
+    let (program, began) = start_again(&story);
+    assert_eq!(began, (0, 1, 0));
+    deliver(&program, &login_of_ann().replace(r#""username":"ann""#, r#""username":"anna""#));
+    correlated(&program);
+    program.kill();
+    let (program, began) = start_again(&story);
+    assert_eq!(began, (1, 0, all));
+    story.cli(&program, &["self-check", "--persons", "0"]);
+    assert_eq!(program.terminate(), Some(0));
+}
+
+/// A delivery of the recording, as Keycloak sent it.
+fn login_of_ann() -> String {
+    let recorded = std::fs::read_to_string(sample("keycloak-webhook.ndjson")).unwrap();
+    let bodies =
+        recorded.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["body"].as_str().unwrap().to_owned());
+    let mut logins = bodies.filter(|body| body.contains("access.LOGIN\"") && body.contains(r#""username":"ann""#));
+    logins.next().unwrap()
+}
+
+fn deliver(program: &Program, body: &str) {
+    let request = client()
+        .post(format!("{}/v1/keycloak/kc", program.intake()))
+        .header("content-type", "application/json")
+        .header("x-keycloak-signature", sign(&program.secret("kc.webhook"), body.as_bytes()))
+        .body(body.to_owned());
+    let status = block_on(async move { request.send().await.unwrap().status() });
+    assert!(status.is_success(), "{status}");
 }

@@ -43,11 +43,6 @@ impl Link {
     }
 
     /// Never called.
-    pub fn correlates(&self) -> bool {
-        match self.0 {}
-    }
-
-    /// Never called.
     pub fn observe(&self) -> anyhow::Result<ObserveKafka> {
         match self.0 {}
     }

@@ -197,6 +197,11 @@ fn the_owner_is_killed_and_frozen_under_load_and_the_rows_are_those_of_one_progr
     });
     assert!(!frozen.get_admin("/metrics").unwrap().contains("tokentrail_rule_state{"), "one judges");
     let found = rows(&owner);
+    // People are told who it is, and that its topic is looked at like the others.
+    let told = String::from_utf8(story.cli(&frozen, &["status"])).unwrap();
+    assert!(told.contains("another processor does it") && told.contains("third correlates since"), "{told}");
+    let looked = String::from_utf8(deployment.cli("third", &["doctor"]).stdout).unwrap();
+    assert!(looked.contains("topic tokentrail.events.v1 keeps"), "{looked}");
 
     // One program, one journal, the same deliveries.
     let alone = Program::start(&deployment.data("alone"), &[("TOKENTRAIL_CONFIG", &story.config)]);

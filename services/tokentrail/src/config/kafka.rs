@@ -141,7 +141,8 @@ impl KafkaConfig {
         !self.brokers.is_empty()
     }
 
-    /// The topics that it names; those of the processors after that of the receipts.
+    /// The topics that it names.
+    #[cfg(feature = "kafka")]
     pub fn names(&self) -> impl Iterator<Item = &str> {
         [&self.topic, &self.events, &self.deadletters].into_iter().map(String::as_str).filter(|name| !name.is_empty())
     }

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 use store::{PrivilegedNames, Store};
 use tokio::sync::watch;
 
-/// First and longest wait between two looks.
-const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// First and longest wait between two looks; each is a quarter longer than the one before, as new rights come with the first events.
+const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// A look reads the names of all events: it is followed by a rest of this many times its length.
-const REST: u32 = 100;
+const REST: u32 = 20;
 
 /// The one keeper of a database.
 pub struct PrivilegedKeeper {
@@ -29,7 +29,7 @@ impl PrivilegedKeeper {
                 tracing::debug!(%error, "Privileged rights cannot be looked up now; it is tried again.");
             }
             tokio::select! {
-                () = tokio::time::sleep(pause.max(began.elapsed() * REST)) => pause = (pause * 2).min(PAUSE.1),
+                () = tokio::time::sleep(pause.max(began.elapsed() * REST)) => pause = (pause * 5 / 4).min(PAUSE.1),
                 _ = stop.wait_for(|stop| *stop) => return,
             }
         }

@@ -185,19 +185,18 @@ async fn measure(engine: &Engine, decisions: u64) -> Result<(), Box<dyn Error>> 
         println!("\n{:<66}{:>8}{:>8}", format!("{dashboard}, milliseconds, the best of {TRIES}"), "wall", "engine");
         let mut all = Vec::new();
         for panel in &source.dashboards[dashboard].panels {
-            let mut best = 0.0;
+            let (mut best, before) = (0.0, cpu(pid));
             for sql in panel.questions() {
                 let sql = format!("{} FORMAT Null", choice.expand(sql)?);
                 best += fastest(&reader, std::slice::from_ref(&sql)).await?;
                 all.push(sql);
             }
-            println!("  {:<64}{best:>8.0}", panel.title);
+            println!("  {:<64}{best:>8.0}{:>8.0}", panel.title, (cpu(pid) - before) / TRIES as f64);
         }
-        println!(
-            "  {:<64}{:>8.0}",
-            format!("{whole}, its {} questions at once", all.len()),
-            fastest(&reader, &all).await?
-        );
+        let before = cpu(pid);
+        let best = fastest(&reader, &all).await?;
+        let title = format!("{whole}, its {} questions at once", all.len());
+        println!("  {title:<64}{best:>8.0}{:>8.0}", (cpu(pid) - before) / TRIES as f64);
     }
     Ok(())
 }

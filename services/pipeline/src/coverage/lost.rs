@@ -118,8 +118,7 @@ fn differs(row: &Gap, written: Option<&Gap>) -> bool {
 
 /// The gaps of the input by which a loss is told already.
 fn around<'a>(gaps: impl Iterator<Item = &'a Gap>, (source, input): (&str, Input)) -> Vec<GapTime> {
-    let of =
-        |gap: &&Gap| gap.source_id == source && gap.input == input.as_str() && gap.cause != DELIVERIES_LOST;
+    let of = |gap: &&Gap| gap.source_id == source && gap.input == input.as_str() && gap.cause != DELIVERIES_LOST;
     let times: BTreeSet<GapTime> =
         gaps.filter(of).map(|gap| (gap.scope.clone(), gap.since, gap.until.unwrap_or(i64::MAX))).collect();
     times.into_iter().collect()

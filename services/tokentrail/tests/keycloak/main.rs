@@ -1,19 +1,28 @@
 //! A real Keycloak with its webhook and its Admin REST API, and the real program: both ways agree event by event; the
-//! program is killed in the middle of a working day, pull repairs it, and status says what the webhook lost.
+//! program is killed in the middle of a working day, pull repairs it, and status says what the webhook lost. What is lost on one way, on
+//! both ways, or no longer recorded is a finding, and the reports say so.
 #![allow(clippy::unwrap_used)] // a test may panic
 
+mod losses;
+#[path = "../support/receiver.rs"]
+mod receiver;
+#[path = "../support/mod.rs"]
 mod support;
+mod told;
+mod way;
 
-use serde_json::Value;
+use receiver::Receiver;
 use std::{
     collections::BTreeSet,
     time::{Duration, Instant},
 };
 use support::Program;
 use testbed::{Keycloak, KeycloakOptions, Webhook, keycloak::story};
+use told::Cli;
+use way::Way;
 
 /// Longest wait until both ways have brought everything.
-const MEET: Duration = Duration::from_secs(60);
+const MEET: Duration = Duration::from_secs(300);
 
 /// Ids of everything that Keycloak's store holds.
 async fn at_source(keycloak: &Keycloak) -> BTreeSet<String> {
@@ -50,14 +59,18 @@ async fn webhook_and_pull_agree_and_pull_repairs_what_the_webhook_lost() {
     std::fs::write(data.join("secrets/keycloak.webhook"), "whsec-of-this-test-0001").unwrap();
     std::fs::write(data.join("secrets/keycloak.client"), "tokentrail-secret").unwrap();
     let intake = format!("127.0.0.1:{}", testbed::free_port().unwrap());
-    let webhook =
-        Webhook { url: format!("http://{intake}/v1/keycloak/keycloak"), secret: "whsec-of-this-test-0001".into() };
+    let (way, hook) = (Way::to(&intake), Receiver::start());
+    let webhook = Webhook {
+        url: format!("http://{}/v1/keycloak/keycloak", way.address),
+        secret: "whsec-of-this-test-0001".into(),
+    };
+    std::fs::write(data.join("secrets/hook.whsec"), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
     // The program is there first: a refused connection is a lost delivery.
     let config = dir.path().join("tokentrail.toml");
     let settings = [
         ("TOKENTRAIL_CONFIG", config.to_str().unwrap().to_owned()),
         ("TOKENTRAIL__LISTEN__INTAKE", intake.clone()),
-        ("TOKENTRAIL__LATENESS_SECONDS", "0".to_owned()),
+        ("TOKENTRAIL__LATENESS_SECONDS", "3".to_owned()),
     ];
     let settings: Vec<(&str, &str)> = settings.iter().map(|(k, v)| (*k, v.as_str())).collect();
     let keycloak = Keycloak::start(KeycloakOptions::default()).await.unwrap();
@@ -65,8 +78,11 @@ async fn webhook_and_pull_agree_and_pull_repairs_what_the_webhook_lost() {
         "[sources.keycloak]\nkind = \"keycloak\"\nwebhook_secret_files = [\"secrets/keycloak.webhook\"]\n\
          [sources.keycloak.pull]\nurl = \"{}\"\nrealms = [\"acme\"]\nclient_id = \"tokentrail\"\n\
          client_secret_file = \"secrets/keycloak.client\"\ninterval_seconds = 1\n\
-         [sources.keycloak.heartbeat]\ninterval_seconds = 1\n",
-        keycloak.url()
+         [sources.keycloak.heartbeat]\ninterval_seconds = 1\n[sources.keycloak.snapshot]\ninterval_hours = 0\n\
+         [alerts]\ngroup_seconds = 1\n[alerts.receivers.hook]\nkind = \"webhook\"\nurl = \"http://{}/alerts\"\n\
+         secret_file = \"secrets/hook.whsec\"\nleast = \"low\"\n",
+        keycloak.url(),
+        hook.address
     );
     std::fs::write(&config, text).unwrap();
     let program = Program::start(&data, &settings);
@@ -93,8 +109,15 @@ async fn webhook_and_pull_agree_and_pull_repairs_what_the_webhook_lost() {
         assert!(started.elapsed() < MEET, "no heartbeat came back by the webhook");
     }
 
+    let cli = Cli { program: &program, config: &config };
+    losses::dropped_on_purpose(&keycloak, &cli, (&way, &hook)).await;
+    losses::proven_so_far(&cli);
+    let stored = at_source(&keycloak).await;
+    meet(&program, &stored, "has(inputs, 'pull')");
+
     // Nobody listens while the day goes on: the plugin loses what it cannot deliver.
     program.kill();
+    losses::lost_on_both_ways(&keycloak).await;
     story::play(&keycloak, "acme").await.unwrap();
     let lost = at_source(&keycloak).await.difference(&stored).cloned().collect::<BTreeSet<_>>();
     assert!(lost.len() >= done, "{} events happened unseen", lost.len());
@@ -105,15 +128,25 @@ async fn webhook_and_pull_agree_and_pull_repairs_what_the_webhook_lost() {
     while program.sql("SELECT 1 FROM gaps WHERE input = 'webhook' AND cause = 'no_heartbeat'").is_empty() {
         assert!(started.elapsed() < MEET, "no gap for the time without us: {:?}", program.sql("SELECT * FROM gaps"));
     }
-    let status = program.drained();
-    let path: &Value = &status["paths"][0];
-    let repaired = path["lost_by_webhook"].as_u64().unwrap();
-    assert!(repaired >= lost.len() as u64 / 2, "status names what the webhook lost: {path}");
+    let cli = Cli { program: &program, config: &config };
+    let (status, repaired) = cli.until("status does not name what the webhook lost", || {
+        let status = cli.stored();
+        let repaired = status["paths"][0]["lost_by_webhook"].as_u64()?;
+        (repaired >= lost.len() as u64 / 2).then_some((status, repaired))
+    });
     assert_eq!(
         status["inputs"].as_array().unwrap().iter().map(|i| i["dead"].as_u64().unwrap()).sum::<u64>(),
         0,
         "{status}"
     );
     println!("{done} acts, {both} events by both ways, {repaired} repaired by pull");
+
+    losses::shown_by_the_snapshot_alone(&keycloak, &cli).await;
+    losses::suspicious_acts(&keycloak, &cli).await;
+    losses::logging_switched_off(&keycloak, &cli).await;
+    program.kill();
+    losses::logging_taken_away(&keycloak).await;
+    let program = Program::start(&data, &settings);
+    losses::logging_gone_shown_by_the_snapshot_alone(&Cli { program: &program, config: &config });
     assert_eq!(program.terminate(), Some(0));
 }

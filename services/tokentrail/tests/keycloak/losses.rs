@@ -1,0 +1,150 @@
+//! Losses and acts at a real Keycloak, one after the other on one server.
+
+use crate::{
+    receiver::Receiver,
+    told::{Cli, now, told},
+    way::Way,
+};
+use reqwest::Method;
+use serde_json::{Value, json};
+use testbed::{
+    Keycloak,
+    keycloak::{OidcClient, client_credentials},
+};
+
+/// Tries until a swallowed delivery does not lie in a gap by chance: on a busy machine a heartbeat can be late.
+const TRIES: usize = 5;
+
+/// Deliveries are dropped on purpose, no heartbeat among them, and pull brings the events: D12 fires, R11 has them as lost and
+/// repaired, and the verdict stays COMPLETE.
+pub async fn dropped_on_purpose(keycloak: &Keycloak, cli: &Cli<'_>, (way, hook): (&Way, &Receiver)) {
+    let since = cli.program.sql("SELECT toString(min(sent_at)) AS at FROM heartbeats WHERE notEmpty(seen)");
+    let since = format!("{}Z", since[0]["at"].as_str().unwrap().replace(' ', "T"));
+    let erin = keycloak.admin().user_id("acme", "erin").await.unwrap();
+    // Its row is there a moment before its steps.
+    let lost = |one: &Value| one["values"]["cause"] == "deliveries_lost" && one["state"] == "ENDED";
+    let mut tries = 0;
+    let finding = loop {
+        tries += 1;
+        assert!(tries <= TRIES, "nothing dropped was told: {:?}", cli.findings("D12"));
+        let before = way.swallowed();
+        way.swallow(Some(&erin));
+        keycloak.browser("acme", OidcClient::named("portal")).sign_in("erin", "erin-pw").await.unwrap();
+        cli.until("both deliveries of the login", || (way.swallowed() >= before + 2).then_some(()));
+        way.swallow(None);
+        let at = cli.program.sql("SELECT toUnixTimestamp64Milli(now64(3)) AS at")[0]["at"].as_i64().unwrap();
+        // Told as lost; or a heartbeat is so far behind it that it would be, and a gap around it tells it.
+        let behind = "SELECT toUnixTimestamp64Milli(max(watermark)) AS at FROM watermarks WHERE input = 'webhook'";
+        let told = cli.until("neither told nor in a gap", || match cli.findings("D12").into_iter().find(lost) {
+            Some(found) => Some(Some(found)),
+            None => (cli.program.sql(behind)[0]["at"].as_i64() > Some(at + 30_000)).then_some(None),
+        });
+        if let Some(found) = told {
+            break found;
+        }
+    };
+    let values = &finding["values"];
+    assert_eq!(values["what"], "lost by webhook, repaired by pull");
+    assert!(values["missing"].as_u64().unwrap() >= 2, "{finding}");
+    assert_eq!(finding["severity"], "low");
+    // It was over before anybody could be told: told all the same, once.
+    cli.until("nobody was told", || (!told(hook, &finding).is_empty()).then_some(()));
+    assert_eq!(told(hook, &finding)[0]["status"], "passed");
+
+    let to = now();
+    let period = ["--from", since.as_str(), "--to", to.as_str()];
+    let sheet = cli.state("R11", &period, "COMPLETE");
+    assert!(sheet["completeness"]["facts"]["gaps"].to_string().contains("deliveries_lost"), "{sheet}");
+    let rows = cli.rows("R11", &period);
+    let sum = |column: &str| rows.iter().map(|row| row[column].as_u64().unwrap_or_default()).sum::<u64>();
+    assert!(sum("lost_by_webhook") >= 2 && sum("lost_by_webhook") == sum("healed_by_pull"), "{rows:?}");
+    let gaps = rows.iter().map(|row| row["gaps"].to_string()).collect::<String>();
+    assert!(gaps.contains("deliveries_lost") && gaps.contains("repaired by pull"), "{gaps}");
+    assert_eq!(told(hook, &finding).len(), 1);
+}
+
+/// Before anything is lost: a snapshot, and who holds what is proven behind it.
+pub fn proven_so_far(cli: &Cli<'_>) {
+    cli.snapshot();
+    let at = now();
+    cli.state("R01", &["--as-of", &at], "COMPLETE");
+}
+
+/// While nobody listens: erin leaves her group, and Keycloak's store forgets it before pull could read it.
+pub async fn lost_on_both_ways(keycloak: &Keycloak) {
+    let admin = keycloak.admin();
+    let erin = admin.user_id("acme", "erin").await.unwrap();
+    admin.leave_group("acme", &erin, &admin.group_id("acme", "/platform").await.unwrap()).await.unwrap();
+    admin.call(Method::DELETE, "acme/admin-events", None).await.unwrap();
+}
+
+/// Only the next snapshot shows it: a finding, and no report is COMPLETE any more.
+pub async fn shown_by_the_snapshot_alone(keycloak: &Keycloak, cli: &Cli<'_>) {
+    cli.snapshot();
+    let platform = keycloak.admin().group_id("acme", "/platform").await.unwrap();
+    let found = cli.finding("D03", |one| one["values"]["right"] == platform.as_str());
+    assert_eq!((&found["values"]["what"], &found["state"]), (&json!("removal"), &json!("OPEN")), "{found}");
+    // Everything else is explained by events, once they are correlated.
+    cli.until("more is missing", || {
+        let standing = cli.findings("D03").into_iter().filter(|one| one["state"] == "OPEN");
+        (standing.count() == 1).then_some(())
+    });
+    let at = now();
+    let sheet = cli.state("R01", &["--as-of", &at], "COMPLETE_WITH_LISTED_GAPS");
+    let listed = sheet["completeness"]["facts"]["missing_events"].as_array().unwrap();
+    assert!(listed.iter().any(|one| one.as_str().unwrap().contains(&platform)), "{listed:?}");
+    let reasons = sheet["completeness"]["reasons"].to_string();
+    assert!(reasons.contains("A lost login or decision leaves no such trace and cannot be seen"), "{reasons}");
+}
+
+/// Wrong passwords until the account is locked and freed (the story's), then a good one; a machine that joins a group by itself.
+pub async fn suspicious_acts(keycloak: &Keycloak, cli: &Cli<'_>) {
+    let admin = keycloak.admin();
+    keycloak.browser("acme", OidcClient::named("portal")).sign_in("dave", "dave-pw").await.unwrap();
+    admin.grant_service_account("acme", "tokentrail", ("realm-management", "manage-users")).await.unwrap();
+    let client = admin.client_uuid("acme", "tokentrail").await.unwrap();
+    let account = admin.get(&format!("acme/clients/{client}/service-account-user")).await.unwrap();
+    let (account, group) = (account["id"].as_str().unwrap(), admin.group_id("acme", "/contractors").await.unwrap());
+    let realm = format!("{}/realms/acme", keycloak.url());
+    let token = client_credentials(keycloak.http(), &realm, &OidcClient::named("tokentrail")).await.unwrap();
+    let url = format!("{}/admin/realms/acme/users/{account}/groups/{group}", keycloak.url());
+    let answer = keycloak.http().put(url).bearer_auth(token.access).send().await.unwrap();
+    assert!(answer.status().is_success(), "{answer:?}");
+
+    let brute = cli.finding("D13", |_| true);
+    assert_eq!((&brute["values"]["mode"], &brute["severity"]), (&json!("lockout"), &json!("high")), "{brute}");
+    assert!(brute["evidence"].as_array().unwrap().len() > 3, "{brute}");
+    let own = cli.finding("D05", |_| true);
+    assert_eq!(own["values"]["right"], group.as_str(), "{own}");
+    assert_eq!((cli.findings("D13").len(), cli.findings("D05").len()), (1, 1));
+}
+
+/// Admin events are switched off while the listener is there: the event tells. On again: it ends.
+pub async fn logging_switched_off(keycloak: &Keycloak, cli: &Cli<'_>) {
+    let admin = keycloak.admin();
+    admin.change_events_config("acme", json!({"adminEventsEnabled": false})).await.unwrap();
+    let off = cli.finding("D11", |one| one["values"]["off"] == "admin_events_enabled");
+    assert_eq!((&off["values"]["seen_in"], &off["severity"]), (&json!("admin event"), &json!("critical")), "{off}");
+    assert_eq!((&off["state"], off["evidence"].as_array().unwrap().len()), (&json!("OPEN"), 1), "{off}");
+    admin.change_events_config("acme", json!({"adminEventsEnabled": true})).await.unwrap();
+    cli.until("it does not end", || {
+        cli.findings("D11").into_iter().find(|one| one["finding_id"] == off["finding_id"] && one["state"] == "ENDED")
+    });
+}
+
+/// While nobody listens: the listener goes first, then admin events; the store forgets both.
+pub async fn logging_taken_away(keycloak: &Keycloak) {
+    let admin = keycloak.admin();
+    admin.change_events_config("acme", json!({"eventsListeners": ["jboss-logging"]})).await.unwrap();
+    admin.change_events_config("acme", json!({"adminEventsEnabled": false})).await.unwrap();
+    admin.call(Method::DELETE, "acme/admin-events", None).await.unwrap();
+}
+
+/// No event tells: the next read of the configuration does.
+pub fn logging_gone_shown_by_the_snapshot_alone(cli: &Cli<'_>) {
+    cli.snapshot();
+    for what in ["listeners ext-event-webhook", "admin_events_enabled"] {
+        let off = cli.finding("D11", |one| one["values"]["off"] == what && one["state"] == "OPEN");
+        assert_eq!(off["values"]["seen_in"], "read of the configuration", "{off}");
+    }
+}

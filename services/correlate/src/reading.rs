@@ -8,6 +8,7 @@ use crate::{
     moment::Millis,
     names::{Id, Sym},
     state::{
+        book::Dirty,
         reads::{End, Entity as Kept, Pending, ReadAt, Scope},
         sessions::Session,
     },
@@ -166,11 +167,29 @@ impl Known {
         found.extend(self.keycloak.called.read(at, &called, &self.reads));
         found.extend(self.keycloak.parents.read(at, &parents, &self.reads));
         self.group_changed(seen.place, found, dirt);
-        let mut found = self.catalog.groups.read(at, &references, &self.reads);
+        let found = self.catalog.groups.read(at, &references, &self.reads);
+        self.groups_called(seen.place.source, &found, dirt);
+        let mut found = found;
         found.extend(self.catalog.parents.read(at, &above, &self.reads));
         for found in found {
             self.world_changed(seen.place.source, seen.at.begin);
             dirt.all(seen.place.source, found.from);
+        }
+    }
+
+    /// Names of Keycloak's groups in a Backstage rest on its catalog as it was read: of those that it names otherwise, and of those
+    /// that were ever renamed.
+    fn groups_called(&self, backstage: Sym, found: &[Dirty], dirt: &mut Dirt) {
+        let ledgers = found.iter().filter_map(|found| self.catalog.groups.get(found.of));
+        ledgers
+            .flat_map(|ledger| ledger.segments())
+            .filter_map(|segment| segment.says)
+            .for_each(|group| dirt.user_touched(group));
+        if self.join(backstage).is_some() {
+            let called = &self.keycloak.called;
+            let renamed =
+                called.all().filter(|group| called.get(*group).is_some_and(|ledger| ledger.segments().len() > 2));
+            renamed.for_each(|group| dirt.user_touched(group));
         }
     }
 
@@ -250,7 +269,12 @@ impl Known {
                 let found = keycloak.group_roles.read(at, &pairs, &self.reads);
                 found.into_iter().for_each(|found| dirt.user_touched(found.of));
             }
-            List::Composites => drop(keycloak.composites.read(at, &pairs, &self.reads)),
+            List::Composites => {
+                for found in keycloak.composites.read(at, &pairs, &self.reads) {
+                    let named = self.also_named(found.of);
+                    named.into_iter().chain([found.of]).for_each(|role| dirt.user_touched(role));
+                }
+            }
             List::DefaultGroups => {
                 let found = keycloak.defaults.read(at, &pairs, &self.reads);
                 found.into_iter().for_each(|found| self.realm_changed(seen.place.within, found.from, dirt));

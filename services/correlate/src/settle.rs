@@ -55,6 +55,7 @@ fn listed(known: &Known, user: Id) -> Vec<(Key, Row)> {
     let mut rows = known.grant_rows(user);
     rows.extend(known.gap_rows(user));
     rows.extend(known.alias_rows(user));
+    rows.extend(known.world_rows(user));
     rows
 }
 
@@ -234,7 +235,11 @@ impl Work {
         let users = users.chain(keycloak.usernames.all()).chain(keycloak.emails.all()).chain(keycloak.enabled.all());
         let world = keycloak.groups.all().chain(keycloak.roles.all()).chain(keycloak.group_roles.all());
         let world = world.chain(keycloak.called.all()).chain(keycloak.parents.all());
-        let users = users.chain(world).chain(known.rbac.members.all()).chain(known.rbac.policies.all());
+        let world = world.chain(keycloak.composites.all()).chain(keycloak.default_roles.values().copied());
+        let world = world.chain(keycloak.role_names.keys().copied());
+        let named = known.catalog.groups.all().filter_map(|reference| known.catalog.groups.get(reference));
+        let named = named.flat_map(|ledger| ledger.segments()).filter_map(|segment| segment.says);
+        let users = users.chain(world).chain(known.rbac.members.all()).chain(known.rbac.policies.all()).chain(named);
         let tied = known.catalog.users.all().filter_map(|reference| known.catalog.users.get(reference));
         let tied = tied.flat_map(|ledger| ledger.segments()).filter_map(|segment| segment.says);
         let pairs = |(of, log): (&Id, Vec<Moment>)| log.into_iter().map(|moment| (*of, moment)).collect::<Vec<_>>();

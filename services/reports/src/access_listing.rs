@@ -14,19 +14,28 @@ const COLUMNS: &[Column] = &[
         "1 or 0 as last told or read before the instant; empty: not known",
         "events of the user, snapshots",
     ),
-    column("right_kind", "group, role; nothing: the person holds nothing", "grants.right_kind"),
-    column("right_id", "Keycloak's id", "grants.right_id"),
+    column("right_kind", "group, role, backstage_role; nothing: the person holds nothing", "effective_in.right_kind"),
+    column("right_id", "Keycloak's id, or the Backstage role", "effective_in.right_id"),
     column("right_name", "group path or role name as last written", "events.right_name"),
-    column("grant_path", "direct, or through the group below it in which the person is", "grants, group paths"),
-    column("granted_time", "since when; empty: before everything that is known", "grants.held_from"),
-    column("granted_by", "who granted it, as Keycloak says", "grants.granted_by"),
+    column(
+        "grant_path",
+        "direct, given in Backstage, or through what the person holds: group, group above it, role that contains it, Backstage group",
+        "effective_in.path, group paths",
+    ),
+    column("granted_time", "when what the path begins with was given; empty: no event says", "effective_in.granted_at"),
+    column("granted_by", "who gave that, as the source says", "effective_in.granted_by"),
+    column(
+        "effective_from",
+        "since when all of the path holds; empty: as far back as is known",
+        "effective_in.held_from",
+    ),
     no_source("approval", "approval of the grant: no ticket feed"),
     no_source("expires", "end of the grant: Keycloak has none"),
     no_source("mfa_enrolled", "second factor: no credential inventory is read"),
     column("last_login", "last login before the instant; empty: none seen", "sessions.started_at, events"),
     column(
         "last_use",
-        "last decision that was allowed on the strength of this group; empty: none seen",
+        "last decision that was allowed on the strength of this group or Backstage role; empty: none seen",
         "decisions.support",
     ),
     column(
@@ -34,30 +43,35 @@ const COLUMNS: &[Column] = &[
         "snapshot: first seen as state; replay: granted by an event; replay-with-gap: an event is missing",
         "grants",
     ),
-    column("confidence", "proven; inferred where an event is missing", "grants.rests_on_gap"),
-    column("evidence", "event that granted it; empty: seen as state", "grants.granted_in"),
+    column("confidence", "proven; inferred where an event is missing", "effective_in.rests_on_gap"),
+    column("evidence", "event that gave what the path begins with; empty: seen as state", "effective_in.granted_in"),
 ];
 
-const SQL: &str = "WITH held AS (
-    SELECT person, toString(right_kind) AS right_kind, right_id, held_from, granted_by, granted_in, rests_on_gap FROM grants
-    WHERE tenant = {tenant:String} AND person != ''
-      AND (held_from IS NULL OR held_from <= fromUnixTimestamp64Milli({to:Int64}, 'UTC'))
-      AND (held_to IS NULL OR held_to > fromUnixTimestamp64Milli({to:Int64}, 'UTC'))
-), told AS (
+const SQL: &str = "WITH told AS (
     SELECT * FROM event_rows FINAL WHERE tenant = {tenant:String} AND time <= fromUnixTimestamp64Milli({to:Int64}, 'UTC')
 ), named AS (
     SELECT t.right_id AS right_id, argMax(t.right_name, (t.time, t.right_name)) AS right_name FROM told AS t WHERE t.right_id != '' AND t.right_name != '' GROUP BY t.right_id
-), below AS (
-    SELECT h.person AS person, h.right_kind AS right_kind, h.right_id AS right_id, n.right_name AS right_name, 'direct' AS grant_path,
-        h.held_from AS held_from, h.granted_by AS granted_by, h.granted_in AS granted_in, h.rests_on_gap AS rests_on_gap
-    FROM held AS h LEFT ANY JOIN named AS n ON n.right_id = h.right_id
-), every_path AS (
-    SELECT * FROM below
-    UNION ALL
-    SELECT b.person, b.right_kind, n.right_id, b.above, concat('through ', b.right_name), b.held_from, b.granted_by, b.granted_in, b.rests_on_gap
+), names AS (
+    SELECT mapFromArrays(groupArray(right_id), groupArray(right_name)) AS known FROM named
+), held AS (
+    SELECT e.person AS person, e.right_kind AS right_kind, e.right_id AS right_id,
+        if(mapContains(n.known, e.right_id), n.known[e.right_id], e.right_id) AS right_name,
+        multiIf(notEmpty(e.path), concat('through ', arrayStringConcat(arrayMap(step -> if(mapContains(n.known, step), n.known[step], step), e.path), ' > ')),
+            e.right_kind = 'backstage_role', 'given in Backstage', 'direct') AS grant_path,
+        e.granted_at AS granted_at, e.granted_by AS granted_by, e.granted_in AS granted_in, e.rests_on_gap AS rests_on_gap, e.held_from AS held_from
+    FROM effective_in(tenant = {tenant:String}, person = '', from = {to:Int64}, to = {to:Int64}) AS e CROSS JOIN names AS n
+    WHERE e.right_kind != 'permission'
+), by_path AS (
+    -- Where nothing told of the tree of groups, their paths do.
+    SELECT b.person AS person, b.right_kind AS right_kind, n.right_id AS right_id, b.above AS right_name, concat('through ', b.right_name) AS grant_path,
+        b.granted_at AS granted_at, b.granted_by AS granted_by, b.granted_in AS granted_in, b.rests_on_gap AS rests_on_gap, b.held_from AS held_from
     FROM (SELECT *, arrayJoin(arrayMap(n -> arrayStringConcat(arraySlice(splitByChar('/', right_name), 1, n), '/'),
-        range(2, length(splitByChar('/', right_name))))) AS above FROM below WHERE right_kind = 'group' AND startsWith(right_name, '/')) AS b
+        range(2, length(splitByChar('/', right_name))))) AS above FROM held WHERE right_kind = 'group' AND grant_path = 'direct' AND startsWith(right_name, '/')) AS b
     LEFT ANY JOIN named AS n ON n.right_name = b.above
+    WHERE (b.person, b.above) NOT IN (SELECT person, right_name FROM held WHERE right_kind = 'group')
+), every_path AS (
+    SELECT person, right_kind, right_id, right_name, grant_path, granted_at, granted_by, granted_in, rests_on_gap, held_from FROM held
+    UNION ALL SELECT person, right_kind, right_id, right_name, grant_path, granted_at, granted_by, granted_in, rests_on_gap, held_from FROM by_path
 ), people AS (
     SELECT person, argMaxIf(details['enabled'], time, details['enabled'] != '') AS enabled,
         max(kind = 'user_deleted') AS gone
@@ -67,7 +81,7 @@ const SQL: &str = "WITH held AS (
 ), logins AS (
     SELECT lower(hex(person)) AS person, max(time) AS at FROM told WHERE kind = 'login' AND outcome = 'success' GROUP BY person
 ), used AS (
-    SELECT person, arrayJoin(arrayDistinct(arrayConcat(support.1, support.2))) AS right_id, max(decided_at) AS at FROM decisions
+    SELECT person, arrayJoin(arrayDistinct(arrayConcat(support.1, support.2, support.4))) AS right_id, max(decided_at) AS at FROM decisions
     WHERE tenant = {tenant:String} AND outcome = 'allow' AND decided_at <= fromUnixTimestamp64Milli({to:Int64}, 'UTC') GROUP BY person, right_id HAVING right_id != ''
 ), everybody AS (
     SELECT person FROM persons WHERE tenant = {tenant:String} AND keycloak_user_id IS NOT NULL AND keycloak_user_id != ''
@@ -79,7 +93,7 @@ SELECT
     'none on record' AS account_type,
     multiIf(u.enabled = 'true', 1, u.enabled = 'false', 0, NULL) AS enabled,
     g.right_kind AS right_kind, g.right_id AS right_id, g.right_name AS right_name, g.grant_path AS grant_path,
-    g.held_from AS granted_time, g.granted_by AS granted_by,
+    g.granted_at AS granted_time, g.granted_by AS granted_by, g.held_from AS effective_from,
     'none on record' AS approval, 'none on record' AS expires, 'none on record' AS mfa_enrolled,
     if(l.person = '', NULL, l.at) AS last_login, if(s.person = '', NULL, s.at) AS last_use,
     multiIf(g.right_kind = '', '', g.rests_on_gap = 1, 'replay-with-gap', toUInt128(g.granted_in) = 0, 'snapshot', 'replay') AS basis,
@@ -91,7 +105,7 @@ LEFT JOIN every_path AS g ON g.person = e.person
 LEFT ANY JOIN people AS u ON u.person = e.person
 LEFT ANY JOIN logins AS l ON l.person = e.person
 LEFT ANY JOIN used AS s ON s.person = e.person AND s.right_id = g.right_id
-ORDER BY username, person, right_name, right_id, grant_path, granted_time";
+ORDER BY username, person, right_name, right_id, grant_path, granted_time, effective_from, evidence";
 
 const TOTALS: &str = "WITH held AS (
     SELECT person, right_kind, right_id FROM grants
@@ -110,7 +124,7 @@ SELECT name, n FROM (
 pub(crate) const REPORT: Report = Report {
     id: "R01",
     name: "access-listing",
-    version: "1.0.0",
+    version: "1.1.0",
     question: "Who held which right at that instant, by which path, granted when and by whom, and when was it last used?",
     criteria: &["CC6.1", "CC6.2", "CC6.3"],
     span: Span::AsOf,
@@ -127,7 +141,7 @@ pub(crate) const REPORT: Report = Report {
         "last_use",
         "basis",
     ],
-    key: &["person", "right_id", "grant_path", "granted_time"],
+    key: &["person", "right_id", "grant_path", "granted_time", "effective_from"],
     sql: SQL,
     totals: TOTALS,
     charts: &[Chart::Bars { title: "Rights held, by name", by: "right_name", weight: "" }],
@@ -138,7 +152,8 @@ pub(crate) const REPORT: Report = Report {
     ],
     exclusions: &["persons deleted before the instant"],
     limits: &[
-        "composite roles and roles that a group carries are not spelled out per person; Backstage roles neither (R08 names the role of each decision)",
+        "what Backstage roles permit is not spelled out per person: `tokentrail who-can PERMISSION` lists it",
+        "without a snapshot of Keycloak the tree of groups is known from their paths, and Backstage groups of which its catalog alone tells are not listed",
         "a person without any right and without any event or read before the instant is not known",
         "names of rights and persons are the last that are known, not those of the instant",
     ],

@@ -76,6 +76,7 @@ pub const VIEWS: &[&str] = &[
     "decided_in",
     "decisions",
     "deviations_in",
+    "effective_in",
     "event_inputs",
     "event_inputs_in",
     "events",
@@ -118,6 +119,7 @@ pub const VIEWS: &[&str] = &[
     "streams_recounted",
     "tokens",
     "watermarks",
+    "world",
 ];
 
 /// Longest database name.

@@ -48,6 +48,7 @@ const MIGRATIONS: &[Migration] = migrations![
     22 "0022_decision_hours",
     23 "0023_correlation_owner",
     24 "0024_checkpoints",
+    26 "0026_world",
     28 "0028_right_names",
     30 "0030_privileged",
 ];

@@ -121,7 +121,7 @@ async fn answer(config: &Config, command: Command) -> anyhow::Result<bool> {
             print(args.format, &ask::access::of_person(&store, tenant, &args).await?, ask::access::render_person)
         }
         Command::WhoCan(args) => {
-            print(args.format, &ask::access::of_right(&store, tenant, &args).await?, ask::access::render_right)
+            print(args.format, &ask::who_can::of_right(&store, tenant, &args).await?, ask::who_can::render_right)
         }
         Command::Decisions(args) => print(args.format, &ask::decisions::find(&store, tenant, &args).await?, |found| {
             ask::decisions::render(found)

@@ -91,9 +91,9 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Table)]
         format: Format,
     },
-    /// List what a person holds directly, now, then, or over a time.
+    /// List what a person can do and by which path, now, then, or over a time.
     Access(ask::AccessArgs),
-    /// List who holds a group or role directly.
+    /// List who has a group, role or permission, and by which path.
     WhoCan(ask::WhoCanArgs),
     /// List decisions by verdict, person, permission and time.
     Decisions(ask::DecisionsArgs),

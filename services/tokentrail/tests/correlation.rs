@@ -232,11 +232,16 @@ fn answers(story: &Story, program: &Program) {
     assert!(told["receipts"][id].as_str().unwrap().contains('/') && told["session"]["ended_at"].is_null(), "{told}");
     let text = String::from_utf8(story.cli(program, &["explain", id]).stdout).unwrap();
     assert!(text.contains("disabled") && text.contains("583."), "{text}");
+    // Roles that could have supported it, each with why it does not; and which credential is taken.
+    let taken = told["candidates"]["credentials"].as_array().unwrap().iter().filter(|one| one["why"] == "taken");
+    assert_eq!(taken.map(|one| &one["event"]).collect::<Vec<_>>(), [&told["decision"]["credential"]]);
+    let roles = told["candidates"]["roles"].as_array().unwrap();
+    assert!(
+        roles.iter().any(|role| role["why"] == "taken") && roles.iter().any(|role| role["why"] == "never_held"),
+        "{told}"
+    );
 
-    let held = |at: &str| ask(&["access", "cleo", "--at", at, "--format", "json"])["grants"].as_array().unwrap().len();
-    assert_eq!((held("2026-11-23T21:25:06Z"), held("2026-11-23T21:25:10Z"), held("2026-11-23T21:25:20Z")), (0, 1, 0));
-    let who = ask(&["who-can", "/platform/ops", "--at", "2026-11-23T21:25:10Z", "--format", "json"]);
-    assert_eq!(who["holders"].as_array().unwrap().len(), 1, "{who}");
+    rights(story, program);
     let found = ask(&["person", "search", "pair.example", "--format", "json"]);
     assert!(found.as_array().unwrap().len() >= 4, "{found}");
     let trail = ask(&["trace", "finn", "--format", "json"]);
@@ -244,6 +249,52 @@ fn answers(story: &Story, program: &Program) {
     assert!(judged.count() > 5);
     let wrong = command(&program.data).env("TOKENTRAIL_CONFIG", story.settings()).args(["access", "nobody"]).output();
     assert_eq!(wrong.unwrap().status.code(), Some(2));
+}
+
+/// Who could do what, by every path.
+fn rights(story: &Story, program: &Program) {
+    let ask = |args: &[&str]| -> Value { serde_json::from_slice(&story.cli(program, args).stdout).unwrap() };
+    let held = |at: &str| {
+        let told = ask(&["access", "cleo", "--at", at, "--format", "json"]);
+        let name = |right: &Value| {
+            let id = right["right_id"].as_str().unwrap();
+            told["right_names"][id].as_str().unwrap_or(id).to_owned()
+        };
+        told["rights"].as_array().unwrap().iter().map(name).collect::<Vec<_>>()
+    };
+    assert_eq!((held("2026-11-23T21:25:06Z").len(), held("2026-11-23T21:25:20Z").len()), (0, 0));
+    let then = held("2026-11-23T21:25:10Z");
+    for right in ["/platform/ops", "role:default/operators", "catalog.location.create|create|allow"] {
+        assert!(then.iter().any(|held| held == right), "{right}: {then:?}");
+    }
+    let whole = ["access", "cleo", "--from", "2026-11-23T21:25:00Z", "--to", "2026-11-23T21:26:00Z"];
+    let text = String::from_utf8(story.cli(program, &whole).stdout).unwrap();
+    let role =
+        text.lines().find(|line| line.contains("role:default/operators") && line.contains("backstage role")).unwrap();
+    assert!(
+        role.contains("/platform/ops > group:default/ops")
+            && role.contains("21:25:07.067")
+            && role.contains("21:25:16.818"),
+        "{text}"
+    );
+
+    let who = |right: &str, at: &str| ask(&["who-can", right, "--at", at, "--format", "json"]);
+    let can = |right: &str, at: &str| {
+        let told = who(right, at);
+        let one =
+            |holder: &Value| (holder["names"].to_string().contains("cleo"), holder["can"].as_str().unwrap().to_owned());
+        told["holders"].as_array().unwrap().iter().map(one).collect::<Vec<_>>()
+    };
+    assert_eq!(can("/platform/ops", "2026-11-23T21:25:10Z"), [(true, "yes".to_owned())]);
+    assert!(can("catalog.location.create", "2026-11-23T21:25:10Z").contains(&(true, "yes".to_owned())));
+    assert!(!can("catalog.location.create", "2026-11-23T21:25:20Z").iter().any(|(cleo, _)| *cleo));
+    // Finn is disabled at 21:25:06.810.
+    let finn =
+        String::from_utf8(story.cli(program, &["access", "finn", "--at", "2026-11-23T21:30:00Z"]).stdout).unwrap();
+    assert!(finn.contains("disabled") && finn.contains("21:25:06.810"), "{finn}");
+    // Before any policy was told, nothing is claimed.
+    let before = who("catalog.location.create", "2026-11-23T20:00:00Z");
+    assert_eq!((&before["policies_known"], before["holders"].as_array().unwrap().len()), (&Value::Bool(false), 0));
 }
 
 /// An event is deleted as a replay would, and said so: what rested on it is answered anew.

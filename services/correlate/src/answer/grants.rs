@@ -66,6 +66,7 @@ impl Known {
             let text = |sym| self.owned(sym);
             let row = GrantRow {
                 person: person.clone(),
+                source: self.owned(user.source),
                 kind,
                 right: right.to_owned(),
                 from: first.since.or(first.from).map(|from| from.at),

@@ -8,3 +8,4 @@ pub(crate) mod judge;
 pub(crate) mod person;
 pub(crate) mod session;
 pub(crate) mod support;
+mod world;

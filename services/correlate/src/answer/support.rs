@@ -41,6 +41,14 @@ pub(crate) enum Via {
     Catalog,
 }
 
+/// What a Keycloak group is called in a Backstage.
+pub(crate) enum Naming {
+    /// By the catalog's annotation: references.
+    Annotated(Vec<Id>),
+    /// By its own name: what a reference to it would be.
+    Named(String),
+}
+
 /// A way to a role: the member's reference, how it stands for the person, since when, and whether that rests on a gap.
 #[derive(Clone, Copy)]
 struct Holder {
@@ -219,6 +227,14 @@ impl Known {
     /// A Keycloak group's references in a Backstage at `t`. A group that was renamed since the catalog was last read goes by
     /// its new name: the roles of the old one are no longer its own.
     pub(crate) fn references_of_group(&self, group: Id, backstage: Sym, t: Millis) -> Vec<Id> {
+        match self.names_of_group(group, backstage, t) {
+            Naming::Annotated(found) => found,
+            Naming::Named(name) => self.names.known_id(self.names.text(backstage), &name).into_iter().collect(),
+        }
+    }
+
+    /// The same, whether anything speaks of such a name or not.
+    pub(crate) fn names_of_group(&self, group: Id, backstage: Sym, t: Millis) -> Naming {
         let read = self.catalog_read(backstage, t);
         let name = self.keycloak.short_name(group, t, &self.names);
         let then = read.and_then(|read| self.keycloak.name_known_at(group, read, &self.names));
@@ -231,10 +247,9 @@ impl Known {
         let by_name = self.join(backstage).is_some_and(|join| join.by_name);
         match name {
             Some(name) if found.is_empty() && (renamed || by_name) => {
-                let reference = format!("group:default/{}", entity_name(name));
-                self.names.known_id(self.names.text(backstage), &reference).into_iter().collect()
+                Naming::Named(format!("group:default/{}", entity_name(name)))
             }
-            _ => found,
+            _ => Naming::Annotated(found),
         }
     }
 

@@ -80,6 +80,7 @@ impl Known {
         let first = known.is_none_or(|known| self.names.name(role) < self.names.name(known));
         if first {
             self.keycloak.default_roles.insert(realm, role);
+            known.into_iter().chain([role]).for_each(|role| dirt.user_touched(role));
             self.realm_changed(realm, Millis::MAX, dirt);
         }
     }
@@ -182,7 +183,9 @@ impl Known {
         for found in self.keycloak.group_roles.ends(role, end, &self.reads) {
             dirt.user_touched(found.of);
         }
-        drop(self.keycloak.composites.ends(role, end, &self.reads));
+        for found in self.keycloak.composites.ends(role, end, &self.reads) {
+            dirt.user_touched(found.of);
+        }
         dirt.user_touched(role);
     }
 }

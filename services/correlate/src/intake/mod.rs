@@ -44,7 +44,7 @@ impl Known {
             }
             What::Member { user, group, path, held } => self.member(&place, (user, group, path, *held), dirt),
             What::RoleHeld { holder, role, held } => self.role_held(&place, (*holder, *role, *held), dirt),
-            What::Composite { outer, inner, held } => self.composite(&place, (*outer, *inner, *held)),
+            What::Composite { outer, inner, held } => self.composite(&place, (*outer, *inner, *held), dirt),
             What::Group { group, name, parent } => self.group(&place, (group, name, *parent), dirt),
             What::GroupDeleted { group } => {
                 self.group_lives(&place, (group, false), dirt);

@@ -97,6 +97,7 @@ impl Known {
     pub(super) fn role_held(&mut self, place: &Place, said: (Holder<'_>, RoleName<'_>, Option<bool>), dirt: &mut Dirt) {
         let (holder, role, held) = said;
         let role = self.role(place, role);
+        dirt.user_touched(role);
         let (holder, person) = match holder {
             Holder::User(user) => (self.id(place, user), true),
             Holder::Group(group) => (self.id(place, group), false),
@@ -119,9 +120,15 @@ impl Known {
         }
     }
 
-    pub(super) fn composite(&mut self, place: &Place, said: (RoleName<'_>, RoleName<'_>, Option<bool>)) {
+    pub(super) fn composite(
+        &mut self,
+        place: &Place,
+        said: (RoleName<'_>, RoleName<'_>, Option<bool>),
+        dirt: &mut Dirt,
+    ) {
         let (outer, inner, held) = said;
         let (outer, inner) = (self.role(place, outer), self.role(place, inner));
+        [outer, inner].into_iter().chain(self.also_named(outer)).for_each(|role| dirt.user_touched(role));
         match held {
             Some(held) => {
                 self.keycloak.composites.mark(

@@ -3,8 +3,10 @@
 //! A row is a function of the facts alone; [`Change`] adds the version and why it changed.
 
 mod decision;
+mod world;
 
 pub use decision::{Clock, DecisionRow, Grade, Reason, Support, Verdict};
+pub use world::{WorldKind, WorldRow};
 
 use crate::{
     checkpoint::kept_enum,
@@ -32,6 +34,8 @@ pub enum Key {
     Gap(String, RightKind, String, Uuid),
     /// Person, kind of name, the source that says it, from when (least: unknown), and its place among equals. Never the name.
     Alias(PersonKey, AliasKind, String, Millis, u32),
+    /// Source, kind, both sides, and from when (least: unknown).
+    World(String, WorldKind, String, String, Millis),
 }
 
 /// A row that is new, changed or gone.
@@ -64,6 +68,8 @@ pub enum Row {
     Gap(GapRow),
     /// See [`AliasRow`].
     Alias(AliasRow),
+    /// See [`WorldRow`].
+    World(WorldRow),
 }
 
 /// A Keycloak user session.
@@ -182,12 +188,14 @@ pub enum RightKind {
     Policy,
 }
 
-/// A person holds a right, directly. What follows from it (parents, composites, Backstage roles) is asked of the world as of an
-/// instant: [`crate::Correlator::rights_at`].
+/// A person holds a right, directly. What follows from it (parents, composites, Backstage roles) follows from [`WorldRow`]s, and can
+/// be asked as of an instant: [`crate::Correlator::rights_at`].
 #[derive(Clone, Debug, PartialEq, Hash, Serialize)]
 pub struct GrantRow {
     /// Who.
     pub person: PersonKey,
+    /// The Keycloak that says it.
+    pub source: String,
     /// Kind.
     pub kind: RightKind,
     /// Keycloak id, or Backstage role.
@@ -291,6 +299,11 @@ kept_enum!(Key {
     4 Decision { 0: event },
     5 Gap { 0: whose, 1: kind, 2: right, 3: after },
     6 Alias { 0: person, 1: kind, 2: source, 3: from, 4: place },
+    7 World { 0: source, 1: kind, 2: holder, 3: held, 4: from },
+});
+kept_enum!(WorldKind {
+    0 Parent {}, 1 Lives {}, 2 GroupRole {}, 3 Composite {}, 4 DefaultRole {}, 5 Name {}, 6 RoleMember {}, 7 Policy {}, 8 Tie {},
+    9 Disabled {}, 10 Gone {},
 });
 kept_enum!(RightKind {
     0 Group {}, 1 Role {}, 2 BackstageRole {}, 3 Enabled {}, 4 Existence {}, 5 Name {}, 6 Place {}, 7 Policy {},

@@ -220,7 +220,7 @@ impl Keycloak {
     }
 
     /// Everything that is or ever was above a group, and the group itself.
-    fn above(&self, group: Id) -> BTreeSet<Id> {
+    pub(crate) fn above(&self, group: Id) -> BTreeSet<Id> {
         let mut found = BTreeSet::from([group]);
         self.climb(&mut found);
         found

@@ -176,6 +176,7 @@ fn whose(row: &Row) -> (Table, String) {
         Row::Decision(row) => (Table::Decisions, key(row.person.as_ref())),
         Row::Gap(row) => (Table::MissingEvents, key(row.person.as_ref())),
         Row::Alias(row) => (Table::Aliases, key(Some(&row.person))),
+        Row::World(row) => (Table::World, key(row.person.as_ref())),
     }
 }
 

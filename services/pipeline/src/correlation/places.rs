@@ -4,7 +4,7 @@ use correlate::checkpoint::{Kept, Reader, Unreadable, Writer};
 use std::collections::HashMap;
 use store::correlation::{Place, Table};
 
-const TABLES: [Table; 7] = [
+const TABLES: [Table; 8] = [
     Table::Sessions,
     Table::Tokens,
     Table::Credentials,
@@ -12,6 +12,7 @@ const TABLES: [Table; 7] = [
     Table::Decisions,
     Table::MissingEvents,
     Table::Aliases,
+    Table::World,
 ];
 
 /// A [`Place`] with the person's key as the 16 bytes that it is; zeros: nobody.

@@ -7,7 +7,7 @@ use correlate::{
 use serde::Serialize;
 use store::correlation::{
     AliasRecord, Correlated, CredentialRecord, DecisionRecord, Derived, GrantRecord, Head, Id, MissingEventRecord,
-    SessionRecord, TokenRecord, storable,
+    SessionRecord, TokenRecord, WorldRecord, storable,
 };
 use uuid::Uuid;
 
@@ -27,6 +27,9 @@ pub(super) fn row_id(config: &Config, key: &Key) -> [u8; 16] {
         Key::Gap(whose, kind, right, after) => mark(&["missing event", whose, &word(kind), right, &after.to_string()]),
         Key::Alias(person, kind, source, from, place) => {
             mark(&["alias", &person.0, &word(kind), source, &from.to_string(), &place.to_string()])
+        }
+        Key::World(source, kind, holder, held, from) => {
+            mark(&["world", source, &word(kind), holder, held, &from.to_string()])
         }
     };
     let mut id = [0; 16];
@@ -54,6 +57,7 @@ pub(super) fn at(row: &Row) -> i64 {
         Row::Decision(row) => row.at,
         Row::Gap(row) => row.after,
         Row::Alias(row) => row.from.unwrap_or(i64::MIN),
+        Row::World(row) => row.from.unwrap_or(i64::MIN),
     })
 }
 
@@ -128,6 +132,7 @@ pub(super) fn push(out: &mut Correlated, head: Head, (key, row): (&Key, &Row)) {
             ..Derived::of(head)
         }),
         Row::Grant(row) => out.grants.push(GrantRecord {
+            source_id: row.source.clone(),
             right_kind: word(&row.kind),
             right_id: row.right.clone(),
             held_from: time(row.from),
@@ -166,6 +171,18 @@ pub(super) fn push(out: &mut Correlated, head: Head, (key, row): (&Key, &Row)) {
                 ..Derived::of(head)
             });
         }
+        Row::World(row) => out.world.push(WorldRecord {
+            source_id: row.source.clone(),
+            kind: word(&row.kind),
+            holder: row.holder.clone(),
+            held: row.held.clone(),
+            held_source_id: row.held_source.clone(),
+            held_from: time(row.from),
+            held_to: time(row.to),
+            begun_in: id(row.begun),
+            rests_on_gap: u8::from(row.rests_on_gap),
+            ..Derived::of(head)
+        }),
         Row::Gap(row) => out.missing_events.push(MissingEventRecord {
             right_kind: word(&row.kind),
             right_id: row.right.clone(),

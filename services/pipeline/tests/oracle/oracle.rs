@@ -19,6 +19,8 @@ use store::{
 const SHOWN: usize = 12;
 /// Instants at which everybody's rights are asked, per tenant.
 const INSTANTS: usize = 6;
+/// Tenants of which the view of rights by every path is read.
+const VIEWED: usize = 40;
 const FILES: [&str; 6] = ["01_inputs", "02_marks", "03_fold", "04_answers", "05_paths", "06_decisions"];
 /// Rights by every path that only one side knows.
 const RIGHTS: &str = "SELECT concat(tenant, ' ', if(side > 0, 'correlation', 'oracle'), ': right ', user, ' ', toString(at), ' ', answer) FROM (
@@ -29,6 +31,20 @@ const RIGHTS: &str = "SELECT concat(tenant, ' ', if(side > 0, 'correlation', 'or
         INNER JOIN {oracle}.effective AS e ON e.tenant = a.tenant AND e.source = 'kc' AND e.user = a.user WHERE e.since <= a.at AND a.at < e.until
     ) GROUP BY tenant, user, at, answer
 ) WHERE side != 0 ORDER BY tenant, user, at, answer";
+/// The same of what the view says of its tenants.
+const VIEWS: &str = "WITH shown AS (SELECT DISTINCT tenant FROM {oracle}.viewed), asked AS (
+    SELECT DISTINCT a.tenant AS tenant, p.person AS person, a.user AS user, a.at AS at FROM {oracle}.asked AS a
+    INNER JOIN {oracle}.people AS p ON p.tenant = a.tenant AND p.source = 'kc' AND p.user = a.user WHERE a.tenant IN shown
+)
+SELECT concat(tenant, ' ', if(side > 0, 'view', 'oracle'), ': right ', person, ' ', toString(at), ' ', answer) FROM (
+    SELECT tenant, person, at, answer, sum(side) AS side FROM (
+        SELECT DISTINCT a.tenant AS tenant, a.person AS person, a.at AS at, toString((v.right_kind, v.right_id, v.path, v.begun)) AS answer, 1 AS side FROM asked AS a
+        INNER JOIN {oracle}.viewed AS v ON v.tenant = a.tenant AND v.person = a.person WHERE v.since <= a.at AND a.at < v.until AND v.right_kind != 'permission'
+        UNION ALL
+        SELECT DISTINCT a.tenant, a.person, a.at, toString((e.kind, e.right, e.way, e.begun)), -1 FROM asked AS a
+        INNER JOIN {oracle}.effective AS e ON e.tenant = a.tenant AND e.source = 'kc' AND e.user = a.user WHERE e.since <= a.at AND a.at < e.until
+    ) GROUP BY tenant, person, at, answer
+) WHERE side != 0 ORDER BY tenant, person, at, answer";
 
 pub struct Oracle {
     database: Database,
@@ -76,7 +92,7 @@ impl Oracle {
                 self.rows.$table.append(&mut rows.$table);
             )+ };
         }
-        gather!(sessions, tokens, credentials, grants, decisions, missing_events, aliases);
+        gather!(sessions, tokens, credentials, grants, decisions, missing_events, aliases, world);
         self.events.extend(events.iter().cloned().map(|event| Event { tenant: tenant.to_owned(), ..event }));
     }
 
@@ -129,7 +145,8 @@ impl Oracle {
         let rows = text.trim().trim_end_matches(';');
         let rows = format!("SELECT concat(tenant, ' ', said_by, ': ', what, ' ', row) FROM ({rows})");
         let rights = RIGHTS.replace("{oracle}", &self.own);
-        for statement in [rows, rights] {
+        let views = self.views().await;
+        for statement in [rows, rights, views] {
             let found: Vec<String> = self.database.sql().query(&escaped(&statement)).fetch_all().await.unwrap();
             let shown: Vec<&str> = found.iter().take(SHOWN).map(String::as_str).collect();
             assert!(found.is_empty(), "{} differences:\n{}", found.len(), shown.join("\n"));
@@ -142,6 +159,25 @@ impl Oracle {
             *count = self.database.sql().query(&sql).fetch_one().await.unwrap();
         }
         counts
+    }
+
+    /// What the view of rights by every path says of some tenants, at all times, against the oracle.
+    async fn views(&self) -> String {
+        let (own, from) = (&self.own, &self.database.name);
+        let columns = "tenant, person, right_kind, right_id, path, toUnixTimestamp64Milli(granted_at) AS begun, \
+            ifNull(toUnixTimestamp64Milli(held_from), -9000000000000000) AS since, ifNull(toUnixTimestamp64Milli(held_to), 9000000000000000) AS until";
+        let view = |tenant: &str| {
+            let asked = "tenant = {tenant:String}, person = '', from = {from:Int64}, to = {to:Int64}";
+            let asked = asked.replace("{tenant:String}", &format!("'{tenant}'"));
+            let asked = asked.replace("{from:Int64}", "-8000000000000000").replace("{to:Int64}", "8000000000000000");
+            format!("SELECT {columns} FROM {from}.effective_in({asked})")
+        };
+        let tenants: BTreeSet<&str> = self.rights.iter().map(|asked| asked.tenant.as_str()).collect();
+        self.run(&format!("CREATE TABLE {own}.viewed ENGINE = Memory AS {} LIMIT 0", view(""))).await;
+        for tenant in tenants.iter().take(VIEWED) {
+            self.run(&format!("INSERT INTO {own}.viewed {}", view(tenant))).await;
+        }
+        VIEWS.replace("{oracle}", own)
     }
 
     fn text(&self, file: &str) -> String {

@@ -1,7 +1,7 @@
 //! Questions to the correlation's rows: by person and time, by event, by name, by right. All by sort key or index but names,
 //! which must not be in one.
 
-use super::{AliasRecord, DecisionRecord, Derived, GrantRecord, MissingEventRecord, SessionRecord};
+use super::{AliasRecord, DecisionRecord, Derived, MissingEventRecord, SessionRecord};
 use crate::{Store, StoreError, query::rows};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -125,16 +125,6 @@ impl Store {
     /// The names of some persons.
     pub async fn names_of(&self, tenant: &str, persons: &[String]) -> Result<Vec<Bearer>, StoreError> {
         Ok(by_person(self.records_of::<AliasRecord>(tenant, persons, i64::from(u32::MAX) * 1_000).await?))
-    }
-
-    /// Who holds a right directly at an instant.
-    pub async fn holders(&self, tenant: &str, right: &str, at: i64) -> Result<Vec<GrantRecord>, StoreError> {
-        let sql = format!(
-            "SELECT ?fields FROM grant_rows FINAL WHERE tenant = {{tenant:String}} AND right_id = {{right:String}} \
-             AND ifNull(held_from <= fromUnixTimestamp64Milli({{at:Int64}}, 'UTC'), 1) \
-             AND ifNull(held_to > fromUnixTimestamp64Milli({{at:Int64}}, 'UTC'), 1) ORDER BY person, at LIMIT {ROWS_MAX}"
-        );
-        rows(self.ask(&sql).param("tenant", tenant).param("right", right).param("at", at)).await
     }
 
     /// Missing events whose time span meets [from, to).

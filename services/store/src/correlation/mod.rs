@@ -10,6 +10,7 @@ mod merge;
 mod owner;
 mod past;
 mod records;
+mod rights;
 mod stored;
 
 pub use ask::{Bearer, DecisionQuery, Matching};
@@ -20,8 +21,9 @@ pub use owner::Ownership;
 pub use past::Window;
 pub use records::{
     AliasRecord, CredentialRecord, DecisionRecord, Derived, GrantRecord, Head, Id, MissingEventRecord, SessionRecord,
-    SignInRecord, SupportRecord, TokenRecord,
+    SignInRecord, SupportRecord, TokenRecord, WorldRecord,
 };
+pub use rights::{EffectiveRecord, RightQuery};
 
 use crate::{Store, StoreError, cell::Cell, lock::now_ms, query::rows, settings::QUERY_WAIT};
 use clickhouse::Row;
@@ -50,6 +52,8 @@ pub enum Table {
     MissingEvents,
     /// Names.
     Aliases,
+    /// What rights follow from.
+    World,
 }
 
 /// Where a row stands and what it says.
@@ -82,6 +86,8 @@ pub struct Correlated {
     pub missing_events: Vec<MissingEventRecord>,
     /// Names.
     pub aliases: Vec<AliasRecord>,
+    /// What rights follow from.
+    pub world: Vec<WorldRecord>,
 }
 
 impl Correlated {
@@ -95,6 +101,7 @@ impl Correlated {
             Table::Decisions => self.decisions.push(Derived::deleting(head)),
             Table::MissingEvents => self.missing_events.push(Derived::deleting(head)),
             Table::Aliases => self.aliases.push(Derived::deleting(head)),
+            Table::World => self.world.push(Derived::deleting(head)),
         }
     }
 
@@ -107,6 +114,7 @@ impl Correlated {
             + self.decisions.len()
             + self.missing_events.len()
             + self.aliases.len()
+            + self.world.len()
     }
 
     /// True if there is nothing to write.
@@ -159,7 +167,8 @@ impl Store {
         self.write_records(&rows.grants).await?;
         self.write_decisions(&rows.decisions).await?;
         self.write_records(&rows.missing_events).await?;
-        self.write_records(&rows.aliases).await
+        self.write_records(&rows.aliases).await?;
+        self.write_records(&rows.world).await
     }
 
     /// The only way to write a decision: marks its hour, so that no kept count is ever old.

@@ -175,6 +175,8 @@ derived! {
 derived! {
     /// Person holds right.
     GrantRecord in "grant_rows" {
+        /// The Keycloak that says it.
+        source_id: String,
         /// Kind of right.
         right_kind: String,
         /// Keycloak id, or Backstage role.
@@ -194,6 +196,31 @@ derived! {
         #[serde(with = "clickhouse::serde::uuid")]
         removed_in: Uuid,
         /// 1: its beginning or end lies where an event is missing.
+        rests_on_gap: u8,
+    }
+}
+
+derived! {
+    /// One thing stands to another in some way, from when to when.
+    WorldRecord in "world_rows" {
+        /// The source that says it.
+        source_id: String,
+        /// In which way.
+        kind: String,
+        /// One side. Of a tie personal.
+        holder: String,
+        /// The other side.
+        held: String,
+        /// The source whose id or reference the other side is.
+        held_source_id: String,
+        /// From when; none: as far back as is known.
+        held_from: Option<i64>,
+        /// Until when; none: still.
+        held_to: Option<i64>,
+        /// The event that began it.
+        #[serde(with = "clickhouse::serde::uuid")]
+        begun_in: Uuid,
+        /// 1: an event is missing that it rests on.
         rests_on_gap: u8,
     }
 }
@@ -291,4 +318,5 @@ pub(super) const TABLES: &[(Table, &str)] = &[
     (Table::Decisions, DecisionRecord::TABLE),
     (Table::MissingEvents, MissingEventRecord::TABLE),
     (Table::Aliases, AliasRecord::TABLE),
+    (Table::World, WorldRecord::TABLE),
 ];

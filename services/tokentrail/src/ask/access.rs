@@ -1,6 +1,6 @@
-//! `tokentrail access` and `tokentrail who-can`: who holds which right directly, at an instant or over a time.
+//! `tokentrail access`: what somebody could do, by every path, at an instant or over a time.
 
-use super::{AccessArgs, WhoCanArgs, at, one_person, person};
+use super::{AccessArgs, at, one_person, person, rights};
 use crate::{
     status::moment,
     table::{Align, Table},
@@ -9,7 +9,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use store::{
     Store,
-    correlation::{AliasRecord, GrantRecord},
+    correlation::{AliasRecord, EffectiveRecord, WorldRecord},
 };
 
 /// Rights of a person.
@@ -18,104 +18,61 @@ pub struct Access {
     person: String,
     names: Vec<AliasRecord>,
     from: i64,
+    /// The last instant that is asked for.
     to: i64,
-    grants: Vec<GrantRecord>,
+    /// When the account was disabled, and when it was no more.
+    account: Vec<WorldRecord>,
+    rights: Vec<EffectiveRecord>,
     right_names: BTreeMap<String, String>,
+    policies_known: bool,
 }
 
-/// Persons who hold a right.
-#[derive(Serialize)]
-pub struct Holders {
-    at: i64,
-    rights: BTreeMap<String, String>,
-    holders: Vec<Holder>,
-}
-
-#[derive(Serialize)]
-struct Holder {
-    names: Vec<AliasRecord>,
-    grant: GrantRecord,
-}
-
-/// What somebody holds directly.
+/// What somebody could do.
 pub async fn of_person(store: &Store, tenant: &str, args: &AccessArgs) -> anyhow::Result<Access> {
     let bearer = one_person(store, tenant, &args.person).await?;
     let (from, to) = match (args.from, args.to) {
-        (None, None) => (at(args.at), at(args.at).saturating_add(1)),
-        (from, to) => (from.map_or(i64::MIN, |from| from.0), at(to)),
+        (None, None) => (at(args.at), at(args.at)),
+        (from, to) => (from.map_or(i64::MIN, |from| from.0), at(to).saturating_sub(1)),
     };
-    let held = store.records_of::<GrantRecord>(tenant, std::slice::from_ref(&bearer.person), to).await?;
-    let grants: Vec<GrantRecord> =
-        held.into_iter().filter(|grant| grant.held_to.is_none_or(|end| end > from)).collect();
-    let rights: Vec<String> = grants.iter().map(|grant| grant.right_id.clone()).collect();
-    let right_names = store.right_names(tenant, &rights).await?;
-    Ok(Access { person: bearer.person, names: bearer.names, from, to, grants, right_names })
-}
-
-/// Who holds a right directly.
-pub async fn of_right(store: &Store, tenant: &str, args: &WhoCanArgs) -> anyhow::Result<Holders> {
-    let at = at(args.at);
-    let rights = store.rights_named(tenant, &args.right).await?;
-    let mut grants = Vec::new();
-    for right in rights.keys() {
-        grants.extend(store.holders(tenant, right, at).await?);
-    }
-    let persons: Vec<String> = grants.iter().map(|grant| grant.person.clone()).collect();
-    let names: BTreeMap<String, Vec<AliasRecord>> =
-        store.names_of(tenant, &persons).await?.into_iter().map(|bearer| (bearer.person, bearer.names)).collect();
-    let holder = |grant: GrantRecord| Holder { names: names.get(&grant.person).cloned().unwrap_or_default(), grant };
-    Ok(Holders { at, rights, holders: grants.into_iter().map(holder).collect() })
-}
-
-fn held(grant: &GrantRecord) -> [String; 3] {
-    let from = grant.held_from.map_or_else(|| "as far back as known".into(), moment);
-    let to = grant.held_to.map_or_else(|| "still".into(), moment);
-    [from, to, if grant.rests_on_gap == 1 { "an event is missing".into() } else { String::new() }]
+    let rights = store.rights_of(tenant, &bearer.person, (from, to)).await?;
+    let meets =
+        |row: &WorldRecord| row.held_from.is_none_or(|begin| begin <= to) && row.held_to.is_none_or(|end| end > from);
+    let account = store.account_of(tenant, &bearer.person).await?.into_iter().filter(meets).collect();
+    let right_names = rights::names(store, tenant, &rights).await?;
+    let policies_known = store.knows_policies(tenant, to).await?;
+    Ok(Access { person: bearer.person, names: bearer.names, from, to, account, rights, right_names, policies_known })
 }
 
 /// For people.
 pub fn render_person(access: &Access) -> String {
     use Align::Left;
-    let mut out = format!("  {} (person {})\n\n", person::names(&access.names), access.person);
-    if access.grants.is_empty() {
-        out.push_str("  holds nothing directly then, as far as is known\n");
-        return out;
-    }
-    let mut table = Table::new(&[("right", Left), ("kind", Left), ("from", Left), ("until", Left), ("", Left)]);
-    for grant in &access.grants {
-        let [from, to, note] = held(grant);
-        let name = access.right_names.get(&grant.right_id).unwrap_or(&grant.right_id);
-        table.row(vec![name.clone(), grant.right_kind.clone(), from, to, note]);
-    }
-    out.push_str(&table.render());
-    out.push_str("\n  Held directly in Keycloak; what follows from groups above, composite roles and Backstage roles is not listed.\n");
-    out
-}
-
-/// For people.
-pub fn render_right(found: &Holders) -> String {
-    use Align::Left;
-    if found.rights.is_empty() {
-        return "  no group or role of that id, path or name is known\n".into();
-    }
-    let mut out = String::new();
-    for (id, name) in &found.rights {
-        out.push_str(&format!("  {name} ({id}) at {}\n", moment(found.at)));
-    }
-    let mut table = Table::new(&[("who", Left), ("right", Left), ("from", Left), ("until", Left), ("", Left)]);
-    for holder in &found.holders {
-        let [from, to, note] = held(&holder.grant);
-        let right = found.rights.get(&holder.grant.right_id).cloned().unwrap_or_default();
-        table.row(vec![person::names(&holder.names), right, from, to, note]);
+    let mut out = format!("  {} (person {})\n", person::names(&access.names), access.person);
+    for row in &access.account {
+        let what = if row.kind == "gone" {
+            "deleted"
+        } else {
+            "disabled: may not sign in, and has what follows only while a token lives"
+        };
+        let since = row.held_from.map_or_else(|| "as far back as known".to_owned(), moment);
+        let until = row.held_to.map(|end| format!(" until {}", moment(end))).unwrap_or_default();
+        out.push_str(&format!("  {what}; since {since}{until}\n"));
     }
     out.push('\n');
-    out.push_str(&if found.holders.is_empty() {
-        "  nobody directly, as far as is known\n".into()
-    } else {
-        table.render()
-    });
-    out.push_str(
-        "\n  Held directly in Keycloak; through groups below, composite roles and Backstage roles is not listed.\n",
-    );
+    if access.rights.is_empty() {
+        out.push_str("  has nothing then, as far as is known\n");
+        return out;
+    }
+    let columns =
+        [("right", Left), ("kind", Left), ("through", Left), ("from", Left), ("until", Left), ("by", Left), ("", Left)];
+    let mut table = Table::new(&columns);
+    for right in &access.rights {
+        let [from, to, by, note] = rights::held(right);
+        let (name, through) = (rights::name(right, &access.right_names), rights::through(right, &access.right_names));
+        table.row(vec![name, right.right_kind.replace('_', " "), through, from, to, by, note]);
+    }
+    out.push_str(&table.render());
+    if !access.policies_known {
+        out.push_str("\n  No policy of a Backstage is known for then: what its roles permit cannot be told.\n");
+    }
     out
 }

@@ -1,6 +1,9 @@
 //! `tokentrail explain`: the grounds of one decision, each with the event and the receipt that prove it.
 
-use super::{person, words};
+use super::{
+    candidates::{self, Candidates},
+    person, words,
+};
 use crate::{config::Config, status::moment, table::visible};
 use anyhow::{Context, bail};
 use serde::Serialize;
@@ -35,6 +38,8 @@ pub struct Explanation {
     pub missing_events: Vec<MissingEventRecord>,
     /// Receipts by event id.
     pub receipts: BTreeMap<String, String>,
+    /// What else could have stood behind it, and why it does not.
+    pub candidates: Candidates,
 }
 
 /// Gathers the grounds.
@@ -72,13 +77,26 @@ pub async fn find(store: &Store, config: &Config, id: &str) -> anyhow::Result<Ex
         }
     }
     let join = config.joins().into_iter().find(|join| join.backstage == source);
+    let life = join.as_ref().map(|join| join.token_life);
+    let candidates = candidates::find(store, tenant, (&decision, life)).await?;
     let budget_ms = join.and_then(|join| match decision.clock.as_str() {
         "catalog" => Some(join.budgets.catalog),
         "claims" => Some(join.budgets.claims),
         "token" => Some(join.budgets.token),
         _ => None,
     });
-    Ok(Explanation { decision, source, names, session, budget_ms, grants, right_names, missing_events, receipts })
+    Ok(Explanation {
+        decision,
+        source,
+        names,
+        session,
+        budget_ms,
+        grants,
+        right_names,
+        missing_events,
+        receipts,
+        candidates,
+    })
 }
 
 async fn decision(store: &Store, tenant: &str, id: &str) -> anyhow::Result<DecisionRecord> {
@@ -131,6 +149,9 @@ pub fn render(told: &Explanation) -> String {
     }
     for claim in &decision.stale_claims {
         line("stale claim", format!("{claim}: used, and no longer held"));
+    }
+    for (name, text) in told.candidates.lines() {
+        line(name, text);
     }
     line("grade", decision.grade.clone());
     for reason in &decision.reasons {

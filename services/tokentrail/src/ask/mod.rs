@@ -2,12 +2,15 @@
 //! program runs or not, and as old as `tokentrail status` says.
 
 pub mod access;
+mod candidates;
 pub mod decisions;
 pub mod explain;
 pub mod gaps;
 pub mod person;
+mod rights;
 pub mod self_check;
 pub mod when;
+pub mod who_can;
 mod words;
 
 use anyhow::bail;
@@ -46,7 +49,7 @@ pub struct AccessArgs {
 /// `tokentrail who-can`.
 #[derive(Args)]
 pub struct WhoCanArgs {
-    /// Keycloak id, path or name of a group or role.
+    /// Keycloak id, path or name of a group or role; a Backstage role (`role:default/ops`); or a permission (`catalog.entity.read`).
     pub right: String,
     /// At this instant; default: now.
     #[arg(long, value_name = "TIME", value_parser = when::parse)]

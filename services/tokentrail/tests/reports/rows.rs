@@ -73,17 +73,26 @@ pub fn trace(story: &Story) {
 pub fn listing(story: &Story) {
     let at = |time: &str| story.rows("R01", &["--as-of", time]);
     let then = at("2026-11-23T21:25:10Z");
-    let held: Vec<_> = then.iter().filter(|row| row["right_kind"] != "").collect();
-    assert_eq!(held.len(), 2, "{held:?}");
+    let held: Vec<_> = then.iter().filter(|row| row["right_kind"] != "" && row["username"] == "cleo").collect();
+    assert_eq!(held.len(), 3, "{held:?}");
     for row in &held {
-        assert_eq!((&row["username"], &row["basis"]), (&json!("cleo"), &json!("replay")));
+        assert_eq!(row["basis"], "replay");
         assert_eq!(row["granted_time"], "2026-11-23T21:25:07.067Z");
         assert_eq!(row["last_login"], "2026-11-23T21:25:04.237Z");
     }
     let paths: Vec<_> = held.iter().map(|row| (row["right_name"].clone(), row["grant_path"].clone())).collect();
     assert_eq!(
         paths,
-        [(json!("/platform"), json!("through /platform/ops")), (json!("/platform/ops"), json!("direct"))]
+        [
+            (json!("/platform"), json!("through /platform/ops")),
+            (json!("/platform/ops"), json!("direct")),
+            (json!("role:default/operators"), json!("through /platform/ops > group:default/ops")),
+        ]
+    );
+    let egon = then.iter().find(|row| row["right_kind"] == "backstage_role" && row["username"] == "egon").unwrap();
+    assert_eq!(
+        (&egon["right_name"], &egon["grant_path"]),
+        (&json!("role:default/rbac_admin"), &json!("given in Backstage"))
     );
     let finn = then.iter().find(|row| row["username"] == "finn").unwrap();
     assert_eq!((&finn["enabled"], &finn["approval"]), (&json!(0), &json!("none on record")));

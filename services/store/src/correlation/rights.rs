@@ -1,0 +1,120 @@
+//! Rights by every path: what follows from what somebody holds, along the rows of `world` (the view `effective_in`).
+
+use super::WorldRecord;
+use crate::{Store, StoreError, query::rows};
+use clickhouse::Row;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Most rows of one answer.
+const ROWS_MAX: u32 = 50_000;
+/// Times that the view can tell apart from "never" and "still".
+const EVER: i64 = 8_000_000_000_000_000;
+
+/// A person has a right, by one path.
+#[derive(Clone, Debug, PartialEq, Row, Serialize, Deserialize)]
+pub struct EffectiveRecord {
+    /// Person key.
+    pub person: String,
+    /// Source whose id or reference the right is.
+    pub source_id: String,
+    /// `group`, `role`, `backstage_role`, `permission`.
+    pub right_kind: String,
+    /// Keycloak id, Backstage role, or policy `permission|actions|effect`.
+    pub right_id: String,
+    /// From the person to the right, both ends left out: ids of groups and roles, references of Backstage.
+    pub path: Vec<String>,
+    /// From when all of the path holds; none: as far back as is known.
+    pub held_from: Option<i64>,
+    /// Until when; none: still.
+    pub held_to: Option<i64>,
+    /// When what the path begins with was given, if an event says so.
+    pub granted_at: Option<i64>,
+    /// By whom. Personal.
+    pub granted_by: String,
+    /// The event that says so.
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub granted_in: Uuid,
+    /// 1: an event is missing that it rests on.
+    pub rests_on_gap: u8,
+    /// 1: the person was disabled at the end of the time that is asked for.
+    pub is_disabled: u8,
+}
+
+/// Which rights are asked for.
+#[derive(Clone, Debug, Default)]
+pub struct RightQuery {
+    /// Ids of Keycloak's groups and roles.
+    pub ids: Vec<String>,
+    /// A Backstage role.
+    pub role: String,
+    /// Names of permissions and resource types of which a policy may speak.
+    pub permissions: Vec<String>,
+    /// Actions of which one must be in the policy; empty: any.
+    pub actions: Vec<String>,
+}
+
+impl Store {
+    /// Everything that a person had at some instant of `span` (both ends within), by every path.
+    pub async fn rights_of(
+        &self,
+        tenant: &str,
+        person: &str,
+        span: (i64, i64),
+    ) -> Result<Vec<EffectiveRecord>, StoreError> {
+        let sql = format!(
+            "SELECT ?fields FROM effective_in(tenant = {{tenant:String}}, person = {{person:String}}, from = {{from:Int64}}, to = {{to:Int64}}) \
+             ORDER BY right_kind, right_id, path, held_from LIMIT {ROWS_MAX}"
+        );
+        let asked = self.ask(&sql).param("tenant", tenant).param("person", person);
+        rows(asked.param("from", span.0.clamp(-EVER, EVER)).param("to", span.1.clamp(-EVER, EVER))).await
+    }
+
+    /// Who had one of some rights at an instant, by every path.
+    pub async fn who_had(&self, tenant: &str, query: &RightQuery, at: i64) -> Result<Vec<EffectiveRecord>, StoreError> {
+        let sql = format!(
+            "SELECT ?fields FROM effective_in(tenant = {{tenant:String}}, person = '', from = {{at:Int64}}, to = {{at:Int64}}) \
+             WHERE (right_kind IN ('group', 'role') AND right_id IN {{ids:Array(String)}}) \
+             OR (right_kind = 'backstage_role' AND right_id = {{role:String}}) \
+             OR (right_kind = 'permission' AND splitByChar('|', right_id)[1] IN {{permissions:Array(String)}} \
+               AND (empty({{actions:Array(String)}}) OR hasAny(splitByChar(',', splitByChar('|', right_id)[2]), {{actions:Array(String)}}))) \
+             ORDER BY right_kind, right_id, person, path LIMIT {ROWS_MAX}"
+        );
+        let asked = self.ask(&sql).param("tenant", tenant).param("at", at.clamp(-EVER, EVER));
+        let asked = asked.param("ids", &query.ids).param("role", &query.role);
+        rows(asked.param("permissions", &query.permissions).param("actions", &query.actions)).await
+    }
+
+    /// When a person was disabled, and when they did not exist.
+    pub async fn account_of(&self, tenant: &str, person: &str) -> Result<Vec<WorldRecord>, StoreError> {
+        let sql = "SELECT ?fields FROM world_rows FINAL WHERE tenant = {tenant:String} AND person = {person:String} \
+            AND kind IN ('disabled', 'gone') ORDER BY at, row_id";
+        rows(self.ask(sql).param("tenant", tenant).param("person", person)).await
+    }
+
+    /// Whether any policy of a Backstage is known at an instant.
+    pub async fn knows_policies(&self, tenant: &str, at: i64) -> Result<bool, StoreError> {
+        let sql = "SELECT count() FROM world_rows FINAL WHERE tenant = {tenant:String} AND person = '' AND kind = 'policy' \
+            AND ifNull(held_from <= fromUnixTimestamp64Milli({at:Int64}, 'UTC'), 1) \
+            AND ifNull(held_to > fromUnixTimestamp64Milli({at:Int64}, 'UTC'), 1)";
+        let found = rows::<u64>(self.ask(sql).param("tenant", tenant).param("at", crate::correlation::storable(at)));
+        Ok(found.await?.first().is_some_and(|count| *count > 0))
+    }
+
+    /// Policies of Backstage roles that are known at an instant, in order of role and policy.
+    pub async fn policies_at(&self, tenant: &str, at: i64) -> Result<Vec<WorldRecord>, StoreError> {
+        let sql = format!(
+            "SELECT ?fields FROM world_rows FINAL WHERE tenant = {{tenant:String}} AND person = '' AND kind = 'policy' \
+             AND ifNull(held_from <= fromUnixTimestamp64Milli({{at:Int64}}, 'UTC'), 1) \
+             AND ifNull(held_to > fromUnixTimestamp64Milli({{at:Int64}}, 'UTC'), 1) ORDER BY holder, held, at LIMIT {ROWS_MAX}"
+        );
+        rows(self.ask(&sql).param("tenant", tenant).param("at", crate::correlation::storable(at))).await
+    }
+
+    /// Resource types and actions with which a permission was ever asked for in a decision.
+    pub async fn asked_with(&self, tenant: &str, permission: &str) -> Result<Vec<(String, String)>, StoreError> {
+        let sql = "SELECT DISTINCT toString(resource_kind), toString(action) FROM event_rows WHERE tenant = {tenant:String} \
+            AND kind = 'decision' AND permission = {permission:String} AND is_deleted = 0 ORDER BY 1, 2 LIMIT 100";
+        rows(self.ask(sql).param("tenant", tenant).param("permission", permission)).await
+    }
+}

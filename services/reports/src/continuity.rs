@@ -18,7 +18,7 @@ const COLUMNS: &[Column] = &[
     column("difference", "at the source less stored; events that the source does not save are not in it", "coverage"),
     column(
         "lost_by_webhook",
-        "events that only pull brought, of a source that also pushes: by webhook or topic",
+        "events that only pull brought, from the minute of the first event by webhook or topic on",
         "cells.alone",
     ),
     column("healed_by_pull", "of these, stored now", "cells.alone"),
@@ -34,6 +34,11 @@ const COLUMNS: &[Column] = &[
     column("gaps", "gaps that touch the hour: input, cause, from, to, what repaired it", "gaps"),
     column("unrepaired_gap_seconds", "of the hour within gaps that nothing repaired", "gaps"),
     column("state", "complete; listed gap; unproven: no heartbeat came back", "heartbeats, gaps"),
+    column(
+        "journal_verified",
+        "whether the journal's bytes are as they were written: its scrub and `tokentrail journal verify` say it",
+        "always not verified here",
+    ),
     no_source("clock_offset", "offset of the source's clock to NTP"),
     column("basis", "what the row rests on", "always counts of receipts and heartbeats"),
     column("confidence", "always proven: counts of what is stored", "always proven"),
@@ -64,14 +69,16 @@ const SQL: &str = concat!(
       AND sent_at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND sent_at < fromUnixTimestamp64Milli({to:Int64}, 'UTC')
     GROUP BY source_id, hour
 ), pushing AS (
-    SELECT DISTINCT source_id FROM cells WHERE tenant = {tenant:String} AND input IN ('webhook', 'kafka') AND events > 0
+    SELECT source_id, min(cell) AS first FROM cells
+    WHERE tenant = {tenant:String} AND input IN ('webhook', 'kafka') AND events > 0 AND cell < 2147483648 GROUP BY source_id
 ), counted AS (
     SELECT l.source_id AS source_id, toInt64(intDiv(l.cell, 60)) AS hour, sum(l.stored) AS stored, sum(toInt64(l.events) - toInt64(l.stored)) AS duplicate,
         sum(l.ignored) AS ignored, sum(l.dead) AS dead, sum(l.possible_duplicate) AS possible,
-        sumIf(l.alone, l.input = 'pull') AS pull_alone, sumIf(l.alone, l.input IN ('webhook', 'kafka')) AS webhook_alone,
+        sumIf(l.alone, l.input = 'pull' AND p.first > 0 AND l.cell >= p.first) AS lost, sumIf(l.alone, l.input IN ('webhook', 'kafka')) AS webhook_alone,
         sumIf(l.alone, l.input = 'pull') + sum(l.both) AS by_pull, countIf(l.input = 'pull' AND l.events > 0) AS pulled
-    FROM cells AS l WHERE tenant = {tenant:String} AND cell < 2147483648
-      AND cell >= intDiv({from:Int64}, 60000) AND cell < intDiv({to:Int64} + 59999, 60000)
+    FROM cells AS l LEFT ANY JOIN pushing AS p ON p.source_id = l.source_id
+    WHERE l.tenant = {tenant:String} AND l.cell < 2147483648
+      AND l.cell >= intDiv({from:Int64}, 60000) AND l.cell < intDiv({to:Int64} + 59999, 60000)
     GROUP BY source_id, hour
 ), missing AS (
     SELECT h.source_id AS source_id, h.hour AS hour,
@@ -97,8 +104,8 @@ SELECT
     if(c.pulled > 0, c.by_pull, NULL) AS at_source,
     c.stored AS stored,
     if(c.pulled > 0, toInt64(c.by_pull) - toInt64(c.stored), NULL) AS difference,
-    if(h.source_id IN (SELECT source_id FROM pushing), c.pull_alone, 0) AS lost_by_webhook,
-    if(h.source_id IN (SELECT source_id FROM pushing), c.pull_alone, 0) AS healed_by_pull,
+    c.lost AS lost_by_webhook,
+    c.lost AS healed_by_pull,
     if(c.pulled > 0, c.webhook_alone, 0) AS webhook_only,
     c.duplicate AS duplicate,
     c.ignored AS ignored,
@@ -107,6 +114,7 @@ SELECT
     m.gaps AS gaps,
     arrayFold((a, x) -> (a.1 + greatest(0, x.2 - greatest(x.1, a.2)), greatest(a.2, x.2)), m.open, (toInt64(0), toInt64(0))).1 / 1000 AS unrepaired_gap_seconds,
     multiIf(unrepaired_gap_seconds > 0, 'listed gap', b.back = 0, 'unproven', 'complete') AS state,
+    'not verified here' AS journal_verified,
     'none on record' AS clock_offset,
     'counts' AS basis,
     'proven' AS confidence
@@ -134,7 +142,7 @@ SELECT name, n FROM (
 pub(crate) const REPORT: Report = Report {
     id: "R11",
     name: "continuity",
-    version: "1.0.0",
+    version: "1.1.0",
     question: "Did everything arrive: per source and hour, which heartbeats were expected and came, what the source has against what is stored, what was lost and healed, and which gaps remain?",
     criteria: &["CC2.1", "CC4.1", "CC7.2", "A1.1"],
     span: Span::Period,

@@ -11,7 +11,7 @@ use events::{
 };
 use std::{collections::BTreeSet, time::Duration};
 use store::{Block, Fate, Rolled, Rolling, Store, StoredReceipt};
-use support::{Database, NOON, TENANT, cutter::Cutter, event, position, receipt};
+use support::{Database, NOON, TENANT, cutter::Cutter, event, position, receipt, seeded::Seeded};
 
 const MINUTE: i64 = 60_000;
 const ALL: Rolling = Rolling { quiet: Duration::ZERO, cells: usize::MAX };
@@ -20,27 +20,6 @@ const ALL: Rolling = Rolling { quiet: Duration::ZERO, cells: usize::MAX };
 #[test]
 fn engine_child() {
     store::engine::run_if_asked();
-}
-
-/// A small generator of reproducible numbers (SplitMix64).
-struct Seeded(u64);
-
-impl Seeded {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % bound
-    }
-
-    fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-
-    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
-        of[usize::try_from(self.below(of.len() as u64)).unwrap()]
-    }
 }
 
 /// A receipt with what becomes of it; the event is none where the fate is another.

@@ -2,21 +2,24 @@
 //! ignored + dead + pending holds at any instant, because pending is read from the journal behind what the store holds.
 
 mod alerts;
+mod correlation;
 mod journal;
 mod kafka;
+mod render;
 
+pub use correlation::{CorrelationReport, OwnerReport};
 pub use journal::JournalReport;
 #[cfg(feature = "kafka")]
 pub use kafka::{ForwardReport, MemberReport};
 pub use kafka::{KafkaReport, ObserveKafka, ObserveTopics, TopicReport};
+pub use render::{render, render_inputs};
 
 use crate::{
     app::scrub::Last,
     gaps::GapReport,
     other_lines::{self, OtherLines},
     running::RunFile,
-    snapshotting::{State, States},
-    table::{Align, Table},
+    snapshotting::States,
 };
 use ::alerts::{Board, ReceiverState};
 use anyhow::Context;
@@ -25,7 +28,7 @@ use events::{
     ids::StreamId,
     receipt::{Input, ReceiptHeader},
 };
-use pipeline::correlation::{Acknowledged, Phase};
+use pipeline::correlation::Acknowledged;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use store::{FateCounts, PathCounts, Store, StreamStatus, Totals};
@@ -90,66 +93,6 @@ pub struct RuleReport {
     pub open: u32,
     /// Why, or what is not judged.
     pub detail: String,
-}
-
-/// How far the answers are behind what is stored.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CorrelationReport {
-    /// `standing_by`: another processor correlates; `loading`: this one reads what is stored; `following`: block by block.
-    pub phase: String,
-    /// Receipts that this process knows to be stored and not correlated yet.
-    pub lag: u64,
-    /// Announced blocks that the processor that correlates has not answered; none where one process does all.
-    #[serde(default)]
-    pub announced: Option<u64>,
-    /// Who took the correlation over last.
-    #[serde(default)]
-    pub owner: Option<OwnerReport>,
-}
-
-/// Who correlates.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OwnerReport {
-    /// `kafka.client_id` of its config.
-    pub name: String,
-    /// Later owners have greater ones.
-    pub epoch: u64,
-    /// Since when, UTC milliseconds.
-    pub since: i64,
-}
-
-impl CorrelationReport {
-    /// True if everything that is stored is correlated.
-    pub fn has_caught_up(&self) -> bool {
-        self.phase != Phase::Loading.as_str() && self.lag == 0 && self.announced.unwrap_or_default() == 0
-    }
-
-    fn of(correlation: &Acknowledged) -> Self {
-        let standing = correlation.standing();
-        Self { phase: standing.phase.as_str().to_owned(), lag: standing.lag, ..Self::default() }
-    }
-
-    fn render(&self) -> String {
-        let owner = self.owner.as_ref().map_or_else(String::new, |owner| {
-            format!("; {} correlates since {} (epoch {})", owner.name, moment(owner.since), owner.epoch)
-        });
-        let announced =
-            self.announced.map_or_else(String::new, |count| format!("{count} announced blocks not answered"));
-        if self.phase == Phase::StandingBy.as_str() {
-            let announced = if announced.is_empty() { "how far behind is not known" } else { &announced };
-            return format!("  Correlation: another processor does it: {announced}{owner}\n");
-        }
-        let reads = if self.phase == Phase::Loading.as_str() {
-            "; it reads what is stored, and answers are older until then"
-        } else {
-            ""
-        };
-        let (owner, announced) = match self.announced {
-            None => (String::new(), String::new()),
-            Some(_) => (owner, format!("; {announced}")),
-        };
-        format!("  Correlation: {} receipts behind what is stored{reads}{announced}{owner}\n", self.lag)
-    }
 }
 
 /// What webhook or topic, and pull, of one Keycloak say of each other.
@@ -408,100 +351,6 @@ pub async fn fetch(run: &RunFile) -> anyhow::Result<Report> {
         .context("the running program does not answer")?;
     let answer = answer.error_for_status().context("the running program cannot tell its status now")?;
     answer.json().await.context("the running program is of another version")
-}
-
-/// The table of inputs.
-pub fn render_inputs(report: &Report) -> String {
-    use Align::{Left, Right};
-    let mut table = Table::new(&[
-        ("source", Left),
-        ("input", Left),
-        ("received", Right),
-        ("stored", Right),
-        ("duplicate", Right),
-        ("ignored", Right),
-        ("dead", Right),
-        ("pending", Right),
-        ("complete up to", Left),
-        ("why not stored", Left),
-    ]);
-    for input in &report.inputs {
-        let source = if input.source.is_empty() { "(tokentrail)" } else { &input.source };
-        let reasons: Vec<String> = input.reasons.iter().map(|(reason, n)| format!("{reason} {n}")).collect();
-        table.row(vec![
-            source.to_owned(),
-            input.input.clone(),
-            input.received.to_string(),
-            input.stored.to_string(),
-            input.duplicate.to_string(),
-            input.ignored.to_string(),
-            input.dead.to_string(),
-            input.pending.to_string(),
-            input.watermark.map_or_else(|| "unproven".into(), moment),
-            reasons.join(", "),
-        ]);
-    }
-    table.render()
-}
-
-/// The whole status for people.
-pub fn render(report: &Report) -> String {
-    let mut out = format!("Tokentrail {} · tenant {}\n\n", report.version, report.tenant);
-    out.push_str(&render_inputs(report));
-    out.push('\n');
-    if let Some(journal) = &report.journal {
-        out.push_str(&journal.render());
-    }
-    if let Some(kafka) = &report.kafka {
-        out.push_str(&kafka.render());
-    }
-    report.topics.iter().for_each(|topic| out.push_str(&topic.render()));
-    for path in &report.paths {
-        out.push_str(&format!(
-            "  {}: {} events pushed and pulled, {} lost on their way here and repaired by pull, {} pushed only (types not saved in Keycloak)\n",
-            path.source, path.both, path.lost_by_webhook, path.not_saved
-        ));
-    }
-    for (source, state) in &report.snapshots {
-        out.push_str(&format!("  {source}: {}\n", snapshots(state)));
-    }
-    out.push_str(&other_lines::render(&report.other_lines));
-    for gap in &report.gaps {
-        out.push_str(&format!("  GAP  {}\n", gap.line()));
-    }
-    match &report.correlation {
-        Some(correlation) => out.push_str(&correlation.render()),
-        None if report.store_up.is_some() => {
-            out.push_str("  Correlation: does not run (off by `correlation.enabled`, or `kafka.events` is empty)\n")
-        }
-        None => {}
-    }
-    out.push_str(&alerts::render(report));
-    if let Some(up) = report.store_up {
-        let store = if up { "acknowledges" } else { "has not acknowledged the last block" };
-        out.push_str(&format!("  ClickHouse: {store}\n"));
-    }
-    out
-}
-
-/// The snapshots of one source in one line.
-fn snapshots(state: &State) -> String {
-    let mut text = match &state.last {
-        None => "no snapshot yet".to_owned(),
-        Some(last) => {
-            let whole =
-                if last.complete { "complete".into() } else { format!("{} areas not read", last.lacking.len()) };
-            let (ended, seconds) = (moment(last.ended), (last.ended - last.began) / 1000);
-            format!("last snapshot ended {ended}, {whole}, {} entities, took {seconds} s", last.entities)
-        }
-    };
-    if let Some(since) = state.running {
-        text.push_str(&format!("; one is running since {}", moment(since)));
-    }
-    if let Some(trouble) = &state.trouble {
-        text.push_str(&format!("; the last try did not end: {trouble}"));
-    }
-    text
 }
 
 /// UTC milliseconds as people read them.

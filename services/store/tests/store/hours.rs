@@ -1,7 +1,7 @@
 //! Kept counts of decisions: whatever is written in whatever order, replaced or taken away, by several writers, and wherever writers and
 //! roller are cut off, panels' views say what counting the decisions says. `TOKENTRAIL_ROLLUP_SEEDS` for more than 2 histories.
 
-use crate::support::{Database, TENANT, cutter::Cutter};
+use crate::support::{Database, TENANT, cutter::Cutter, seeded::Seeded};
 use std::time::Duration;
 use store::{
     Rolling, Store,
@@ -13,31 +13,6 @@ const ALL: Rolling = Rolling { quiet: Duration::ZERO, cells: usize::MAX };
 /// A day and an hour, with the end of one and the beginning of 1970.
 const HOURS: [i64; 6] = [-1, 0, 1, 2, 23, 26];
 const VERDICTS: [&str; 5] = ["agrees", "exposure", "violation", "pending_grant", "not_judged"];
-
-/// A small generator of reproducible numbers (SplitMix64).
-struct Seeded(u64);
-
-impl Seeded {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % bound
-    }
-
-    fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-
-    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
-        of[usize::try_from(self.below(of.len() as u64)).unwrap()]
-    }
-
-    fn number(&mut self, bound: i64) -> i64 {
-        i64::try_from(self.below(bound.unsigned_abs())).unwrap()
-    }
-}
 
 /// What one of a few decisions says in one of a few versions: the same place for the same decision, the same words for the same version.
 fn decision(random: &mut Seeded) -> DecisionRecord {

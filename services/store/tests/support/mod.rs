@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 pub mod cutter;
+pub mod seeded;
 
 use events::{
     event::{DataClass, Event, Outcome, RightChange},

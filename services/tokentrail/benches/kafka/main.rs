@@ -27,6 +27,8 @@ mod stages;
 mod support;
 #[path = "../whole/template.rs"]
 mod template;
+#[path = "../whole/watch.rs"]
+mod watch;
 #[allow(dead_code, reason = "shared with the bench of the whole program")]
 #[path = "../whole/workload.rs"]
 mod workload;

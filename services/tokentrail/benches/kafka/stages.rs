@@ -4,14 +4,11 @@ use crate::{
     cluster::{Cluster, Collector, LOOK, Processor, until},
     load::{Load, Outcome, Pace, Shape},
     measure::Times,
-    queries::STORED,
+    watch::Watch,
     workload::World,
 };
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -62,7 +59,7 @@ pub fn steady(
         let (own, engine) = processor.cpu();
         [collector.cpu(), own, engine, cluster.broker_cpu()]
     };
-    let watch = Watch::start(processor);
+    let watch = Watch::start(processor.queries(), LOOK);
     let before = cpu();
     let outcome = load(world, collector, open(events));
     let receipts = outcome.ledger.receipts();
@@ -70,51 +67,24 @@ pub fn steady(
     until("everything is stored", || (processor.stored() >= stored + receipts).then_some(()));
     let after = cpu();
     let each = std::array::from_fn(|at| (after[at] - before[at]) / receipts as f64 * 1e6);
-    let lag = watch.finish(&outcome, stored);
+    let lag = lags(watch, &outcome, stored);
     Steady { outcome, lag, each }
 }
 
-/// Notes when ClickHouse held how many receipts.
-struct Watch {
-    stop: Arc<AtomicBool>,
-    thread: std::thread::JoinHandle<Vec<(Instant, u64)>>,
-}
-
-impl Watch {
-    fn start(processor: &Processor) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (stopped, queries) = (stop.clone(), processor.queries());
-        let thread = std::thread::spawn(move || {
-            let mut seen = Vec::new();
-            loop {
-                let last = stopped.load(Ordering::Relaxed);
-                let count = queries.number(STORED) as u64;
-                seen.push((Instant::now(), count));
-                if last {
-                    return seen;
-                }
-                std::thread::sleep(LOOK);
-            }
-        });
-        Self { stop, thread }
-    }
-
-    /// Lag of the n-th acknowledgement until ClickHouse held n: of single receipts, whichever partition each lay on, this is
-    /// what the one that waited longest waited at most.
-    fn finish(self, outcome: &Outcome, stored: u64) -> Times {
-        self.stop.store(true, Ordering::Relaxed);
-        let mut looks = self.thread.join().unwrap().into_iter();
-        let mut answers: Vec<Instant> = outcome.answers.iter().map(|answer| answer.at).collect();
-        answers.sort_unstable();
-        let mut look = looks.next().unwrap();
-        let lags = answers.into_iter().enumerate().map(|(at, answered)| {
-            while look.1 < stored + at as u64 + 1 {
-                look = looks.next().expect("the last look saw everything");
-            }
-            look.0.saturating_duration_since(answered)
-        });
-        Times::new(lags.collect())
-    }
+/// Lag of the n-th acknowledgement until ClickHouse held n: of single receipts, whichever partition each lay on, this is
+/// what the one that waited longest waited at most.
+fn lags(watch: Watch, outcome: &Outcome, stored: u64) -> Times {
+    let mut looks = watch.looks().into_iter();
+    let mut answers: Vec<Instant> = outcome.answers.iter().map(|answer| answer.at).collect();
+    answers.sort_unstable();
+    let mut look = looks.next().unwrap();
+    let lags = answers.into_iter().enumerate().map(|(at, answered)| {
+        while look.1 < stored + at as u64 + 1 {
+            look = looks.next().expect("the last look saw everything");
+        }
+        look.0.saturating_duration_since(answered)
+    });
+    Times::new(lags.collect())
 }
 
 /// A backlog that was worked off, without any other load.

@@ -18,6 +18,7 @@ mod servers;
 mod stages;
 mod template;
 mod under_test;
+mod watch;
 mod workload;
 
 use figures::figures;

@@ -6,13 +6,11 @@ use crate::{
     queries::STORED,
     servers::{Role, Started},
     under_test::{Cpu, UnderTest},
+    watch::Watch,
     workload::{Address, SECRET, World},
 };
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -137,14 +135,14 @@ pub fn steady(world: &Arc<World>, program: &UnderTest, events: u64) -> Steady {
     let time = Duration::from_secs_f64(events as f64 / RATE);
     let stored_before = program.number(STORED) as u64;
     let memory = MemorySeries::start(program.pid());
-    let watch = Watch::start(program);
+    let watch = Watch::start(program.queries(), LOOK);
     let before = program.cpu();
     let outcome = load(world, program.address(), Shape::Single, Pace::Open { per_second: RATE, time }).run();
     program.until_stored(stored_before + outcome.ledger.receipts());
     program.until_correlated();
     let cpu = program.cpu().since(before);
     let series = memory.finish();
-    let lag = watch.finish(&outcome, stored_before);
+    let lag = lags(watch, &outcome, stored_before);
     Steady {
         latency: outcome.latency(),
         lag,
@@ -155,51 +153,23 @@ pub fn steady(world: &Arc<World>, program: &UnderTest, events: u64) -> Steady {
     }
 }
 
-/// Notes when ClickHouse held how many receipts.
-struct Watch {
-    stop: Arc<AtomicBool>,
-    thread: std::thread::JoinHandle<Vec<(Instant, u64)>>,
-}
-
-impl Watch {
-    fn start(program: &UnderTest) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (stopped, queries) = (stop.clone(), program.queries());
-        let thread = std::thread::spawn(move || {
-            let mut seen = Vec::new();
-            loop {
-                // Asked for before it is known whether the end has come, so that the last look sees everything.
-                let last = stopped.load(Ordering::Relaxed);
-                let count = queries.number(STORED) as u64;
-                seen.push((Instant::now(), count));
-                if last {
-                    return seen;
-                }
-                std::thread::sleep(LOOK);
-            }
-        });
-        Self { stop, thread }
-    }
-
-    /// Lag of every acknowledged request. A block's receipts are inserted in the order of the journal and after their
-    /// events, so a receipt is queryable once so many are there.
-    fn finish(self, outcome: &Outcome, stored_before: u64) -> Times {
-        self.stop.store(true, Ordering::Relaxed);
-        let seen = self.thread.join().unwrap();
-        let mut answers: Vec<_> = outcome.answers.iter().map(|answer| (answer.end_seq, answer.at)).collect();
-        answers.sort_unstable();
-        // Everything before this load was stored when it began; streams before this one count, too.
-        let first_seq = answers[0].0 - 1;
-        let mut looks = seen.into_iter();
-        let mut look = looks.next().unwrap();
-        let lags = answers.into_iter().map(|(end_seq, at)| {
-            while look.1 - stored_before.min(look.1) < end_seq - first_seq {
-                look = looks.next().expect("the last look saw everything");
-            }
-            look.0.saturating_duration_since(at)
-        });
-        Times::new(lags.collect())
-    }
+/// Lag of every acknowledged request. A block's receipts are inserted in the order of the journal and after their
+/// events, so a receipt is queryable once so many are there.
+fn lags(watch: Watch, outcome: &Outcome, stored_before: u64) -> Times {
+    let seen = watch.looks();
+    let mut answers: Vec<_> = outcome.answers.iter().map(|answer| (answer.end_seq, answer.at)).collect();
+    answers.sort_unstable();
+    // Everything before this load was stored when it began; streams before this one count, too.
+    let first_seq = answers[0].0 - 1;
+    let mut looks = seen.into_iter();
+    let mut look = looks.next().unwrap();
+    let lags = answers.into_iter().map(|(end_seq, at)| {
+        while look.1 - stored_before.min(look.1) < end_seq - first_seq {
+            look = looks.next().expect("the last look saw everything");
+        }
+        look.0.saturating_duration_since(at)
+    });
+    Times::new(lags.collect())
 }
 
 /// What it takes to bring receipts into ClickHouse.

@@ -1,0 +1,102 @@
+//! The status for people.
+
+use super::{Report, alerts, moment};
+use crate::{
+    other_lines,
+    snapshotting::State,
+    table::{Align, Table},
+};
+
+/// The table of inputs.
+pub fn render_inputs(report: &Report) -> String {
+    use Align::{Left, Right};
+    let mut table = Table::new(&[
+        ("source", Left),
+        ("input", Left),
+        ("received", Right),
+        ("stored", Right),
+        ("duplicate", Right),
+        ("ignored", Right),
+        ("dead", Right),
+        ("pending", Right),
+        ("complete up to", Left),
+        ("why not stored", Left),
+    ]);
+    for input in &report.inputs {
+        let source = if input.source.is_empty() { "(tokentrail)" } else { &input.source };
+        let reasons: Vec<String> = input.reasons.iter().map(|(reason, n)| format!("{reason} {n}")).collect();
+        table.row(vec![
+            source.to_owned(),
+            input.input.clone(),
+            input.received.to_string(),
+            input.stored.to_string(),
+            input.duplicate.to_string(),
+            input.ignored.to_string(),
+            input.dead.to_string(),
+            input.pending.to_string(),
+            input.watermark.map_or_else(|| "unproven".into(), moment),
+            reasons.join(", "),
+        ]);
+    }
+    table.render()
+}
+
+/// The whole status for people.
+pub fn render(report: &Report) -> String {
+    let mut out = format!("Tokentrail {} · tenant {}\n\n", report.version, report.tenant);
+    out.push_str(&render_inputs(report));
+    out.push('\n');
+    if let Some(journal) = &report.journal {
+        out.push_str(&journal.render());
+    }
+    if let Some(kafka) = &report.kafka {
+        out.push_str(&kafka.render());
+    }
+    report.topics.iter().for_each(|topic| out.push_str(&topic.render()));
+    for path in &report.paths {
+        out.push_str(&format!(
+            "  {}: {} events pushed and pulled, {} lost on their way here and repaired by pull, {} pushed only (types not saved in Keycloak)\n",
+            path.source, path.both, path.lost_by_webhook, path.not_saved
+        ));
+    }
+    for (source, state) in &report.snapshots {
+        out.push_str(&format!("  {source}: {}\n", snapshots(state)));
+    }
+    out.push_str(&other_lines::render(&report.other_lines));
+    for gap in &report.gaps {
+        out.push_str(&format!("  GAP  {}\n", gap.line()));
+    }
+    match &report.correlation {
+        Some(correlation) => out.push_str(&correlation.render()),
+        None if report.store_up.is_some() => {
+            out.push_str("  Correlation: does not run (off by `correlation.enabled`, or `kafka.events` is empty)\n")
+        }
+        None => {}
+    }
+    out.push_str(&alerts::render(report));
+    if let Some(up) = report.store_up {
+        let store = if up { "acknowledges" } else { "has not acknowledged the last block" };
+        out.push_str(&format!("  ClickHouse: {store}\n"));
+    }
+    out
+}
+
+/// The snapshots of one source in one line.
+fn snapshots(state: &State) -> String {
+    let mut text = match &state.last {
+        None => "no snapshot yet".to_owned(),
+        Some(last) => {
+            let whole =
+                if last.complete { "complete".into() } else { format!("{} areas not read", last.lacking.len()) };
+            let (ended, seconds) = (moment(last.ended), (last.ended - last.began) / 1000);
+            format!("last snapshot ended {ended}, {whole}, {} entities, took {seconds} s", last.entities)
+        }
+    };
+    if let Some(since) = state.running {
+        text.push_str(&format!("; one is running since {}", moment(since)));
+    }
+    if let Some(trouble) = &state.trouble {
+        text.push_str(&format!("; the last try did not end: {trouble}"));
+    }
+    text
+}

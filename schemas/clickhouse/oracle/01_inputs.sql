@@ -16,7 +16,7 @@ SELECT tenant, source_id AS source, source_kind, toString(event_id) AS event, to
     multiIf(realm_id != '', realm_id, realm != '', realm, source_id) AS within,
     person, person_id AS user, person_name AS name, if(actor_id != '', actor_id, actor_name) AS doer, actor_kind, actor_name,
     client, if(session_id != '', session_id, code_id) AS session, session_id AS session_said, refresh_token_id AS refresh,
-    token_id AS token, right_id, right_name, right_change, holder_kind, holder_id, permission, action, resource_kind AS resource_type, details
+    token_id AS token, right_id, right_name, right_kind, right_change, holder_kind, holder_id, permission, action, resource_kind AS resource_type, details
 FROM {database}.events
 WHERE data_class != 'snapshot' AND source_kind IN ('keycloak', 'backstage');
 

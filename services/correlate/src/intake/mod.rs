@@ -56,6 +56,7 @@ impl Known {
                 let mark = place.mark(held.then_some(()));
                 let found = self.keycloak.defaults.mark((realm, group, place.within), mark, &self.reads);
                 if let Some(found) = found {
+                    dirt.user_touched(realm);
                     self.realm_changed(place.within, found.from, dirt);
                 }
             }

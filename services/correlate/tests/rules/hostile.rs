@@ -26,7 +26,7 @@ fn cycles_of_groups_and_composites_end() {
     case.group(3.0, ("g-ops", "ops", Parent::Below("g-b")));
     case.group(3.0, ("g-b", "b", Parent::Below("g-c")));
     case.group(3.0, ("g-c", "c", Parent::Below("g-ops")));
-    let role = |id| RoleName { id, name: "" };
+    let role = |id| RoleName { id, ..RoleName::default() };
     let held = Some(true);
     case.keycloak(4.0, What::RoleHeld { holder: correlate::facts::Holder::User("u1"), role: role("r1"), held });
     case.keycloak(4.0, What::Composite { outer: role("r1"), inner: role("r2"), held });

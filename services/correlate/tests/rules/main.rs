@@ -6,5 +6,6 @@ mod case;
 mod hostile;
 mod identity;
 mod rights;
+mod roles;
 mod sessions;
 mod snapshots;

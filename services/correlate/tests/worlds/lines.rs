@@ -1,6 +1,9 @@
 //! What Keycloak and Backstage write: each act as the payload that leaves the server, read by the real normaliser.
 
-use crate::model::{Group, User};
+use crate::{
+    model::{Group, User},
+    rights::Role,
+};
 use events::{
     event::Event,
     ids::{Position, StreamId},
@@ -183,6 +186,54 @@ pub fn user_created(at: i64, user: &User) -> Line {
 pub fn group_created(at: i64, group: &Group, parent: Option<&str>) -> Line {
     let path = parent.map_or(format!("groups/{}", group.id), |parent| format!("groups/{parent}/children"));
     admin(at, ("GROUP", "CREATE", &path), Some(json!({"id": group.id, "name": group.name})), json!({}))
+}
+
+/// A client of the realm that has roles of its own.
+pub const CLIENT: &str = "client-backstage";
+
+/// A role's path: by id, or by name and (of a client's role) the client.
+pub fn role_path(role: &Role, by_id: bool) -> String {
+    match (by_id, role.of_client) {
+        (true, _) => format!("roles-by-id/{}", role.id),
+        (false, true) => format!("clients/{CLIENT}/roles/{}", role.name),
+        (false, false) => format!("roles/{}", role.name),
+    }
+}
+
+fn roles(role: &Role) -> Value {
+    let container = if role.of_client { CLIENT } else { REALM };
+    json!([{"id": role.id, "name": role.name, "clientRole": role.of_client, "containerId": container}])
+}
+
+fn operation(given: bool) -> &'static str {
+    if given { "CREATE" } else { "DELETE" }
+}
+
+/// `told`: holder's path, role, whether it is given.
+pub fn role_mapping(at: i64, told: (&str, &Role, bool)) -> Line {
+    let (holder, role, given) = told;
+    let (resource, place) = match role.of_client {
+        true => ("CLIENT_ROLE_MAPPING", format!("clients/{CLIENT}")),
+        false => ("REALM_ROLE_MAPPING", "realm".to_owned()),
+    };
+    let path = format!("{holder}/role-mappings/{place}");
+    admin(at, (resource, operation(given), &path), Some(roles(role)), json!({}))
+}
+
+/// `told`: the outer role's path, the inner role, whether it is contained from now on.
+pub fn composite(at: i64, told: (String, &Role, bool)) -> Line {
+    let (outer, inner, given) = told;
+    let resource = if outer.starts_with("clients") { "CLIENT_ROLE" } else { "REALM_ROLE" };
+    admin(at, (resource, operation(given), &format!("{outer}/composites")), Some(roles(inner)), json!({}))
+}
+
+pub fn role_deleted(at: i64, path: String) -> Line {
+    let resource = if path.starts_with("clients") { "CLIENT_ROLE" } else { "REALM_ROLE" };
+    admin(at, (resource, "DELETE", &path), None, json!({}))
+}
+
+pub fn default_group(at: i64, (group, given): (&str, bool)) -> Line {
+    admin(at, ("GROUP", operation(given), &format!("default-groups/{group}")), None, json!({}))
 }
 
 pub fn user_deleted(at: i64, user: &User) -> Line {

@@ -197,6 +197,8 @@ derived! {
         removed_in: Uuid,
         /// 1: its beginning or end lies where an event is missing.
         rests_on_gap: u8,
+        /// 1: the realm gave it to a new user, and no event says so.
+        by_default: u8,
     }
 }
 

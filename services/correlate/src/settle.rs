@@ -283,7 +283,8 @@ impl Work {
             }
         }
         // A decision's span can reach beyond its time: what changes within it counts.
-        let first = Moment::floor(since.from.saturating_sub(known.widest));
+        let widest = known.widest.get(&reference).copied().unwrap_or(0);
+        let first = Moment::floor(since.from.saturating_sub(widest));
         if let Some(decisions) = known.decisions.get(&reference) {
             for moment in decisions.range(first..).map(|(moment, _)| *moment) {
                 self.decisions.entry((reference, moment)).or_insert(since.because);

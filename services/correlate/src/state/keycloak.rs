@@ -13,7 +13,7 @@ use crate::{
     moment::{Millis, Moment},
     names::{Id, Names, Sym},
 };
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Deepest nesting of groups or roles that is followed; Keycloak's own trees are a few levels deep, and a cycle ends here.
@@ -290,10 +290,11 @@ impl Keycloak {
     /// A role and everything that it contains; cycles end where they close.
     pub(crate) fn contained(&self, role: Id, t: Millis) -> Vec<Id> {
         let mut found = Vec::from_iter(self.role_lives(role, t).then_some(role));
+        let mut known: HashSet<Id> = found.iter().copied().collect();
         let mut next = 0;
         while next < found.len() && found.len() < MAX_ROLES {
             for (inner, _) in self.composites.of(found[next], t) {
-                if !found.contains(&inner) && self.role_lives(inner, t) {
+                if known.insert(inner) && self.role_lives(inner, t) {
                     found.push(inner);
                 }
             }

@@ -11,7 +11,7 @@ use correlate::{
     Correlator,
     rows::{CredentialKind, DecisionRow, Grade, Key, Reason, RightKind, Row, Verdict},
 };
-use events::person::PersonKey;
+use events::{event::Outcome, person::PersonKey};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -30,6 +30,8 @@ pub struct Report {
     /// Rights at an instant by kind and length of the path; how many of them were unsure.
     pub paths: BTreeMap<(&'static str, usize), u64>,
     pub unsure: u64,
+    /// Decisions on conditions by what became of them.
+    pub finals: BTreeMap<Option<bool>, u64>,
     wrong: Vec<String>,
 }
 
@@ -40,6 +42,7 @@ impl Report {
         self.unseen += other.unseen;
         self.rested += other.rested;
         self.unsure += other.unsure;
+        other.finals.into_iter().for_each(|(end, count)| *self.finals.entry(end).or_default() += count);
         other.paths.into_iter().for_each(|(path, count)| *self.paths.entry(path).or_default() += count);
         other.kinds.into_iter().for_each(|(kind, count)| *self.kinds.entry(kind).or_default() += count);
         other.grades.into_iter().for_each(|(grade, count)| *self.grades.entry(grade).or_default() += count);
@@ -69,6 +72,7 @@ impl Report {
         ] {
             assert!(self.paths.contains_key(&path), "no {path:?}: {self}");
         }
+        assert_eq!(self.finals.len(), 3, "allowed, denied and untold: {self}");
         assert_eq!(self.unsure, 0, "nothing was lost");
     }
 
@@ -234,6 +238,21 @@ pub fn rights(world: &World, rows: &Rows, report: &mut Report) {
     told.sort();
     if truth != told {
         report.wrong(format!("rights\n{truth:#?}\n{told:#?}"));
+    }
+}
+
+/// What became of decisions on conditions, where a line tells it.
+pub fn conditional(world: &World, rows: &Rows, report: &mut Report) {
+    for (event, truth) in &world.conditional {
+        let Some(Row::Decision(row)) = rows.0.get(&Key::Decision(*event)) else {
+            report.wrong(format!("no row of {event}"));
+            continue;
+        };
+        *report.finals.entry(*truth).or_default() += 1;
+        let truth = truth.map(|allowed| if allowed { Outcome::Allow } else { Outcome::Deny });
+        if row.outcome != Outcome::Conditional || row.final_outcome != truth {
+            report.wrong(format!("became {truth:?}: {row:#?}"));
+        }
     }
 }
 

@@ -276,6 +276,36 @@ pub fn decision(at: i64, told: (&str, &str, bool)) -> Line {
     )
 }
 
+/// A decision on conditions: `told` is whose, and the trace that the line carries, if any.
+pub fn conditional(at: i64, told: (&str, Option<&str>)) -> Line {
+    let (reference, trace) = told;
+    let meta = json!({"userEntityRef": reference, "permissionName": "p.conditional", "action": "use", "result": "CONDITIONAL",
+        "resourceType": "thing"});
+    traced(at, ("permission", "permission-evaluation"), (trace, true, meta))
+}
+
+/// The audited call in which something was decided.
+pub fn call(at: i64, told: (&str, Option<&str>, bool)) -> Line {
+    let (reference, trace, succeeded) = told;
+    traced(at, ("catalog", "entity-mutate"), (trace, succeeded, json!({"actionType": "delete", "of": reference})))
+}
+
+fn traced(at: i64, plugin_event: (&str, &str), told: (Option<&str>, bool, Value)) -> Line {
+    let ((plugin, event), (trace, succeeded, meta)) = (plugin_event, told);
+    let mut body = json!({
+        "isAuditEvent": true, "plugin": plugin, "eventId": event, "status": if succeeded { "succeeded" } else { "failed" },
+        "severityLevel": "medium", "level": "info", "message": "m", "service": "backstage", "meta": meta,
+        "actor": {"actorId": meta.get("of").cloned().unwrap_or("plugin:permission".into())},
+    });
+    if let Some(trace) = trace {
+        body["trace_id"] = trace.into();
+    }
+    if !succeeded {
+        body["error"] = "NotAllowedError: no".into();
+    }
+    events(at, Payload::BackstageLine, &body)
+}
+
 pub fn role_write(at: i64, told: (&str, &str, bool)) -> Line {
     let (role, member, added) = told;
     let action = if added { "create_or_update" } else { "delete" };

@@ -8,6 +8,7 @@
 
 mod check;
 mod checkpoints;
+mod conditions;
 mod deliver;
 mod groups;
 mod lines;
@@ -51,6 +52,7 @@ fn what_is_said_is_the_truth() {
         check::decisions(&world, &rows, report);
         check::sessions(&world, &rows, report);
         check::rights(&world, &rows, report);
+        check::conditional(&world, &rows, report);
         check::could(&world, &correlator, report);
         check::no_gaps(&rows, report);
         report.assert_right(seed);

@@ -9,6 +9,7 @@ use crate::{
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
 
 pub const TOKEN_LIFE: i64 = 600_000;
 pub const CATALOG_BUDGET: i64 = 45_000;
@@ -35,6 +36,8 @@ pub struct World {
     pub lines: Vec<Line>,
     pub decided: Vec<Decided>,
     pub could: Vec<Could>,
+    /// Decisions on conditions, and what became of them where a line tells it.
+    pub conditional: Vec<(Uuid, Option<bool>)>,
     /// When a catalog first named a user.
     pub synced: BTreeMap<String, i64>,
     pub held: Vec<Held>,
@@ -92,6 +95,7 @@ impl World {
             lines: Vec::new(),
             decided: Vec::new(),
             could: Vec::new(),
+            conditional: Vec::new(),
             synced: BTreeMap::new(),
             held: Vec::new(),
             signed_in: Vec::new(),
@@ -137,7 +141,8 @@ impl World {
         match self.random.random_range(0..100) {
             0..15 => self.sign_in(user),
             15..25 => self.refresh(user),
-            25..52 => self.decide(user),
+            25..48 => self.decide(user),
+            48..52 => self.decide_on_conditions(user),
             52..62 => self.change_rights(),
             62..78 => self.change_membership(user),
             78..86 => self.sync(),

@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 #![allow(dead_code, reason = "the simulator also keeps the truth, which its own tests hold against the correlation")]
 
+#[path = "../../../correlate/tests/worlds/conditions.rs"]
+mod conditions;
 #[path = "../../../correlate/tests/worlds/groups.rs"]
 mod groups;
 #[path = "../../../correlate/tests/worlds/lines.rs"]

@@ -78,7 +78,7 @@ async fn webhook_and_pull_agree_and_pull_repairs_what_the_webhook_lost() {
         "[sources.keycloak]\nkind = \"keycloak\"\nwebhook_secret_files = [\"secrets/keycloak.webhook\"]\n\
          [sources.keycloak.pull]\nurl = \"{}\"\nrealms = [\"acme\"]\nclient_id = \"tokentrail\"\n\
          client_secret_file = \"secrets/keycloak.client\"\ninterval_seconds = 1\n\
-         [sources.keycloak.heartbeat]\ninterval_seconds = 1\n[sources.keycloak.snapshot]\ninterval_hours = 0\n\
+         [sources.keycloak.heartbeat]\ninterval_seconds = 2\n[sources.keycloak.snapshot]\ninterval_hours = 0\n\
          [alerts]\ngroup_seconds = 1\n[alerts.receivers.hook]\nkind = \"webhook\"\nurl = \"http://{}/alerts\"\n\
          secret_file = \"secrets/hook.whsec\"\nleast = \"low\"\n",
         keycloak.url(),

@@ -5,7 +5,7 @@ ALTER TABLE {database}.grant_rows {on_cluster} ADD COLUMN IF NOT EXISTS by_defau
 
 CREATE OR REPLACE VIEW {database}.grants {on_cluster} DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
 SELECT tenant, person, source_id, right_kind, right_id, held_from, held_to, granted_by, removed_by, granted_in, removed_in, rests_on_gap,
-    by_default, because, version
+    by_default, if(account = '', person, account) AS account, because, version
 FROM {database}.grant_rows FINAL;
 
 -- Everything that persons had at some instant from `from` to `to` (UTC milliseconds, both within; equal: as of that instant), by
@@ -16,12 +16,12 @@ FROM {database}.grant_rows FINAL;
 CREATE OR REPLACE VIEW {database}.effective_in {on_cluster} DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
 WITH RECURSIVE walk AS (
     SELECT * FROM (
-    SELECT d.person AS person, d.source_id AS source_id, d.right_kind AS right_kind, d.right_id AS right_id, CAST([], 'Array(String)') AS path,
+    SELECT d.person AS person, d.account AS account, d.source_id AS source_id, d.right_kind AS right_kind, d.right_id AS right_id, CAST([], 'Array(String)') AS path,
         -- 0: the first of its kind on the path; 1: groups above, contained roles, of which only the first is told; 2: the person
         toUInt8(0) AS hop, [d.right_id] AS way, greatest(d.since, ifNull(l.since, -9000000000000000)) AS since, least(d.until, ifNull(l.until, 9000000000000000)) AS until,
         d.begun AS begun, d.granted_by AS granted_by, d.granted_in AS granted_in, d.by_default AS by_default, d.rests_on_gap AS gap
     FROM (
-        SELECT person, toString(source_id) AS source_id, toString(right_kind) AS right_kind, right_id, granted_by, granted_in, by_default, rests_on_gap,
+        SELECT person, if(account = '', person, account) AS account, toString(source_id) AS source_id, toString(right_kind) AS right_kind, right_id, granted_by, granted_in, by_default, rests_on_gap,
             if(toUInt128(granted_in) = 0, NULL, toUnixTimestamp64Milli(held_from)) AS begun,
             ifNull(toUnixTimestamp64Milli(held_from), -9000000000000000) AS since, ifNull(toUnixTimestamp64Milli(held_to), 9000000000000000) AS until
         FROM {database}.grant_rows FINAL
@@ -35,14 +35,14 @@ WITH RECURSIVE walk AS (
     ) AS l ON l.source_id = d.source_id AND l.holder = d.right_id
     WHERE greatest(d.since, ifNull(l.since, -9000000000000000)) <= {to:Int64} AND least(d.until, ifNull(l.until, 9000000000000000)) > {from:Int64}
     UNION ALL
-    SELECT person, toString(source_id), 'reference', holder, CAST([], 'Array(String)'), toUInt8(2), [holder],
+    SELECT person, if(account = '', person, account), toString(source_id), 'reference', holder, CAST([], 'Array(String)'), toUInt8(2), [holder],
         ifNull(toUnixTimestamp64Milli(held_from), -9000000000000000), ifNull(toUnixTimestamp64Milli(held_to), 9000000000000000),
         NULL, '', toUUID('00000000-0000-0000-0000-000000000000'), toUInt8(0), rests_on_gap
     FROM {database}.world_rows FINAL
     WHERE tenant = {tenant:String} AND kind = 'tie' AND person != '' AND ({person:String} = '' OR person = {person:String})
     )
     UNION ALL
-    SELECT w.person, e.held_source_id, e.to_kind, e.held,
+    SELECT w.person, w.account, e.held_source_id, e.to_kind, e.held,
         if(w.hop = 2 OR (w.hop = 1 AND e.to_kind = w.right_kind), w.path, arrayPushBack(w.path, w.right_id)),
         toUInt8(e.to_kind = w.right_kind), arrayPushBack(w.way, e.held), greatest(w.since, e.since), least(w.until, e.until),
         if(w.hop = 2, e.begun, w.begun), w.granted_by, if(w.hop = 2, e.begun_in, w.granted_in), w.by_default, greatest(w.gap, e.rests_on_gap)
@@ -78,16 +78,16 @@ SELECT {tenant:String} AS tenant, person, source_id, right_kind, right_id, path,
 FROM (
     SELECT w.person AS person, w.source_id AS source_id, w.right_kind AS right_kind, w.right_id AS right_id, w.path AS path, w.begun AS begun,
         w.granted_by AS granted_by, w.granted_in AS granted_in, w.by_default AS by_default, w.gap AS gap, w.since AS rest_since, w.until AS rest_until, a.disabled AS disabled,
-        -- The times in which the person exists: between those in which they do not.
+        -- The times in which the account exists: between those in which it does not.
         arrayJoin(arrayZip(arrayPushFront(arrayMap(t -> t.2, a.gone), -9000000000000000), arrayPushBack(arrayMap(t -> t.1, a.gone), 9000000000000000))) AS lives
     FROM walk AS w LEFT JOIN (
-        SELECT person, arraySort(groupArrayIf((since, until), kind = 'gone')) AS gone, max(kind = 'disabled' AND since <= {to:Int64} AND until > {to:Int64}) AS disabled
+        SELECT account, arraySort(groupArrayIf((since, until), kind = 'gone')) AS gone, max(kind = 'disabled' AND since <= {to:Int64} AND until > {to:Int64}) AS disabled
         FROM (
-            SELECT person, kind, ifNull(toUnixTimestamp64Milli(held_from), -9000000000000000) AS since, ifNull(toUnixTimestamp64Milli(held_to), 9000000000000000) AS until
+            SELECT if(account = '', person, account) AS account, kind, ifNull(toUnixTimestamp64Milli(held_from), -9000000000000000) AS since, ifNull(toUnixTimestamp64Milli(held_to), 9000000000000000) AS until
             FROM {database}.world_rows FINAL
             WHERE tenant = {tenant:String} AND kind IN ('gone', 'disabled') AND person != '' AND ({person:String} = '' OR person = {person:String})
-        ) GROUP BY person
-    ) AS a ON a.person = w.person
+        ) GROUP BY account
+    ) AS a ON a.account = w.account
     WHERE w.right_kind != 'reference'
 )
 WHERE greatest(rest_since, lives.1) < least(rest_until, lives.2) AND greatest(rest_since, lives.1) <= {to:Int64} AND least(rest_until, lives.2) > {from:Int64}

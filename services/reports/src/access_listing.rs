@@ -72,21 +72,31 @@ const SQL: &str = "WITH told AS (
 ), every_path AS (
     SELECT person, right_kind, right_id, right_name, grant_path, granted_at, granted_by, granted_in, rests_on_gap, held_from FROM held
     UNION ALL SELECT person, right_kind, right_id, right_name, grant_path, granted_at, granted_by, granted_in, rests_on_gap, held_from FROM by_path
-), people AS (
+), merged AS (
+    SELECT account, person FROM merged_accounts WHERE tenant = {tenant:String}
+), accounts AS (
     SELECT person, argMaxIf(details['enabled'], time, details['enabled'] != '') AS enabled,
         max(kind = 'user_deleted') AS gone
     FROM (SELECT lower(hex(person)) AS person, toString(kind) AS kind, time, CAST(details, 'Map(String, String)') AS details FROM told
         WHERE person != toFixedString('', 16) AND (kind IN ('user_created', 'user_updated', 'user_registered', 'user_deleted', 'state_users')))
     GROUP BY person
+), people AS (
+    -- Of several accounts of one person: who may sign in by any of them may, and who is gone is gone by all.
+    SELECT if(m.person = '', a.person, m.person) AS person, min(a.gone) AS gone,
+        multiIf(countIf(a.enabled = 'true' AND a.gone = 0) > 0, 'true', countIf(a.enabled = 'false' AND a.gone = 0) > 0, 'false', '') AS enabled
+    FROM accounts AS a LEFT ANY JOIN merged AS m ON m.account = a.person GROUP BY person
 ), logins AS (
-    SELECT lower(hex(person)) AS person, max(time) AS at FROM told WHERE kind = 'login' AND outcome = 'success' GROUP BY person
+    SELECT if(m.person = '', l.account, m.person) AS person, max(l.at) AS at
+    FROM (SELECT lower(hex(person)) AS account, max(time) AS at FROM told WHERE kind = 'login' AND outcome = 'success' GROUP BY account) AS l
+    LEFT ANY JOIN merged AS m ON m.account = l.account GROUP BY person
 ), used AS (
     SELECT person, arrayJoin(arrayDistinct(arrayConcat(support.1, support.2, support.4))) AS right_id, max(decided_at) AS at FROM decisions
     WHERE tenant = {tenant:String} AND outcome = 'allow' AND decided_at <= fromUnixTimestamp64Milli({to:Int64}, 'UTC') GROUP BY person, right_id HAVING right_id != ''
 ), everybody AS (
     SELECT person FROM persons WHERE tenant = {tenant:String} AND keycloak_user_id IS NOT NULL AND keycloak_user_id != ''
         AND person NOT IN (SELECT person FROM people WHERE gone = 1)
-        AND person IN (SELECT lower(hex(person)) FROM told)
+        AND (person IN (SELECT lower(hex(person)) FROM told)
+          OR person IN (SELECT person FROM merged WHERE account IN (SELECT lower(hex(person)) FROM told)))
 )
 SELECT
     e.person AS person, p.username AS username, p.keycloak_user_id AS keycloak_user_id, p.references AS references,

@@ -55,7 +55,7 @@ impl Known {
     fn intervals(&self, whose: (Id, RightKind, Id), ledger: &Ledger<()>, rows: &mut Vec<(Key, Row)>) {
         let (user, kind, held) = whose;
         let right = self.names.name(held);
-        let person = self.key(user);
+        let (person, account) = (self.key(user), self.account_key(user));
         let segments = ledger.segments();
         let mut index = 0;
         while index < segments.len() {
@@ -76,6 +76,7 @@ impl Known {
             let text = |sym| self.owned(sym);
             let row = GrantRow {
                 person: person.clone(),
+                account: self.merged_account(user),
                 source: self.owned(user.source),
                 kind,
                 right: right.to_owned(),
@@ -87,7 +88,7 @@ impl Known {
                 by_default: self.keycloak.is_gift(user, held, first.since),
             };
             let from = first.from.map_or(Uuid::nil(), |from| from.event);
-            rows.push((Key::Grant(person.clone(), kind, right.to_owned(), from), Row::Grant(row)));
+            rows.push((Key::Grant(account.clone(), kind, right.to_owned(), from), Row::Grant(row)));
             index = last + 1;
         }
     }
@@ -195,14 +196,16 @@ impl Known {
         }
         // By text, so that the place among equals does not follow the order of arrival.
         names.sort_by(|a, b| self.names.name(a.1).cmp(self.names.name(b.1)));
-        let (person, owner) = (self.key(user), self.names.name(user).to_owned());
+        let (person, account) = (self.key(user), self.account_key(user));
+        let merged = self.merged_account(user);
         let mut equals: BTreeMap<(AliasKind, Sym, Option<Millis>), u32> = BTreeMap::new();
         let row = |(kind, name, from, to): (AliasKind, Id, Option<Millis>, Option<Millis>)| {
             let place = equals.entry((kind, name.source, from)).and_modify(|place| *place += 1).or_insert(0);
             let source = self.names.text(name.source).to_owned();
-            let key = Key::Alias(person.clone(), kind, source, from.unwrap_or(Millis::MIN), *place);
-            let name = self.names.name(name).to_owned();
-            (key, Row::Alias(AliasRow { person: person.clone(), user: owner.clone(), kind, name, from, to }))
+            let key = Key::Alias(account.clone(), kind, source, from.unwrap_or(Millis::MIN), *place);
+            let (name, user) = (self.names.name(name).to_owned(), self.names.name(user).to_owned());
+            let account = merged.clone();
+            (key, Row::Alias(AliasRow { person: person.clone(), account, user, kind, name, from, to }))
         };
         names.into_iter().map(row).collect()
     }

@@ -157,8 +157,10 @@ impl Rows<'_> {
         let held_source = known.owned(held_source);
         let (source, holder) = (known.owned(holder.source), known.names.name(holder).to_owned());
         let key = Key::World(source.clone(), kind, holder.clone(), held.clone(), from.unwrap_or(Millis::MIN));
+        let of_person = matches!(kind, WorldKind::Tie | WorldKind::Disabled | WorldKind::Gone);
         let row = WorldRow {
-            person: matches!(kind, WorldKind::Tie | WorldKind::Disabled | WorldKind::Gone).then(|| known.key(self.of)),
+            person: of_person.then(|| known.key(self.of)),
+            account: known.merged_account(self.of).filter(|_| of_person),
             source,
             kind,
             holder,

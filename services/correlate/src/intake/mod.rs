@@ -3,6 +3,7 @@
 //! Never looks at what came before it in order of arrival: the same facts in any order leave the same histories.
 
 mod lives;
+mod persons;
 mod rights;
 mod sessions;
 
@@ -109,6 +110,8 @@ impl Known {
             }
             What::Callback { session } => self.callback(&place, session, dirt),
             What::Decided(decided) => self.decided(&place, (decided, fact), dirt),
+            What::Merged { account, into } => self.merged(&place, (account, into), dirt),
+            What::Split { account } => self.split(&place, account, dirt),
             What::Read(read) => self.piece(&place, read, dirt),
             What::Snapshot(piece) => self.snapshot(&place, (piece, fact), dirt),
         }

@@ -26,13 +26,13 @@ pub enum Key {
     Token(Uuid),
     /// The event that issued the Backstage token.
     Credential(Uuid),
-    /// Person, kind of right, right, and the event that began it (nil: unknown).
+    /// Account (not the person whom it is by hand), kind of right, right, and the event that began it (nil: unknown).
     Grant(PersonKey, RightKind, String, Uuid),
     /// The event of the decision.
     Decision(Uuid),
-    /// Whose (a person, or what else holds it), kind and id of the right, and the evidence before it.
+    /// Whose (an account, or what else holds it), kind and id of the right, and the evidence before it.
     Gap(String, RightKind, String, Uuid),
-    /// Person, kind of name, the source that says it, from when (least: unknown), and its place among equals. Never the name.
+    /// Account, kind of name, the source that says it, from when (least: unknown), and its place among equals. Never the name.
     Alias(PersonKey, AliasKind, String, Millis, u32),
     /// Source, kind, both sides, and from when (least: unknown).
     World(String, WorldKind, String, String, Millis),
@@ -214,6 +214,9 @@ impl RightKind {
 pub struct GrantRow {
     /// Who.
     pub person: PersonKey,
+    /// Key of the account alone, where an operator merged it into another person's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<PersonKey>,
     /// The Keycloak that says it.
     pub source: String,
     /// Kind.
@@ -290,7 +293,10 @@ pub enum Cause {
 pub struct AliasRow {
     /// Who.
     pub person: PersonKey,
-    /// Their Keycloak user id. Personal.
+    /// Key of the account alone, where an operator merged it into another person's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<PersonKey>,
+    /// Its Keycloak user id. Personal.
     pub user: String,
     /// Kind of name.
     pub kind: AliasKind,

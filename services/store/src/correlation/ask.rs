@@ -114,7 +114,7 @@ impl Store {
     pub async fn bearers(&self, tenant: &str, text: &str, matching: Matching) -> Result<Vec<Bearer>, StoreError> {
         let fits = match matching {
             Matching::Whole => {
-                "lower(name) = lower({text:String}) OR user_id = {text:String} OR person = {text:String} \
+                "lower(name) = lower({text:String}) OR user_id = {text:String} OR person = {text:String} OR account = {text:String} \
                  OR (kind = 'reference' AND splitByChar('/', lower(name))[-1] = lower({text:String}))"
             }
             Matching::Part => "positionCaseInsensitiveUTF8(name, {text:String}) > 0 OR user_id = {text:String}",

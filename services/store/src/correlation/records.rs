@@ -199,6 +199,8 @@ derived! {
         rests_on_gap: u8,
         /// 1: the realm gave it to a new user, and no event says so.
         by_default: u8,
+        /// Key of the account alone, where it was merged into another person's; else empty.
+        account: String,
     }
 }
 
@@ -224,6 +226,8 @@ derived! {
         begun_in: Uuid,
         /// 1: an event is missing that it rests on.
         rests_on_gap: u8,
+        /// Key of the account alone, where it was merged into another person's; else empty.
+        account: String,
     }
 }
 
@@ -308,6 +312,8 @@ derived! {
         borne_from: Option<i64>,
         /// Until when.
         borne_to: Option<i64>,
+        /// Key of the account alone, where it was merged into another person's; else empty.
+        account: String,
     }
 }
 

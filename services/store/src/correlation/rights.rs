@@ -42,6 +42,8 @@ pub struct EffectiveRecord {
     pub granted_in: Uuid,
     /// 1: an event is missing that it rests on.
     pub rests_on_gap: u8,
+    /// 1: the realm gave to a new user what the path begins with, and no event says so.
+    pub by_default: u8,
     /// 1: the person was disabled at the end of the time that is asked for.
     pub is_disabled: u8,
 }

@@ -5,7 +5,7 @@ ALTER TABLE {database}.grant_rows {on_cluster} ADD COLUMN IF NOT EXISTS by_defau
 
 CREATE OR REPLACE VIEW {database}.grants {on_cluster} DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
 SELECT tenant, person, source_id, right_kind, right_id, held_from, held_to, granted_by, removed_by, granted_in, removed_in, rests_on_gap,
-    by_default, if(account = '', person, account) AS account, because, version
+    if(account = '', person, account) AS account, by_default, because, version
 FROM {database}.grant_rows FINAL;
 
 -- Everything that persons had at some instant from `from` to `to` (UTC milliseconds, both within; equal: as of that instant), by

@@ -197,10 +197,10 @@ derived! {
         removed_in: Uuid,
         /// 1: its beginning or end lies where an event is missing.
         rests_on_gap: u8,
-        /// 1: the realm gave it to a new user, and no event says so.
-        by_default: u8,
         /// Key of the account alone, where it was merged into another person's; else empty.
         account: String,
+        /// 1: the realm gave it to a new user, and no event says so.
+        by_default: u8,
     }
 }
 

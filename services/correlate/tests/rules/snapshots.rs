@@ -174,6 +174,10 @@ fn what_changes_while_it_is_read_is_left_open() {
     case.snapshot((60.0, 120.0), KEYCLOAK, &keycloak(vec![(Area::Members, vec![member("u1", "g-ops")])]));
     case.snapshot((300.0, 310.0), KEYCLOAK, &keycloak(vec![(Area::Members, vec![])]));
     assert!(case.rows().gaps().is_empty());
+    // And whoever came while it was read may be listed, although the reading began before.
+    case.member(450.0, ("u1", "g-ops", true));
+    case.snapshot((400.0, 500.0), KEYCLOAK, &keycloak(vec![(Area::Members, vec![member("u1", "g-ops")])]));
+    assert!(case.rows().gaps().is_empty(), "{:#?}", case.rows().gaps());
 }
 
 #[test]

@@ -64,6 +64,11 @@ impl Change {
     fn is_unseen(&self, world: &World, lost: &[Self]) -> bool {
         // Of two losses between two pieces of evidence nothing is left to see.
         let twice = || lost.iter().any(|other| other.line != self.line && self.is_about(other));
+        // Nor where a group was given to a new user by a default that was lost, and taken again.
+        let by_default = || {
+            let of_default = |other: &Self| other.kind == RightKind::DefaultGroup && other.right == self.right;
+            self.kind == RightKind::Group && lost.iter().any(of_default)
+        };
         let dead = |id: &str| {
             let user = world.users.iter().any(|user| user.id == id && !user.lives);
             let role = world.rights.roles.iter().any(|role| role.id == id && !role.lives);
@@ -76,11 +81,20 @@ impl Change {
                 .any(|group| group.id == self.whose && group.parent.is_some_and(|above| !world.groups[above].lives)),
             _ => dead(&self.whose) || dead(&self.right),
         };
-        let read = (self.line + 1..world.lines.len()).find(|line| world.lines[*line].events[0].kind == "snapshot_end");
+        let source = if self.kind == RightKind::BackstageRole { "bs" } else { "kc" };
+        let kind = |line: usize| {
+            let event = &world.lines[line].events[0];
+            if event.source_id == source { event.kind.as_str() } else { "" }
+        };
+        let ends = |from: usize| (from..world.lines.len()).find(|line| kind(*line) == "snapshot_end");
+        // While a snapshot is taken, the list in question may have been read already: the next one counts.
+        let said = (0..self.line).rev().map(kind).find(|kind| kind.starts_with("snapshot_"));
+        let within = said.is_some_and(|kind| kind != "snapshot_end");
+        let read = ends(self.line + 1).and_then(|end| if within { ends(end + 1) } else { Some(end) });
         let until = read.unwrap_or(world.lines.len());
         let again =
             (self.line + 1..until).filter_map(|line| Self::told(world, line)).any(|later| self.is_about(&later));
-        gone || twice() || (self.kind != RightKind::Group && again)
+        gone || twice() || by_default() || (self.kind != RightKind::Group && again)
     }
 }
 

@@ -98,14 +98,15 @@ impl World {
             let members = members.map(|user| pair((&user.id, "user"), (&id, "group"))).collect();
             self.read((Area::Members, &id), members);
         }
-        let living = (0..self.rights.roles.len()).filter(|role| self.rights.roles[*role].lives);
+        let composite = |role: usize| self.rights.composites.iter().any(|(outer, _)| *outer == role);
+        let listed = (0..self.rights.roles.len()).filter(|role| self.rights.roles[*role].lives);
+        let listed: Vec<(usize, bool)> = listed.map(|role| (role, composite(role))).collect();
         // There may be no list of composites at all.
         self.readers.keycloak.area(Area::Composites);
-        for role in living.collect::<Vec<_>>() {
+        for (role, was_composite) in listed {
             self.maybe_change();
-            let Some(id) = self.rights.roles.get(role).filter(|role| role.lives).map(|role| role.id.clone()) else {
-                continue;
-            };
+            // A role that went meanwhile has empty lists.
+            let id = self.rights.roles[role].id.clone();
             let of = |pairs: &BTreeSet<(usize, usize)>| -> Vec<usize> {
                 pairs.iter().filter(|(_, held)| *held == role).map(|(holder, _)| *holder).collect()
             };
@@ -118,7 +119,7 @@ impl World {
             let inner = self.rights.composites.iter().filter(|(outer, _)| *outer == role);
             let inner: Vec<_> =
                 inner.map(|(_, inner)| pair((&id, "outer"), (&self.rights.roles[*inner].id, "role"))).collect();
-            if !inner.is_empty() {
+            if was_composite || !inner.is_empty() {
                 self.read((Area::Composites, &id), inner);
             }
         }

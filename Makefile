@@ -7,7 +7,7 @@ DENY_VERSION := 0.20.2
 DENY := $(CACHE)/tools/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 BIN := target/demo/tokentrail
 
-.PHONY: help demo up test check bench bench-kafka bench-rooms bench-panels advisories dashboards pictures engine build-demo
+.PHONY: help demo up test check bench bench-kafka bench-rooms bench-panels advisories dashboards pictures engine build-demo mutants
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ check: $(DENY) ## formatting, lints, documentation, dependencies
 	$(DENY) --locked check --hide-inclusion-graph licenses bans sources
 	bash .ci/tidy
 	@echo "advisories not checked (make advisories checks them where their database can be reached)"
+
+mutants: ## break rules of the correlation one by one in a copy: each must turn a test red
+	@cargo run --locked --quiet -p correlate --example mutants
 
 advisories: $(DENY) ## known vulnerabilities of dependencies (needs the advisory database)
 	$(DENY) --locked check advisories

@@ -60,6 +60,8 @@ GRANT SELECT ON tokentrail.changes_in TO tokentrail_read;
 GRANT SELECT ON tokentrail.logins_in TO tokentrail_read;
 GRANT SELECT ON tokentrail.continuity_in TO tokentrail_read;
 GRANT SELECT ON tokentrail.right_names TO tokentrail_read;
+GRANT SELECT ON tokentrail.merged_accounts TO tokentrail_read;
+GRANT SELECT ON tokentrail.person_acts TO tokentrail_read;
 GRANT SELECT ON tokentrail.rights_of TO tokentrail_read;
 GRANT SELECT ON tokentrail.history_of TO tokentrail_read;
 GRANT SELECT ON tokentrail.snapshots_in TO tokentrail_read;

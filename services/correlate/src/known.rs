@@ -7,9 +7,16 @@ use crate::{
     moment::{Millis, Moment, Span},
     names::{Id, Names, Sym},
     snapshots::Snapshots,
-    state::{catalog::Catalog, keycloak::Keycloak, rbac::Rbac, reads::Pending, reads::Reads, sessions::Sessions},
+    state::{
+        catalog::Catalog,
+        keycloak::Keycloak,
+        persons::{Member, Persons},
+        rbac::Rbac,
+        reads::{Pending, Reads},
+        sessions::Sessions,
+    },
 };
-use events::{event::Outcome, person::PersonKey};
+use events::{act::AccountKind, event::Outcome, person::PersonKey};
 use hashbrown::HashMap;
 use std::cell::RefCell;
 use uuid::Uuid;
@@ -40,6 +47,8 @@ pub(crate) struct Known {
     pub catalog: Catalog,
     pub rbac: Rbac,
     pub sessions: Sessions,
+    /// What operators said of persons.
+    pub persons: Persons,
     /// By the reference (or the name of a caller that is no person) that the line gives.
     pub decisions: HashMap<Id, Log<Moment, Told>>,
     /// Audited calls of one trace: the last moment's outcome is what the caller got.
@@ -48,20 +57,27 @@ pub(crate) struct Known {
     pub conditional: HashMap<Id, Set<(Id, Moment)>>,
     /// Users that ever bore a name (lower case).
     pub bearers: HashMap<Id, Set<Id>>,
-    /// Keys of people: a keyed hash costs more than all else of an answer.
+    /// Keys of accounts: a keyed hash costs more than all else of an answer.
     pub keys: RefCell<HashMap<Id, PersonKey>>,
     /// Latest change of the world of a source: groups, roles, policies, catalog.
     pub latest: HashMap<Sym, Millis>,
-    /// The furthest that a decision's span reaches beyond its time.
-    pub widest: Millis,
+    /// The furthest that a decision's span reaches beyond its time, by reference, where it does: a line whose time is hardly known
+    /// costs those of its own reference.
+    pub widest: HashMap<Id, Millis>,
 }
 
 impl Known {
     pub(crate) fn new(config: Config) -> Self {
         let skew = config.skew;
+        // Whether a Backstage has spoken yet must not show in the rows.
+        let mut names = Names::default();
+        for join in &config.joins {
+            names.sym(&join.backstage);
+            names.sym(&join.keycloak);
+        }
         Self {
             config,
-            names: Names::default(),
+            names,
             reads: Reads::default(),
             pending: HashMap::new(),
             snapshots: Snapshots::default(),
@@ -69,13 +85,14 @@ impl Known {
             catalog: Catalog::new(skew),
             rbac: Rbac::new(skew),
             sessions: Sessions::default(),
+            persons: Persons::default(),
             decisions: HashMap::new(),
             traces: HashMap::new(),
             conditional: HashMap::new(),
             bearers: HashMap::new(),
             keys: RefCell::default(),
             latest: HashMap::new(),
-            widest: 0,
+            widest: HashMap::new(),
         }
     }
 
@@ -85,17 +102,42 @@ impl Known {
         self.config.joins.iter().find(|join| join.backstage == name)
     }
 
-    /// The key of a Keycloak user.
+    /// The key of the person whom a Keycloak user is.
     pub(crate) fn key(&self, user: Id) -> PersonKey {
+        self.person(Member::user(user))
+    }
+
+    /// The key of the person whom a name stands for that is tied to no Keycloak user.
+    pub(crate) fn named_key(&self, kind: &str, name: Id) -> PersonKey {
+        match kind.parse() {
+            Ok(kind) => self.person(Member { kind, id: name }),
+            Err(()) => self.name_alone(kind, name),
+        }
+    }
+
+    fn name_alone(&self, kind: &str, name: Id) -> PersonKey {
+        let config = &self.config;
+        config.key.named(&config.tenant, self.names.text(name.source), kind, self.names.name(name))
+    }
+
+    fn person(&self, account: Member) -> PersonKey {
+        let Member { kind, id } = self.persons.root(account).unwrap_or(account);
+        match kind {
+            AccountKind::KeycloakUser => self.account_key(id),
+            kind => self.name_alone(kind.as_str(), id),
+        }
+    }
+
+    /// Key of a Keycloak user's account, where it carries another's.
+    pub(crate) fn merged_account(&self, user: Id) -> Option<PersonKey> {
+        self.persons.root(Member::user(user)).map(|_| self.account_key(user))
+    }
+
+    /// The key of a Keycloak user alone, whoever it is.
+    pub(crate) fn account_key(&self, user: Id) -> PersonKey {
         let config = &self.config;
         let make = || config.key.keycloak_user(&config.tenant, self.names.text(user.source), self.names.name(user));
         self.keys.borrow_mut().entry(user).or_insert_with(make).clone()
-    }
-
-    /// The key of a name that is tied to nobody.
-    pub(crate) fn named_key(&self, kind: &str, name: Id) -> PersonKey {
-        let config = &self.config;
-        config.key.named(&config.tenant, self.names.text(name.source), kind, self.names.name(name))
     }
 
     pub(crate) fn owned(&self, sym: Sym) -> String {
@@ -119,6 +161,7 @@ impl Known {
             catalog,
             rbac,
             sessions,
+            persons,
             decisions,
             traces,
             conditional,
@@ -135,6 +178,7 @@ impl Known {
         catalog.put(to);
         rbac.put(to);
         sessions.put(to);
+        persons.put(to);
         decisions.put(to);
         traces.put(to);
         conditional.put(to);
@@ -155,6 +199,7 @@ impl Known {
             catalog: Kept::get(from)?,
             rbac: Kept::get(from)?,
             sessions: Kept::get(from)?,
+            persons: Kept::get(from)?,
             decisions: Kept::get(from)?,
             traces: Kept::get(from)?,
             conditional: Kept::get(from)?,

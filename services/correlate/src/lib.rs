@@ -31,6 +31,7 @@ mod known;
 mod log;
 mod moment;
 mod names;
+pub mod persons;
 mod reading;
 pub mod rows;
 mod settle;

@@ -3,6 +3,7 @@
 //! A [`receipt::Receipt`] is what arrived; [`normalise::normalise`] turns it into [`event::Event`]s.
 //! Nothing here knows of files, sockets or databases.
 
+pub mod act;
 pub mod event;
 pub mod ids;
 pub mod lines;

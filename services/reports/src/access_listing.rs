@@ -56,37 +56,47 @@ const SQL: &str = "WITH told AS (
 ), held AS (
     SELECT e.person AS person, e.right_kind AS right_kind, e.right_id AS right_id,
         if(mapContains(n.known, e.right_id), n.known[e.right_id], e.right_id) AS right_name,
-        multiIf(notEmpty(e.path), concat('through ', arrayStringConcat(arrayMap(step -> if(mapContains(n.known, step), n.known[step], step), e.path), ' > ')),
-            e.right_kind = 'backstage_role', 'given in Backstage', 'direct') AS grant_path,
+        multiIf(notEmpty(e.path), concat(if(e.by_default = 1, 'by default through ', 'through '), arrayStringConcat(arrayMap(step -> if(mapContains(n.known, step), n.known[step], step), e.path), ' > ')),
+            e.right_kind = 'backstage_role', 'given in Backstage', e.by_default = 0, 'direct', e.right_kind = 'group', 'default group', 'default role') AS grant_path,
         e.granted_at AS granted_at, e.granted_by AS granted_by, e.granted_in AS granted_in, e.rests_on_gap AS rests_on_gap, e.held_from AS held_from
     FROM effective_in(tenant = {tenant:String}, person = '', from = {to:Int64}, to = {to:Int64}) AS e CROSS JOIN names AS n
     WHERE e.right_kind != 'permission'
 ), by_path AS (
     -- Where nothing told of the tree of groups, their paths do.
-    SELECT b.person AS person, b.right_kind AS right_kind, n.right_id AS right_id, b.above AS right_name, concat('through ', b.right_name) AS grant_path,
+    SELECT b.person AS person, b.right_kind AS right_kind, n.right_id AS right_id, b.above AS right_name, concat(if(grant_path = 'direct', 'through ', 'by default through '), b.right_name) AS grant_path,
         b.granted_at AS granted_at, b.granted_by AS granted_by, b.granted_in AS granted_in, b.rests_on_gap AS rests_on_gap, b.held_from AS held_from
     FROM (SELECT *, arrayJoin(arrayMap(n -> arrayStringConcat(arraySlice(splitByChar('/', right_name), 1, n), '/'),
-        range(2, length(splitByChar('/', right_name))))) AS above FROM held WHERE right_kind = 'group' AND grant_path = 'direct' AND startsWith(right_name, '/')) AS b
+        range(2, length(splitByChar('/', right_name))))) AS above FROM held WHERE right_kind = 'group' AND grant_path IN ('direct', 'default group') AND startsWith(right_name, '/')) AS b
     LEFT ANY JOIN named AS n ON n.right_name = b.above
     WHERE (b.person, b.above) NOT IN (SELECT person, right_name FROM held WHERE right_kind = 'group')
 ), every_path AS (
     SELECT person, right_kind, right_id, right_name, grant_path, granted_at, granted_by, granted_in, rests_on_gap, held_from FROM held
     UNION ALL SELECT person, right_kind, right_id, right_name, grant_path, granted_at, granted_by, granted_in, rests_on_gap, held_from FROM by_path
-), people AS (
+), merged AS (
+    SELECT account, person FROM merged_accounts WHERE tenant = {tenant:String}
+), accounts AS (
     SELECT person, argMaxIf(details['enabled'], time, details['enabled'] != '') AS enabled,
         max(kind = 'user_deleted') AS gone
     FROM (SELECT lower(hex(person)) AS person, toString(kind) AS kind, time, CAST(details, 'Map(String, String)') AS details FROM told
         WHERE person != toFixedString('', 16) AND (kind IN ('user_created', 'user_updated', 'user_registered', 'user_deleted', 'state_users')))
     GROUP BY person
+), people AS (
+    -- Of several accounts of one person: who may sign in by any of them may, and who is gone is gone by all.
+    SELECT if(m.person = '', a.person, m.person) AS person, min(a.gone) AS gone,
+        multiIf(countIf(a.enabled = 'true' AND a.gone = 0) > 0, 'true', countIf(a.enabled = 'false' AND a.gone = 0) > 0, 'false', '') AS enabled
+    FROM accounts AS a LEFT ANY JOIN merged AS m ON m.account = a.person GROUP BY person
 ), logins AS (
-    SELECT lower(hex(person)) AS person, max(time) AS at FROM told WHERE kind = 'login' AND outcome = 'success' GROUP BY person
+    SELECT if(m.person = '', l.account, m.person) AS person, max(l.at) AS at
+    FROM (SELECT lower(hex(person)) AS account, max(time) AS at FROM told WHERE kind = 'login' AND outcome = 'success' GROUP BY account) AS l
+    LEFT ANY JOIN merged AS m ON m.account = l.account GROUP BY person
 ), used AS (
     SELECT person, arrayJoin(arrayDistinct(arrayConcat(support.1, support.2, support.4))) AS right_id, max(decided_at) AS at FROM decisions
     WHERE tenant = {tenant:String} AND outcome = 'allow' AND decided_at <= fromUnixTimestamp64Milli({to:Int64}, 'UTC') GROUP BY person, right_id HAVING right_id != ''
 ), everybody AS (
     SELECT person FROM persons WHERE tenant = {tenant:String} AND keycloak_user_id IS NOT NULL AND keycloak_user_id != ''
         AND person NOT IN (SELECT person FROM people WHERE gone = 1)
-        AND person IN (SELECT lower(hex(person)) FROM told)
+        AND (person IN (SELECT lower(hex(person)) FROM told)
+          OR person IN (SELECT person FROM merged WHERE account IN (SELECT lower(hex(person)) FROM told)))
 )
 SELECT
     e.person AS person, p.username AS username, p.keycloak_user_id AS keycloak_user_id, p.references AS references,

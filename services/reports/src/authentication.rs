@@ -44,8 +44,11 @@ macro_rules! attempts {
         "WITH beats AS (
     SELECT id FROM heartbeats WHERE tenant = {tenant:String} AND id != ''
 ), tried AS (
-    SELECT event_id, time, source_id, realm, kind, person, client, outcome, error, ip FROM events_in(from = {from:Int64}, to = {to:Int64})
-    WHERE tenant = {tenant:String} AND source_kind = 'keycloak' AND token_id NOT IN (SELECT id FROM beats)
+    SELECT e.event_id AS event_id, e.time AS time, e.source_id AS source_id, e.realm AS realm, e.kind AS kind,
+        if(m.person = '', e.person, m.person) AS person, e.client AS client, e.outcome AS outcome, e.error AS error, e.ip AS ip
+    FROM events_in(from = {from:Int64}, to = {to:Int64}) AS e
+    LEFT ANY JOIN (SELECT account, person FROM merged_accounts WHERE tenant = {tenant:String}) AS m ON m.account = e.person
+    WHERE e.tenant = {tenant:String} AND source_kind = 'keycloak' AND token_id NOT IN (SELECT id FROM beats)
       AND (kind IN ('login', 'broker_login', 'client_login', 'impersonated', 'user_locked_temporarily', 'user_locked_permanently', 'lockout_cleared', 'lockouts_cleared')
         OR (kind IN ('token_issued', 'token_refreshed') AND outcome = 'failure'))
 )

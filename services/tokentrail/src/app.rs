@@ -3,6 +3,7 @@
 //! Intake is open as soon as the journal is: Kafka and ClickHouse may come later, go away and come back; what came in is on
 //! disk.
 
+pub mod acts;
 mod alerting;
 mod announce;
 mod forward_route;
@@ -140,6 +141,7 @@ impl App {
             collector::admin::router(registry.clone(), ready).merge(announce::status_route(observer.clone()));
         if let Some(taken) = &taken {
             routes = routes.merge(order::route(taken.orders.clone()));
+            routes = routes.merge(acts::route(&config.tenant, taken.journal.clone()));
         }
         if let Some(taken) = &taken
             && let Some(forward) = &taken.forward

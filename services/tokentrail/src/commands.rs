@@ -15,6 +15,7 @@ use crate::{
         claim::{self, Holds},
     },
     intake::Intake,
+    persons,
     replay::{self, ReplayArgs},
     report::{self, ReportCommand},
     rules::{self, RulesCommand},
@@ -129,6 +130,12 @@ async fn answer(config: &Config, command: Command) -> anyhow::Result<bool> {
         Command::Gaps(args) => print(args.format, &ask::gaps::find(&store, tenant, &args).await?, ask::gaps::render),
         Command::Person(PersonCommand::Show { person, format }) => {
             print(format, &ask::person::show(&store, tenant, &person).await?, ask::person::render_show)
+        }
+        Command::Person(PersonCommand::Merge(args)) => {
+            print(args.word.format, &persons::merge(config, &args).await?, persons::render)
+        }
+        Command::Person(PersonCommand::Split(args)) => {
+            print(args.word.format, &persons::split(config, &args).await?, persons::render)
         }
         Command::Person(PersonCommand::Search { text, format }) => {
             print(format, &ask::person::search(&store, tenant, &text).await?, |found| ask::person::render_search(found))

@@ -25,6 +25,7 @@ mod journal;
 mod kafka;
 mod lines;
 mod other_lines;
+mod persons;
 mod pulling;
 mod replay;
 mod report;
@@ -99,7 +100,7 @@ enum Command {
     Decisions(ask::DecisionsArgs),
     /// List times for which a source may be incomplete, and events that are missing.
     Gaps(ask::GapsArgs),
-    /// Find persons and show what is known of one.
+    /// Find persons, show what is known of one, and say by hand which accounts are one.
     #[command(subcommand)]
     Person(ask::PersonCommand),
     /// The drift rules: what they ask, how they stand, what they would have found.

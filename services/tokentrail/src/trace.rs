@@ -1,5 +1,5 @@
 //! `tokentrail trace`: what is known of a user, session, token, event or receipt, in time order, each line with the
-//! receipt that it came from. A user is followed across both systems by the recorded catalog annotation only.
+//! receipt that it came from. A user is followed across both systems by the recorded catalog annotation, and what operators said.
 
 use crate::{
     aliases::{self, Alias},
@@ -12,11 +12,12 @@ use anyhow::{Context, bail};
 use events::{
     event::{DataClass, Event},
     ids::{Position, StreamId},
-    person::PersonKey,
+    person::{DeploymentKey, PersonKey},
     receipt::Payload,
 };
 use serde::Serialize;
-use store::{EventPage, PersonQuery, Store, StoredEvent, Term, TraceQuery};
+use std::collections::BTreeSet;
+use store::{EventPage, PersonQuery, Store, StoredEvent, Term, TraceQuery, correlation::Matching};
 
 /// Most events of one trace.
 const MOST_EVENTS: u32 = 10_000;
@@ -155,7 +156,38 @@ async fn find_person(
             ));
         }
     }
+    let accounts = known_person(store, (config, &key), term).await?;
+    if let Some((keys, line)) = accounts {
+        persons.extend(keys);
+        understood.push(line);
+    }
     Ok((!persons.is_empty()).then_some((persons, understood)))
+}
+
+/// The one person who bears a name, with all accounts that are theirs: events carry the account's own key for good.
+async fn known_person(
+    store: &Store,
+    (config, key): (&Config, &DeploymentKey),
+    term: &str,
+) -> anyhow::Result<Option<(Vec<PersonKey>, String)>> {
+    let mut bearers = store.bearers(&config.tenant, term.trim(), Matching::Whole).await?;
+    let (Some(bearer), true) = (bearers.pop(), bearers.is_empty()) else { return Ok(None) };
+    let mut keys: BTreeSet<String> = BTreeSet::from([bearer.person.clone()]);
+    for name in &bearer.names {
+        keys.extend(Some(&name.account).filter(|account| !account.is_empty()).cloned());
+        let backstages = config.sources.iter().filter(|(_, source)| source.kind == Kind::Backstage);
+        for (id, _) in backstages.filter(|_| name.kind == "reference") {
+            keys.insert(key.named(&config.tenant, id, "user", &name.name).0);
+        }
+    }
+    let merged: BTreeSet<&str> =
+        bearer.names.iter().map(|name| name.account.as_str()).filter(|a| !a.is_empty()).collect();
+    let with = if merged.is_empty() {
+        String::new()
+    } else {
+        format!(", with {} merged by hand", merged.into_iter().collect::<Vec<_>>().join(", "))
+    };
+    Ok(Some((keys.into_iter().map(PersonKey).collect(), format!("{term} is person {}{with}", bearer.person))))
 }
 
 /// Aliases by the source whose catalog recorded them.

@@ -5,6 +5,8 @@
 
 #[path = "correlation/checkpoints.rs"]
 mod checkpoints;
+#[path = "correlation/persons.rs"]
+mod persons;
 #[path = "support/recorded.rs"]
 mod recorded;
 #[path = "support/standing.rs"]
@@ -177,6 +179,7 @@ fn the_story_is_judged_as_it_was_in_any_order_and_through_kills() {
     let checked: Value = serde_json::from_slice(&checked.stdout).unwrap();
     assert!(checked["rows"].as_u64().unwrap() > 300 && checked["differ"] == serde_json::json!({}), "{checked}");
     answers(&story, &program);
+    let program = persons::by_hand(&story, program, &expected);
     past_changes(&story, &program);
     assert_eq!(program.terminate(), Some(0));
 

@@ -196,7 +196,24 @@ fn the_owner_is_killed_and_frozen_under_load_and_the_rows_are_those_of_one_progr
         owner.get_admin("/metrics")?.contains("tokentrail_rule_state{").then_some(())
     });
     assert!(!frozen.get_admin("/metrics").unwrap().contains("tokentrail_rule_state{"), "one judges");
+    // An act by hand is made where receipts are taken in, and comes to the owner over Kafka like all else.
+    let merge = |data: &Path, store: &[(String, String)]| {
+        let args = ["person", "merge", "cleo", "dora", "--force", "--by", "ann", "--reason", "same badge"];
+        let command = &mut support::command(data);
+        command.env("TOKENTRAIL_CONFIG", &story.config).envs(store.iter().cloned()).args(args).output().unwrap()
+    };
+    let refused = merge(&owner.data, &[]);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(refused.status.code() == Some(2) && said.contains("act where `collect`"), "{said}");
+    let merged = merge(&collector.data, &clickhouse.settings(&collector.data));
+    assert!(merged.status.success(), "{}", String::from_utf8_lossy(&merged.stderr));
+    correlated(&collector, &[&owner, &frozen]);
     let found = rows(&owner);
+    let of_two = found["decisions"].iter().filter(|row| {
+        row["reference"] == "user:default/cleo" || row["reference"] == "user:default/dora"
+    });
+    let persons: std::collections::BTreeSet<String> = of_two.map(|row| row["person"].to_string()).collect();
+    assert_eq!(persons.len(), 1, "one person of two accounts");
     // People are told who it is, and that its topic is looked at like the others.
     let told = String::from_utf8(story.cli(&frozen, &["status"])).unwrap();
     assert!(told.contains("another processor does it") && told.contains("third correlates since"), "{told}");
@@ -210,11 +227,16 @@ fn the_owner_is_killed_and_frozen_under_load_and_the_rows_are_those_of_one_progr
     story.catalog(&alone);
     let load = next.load(Ordering::Relaxed);
     (0..load).step_by(500).for_each(|from| deliver(&alone, from..load.min(from + 500)));
-    alone.drained();
-    until("everything is correlated", || {
-        let status = alone.status();
-        (status["correlation"]["phase"] == "following" && status["correlation"]["lag"] == 0).then_some(())
-    });
+    let followed = || {
+        alone.drained();
+        until("everything is correlated", || {
+            let status = alone.status();
+            (status["correlation"]["phase"] == "following" && status["correlation"]["lag"] == 0).then_some(())
+        });
+    };
+    followed();
+    assert!(merge(&alone.data, &[]).status.success());
+    followed();
     assert!(found["decisions"].len() == 232 && found["sessions"].len() as u64 > load, "{load}");
     assert_same(&alone, &found, "several processors");
 

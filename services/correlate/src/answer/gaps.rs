@@ -13,7 +13,8 @@ use events::person::PersonKey;
 
 /// Whose right is in question: a person's, or what else holds it, by its id or reference.
 enum Whose<'a> {
-    Person(&'a PersonKey),
+    /// Who they are, and the key of the account alone.
+    Person(&'a PersonKey, &'a PersonKey),
     Holder(&'a str),
 }
 
@@ -28,8 +29,8 @@ impl Known {
     }
 
     fn gaps_of_user(&self, user: Id, rows: &mut Vec<(Key, Row)>) {
-        let person = self.key(user);
-        let whose = Whose::Person(&person);
+        let (person, account) = (self.key(user), self.account_key(user));
+        let whose = Whose::Person(&person, &account);
         let keycloak = &self.keycloak;
         for (group, ledger) in keycloak.members.ever(user) {
             for gap in ledger.gaps() {
@@ -63,9 +64,10 @@ impl Known {
     fn gaps_of_reference(&self, reference: Id, rows: &mut Vec<(Key, Row)>) {
         for (role, ledger) in self.rbac.members.ever(reference) {
             for gap in ledger.gaps() {
-                let person = self.who(reference, gap.before.at).user.map(|user| self.key(user));
+                let user = self.who(reference, gap.before.at).user;
+                let person = user.map(|user| (self.key(user), self.account_key(user)));
                 let name = self.names.name(reference);
-                let whose = person.as_ref().map_or(Whose::Holder(name), Whose::Person);
+                let whose = person.as_ref().map_or(Whose::Holder(name), |(who, account)| Whose::Person(who, account));
                 let right = (RightKind::BackstageRole, self.names.name(role));
                 rows.push(row(&whose, right, gap, vec![Cause::LostDelivery, Cause::BehindTheApi]));
             }
@@ -94,11 +96,13 @@ impl Known {
         let held = |relation: &Relation, kind: RightKind, rows: &mut Vec<(Key, Row)>| {
             for (right, ledger) in relation.ever(of) {
                 for gap in ledger.gaps() {
-                    rows.push(row(&whose, (kind, self.names.name(right)), gap, causes()));
+                    rows.push(row(&whose, (kind, self.names.name(right)), gap, self.causes((of, right), gap)));
                 }
             }
         };
         held(&keycloak.group_roles, RightKind::Role, rows);
+        held(&keycloak.composites, RightKind::Composite, rows);
+        held(&keycloak.defaults, RightKind::DefaultGroup, rows);
         held(&self.rbac.policies, RightKind::Policy, rows);
     }
 
@@ -138,11 +142,10 @@ fn row<V: Copy + PartialEq>(
         (Some(_), _) => Missed::Grant,
         (None, _) => Missed::Removal,
     };
-    let (person, holder) = match whose {
-        Whose::Person(person) => (Some((*person).clone()), String::new()),
-        Whose::Holder(holder) => (None, (*holder).to_owned()),
+    let (person, holder, of) = match whose {
+        Whose::Person(person, account) => (Some((*person).clone()), String::new(), account.0.clone()),
+        Whose::Holder(holder) => (None, (*holder).to_owned(), (*holder).to_owned()),
     };
-    let of = person.as_ref().map_or_else(|| holder.clone(), |person| person.0.clone());
     let key = Key::Gap(of, kind, right.to_owned(), gap.after.event);
     let (after, before) = (gap.after.at, gap.before.at);
     let evidence = (gap.after.event, gap.before.event);

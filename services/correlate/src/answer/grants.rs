@@ -28,6 +28,15 @@ pub struct Effective {
     pub since: Option<Millis>,
     /// An event is missing that this rests on, or a removal was not named.
     pub unsure: bool,
+    /// The realm gave to a new user what the path begins with.
+    pub by_default: bool,
+}
+
+/// How what a path begins with was given.
+#[derive(Clone, Copy)]
+struct Begun {
+    since: Option<Millis>,
+    by_default: bool,
 }
 
 impl Known {
@@ -35,17 +44,18 @@ impl Known {
     pub(crate) fn grant_rows(&self, user: Id) -> Vec<(Key, Row)> {
         let mut rows = Vec::new();
         for (group, ledger) in self.keycloak.members.ever(user) {
-            self.intervals((user, RightKind::Group, self.names.name(group)), ledger, &mut rows);
+            self.intervals((user, RightKind::Group, group), ledger, &mut rows);
         }
         for (role, ledger) in self.keycloak.user_roles.ever(user) {
-            self.intervals((user, RightKind::Role, self.names.name(role)), ledger, &mut rows);
+            self.intervals((user, RightKind::Role, role), ledger, &mut rows);
         }
         rows
     }
 
-    fn intervals(&self, whose: (Id, RightKind, &str), ledger: &Ledger<()>, rows: &mut Vec<(Key, Row)>) {
-        let (user, kind, right) = whose;
-        let person = self.key(user);
+    fn intervals(&self, whose: (Id, RightKind, Id), ledger: &Ledger<()>, rows: &mut Vec<(Key, Row)>) {
+        let (user, kind, held) = whose;
+        let right = self.names.name(held);
+        let (person, account) = (self.key(user), self.account_key(user));
         let segments = ledger.segments();
         let mut index = 0;
         while index < segments.len() {
@@ -66,6 +76,7 @@ impl Known {
             let text = |sym| self.owned(sym);
             let row = GrantRow {
                 person: person.clone(),
+                account: self.merged_account(user),
                 source: self.owned(user.source),
                 kind,
                 right: right.to_owned(),
@@ -74,9 +85,10 @@ impl Known {
                 by: (first.by.map(text), end.and_then(|end| end.by).map(text)),
                 evidence: (begun, end.and_then(|end| end.from).map(|to| to.event)),
                 rests_on_gap: gap,
+                by_default: self.keycloak.is_gift(user, held, first.since),
             };
             let from = first.from.map_or(Uuid::nil(), |from| from.event);
-            rows.push((Key::Grant(person.clone(), kind, right.to_owned(), from), Row::Grant(row)));
+            rows.push((Key::Grant(account.clone(), kind, right.to_owned(), from), Row::Grant(row)));
             index = last + 1;
         }
     }
@@ -90,10 +102,16 @@ impl Known {
         let name = |id: Id| self.names.name(id).to_owned();
         for (role, segment) in self.keycloak.user_roles.of(user, t) {
             let unsure = segment.gap || self.unnamed_since(user, (List::UserRoles, segment), t);
-            self.roles(role, (Vec::new(), segment.since.map(|since| since.at), unsure), t, &mut found);
+            let begun = Begun {
+                since: segment.since.map(|since| since.at),
+                by_default: self.keycloak.is_gift(user, role, segment.since),
+            };
+            self.roles(role, (Vec::new(), begun, unsure), t, &mut found);
         }
         for member in self.keycloak.groups_of(user, t) {
             let since = member.segment.since.map(|since| since.at);
+            let by_default = self.keycloak.is_gift(user, member.group, member.segment.since);
+            let begun = Begun { since, by_default };
             for above in self.keycloak.chain(member.group, t) {
                 let path = if above == member.group { Vec::new() } else { vec![name(member.group)] };
                 let unsure = member.segment.gap;
@@ -103,12 +121,13 @@ impl Known {
                     path: path.clone(),
                     since,
                     unsure,
+                    by_default,
                 });
                 let mut path = path;
                 path.push(name(above));
                 for (role, segment) in self.keycloak.group_roles.of(above, t) {
                     let unsure = unsure || segment.gap || self.unnamed_since(above, (List::GroupRoles, segment), t);
-                    self.roles(role, (path.clone(), since, unsure), t, &mut found);
+                    self.roles(role, (path.clone(), begun, unsure), t, &mut found);
                 }
                 for join in &self.config.joins {
                     let Some(backstage) = self.names.known(&join.backstage) else { continue };
@@ -117,7 +136,8 @@ impl Known {
                             let mut path = path.clone();
                             path.push(name(reference));
                             let (kind, right) = (RightKind::BackstageRole, name(role));
-                            found.insert(Effective { kind, right, path, since, unsure: unsure || held.gap });
+                            let unsure = unsure || held.gap;
+                            found.insert(Effective { kind, right, path, since, unsure, by_default });
                         }
                     }
                 }
@@ -129,22 +149,24 @@ impl Known {
             }
             for (role, held) in self.rbac.members.of(reference, t) {
                 let (kind, right, since) = (RightKind::BackstageRole, name(role), held.since.map(|since| since.at));
-                found.insert(Effective { kind, right, path: Vec::new(), since, unsure: held.gap });
+                let (path, unsure, by_default) = (Vec::new(), held.gap, false);
+                found.insert(Effective { kind, right, path, since, unsure, by_default });
             }
         }
         found.into_iter().collect()
     }
 
     /// A role and all that it contains.
-    fn roles(&self, role: Id, told: (Vec<String>, Option<Millis>, bool), t: Millis, found: &mut BTreeSet<Effective>) {
-        let (path, since, unsure) = told;
+    fn roles(&self, role: Id, told: (Vec<String>, Begun, bool), t: Millis, found: &mut BTreeSet<Effective>) {
+        let (path, Begun { since, by_default }, unsure) = told;
         for inner in self.keycloak.contained(role, t) {
             let mut path = path.clone();
             if inner != role {
                 path.push(self.names.name(role).to_owned());
             }
             let right = self.names.name(inner).to_owned();
-            found.insert(Effective { kind: RightKind::Role, right, path, since, unsure });
+            let unsure = unsure || self.keycloak.roles.at(inner, t).is_some_and(|segment| segment.gap);
+            found.insert(Effective { kind: RightKind::Role, right, path, since, unsure, by_default });
         }
     }
 
@@ -174,14 +196,16 @@ impl Known {
         }
         // By text, so that the place among equals does not follow the order of arrival.
         names.sort_by(|a, b| self.names.name(a.1).cmp(self.names.name(b.1)));
-        let (person, owner) = (self.key(user), self.names.name(user).to_owned());
+        let (person, account) = (self.key(user), self.account_key(user));
+        let merged = self.merged_account(user);
         let mut equals: BTreeMap<(AliasKind, Sym, Option<Millis>), u32> = BTreeMap::new();
         let row = |(kind, name, from, to): (AliasKind, Id, Option<Millis>, Option<Millis>)| {
             let place = equals.entry((kind, name.source, from)).and_modify(|place| *place += 1).or_insert(0);
             let source = self.names.text(name.source).to_owned();
-            let key = Key::Alias(person.clone(), kind, source, from.unwrap_or(Millis::MIN), *place);
-            let name = self.names.name(name).to_owned();
-            (key, Row::Alias(AliasRow { person: person.clone(), user: owner.clone(), kind, name, from, to }))
+            let key = Key::Alias(account.clone(), kind, source, from.unwrap_or(Millis::MIN), *place);
+            let (name, user) = (self.names.name(name).to_owned(), self.names.name(user).to_owned());
+            let account = merged.clone();
+            (key, Row::Alias(AliasRow { person: person.clone(), account, user, kind, name, from, to }))
         };
         names.into_iter().map(row).collect()
     }

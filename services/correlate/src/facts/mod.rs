@@ -2,12 +2,14 @@
 //!
 //! [`facts`] turns an event into facts. Never guesses what the event does not say.
 
+mod act;
 mod admin;
 mod lines;
 mod snapshot;
 mod state;
 mod user;
 
+pub use act::Account;
 pub use snapshot::{Said, Snapshot, State};
 pub use state::Mark;
 
@@ -86,6 +88,10 @@ pub enum What<'a> {
     Callback { session: &'a str },
     /// A permission decision, or an audited call that implies one.
     Decided(Decided<'a>),
+    /// An operator says that an account is the same human or machine as another.
+    Merged { account: Account<'a>, into: Account<'a> },
+    /// An operator says that it is not, after all.
+    Split { account: Account<'a> },
     /// A piece of a state that was read, with everything that it names.
     Read(Read<'a>),
     /// A piece of a snapshot, whose lists name entities by mark.
@@ -108,6 +114,8 @@ pub struct RoleName<'a> {
     pub id: &'a str,
     /// Name, or empty.
     pub name: &'a str,
+    /// Of a client's role: the client's Keycloak id. Names are told apart within it.
+    pub client: &'a str,
 }
 
 /// What a fact says of a group's place in the tree.
@@ -300,7 +308,7 @@ pub fn facts<'a>(event: &'a Event, take: &mut dyn FnMut(Fact<'a>)) {
         SourceKind::Keycloak if event.action.is_empty() => user::facts(event, take),
         SourceKind::Keycloak => admin::facts(event, take),
         SourceKind::Backstage => lines::facts(event, take),
-        SourceKind::Tokentrail => {}
+        SourceKind::Tokentrail => act::facts(event, take),
     }
 }
 

@@ -26,13 +26,13 @@ pub enum Key {
     Token(Uuid),
     /// The event that issued the Backstage token.
     Credential(Uuid),
-    /// Person, kind of right, right, and the event that began it (nil: unknown).
+    /// Account (not the person whom it is by hand), kind of right, right, and the event that began it (nil: unknown).
     Grant(PersonKey, RightKind, String, Uuid),
     /// The event of the decision.
     Decision(Uuid),
-    /// Whose (a person, or what else holds it), kind and id of the right, and the evidence before it.
+    /// Whose (an account, or what else holds it), kind and id of the right, and the evidence before it.
     Gap(String, RightKind, String, Uuid),
-    /// Person, kind of name, the source that says it, from when (least: unknown), and its place among equals. Never the name.
+    /// Account, kind of name, the source that says it, from when (least: unknown), and its place among equals. Never the name.
     Alias(PersonKey, AliasKind, String, Millis, u32),
     /// Source, kind, both sides, and from when (least: unknown).
     World(String, WorldKind, String, String, Millis),
@@ -186,6 +186,26 @@ pub enum RightKind {
     Place,
     /// A policy of a Backstage role: `permission|actions|effect`.
     Policy,
+    /// A role that another role contains.
+    Composite,
+    /// A group that new users of a realm get.
+    DefaultGroup,
+}
+
+impl RightKind {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Group,
+        Self::Role,
+        Self::BackstageRole,
+        Self::Enabled,
+        Self::Existence,
+        Self::Name,
+        Self::Place,
+        Self::Policy,
+        Self::Composite,
+        Self::DefaultGroup,
+    ];
 }
 
 /// A person holds a right, directly. What follows from it (parents, composites, Backstage roles) follows from [`WorldRow`]s, and can
@@ -194,6 +214,9 @@ pub enum RightKind {
 pub struct GrantRow {
     /// Who.
     pub person: PersonKey,
+    /// Key of the account alone, where an operator merged it into another person's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<PersonKey>,
     /// The Keycloak that says it.
     pub source: String,
     /// Kind.
@@ -210,6 +233,8 @@ pub struct GrantRow {
     pub evidence: (Option<Uuid>, Option<Uuid>),
     /// Its beginning or end lies in a gap.
     pub rests_on_gap: bool,
+    /// No event gave it: the realm did, to a new user (a default group, the default role).
+    pub by_default: bool,
 }
 
 /// An event is missing.
@@ -217,7 +242,7 @@ pub struct GrantRow {
 pub struct GapRow {
     /// Whose right; `None`: what else holds it, or what is no person's.
     pub person: Option<PersonKey>,
-    /// Of what is no person's: id of a Keycloak group or role, reference of a Backstage group or role.
+    /// Of what is no person's: id of a Keycloak group, role or realm, reference of a Backstage group or role.
     pub holder: String,
     /// Kind.
     pub kind: RightKind,
@@ -268,7 +293,10 @@ pub enum Cause {
 pub struct AliasRow {
     /// Who.
     pub person: PersonKey,
-    /// Their Keycloak user id. Personal.
+    /// Key of the account alone, where an operator merged it into another person's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<PersonKey>,
+    /// Its Keycloak user id. Personal.
     pub user: String,
     /// Kind of name.
     pub kind: AliasKind,
@@ -307,5 +335,6 @@ kept_enum!(WorldKind {
 });
 kept_enum!(RightKind {
     0 Group {}, 1 Role {}, 2 BackstageRole {}, 3 Enabled {}, 4 Existence {}, 5 Name {}, 6 Place {}, 7 Policy {},
+    8 Composite {}, 9 DefaultGroup {},
 });
 kept_enum!(AliasKind { 0 Username {}, 1 Email {}, 2 Reference {} });

@@ -10,6 +10,9 @@ use uuid::Uuid;
 pub struct WorldRow {
     /// Of a tie and of an account: whose.
     pub person: Option<PersonKey>,
+    /// Key of the account alone, where an operator merged it into another person's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<PersonKey>,
     /// The source whose id or reference the holder is.
     pub source: String,
     /// In which way.
@@ -35,7 +38,7 @@ pub struct WorldRow {
 pub enum WorldKind {
     /// A group, and the group above it.
     Parent,
-    /// A group that has not lived always: it lives.
+    /// A group or role that has not lived always: it lives.
     Lives,
     /// A group, and a role that it carries.
     GroupRole,

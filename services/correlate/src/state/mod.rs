@@ -6,6 +6,7 @@ pub(crate) mod book;
 pub(crate) mod catalog;
 pub(crate) mod keycloak;
 pub(crate) mod ledger;
+pub(crate) mod persons;
 pub(crate) mod rbac;
 pub(crate) mod reads;
 pub(crate) mod sessions;

@@ -5,6 +5,8 @@
 mod case;
 mod hostile;
 mod identity;
+mod persons;
 mod rights;
+mod roles;
 mod sessions;
 mod snapshots;

@@ -1,5 +1,6 @@
 //! A pure function per source: a receipt becomes events, or is ignored or dead with a reason. One fate per receipt.
 
+mod act;
 mod backstage;
 mod canonical;
 mod catalogue;
@@ -92,6 +93,7 @@ pub fn normalise(receipt: &Receipt, context: &Context) -> Normalised {
         Payload::SnapshotEntity => snapshot::entity(scope, &receipt.body),
         Payload::SnapshotList => snapshot::list(scope, &receipt.body),
         Payload::SnapshotEnd => snapshot::end(scope, &receipt.body),
+        Payload::PersonAct => act::person(scope, &receipt.body),
         Payload::Heartbeat => Normalised::Ignored(Ignored::Heartbeat),
         Payload::StreamOpening | Payload::InputClosed | Payload::LineCounts | Payload::SenderGap => {
             Normalised::Ignored(Ignored::Bookkeeping)

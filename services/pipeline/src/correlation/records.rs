@@ -4,6 +4,7 @@ use correlate::{
     Config,
     rows::{Key, Row},
 };
+use events::person::PersonKey;
 use serde::Serialize;
 use store::correlation::{
     AliasRecord, Correlated, CredentialRecord, DecisionRecord, Derived, GrantRecord, Head, Id, MissingEventRecord,
@@ -79,6 +80,10 @@ fn id(id: Option<Uuid>) -> Uuid {
     id.unwrap_or(Uuid::nil())
 }
 
+fn account(key: Option<&PersonKey>) -> String {
+    key.map(|key| key.0.clone()).unwrap_or_default()
+}
+
 fn time(at: Option<i64>) -> Option<i64> {
     at.map(storable)
 }
@@ -142,6 +147,8 @@ pub(super) fn push(out: &mut Correlated, head: Head, (key, row): (&Key, &Row)) {
             granted_in: id(row.evidence.0),
             removed_in: id(row.evidence.1),
             rests_on_gap: u8::from(row.rests_on_gap),
+            account: account(row.account.as_ref()),
+            by_default: u8::from(row.by_default),
             ..Derived::of(head)
         }),
         Row::Decision(row) => {
@@ -181,6 +188,7 @@ pub(super) fn push(out: &mut Correlated, head: Head, (key, row): (&Key, &Row)) {
             held_to: time(row.to),
             begun_in: id(row.begun),
             rests_on_gap: u8::from(row.rests_on_gap),
+            account: account(row.account.as_ref()),
             ..Derived::of(head)
         }),
         Row::Gap(row) => out.missing_events.push(MissingEventRecord {
@@ -200,6 +208,7 @@ pub(super) fn push(out: &mut Correlated, head: Head, (key, row): (&Key, &Row)) {
             user_id: row.user.clone(),
             borne_from: time(row.from),
             borne_to: time(row.to),
+            account: account(row.account.as_ref()),
             ..Derived::of(head)
         }),
     }

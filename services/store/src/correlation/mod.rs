@@ -9,6 +9,7 @@ mod covered;
 mod merge;
 mod owner;
 mod past;
+mod persons;
 mod records;
 mod rights;
 mod stored;
@@ -19,6 +20,7 @@ pub use covered::{Covered, Ranges};
 pub use merge::Told;
 pub use owner::Ownership;
 pub use past::Window;
+pub use persons::{PersonActRecord, SharedName};
 pub use records::{
     AliasRecord, CredentialRecord, DecisionRecord, Derived, GrantRecord, Head, Id, MissingEventRecord, SessionRecord,
     SignInRecord, SupportRecord, TokenRecord, WorldRecord,

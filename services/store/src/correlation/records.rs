@@ -197,6 +197,10 @@ derived! {
         removed_in: Uuid,
         /// 1: its beginning or end lies where an event is missing.
         rests_on_gap: u8,
+        /// Key of the account alone, where it was merged into another person's; else empty.
+        account: String,
+        /// 1: the realm gave it to a new user, and no event says so.
+        by_default: u8,
     }
 }
 
@@ -222,6 +226,8 @@ derived! {
         begun_in: Uuid,
         /// 1: an event is missing that it rests on.
         rests_on_gap: u8,
+        /// Key of the account alone, where it was merged into another person's; else empty.
+        account: String,
     }
 }
 
@@ -306,6 +312,8 @@ derived! {
         borne_from: Option<i64>,
         /// Until when.
         borne_to: Option<i64>,
+        /// Key of the account alone, where it was merged into another person's; else empty.
+        account: String,
     }
 }
 

@@ -2,6 +2,7 @@
 //! program runs or not, and as old as `tokentrail status` says.
 
 pub mod access;
+pub mod acts;
 mod candidates;
 pub mod decisions;
 pub mod explain;
@@ -132,10 +133,14 @@ pub enum PersonCommand {
         #[arg(long, value_enum, default_value_t = crate::Format::Table)]
         format: crate::Format,
     },
+    /// Say that two are one human or machine: from now on everything is told of the first one, also what was.
+    Merge(crate::persons::MergeArgs),
+    /// Take a merge back: the account is a person of its own again, as if nothing had been said.
+    Split(crate::persons::SplitArgs),
 }
 
 /// The person that a name means. Of several, none is guessed: they are listed.
-async fn one_person(store: &Store, tenant: &str, name: &str) -> anyhow::Result<Bearer> {
+pub async fn one_person(store: &Store, tenant: &str, name: &str) -> anyhow::Result<Bearer> {
     let mut found = store.bearers(tenant, name.trim(), Matching::Whole).await?;
     if found.len() > 1 {
         let listed: Vec<String> = found
@@ -147,7 +152,15 @@ async fn one_person(store: &Store, tenant: &str, name: &str) -> anyhow::Result<B
     }
     match found.pop() {
         Some(bearer) => Ok(bearer),
-        None => bail!("nobody of that name is known (tokentrail person search TEXT finds parts of names)"),
+        None => {
+            let nearest = store.nearest_names(tenant, name.trim()).await?;
+            let nearest = if nearest.is_empty() {
+                "nobody is known yet".to_owned()
+            } else {
+                format!("most like it: {}", crate::table::visible(&nearest.join(", ")))
+            };
+            bail!("nobody of that name is known; {nearest} (tokentrail person search TEXT finds parts of names)")
+        }
     }
 }
 

@@ -1,14 +1,18 @@
 //! `tokentrail person show|search`: who somebody is over time.
 
-use super::{one_person, short};
+use super::{
+    acts::{self, Acts},
+    one_person, short,
+};
 use crate::{
     status::moment,
-    table::{Align, Table},
+    table::{Align, Table, visible},
 };
 use serde::Serialize;
+use std::collections::BTreeSet;
 use store::{
     Store,
-    correlation::{AliasRecord, Bearer, DecisionQuery, DecisionRecord, Matching, SessionRecord},
+    correlation::{AliasRecord, Bearer, DecisionQuery, DecisionRecord, Matching, SessionRecord, SharedName},
 };
 
 /// Decisions of a person that are shown: the latest.
@@ -21,6 +25,8 @@ pub struct Name {
     name: String,
     from: Option<i64>,
     to: Option<i64>,
+    /// Key of the account that bears it.
+    account: String,
 }
 
 /// A person with names.
@@ -37,6 +43,7 @@ impl From<Bearer> for Named {
             name: alias.name,
             from: alias.borne_from,
             to: alias.borne_to,
+            account: if alias.account.is_empty() { alias.person } else { alias.account },
         };
         Self { person: bearer.person, names: bearer.names.into_iter().map(name).collect() }
     }
@@ -47,6 +54,10 @@ impl From<Bearer> for Named {
 pub struct Shown {
     #[serde(flatten)]
     named: Named,
+    /// What operators said of this person.
+    acts: Vec<acts::Told>,
+    /// Names that others bore at the same time.
+    shared: Vec<SharedName>,
     sessions: Vec<SessionRecord>,
     decisions: Vec<DecisionRecord>,
 }
@@ -60,7 +71,12 @@ pub async fn show(store: &Store, tenant: &str, name: &str) -> anyhow::Result<Sho
     let query =
         DecisionQuery { tenant: tenant.to_owned(), persons, to: always, limit: DECISIONS, ..Default::default() };
     let decisions = store.decisions(&query).await?;
-    Ok(Shown { named: bearer.into(), sessions, decisions })
+    let shared = store.shared_names(tenant, &bearer.person).await?;
+    let named = Named::from(bearer);
+    let accounts: BTreeSet<String> = named.names.iter().map(|name| name.account.clone()).collect();
+    let said = store.person_acts(tenant).await?;
+    let acts = Acts::of(&said).about(&accounts);
+    Ok(Shown { named, acts, shared, sessions, decisions })
 }
 
 /// Persons whose names contain a text.
@@ -89,21 +105,57 @@ pub fn render_search(found: &[Named]) -> String {
     if found.is_empty() { "  nobody\n".into() } else { table.render() }
 }
 
+/// What operators said of the person, and what nobody has said yet.
+fn by_hand(shown: &Shown) -> String {
+    let mut out = String::new();
+    for told in &shown.acts {
+        let act = &told.act;
+        let into = if act.into.is_empty() { String::new() } else { format!(" into {} {}", act.into, act.into_name) };
+        let text = format!(
+            "{} {} {} {}{into} by {}: {} ({})",
+            moment(act.done_at),
+            act.act,
+            act.account,
+            act.account_name,
+            act.done_by,
+            act.reason,
+            acts::standing(told.standing)
+        );
+        out.push_str(&format!("  {}\n", visible(&text)));
+    }
+    for shared in &shown.shared {
+        let time = |at: Option<i64>, none: &str| at.map_or_else(|| none.to_owned(), moment);
+        let text = format!(
+            "{} {} is also a name of person {}, from {} until {}: nobody is taken for another by a name alone",
+            shared.kind,
+            shared.name,
+            shared.person,
+            time(shared.shared_from, "as far back as known"),
+            time(shared.shared_to, "now")
+        );
+        out.push_str(&format!("  {}\n", visible(&text)));
+    }
+    if out.is_empty() { out } else { format!("\n{out}") }
+}
+
 /// For people.
 pub fn render_show(shown: &Shown) -> String {
     use Align::Left;
     let time = |at: Option<i64>, none: &str| at.map_or_else(|| none.to_owned(), moment);
     let mut out = format!("  person {}\n\n", shown.named.person);
-    let mut table = Table::new(&[("name", Left), ("kind", Left), ("from", Left), ("until", Left)]);
+    let mut table =
+        Table::new(&[("name", Left), ("kind", Left), ("from", Left), ("until", Left), ("account merged", Left)]);
     for name in &shown.named.names {
         table.row(vec![
             name.name.clone(),
             name.kind.clone(),
             time(name.from, "as far back as known"),
             time(name.to, "now"),
+            Some(&name.account).filter(|account| **account != shown.named.person).cloned().unwrap_or_default(),
         ]);
     }
     out.push_str(&table.render());
+    out.push_str(&by_hand(shown));
     let mut table = Table::new(&[("session", Left), ("begun", Left), ("ended", Left), ("by", Left), ("clients", Left)]);
     for session in &shown.sessions {
         table.row(vec![

@@ -1,0 +1,40 @@
+//! What operators say of persons, and whose answers carry another key because of it.
+
+use super::Place;
+use crate::{
+    dirt::Dirt, facts::Account, known::Known, moment::Millis, names::Id, persons::Act, state::persons::Member,
+};
+use events::act::AccountKind;
+
+impl Known {
+    pub(super) fn merged(&mut self, place: &Place, said: (&Account<'_>, &Account<'_>), dirt: &mut Dirt) {
+        let act = Act::Merge(self.account(said.0), self.account(said.1));
+        self.act(place, act, dirt);
+    }
+
+    pub(super) fn split(&mut self, place: &Place, account: &Account<'_>, dirt: &mut Dirt) {
+        let act = Act::Split(self.account(account));
+        self.act(place, act, dirt);
+    }
+
+    fn account(&mut self, account: &Account<'_>) -> Member {
+        Member { kind: account.kind, id: self.names.id(account.source, account.name) }
+    }
+
+    /// An act changes no right and no verdict: every account keeps what is its own. All rows about it name another person.
+    fn act(&mut self, place: &Place, act: Act<Member>, dirt: &mut Dirt) {
+        for Member { kind, id } in self.persons.act(place.moment, act) {
+            match kind {
+                AccountKind::KeycloakUser => self.user_renamed(id, dirt),
+                _ => dirt.reference(id, Millis::MIN),
+            }
+        }
+    }
+
+    fn user_renamed(&self, user: Id, dirt: &mut Dirt) {
+        dirt.user(user, Millis::MIN);
+        dirt.sessions_of(user, Millis::MIN);
+        let issues = self.sessions.issues.get(&user).into_iter().flat_map(|log| log.keys());
+        dirt.tokens.extend(issues.map(|moment| (user, *moment)));
+    }
+}

@@ -26,9 +26,9 @@ pub fn draw(inside: &Inside) -> String {
     let long = |text: &str| text.chars().count() as f64 * LETTER;
     let (mut names, mut lines) = (String::new(), 1.0);
     for (field, width) in fields.iter().zip(&widths) {
-        let filter = field.custom("filterable") == &true;
+        let filter = *field.custom("filterable") == true;
         let room = width - AROUND - if filter { FILTER } else { 0.0 };
-        if long(&field.name) > room && field.custom("wrapHeaderText") == &true && field.name.contains(' ') {
+        if long(&field.name) > room && *field.custom("wrapHeaderText") == true && field.name.contains(' ') {
             lines = 2.0;
         }
         let cut = field.name.split(' ').any(|word| long(word) > room);

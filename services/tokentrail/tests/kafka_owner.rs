@@ -209,9 +209,9 @@ fn the_owner_is_killed_and_frozen_under_load_and_the_rows_are_those_of_one_progr
     assert!(merged.status.success(), "{}", String::from_utf8_lossy(&merged.stderr));
     correlated(&collector, &[&owner, &frozen]);
     let found = rows(&owner);
-    let of_two = found["decisions"].iter().filter(|row| {
-        row["reference"] == "user:default/cleo" || row["reference"] == "user:default/dora"
-    });
+    let of_two = found["decisions"]
+        .iter()
+        .filter(|row| row["reference"] == "user:default/cleo" || row["reference"] == "user:default/dora");
     let persons: std::collections::BTreeSet<String> = of_two.map(|row| row["person"].to_string()).collect();
     assert_eq!(persons.len(), 1, "one person of two accounts");
     // People are told who it is, and that its topic is looked at like the others.

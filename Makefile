@@ -7,7 +7,7 @@ DENY_VERSION := 0.20.2
 DENY := $(CACHE)/tools/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 BIN := target/demo/tokentrail
 
-.PHONY: help demo up test check bench bench-kafka bench-rooms bench-panels advisories dashboards engine build-demo
+.PHONY: help demo up test check bench bench-kafka bench-rooms bench-panels advisories dashboards pictures engine build-demo mutants
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -36,11 +36,20 @@ check: $(DENY) ## formatting, lints, documentation, dependencies
 	bash .ci/tidy
 	@echo "advisories not checked (make advisories checks them where their database can be reached)"
 
+mutants: ## break rules of the correlation one by one in a copy: each must turn a test red
+	@cargo run --locked --quiet -p correlate --example mutants
+
 advisories: $(DENY) ## known vulnerabilities of dependencies (needs the advisory database)
 	$(DENY) --locked check advisories
 
 dashboards: ## make what Grafana reads from dashboards/source
 	@cargo run --locked --quiet --bin dashboards
+
+# A preview of our own: no Grafana draws them.
+pictures: engine ## draw the dashboards over the recorded story into docs/pictures
+	@TOKENTRAIL_PICTURES="$(CURDIR)/target/pictures" cargo test --locked --quiet --workspace --test dashboards -- every_panel
+	@chromium="$$(services/testbed/browser/fetch.sh)"; mkdir -p docs/pictures; cd target/pictures; \
+	  timeout 120 node ../../services/testbed/browser/draw.mjs "$$chromium" 1600 dark $(foreach d,overview drift investigation pipeline,$(d).html ../../docs/pictures/$(d).png)
 
 $(DENY):
 	@echo "installing cargo-deny $(DENY_VERSION) into the cache (once, some minutes) ..." >&2

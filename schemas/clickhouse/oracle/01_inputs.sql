@@ -16,7 +16,7 @@ SELECT tenant, source_id AS source, source_kind, toString(event_id) AS event, to
     multiIf(realm_id != '', realm_id, realm != '', realm, source_id) AS within,
     person, person_id AS user, person_name AS name, if(actor_id != '', actor_id, actor_name) AS doer, actor_kind, actor_name,
     client, if(session_id != '', session_id, code_id) AS session, session_id AS session_said, refresh_token_id AS refresh,
-    token_id AS token, right_id, right_name, right_change, holder_kind, holder_id, permission, action, resource_kind AS resource_type, details
+    token_id AS token, right_id, right_name, right_kind, right_change, toString(data_class) AS data_class, holder_kind, holder_id, permission, action, resource_kind AS resource_type, details
 FROM {database}.events
 WHERE data_class != 'snapshot' AND source_kind IN ('keycloak', 'backstage');
 
@@ -57,7 +57,8 @@ SELECT p.1 AS list, p.2 AS parts, p.3 AS since FROM (SELECT arrayJoin([
 -- Realms by name: events give the id, snapshots the name; with the role that every user gets.
 CREATE TABLE {oracle}.realms ENGINE = Memory AS
 SELECT tenant, source, snapshot, realm, any(resource) AS within, min(details['default_role_id']) AS default_role
-FROM {oracle}.stated WHERE area = 'realm' GROUP BY tenant, source, snapshot, realm;
+FROM {oracle}.stated WHERE area = 'realm' AND (tenant, source, snapshot, realm) IN (SELECT tenant, source, snapshot, realm FROM {oracle}.areas WHERE area = 'realm' AND whole)
+GROUP BY tenant, source, snapshot, realm;
 
 -- Complete reads of lists. What a read says was so at some instant from `begin` to `end`.
 CREATE TABLE {oracle}.reads ENGINE = Memory AS

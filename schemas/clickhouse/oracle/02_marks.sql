@@ -6,7 +6,7 @@
 CREATE TABLE {oracle}.books ENGINE = Memory AS
 SELECT b.1 AS book, b.2 AS list, b.3 AS changes_only, b.4 AS absence_counts FROM (SELECT arrayJoin([
     ('user', 'users', 1, 1), ('enabled', 'users', 0, 0), ('group', 'groups', 1, 1), ('called', 'groups', 0, 0), ('parent', 'groups', 0, 0),
-    ('role', 'roles', 0, 1), ('default_group', 'default_groups', 0, 1), ('member', 'members', 1, 1), ('user_role', 'user_roles', 0, 1),
+    ('role', 'roles', 1, 1), ('default_group', 'default_groups', 0, 1), ('member', 'members', 1, 1), ('user_role', 'user_roles', 0, 1),
     ('group_role', 'group_roles', 0, 1), ('composite', 'composites', 0, 1), ('catalog_user', 'users', 0, 1),
     ('catalog_group', 'groups', 0, 1), ('catalog_parent', 'groups', 0, 1), ('catalog_member', 'catalog_members', 0, 1),
     ('role_member', 'role_members', 0, 1), ('policy', 'policies', 0, 1), ('policies_known', 'policies', 0, 1)]) AS b);
@@ -70,24 +70,34 @@ FROM (
         kind IN ('role_granted', 'role_revoked') AND right_change IN ('granted', 'revoked') AND (holder_kind = 'group' OR (holder_kind = '' AND user != '')),
             [(if(holder_kind = 'group', 'group_role', 'user_role'), if(holder_kind = 'group', holder_id, user),
                 if(right_id = '', concat('name:', right_name), right_id), if(right_change = 'granted', '=1', ''))],
-        kind IN ('composite_added', 'composite_removed') AND right_change IN ('granted', 'revoked'),
-            [('composite', if(details['holder_named_by'] = 'name', concat('name:', holder_id), holder_id),
-                if(right_id = '', concat('name:', right_name), right_id), if(right_change = 'granted', '=1', ''))],
+        kind IN ('composite_added', 'composite_removed') AND right_change IN ('granted', 'revoked') AND details['holder_named_by'] != 'name',
+            [('composite', holder_id, if(right_id = '', concat('name:', right_name), right_id), if(right_change = 'granted', '=1', ''))],
         kind = 'role_deleted' AND right_id != '', [('role', right_id, '', '')],
         [])) AS m
     FROM {oracle}.told WHERE source_kind = 'keycloak' AND outcome != 'failure'
 );
 
--- A role that ends by name ends the roles that were read under that name before.
-INSERT INTO {oracle}.marks SELECT DISTINCT t.tenant, 'role', t.source, t.within, r.right_id, '', t.at, 1, t.event, '', t.doer
-FROM (SELECT * FROM {oracle}.told WHERE kind = 'role_deleted' AND right_id = '' AND outcome != 'failure') AS t
-INNER JOIN (
-    SELECT s.tenant AS tenant, s.source AS source, r.within AS within, s.right_id AS right_id, s.right_name AS right_name, min(r.begin) AS begin
+-- Under which name a role was first told or read: `client:name`, of a role of the realm `:name`. Some events name a role by that alone.
+CREATE TABLE {oracle}.role_names ENGINE = Memory AS
+SELECT tenant, source, within, named, role, min(first) AS first FROM (
+    SELECT tenant, source, within, concat(if(kind LIKE 'composite%', if(details['role_kind'] = 'client_role', details['role_container'], ''), details['role_client_uuid']), ':', right_name) AS named,
+        right_id AS role, (at, 1, event) AS first
+    FROM {oracle}.told
+    WHERE kind IN ('role_granted', 'role_revoked', 'composite_added', 'composite_removed') AND outcome != 'failure' AND right_id != '' AND right_name != ''
+        AND (kind LIKE 'composite%' OR holder_kind = 'group' OR (holder_kind = '' AND user != ''))
+        AND if(kind LIKE 'composite%', details['role_kind'] = 'realm_role' OR (details['role_kind'] = 'client_role' AND details['role_container'] != ''),
+            right_kind != 'client_role' OR details['role_client_uuid'] != '')
+    UNION ALL
+    SELECT s.tenant, s.source, r.within, concat(s.details['role_client_uuid'], ':', s.right_name), s.right_id, (r.begin, 0, r.event)
     FROM (SELECT * FROM {oracle}.stated WHERE area = 'roles') AS s
     INNER JOIN {oracle}.reads AS r ON r.tenant = s.tenant AND r.source = s.source AND r.snapshot = s.snapshot AND r.realm = s.realm AND r.list = 'roles'
-    GROUP BY ALL
-) AS r ON r.tenant = t.tenant AND r.source = t.source AND r.within = t.within AND r.right_name = t.right_name
-WHERE r.begin <= t.at;
+) GROUP BY tenant, source, within, named, role;
+
+-- A role that ends by name ends the roles that went by that name before.
+INSERT INTO {oracle}.marks SELECT DISTINCT t.tenant, 'role', t.source, t.within, n.role, '', t.at, 1, t.event, '', t.doer
+FROM (SELECT *, concat(details['role_client_uuid'], ':', right_name) AS named FROM {oracle}.told WHERE kind = 'role_deleted' AND right_id = '' AND outcome != 'failure') AS t
+INNER JOIN {oracle}.role_names AS n ON n.tenant = t.tenant AND n.source = t.source AND n.within = t.within AND n.named = t.named
+WHERE n.first < (t.at, 1, t.event);
 
 -- Under which path a group was first seen: a new user's representation names groups by path alone.
 CREATE TABLE {oracle}.paths ENGINE = Memory AS

@@ -26,7 +26,7 @@ LEFT JOIN ended AS k ON k.tenant = t.tenant AND k.source = t.source AND k.id = t
 CROSS JOIN (SELECT max(skew) AS skew FROM {oracle}.joins) AS c
 WHERE (b.absence_counts OR l.says != '')
     AND NOT arrayExists(at -> at >= r.begin - c.skew AND at <= r.end + c.skew, t.told_at)
-    AND (t.book NOT IN ('member', 'user_role', 'group_role', 'composite')
+    AND (t.book NOT IN ('member', 'user_role', 'group_role', 'composite', 'default_group')
         OR ((h.id = '' OR r.end + c.skew < h.at) AND (k.id = '' OR r.end + c.skew < k.at)));
 
 -- One row per piece of evidence and one (n = 0) for the time before the first: what it says holds from `since` to `until`.
@@ -59,7 +59,7 @@ CREATE TABLE {oracle}.segments
 at Int64, rank UInt8, event String, doer String, is_read UInt8, open UInt8) ENGINE = Memory;
 
 -- First what rests on nothing else.
-INSERT INTO {oracle}.segments SELECT * FROM {oracle}.fold WHERE book NOT IN ('member', 'user_role', 'group_role', 'composite');
+INSERT INTO {oracle}.segments SELECT * FROM {oracle}.fold WHERE book NOT IN ('member', 'user_role', 'group_role', 'composite', 'default_group');
 
 -- Users, groups and roles that do not exist: after an end that is told or read, until they are there again. What was not there yet when
 -- it was first looked for has not ended.
@@ -95,6 +95,28 @@ INSERT INTO {oracle}.ends SELECT tenant, source, grp, min(since) FROM {oracle}.d
 
 INSERT INTO {oracle}.ends SELECT tenant, source, id, min(since) FROM {oracle}.dead WHERE book IN ('user', 'role') AND ended GROUP BY tenant, source, id;
 
+INSERT INTO {oracle}.segments SELECT * FROM {oracle}.fold WHERE book = 'default_group';
+
+-- A composite that names the outer role by name alone is of the last role that had come to the name and had not ended, or else of the next.
+INSERT INTO {oracle}.marks
+SELECT t.tenant, 'composite', t.source, t.within,
+    multiIf(countIf(n.role != '' AND n.first <= t.moment AND n.ends_at > t.at) > 0, argMaxIf(n.role, n.first, n.role != '' AND n.first <= t.moment AND n.ends_at > t.at),
+        countIf(n.role != '' AND n.first > t.moment) > 0, argMinIf(n.role, n.first, n.role != '' AND n.first > t.moment), concat('name:', t.named)),
+    t.inner, t.at, 1, t.event, t.says, t.doer
+FROM (
+    SELECT *, concat(details['holder_client_uuid'], ':', holder_id) AS named, (at, 1, event) AS moment, if(right_id = '', concat('name:', right_name), right_id) AS inner,
+        if(right_change = 'granted', '=1', '') AS says
+    FROM {oracle}.told
+    WHERE kind IN ('composite_added', 'composite_removed') AND right_change IN ('granted', 'revoked') AND details['holder_named_by'] = 'name' AND outcome != 'failure'
+) AS t
+LEFT JOIN (
+    SELECT n.tenant AS tenant, n.source AS source, n.within AS within, n.named AS named, n.role AS role, n.first AS first, if(e.id = '', 9000000000000000, e.at) AS ends_at
+    FROM {oracle}.role_names AS n
+    LEFT JOIN (SELECT tenant, source, id, min(since) AS at FROM {oracle}.dead WHERE book = 'role' AND ended GROUP BY tenant, source, id) AS e
+        ON e.tenant = n.tenant AND e.source = n.source AND e.id = n.role
+) AS n ON n.tenant = t.tenant AND n.source = t.source AND n.within = t.within AND n.named = t.named
+GROUP BY t.tenant, t.source, t.within, t.named, t.inner, t.at, t.event, t.says, t.doer, t.moment;
+
 -- When a user came into being, if that is known; no event tells the default groups and the default role that they get then.
 CREATE TABLE {oracle}.births ENGINE = Memory AS
 SELECT tenant, source, holder AS user, argMin(since, n) AS at, argMin(rank, n) AS rank, argMin(event, n) AS event FROM (
@@ -118,6 +140,9 @@ FROM {oracle}.births AS b INNER JOIN homes AS h ON h.tenant = b.tenant AND h.sou
 INNER JOIN (SELECT * FROM {oracle}.segments WHERE book = 'default_group' AND says != '') AS d
     ON d.tenant = b.tenant AND d.source = b.source AND d.holder = h.within
 WHERE d.since <= b.at AND b.at < d.until
+    AND (b.tenant, b.source, d.held, b.at) NOT IN (
+        SELECT g.tenant, g.source, g.grp, c.at FROM {oracle}.dead_groups AS g INNER JOIN {oracle}.births AS c ON c.tenant = g.tenant AND c.source = g.source
+        WHERE g.since <= c.at AND c.at < g.until)
     AND (b.tenant, b.source, b.user, d.held, b.event) NOT IN (SELECT tenant, source, holder, held, event FROM {oracle}.marks WHERE book = 'member');
 
 INSERT INTO {oracle}.marks SELECT tenant, book, source, within, holder, held, at, rank, event, '=1', '' FROM {oracle}.gifts;

@@ -1,11 +1,12 @@
 -- The oracle, 5 of 7: by which path. A path holds for as long as everything on it does: times are cut with one another.
 
--- Users that may not sign in, and when users and groups do not exist.
+-- Users that may not sign in, and when users, groups and roles do not exist.
 CREATE TABLE {oracle}.blocked ENGINE = Memory AS
 SELECT tenant, source, 'exists' AS what, id, since, until FROM {oracle}.dead WHERE book = 'user'
 UNION ALL SELECT tenant, source, 'active', id, since, until FROM {oracle}.dead WHERE book = 'user'
 UNION ALL SELECT tenant, source, 'active', holder, since, until FROM {oracle}.segments WHERE book = 'enabled' AND says = '=false' AND since < until
-UNION ALL SELECT tenant, source, 'group', grp, since, until FROM {oracle}.dead_groups;
+UNION ALL SELECT tenant, source, 'group', grp, since, until FROM {oracle}.dead_groups
+UNION ALL SELECT tenant, source, 'role', id, since, until FROM {oracle}.dead WHERE book = 'role';
 
 -- Everybody and everything that is ever spoken of.
 CREATE TABLE {oracle}.things ENGINE = Memory AS
@@ -15,9 +16,10 @@ UNION DISTINCT SELECT tenant, source, arrayJoin(['exists', 'active']), user FROM
 UNION DISTINCT SELECT tenant, source, arrayJoin(['exists', 'active']), substring(says, 2) FROM {oracle}.segments AS s
     INNER JOIN {oracle}.joins AS j ON j.backstage = s.source WHERE s.book = 'catalog_user' AND s.says != ''
 UNION DISTINCT SELECT tenant, source, 'group', holder FROM {oracle}.segments WHERE book IN ('group', 'parent', 'called')
-UNION DISTINCT SELECT tenant, source, 'group', held FROM {oracle}.segments WHERE book = 'member';
+UNION DISTINCT SELECT tenant, source, 'group', held FROM {oracle}.segments WHERE book = 'member'
+UNION DISTINCT SELECT tenant, source, 'role', held FROM {oracle}.segments WHERE book IN ('user_role', 'group_role', 'composite');
 
--- The times between: when users exist, when they may sign in, when groups live.
+-- The times between: when users and roles exist, when users may sign in, when groups live.
 CREATE TABLE {oracle}.free ENGINE = Memory AS
 WITH edges AS (
     SELECT tenant, source, what, id, at, sum(step) AS step FROM (
@@ -45,22 +47,17 @@ INNER JOIN {oracle}.chains AS c ON c.tenant = m.tenant AND c.source = m.source A
 INNER JOIN (SELECT * FROM {oracle}.free WHERE what = 'group') AS f ON f.tenant = m.tenant AND f.source = m.source AND f.id = m.held
 WHERE greatest(m.since, c.since, f.since) < least(m.until, c.until, f.until);
 
--- A role and everything that it contains. What contains others is named by id in one event and by name in another.
-CREATE TABLE {oracle}.role_names ENGINE = Memory AS
-SELECT tenant, source, right_id AS role, concat('name:', argMin(right_name, (at, event))) AS named FROM {oracle}.told
-WHERE kind IN ('role_granted', 'role_revoked', 'composite_added', 'composite_removed') AND right_id != '' AND right_name != '' AND outcome != 'failure'
-GROUP BY tenant, source, role;
-
+-- A role and everything that it contains, while all of them exist.
 CREATE TABLE {oracle}.contained ENGINE = Memory AS
-WITH RECURSIVE links AS (
-    SELECT tenant, source, holder AS outside, held AS inside, since, until FROM {oracle}.held WHERE book = 'composite'
-    UNION ALL
-    SELECT h.tenant, h.source, n.role, h.held, h.since, h.until FROM (SELECT * FROM {oracle}.held WHERE book = 'composite') AS h
-    INNER JOIN {oracle}.role_names AS n ON n.tenant = h.tenant AND n.source = h.source AND n.named = h.holder
+WITH RECURSIVE roles AS (
+    SELECT tenant, source, id, since, until FROM {oracle}.free WHERE what = 'role'
+), links AS (
+    SELECT h.tenant AS tenant, h.source AS source, h.holder AS outside, h.held AS inside, greatest(h.since, f.since) AS since, least(h.until, f.until) AS until
+    FROM (SELECT * FROM {oracle}.held WHERE book = 'composite') AS h INNER JOIN roles AS f ON f.tenant = h.tenant AND f.source = h.source AND f.id = h.held
+    WHERE greatest(h.since, f.since) < least(h.until, f.until)
 ), down AS (
-    SELECT DISTINCT tenant, source, held AS role, held AS inside, CAST([held], 'Array(String)') AS way,
-        toInt64(-9000000000000000) AS since, toInt64(9000000000000000) AS until
-    FROM {oracle}.held WHERE book IN ('user_role', 'group_role')
+    SELECT tenant, source, id AS role, id AS inside, CAST([id], 'Array(String)') AS way, since, until FROM roles
+    WHERE (tenant, source, id) IN (SELECT tenant, source, held FROM {oracle}.held WHERE book IN ('user_role', 'group_role'))
     UNION ALL
     SELECT d.tenant, d.source, d.role, l.inside, arrayPushBack(d.way, l.inside), greatest(d.since, l.since), least(d.until, l.until)
     FROM down AS d INNER JOIN links AS l ON l.tenant = d.tenant AND l.source = d.source AND l.outside = d.inside

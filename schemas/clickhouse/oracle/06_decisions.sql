@@ -173,3 +173,16 @@ FROM standing AS s
 LEFT JOIN support AS u ON u.tenant = s.tenant AND u.event = s.event
 LEFT JOIN {oracle}.credentials AS c ON c.tenant = s.tenant AND c.event = s.event
 LEFT JOIN {oracle}.people AS p ON p.tenant = s.tenant AND p.source = s.keycloak AND p.user = s.user;
+
+-- What decisions on conditions came to: no line of their own tells it, but that of the call in which they were made, if both carry one trace.
+CREATE TABLE {oracle}.finals ENGINE = Memory AS
+WITH calls AS (
+    SELECT tenant, source, details['trace_id'] AS trace, (at, event) AS moment, multiIf(kind = 'decision', outcome, outcome = 'success', 'allow', 'deny') AS became
+    FROM {oracle}.told
+    WHERE source_kind = 'backstage' AND trace != '' AND permission = '' AND (kind = 'decision' OR (data_class = 'decision'
+        AND (outcome = 'success' OR (outcome = 'failure' AND details['denied'] = 'true')) AND (name != '' OR actor_kind = 'static')))
+)
+SELECT d.tenant AS tenant, d.event AS event_id, argMinIf(c.became, c.moment, c.became != '') AS final_outcome
+FROM (SELECT *, details['trace_id'] AS trace FROM {oracle}.told WHERE kind = 'decision' AND source_kind = 'backstage' AND outcome = 'conditional') AS d
+LEFT JOIN calls AS c ON c.tenant = d.tenant AND c.source = d.source AND c.trace = d.trace AND d.trace != '' AND c.moment >= (d.at, d.event)
+GROUP BY tenant, event_id;

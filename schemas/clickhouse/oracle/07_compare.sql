@@ -10,6 +10,8 @@ WITH ours AS (
     SELECT tenant, 'decision', toString((toString(event_id), person, toBool(verdict IN ('agrees', 'granted_in_backstage', 'pending_grant', 'denied_with_right') AND NOT (verdict = 'agrees' AND outcome = 'deny')),
         delay_ms, arraySort(arrayMap(s -> toString((s.1, s.2, s.3, s.4, s.5, toUnixTimestamp64Milli(s.6))), support)), toUnixTimestamp64Milli(credential_at), toString(credential)))
     FROM {database}.decisions WHERE verdict NOT IN ('not_judged', 'name_collision', 'conditional') AND outcome IN ('allow', 'deny') AND permission != ''
+    UNION ALL
+    SELECT tenant, 'final outcome', toString((toString(event_id), toString(final_outcome))) FROM {database}.decisions WHERE outcome = 'conditional'
 ), theirs AS (
     SELECT tenant, 'session' AS what, toString((person, source_id, session_id, started_at, last_seen_at, ended_at, ended_by, clients, logins, refreshes, toBool(offline),
         toBool(active_after_end), impersonator)) AS row FROM {oracle}.sessions
@@ -20,6 +22,8 @@ WITH ours AS (
     SELECT tenant, 'decision', toString((event_id, person, toBool(supported), delay_ms, support, credential_at, if(credential = '', '00000000-0000-0000-0000-000000000000', credential)))
     FROM {oracle}.decisions
     WHERE (tenant, event_id) NOT IN (SELECT tenant, toString(event_id) FROM {database}.decisions WHERE verdict = 'name_collision')
+    UNION ALL
+    SELECT tenant, 'final outcome', toString((event_id, final_outcome)) FROM {oracle}.finals
 )
 SELECT tenant, what, if(side > 0, 'correlation', 'oracle') AS said_by, row, abs(side) AS times
 FROM (

@@ -64,7 +64,7 @@ fn main() {
         let begun = Instant::now();
         if at == 1_000_000 {
             taker.entity(mark(1, 0), State::Realm { id: "r", default_role: "default" });
-            taker.entity(mark(2, 0), State::Role { role: "default", name: "default" });
+            taker.entity(mark(2, 0), State::Role { role: "default", name: "default", client: "" });
             for group in 0..GROUPS {
                 let (id, path) = (format!("g{group}"), format!("/g{group}"));
                 taker.entity(mark(3, group), State::Group { group: &id, path: &path, parent: "" });

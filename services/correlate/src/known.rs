@@ -64,16 +64,23 @@ pub(crate) struct Known {
     pub keys: RefCell<HashMap<Id, PersonKey>>,
     /// Latest change of the world of a source: groups, roles, policies, catalog.
     pub latest: HashMap<Sym, Millis>,
-    /// The furthest that a decision's span reaches beyond its time.
-    pub widest: Millis,
+    /// The furthest that a decision's span reaches beyond its time, by reference, where it does: a line whose time is hardly known
+    /// costs those of its own reference.
+    pub widest: HashMap<Id, Millis>,
 }
 
 impl Known {
     pub(crate) fn new(config: Config) -> Self {
         let skew = config.skew;
+        // Whether a Backstage has spoken yet must not show in the rows.
+        let mut names = Names::default();
+        for join in &config.joins {
+            names.sym(&join.backstage);
+            names.sym(&join.keycloak);
+        }
         Self {
             config,
-            names: Names::default(),
+            names,
             reads: Reads::default(),
             pending: HashMap::new(),
             snapshots: Snapshots::default(),
@@ -89,7 +96,7 @@ impl Known {
             bearers: HashMap::new(),
             keys: RefCell::default(),
             latest: HashMap::new(),
-            widest: 0,
+            widest: HashMap::new(),
         }
     }
 

@@ -205,7 +205,7 @@ impl Known {
         let found = self.keycloak.roles.read((index, seen.place.within), &listed, &self.reads);
         for (role, name) in roles {
             let name = self.owned(name);
-            self.role_read(seen.place, (role, &name), dirt);
+            self.role_called(seen.place, (role, &name), dirt);
         }
         for found in found {
             self.role_may_have_ended(found.of, dirt);
@@ -271,14 +271,15 @@ impl Known {
                 found.into_iter().for_each(|found| dirt.user_touched(found.of));
             }
             List::Composites => {
-                for found in keycloak.composites.read(at, &pairs, &self.reads) {
-                    let named = self.also_named(found.of);
-                    named.into_iter().chain([found.of]).for_each(|role| dirt.user_touched(role));
-                }
+                let found = keycloak.composites.read(at, &pairs, &self.reads);
+                found.into_iter().for_each(|found| dirt.user_touched(found.of));
             }
             List::DefaultGroups => {
                 let found = keycloak.defaults.read(at, &pairs, &self.reads);
-                found.into_iter().for_each(|found| self.realm_changed(seen.place.within, found.from, dirt));
+                for found in found {
+                    dirt.user_touched(found.of);
+                    self.realm_changed(seen.place.within, found.from, dirt);
+                }
             }
             List::CatalogMembers => {
                 for found in self.catalog.members.read(at, &pairs, &self.reads) {

@@ -236,7 +236,7 @@ impl Work {
         let world = keycloak.groups.all().chain(keycloak.roles.all()).chain(keycloak.group_roles.all());
         let world = world.chain(keycloak.called.all()).chain(keycloak.parents.all());
         let world = world.chain(keycloak.composites.all()).chain(keycloak.default_roles.values().copied());
-        let world = world.chain(keycloak.role_names.keys().copied());
+        let world = world.chain(keycloak.defaults.all());
         let named = known.catalog.groups.all().filter_map(|reference| known.catalog.groups.get(reference));
         let named = named.flat_map(|ledger| ledger.segments()).filter_map(|segment| segment.says);
         let users = users.chain(world).chain(known.rbac.members.all()).chain(known.rbac.policies.all()).chain(named);
@@ -289,7 +289,8 @@ impl Work {
             }
         }
         // A decision's span can reach beyond its time: what changes within it counts.
-        let first = Moment::floor(since.from.saturating_sub(known.widest));
+        let widest = known.widest.get(&reference).copied().unwrap_or(0);
+        let first = Moment::floor(since.from.saturating_sub(widest));
         if let Some(decisions) = known.decisions.get(&reference) {
             for moment in decisions.range(first..).map(|(moment, _)| *moment) {
                 self.decisions.entry((reference, moment)).or_insert(since.because);

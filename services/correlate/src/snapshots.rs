@@ -155,7 +155,9 @@ impl Known {
             State::Policy { role, permission, action, effect } => {
                 return Stated::Pair(sym(role), sym(&format!("{permission}|{action}|{effect}")));
             }
-            State::Role { role, name } => Entity::Role { role: sym(role), name: sym(name) },
+            State::Role { role, name, client } => {
+                Entity::Role { role: sym(role), name: sym(&format!("{client}:{name}")) }
+            }
             State::Group { group, path, parent } => {
                 Entity::Group { group: sym(group), path: sym(path), parent: sym(parent) }
             }

@@ -1,10 +1,11 @@
 //! Makes what Grafana provisions (`dashboards/provisioning`) from a readable source (`dashboards/source`), and expands a panel's SQL
-//! as Grafana's ClickHouse data source does, so that tests can run it. Never shipped, never asks a database.
+//! as Grafana's ClickHouse data source does, so that tests can run it, and draws a preview of the answers. Never shipped, never asks a database.
 
 mod alerts;
 mod dashboard;
 pub mod expand;
 mod panel;
+pub mod preview;
 pub mod source;
 mod yaml;
 

@@ -7,12 +7,21 @@ use crate::{
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
+/// Most bars of a panel: one for each pixel of width would be too thin to see.
+const BARS: u32 = 100;
+/// Pixels that a column of a table has at least; Grafana's own least is 150, and cuts off what is then beyond the panel.
+const LEAST_WIDTH: u32 = 60;
+/// A bar stands after its time, which is its beginning, and not around it.
+const AFTER: u32 = 1;
+/// Times in tables.
+const TIME: &str = "time:YYYY-MM-DD HH:mm:ss";
+
 pub fn json(shared: &Shared, panel: &Panel) -> anyhow::Result<Value> {
     let [x, y, w, h] = panel.at;
     let mut defaults = json!({
         "unit": panel.unit,
         "noValue": panel.empty,
-        "color": {"mode": if panel.steps.is_empty() { "palette-classic" } else { "thresholds" }},
+        "color": colour(panel),
         "mappings": mappings(shared, panel.colours.names())?,
         "thresholds": thresholds(&panel.steps)?,
         "custom": custom(panel.kind),
@@ -23,7 +32,7 @@ pub fn json(shared: &Shared, panel: &Panel) -> anyhow::Result<Value> {
     if let Some(series) = &panel.series {
         defaults["displayName"] = format!("${{__field.labels.{series}}}").into();
     }
-    let mut overrides = Vec::new();
+    let mut overrides = if panel.kind == Kind::Table { every_column() } else { Vec::new() };
     for (name, column) in &panel.columns {
         overrides
             .push(json!({"matcher": {"id": "byName", "options": name}, "properties": properties(shared, column)?}));
@@ -55,7 +64,30 @@ pub fn json(shared: &Shared, panel: &Panel) -> anyhow::Result<Value> {
     if let Some(interval) = &panel.interval {
         out["interval"] = interval.as_str().into();
     }
+    if panel.kind == Kind::Bars {
+        out["maxDataPoints"] = BARS.into();
+    }
     Ok(out)
+}
+
+/// What holds in each column of a table before its own settings. Grafana writes `noValue` into each empty cell, takes a text of digits for a
+/// number, and shows milliseconds where first and last time of a column lie within a minute.
+fn every_column() -> Vec<Value> {
+    let one = |matcher: &str, options: &str, (id, value): (&str, &str)| json!({"matcher": {"id": matcher, "options": options}, "properties": [{"id": id, "value": value}]});
+    vec![
+        one("byRegexp", "/.*/", ("noValue", "")),
+        one("byType", "string", ("unit", "string")),
+        one("byType", "time", ("unit", TIME)),
+    ]
+}
+
+/// Colours of what no word and no step colours: in tables and of single values the text's own, as green would say that all is well.
+fn colour(panel: &Panel) -> Value {
+    match panel.kind {
+        Kind::Ranking => json!({"mode": "fixed", "fixedColor": "blue"}),
+        Kind::Stat | Kind::Table => json!({"mode": "thresholds"}),
+        Kind::Bars | Kind::Line | Kind::Timeline => json!({"mode": "palette-classic"}),
+    }
 }
 
 fn plugin(kind: Kind) -> &'static str {
@@ -73,10 +105,12 @@ fn custom(kind: Kind) -> Value {
     match kind {
         Kind::Bars | Kind::Line => json!({
             "drawStyle": if kind == Kind::Bars { "bars" } else { "line" }, "lineWidth": 1, "fillOpacity": if kind == Kind::Bars { 80 } else { 0 },
-            "showPoints": "auto", "spanNulls": false, "stacking": {"mode": stacked, "group": "A"}, "axisSoftMin": 0,
+            "showPoints": "auto", "spanNulls": false, "barAlignment": AFTER, "barWidthFactor": 0.9, "stacking": {"mode": stacked, "group": "A"}, "axisSoftMin": 0,
         }),
         Kind::Timeline => json!({"fillOpacity": 75, "lineWidth": 0}),
-        Kind::Table => json!({"align": "auto", "cellOptions": {"type": "auto"}, "inspect": false, "filterable": true}),
+        Kind::Table => json!({
+            "align": "auto", "cellOptions": {"type": "auto"}, "inspect": true, "filterable": true, "minWidth": LEAST_WIDTH,
+        }),
         Kind::Stat | Kind::Ranking => json!({}),
     }
 }
@@ -106,17 +140,30 @@ fn options(kind: Kind) -> Value {
     }
 }
 
-/// Words with their colours.
+/// Words with their colours, read without underscores; `word *` is the beginning of a text.
 fn mappings(shared: &Shared, sets: &[String]) -> anyhow::Result<Value> {
     let mut options = serde_json::Map::new();
+    let mut beginnings = Vec::new();
     for set in sets {
         let words = shared.colours.get(set).with_context(|| format!("no colours {set} in shared.toml"))?;
         for (word, colour) in words {
-            let index = options.len();
-            options.insert(word.clone(), json!({"color": colour, "index": index}));
+            let index = options.len() + beginnings.len();
+            if let Some(beginning) = word.strip_suffix('*') {
+                let result = json!({"color": colour, "index": index});
+                beginnings.push(
+                    json!({"type": "regex", "options": {"pattern": format!("^{beginning}.*"), "result": result}}),
+                );
+            } else {
+                options.insert(word.clone(), json!({"text": read(word), "color": colour, "index": index}));
+            }
         }
     }
-    Ok(if options.is_empty() { json!([]) } else { json!([{"type": "value", "options": options}]) })
+    let words = (!options.is_empty()).then(|| json!({"type": "value", "options": options}));
+    Ok(words.into_iter().chain(beginnings).collect())
+}
+
+fn read(word: &str) -> String {
+    word.replace('_', " ")
 }
 
 /// A series has the colour of its word.
@@ -126,7 +173,7 @@ fn series_colours(shared: &Shared, panel: &Panel) -> anyhow::Result<Vec<Value>> 
         let words = shared.colours.get(set).with_context(|| format!("no colours {set} in shared.toml"))?;
         for (word, colour) in words {
             overrides.push(json!({
-                "matcher": {"id": "byName", "options": word},
+                "matcher": {"id": "byName", "options": read(word)},
                 "properties": [{"id": "color", "value": {"mode": "fixed", "fixedColor": colour}}],
             }));
         }

@@ -13,7 +13,7 @@ use std::{
 };
 
 /// Units of Grafana that our panels use; a typing error would be shown as a suffix.
-const UNITS: [&str; 5] = ["string", "short", "s", "ms", "percentunit"];
+const UNITS: [&str; 7] = ["string", "short", "locale", "s", "ms", "percentunit", "time:YYYY-MM-DD HH:mm:ss.SSS"];
 const COLUMNS: u32 = 24;
 
 fn source() -> Source {

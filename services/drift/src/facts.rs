@@ -25,6 +25,10 @@ pub struct Facts {
     pub missing: Vec<Missing>,
     /// The sources of the config.
     pub sources: Vec<Source>,
+    /// More is stored than can be looked at at once: decisions or acts are not there.
+    pub cut: bool,
+    /// The look at everything was cut: only what came later is judged.
+    pub partly: bool,
     /// What is held in the groups of the baseline files; none: there is no file, or it cannot be read.
     pub baseline: Option<BaselineFacts>,
 }

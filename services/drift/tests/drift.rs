@@ -338,3 +338,18 @@ fn the_register_opens_once_and_withdraws_what_is_undone() {
     assert_eq!(back.steps[0].what, "reopened");
     assert_ne!(back.steps[0].change, first.steps[0].change);
 }
+
+#[test]
+fn a_look_that_is_cut_short_judges_nothing_and_says_so() {
+    let mut facts = facts();
+    facts.acts = vec![act(1, 0, "user_locked_temporarily"), act(2, HOUR, "login")];
+    assert_eq!(found("D13", &facts).len(), 1);
+    let rule = Rule::of("D13").unwrap();
+    facts.cut = true;
+    assert!(rule.judge(&facts, &Settings::default()).found.is_empty());
+    let (state, why) = rule.state(&facts, &Settings::default(), 1);
+    assert!(state == State::NotEvaluable && why.contains("at once"), "{why}");
+    (facts.cut, facts.partly) = (false, true);
+    let (state, why) = rule.state(&facts, &Settings::default(), 0);
+    assert!(state == State::Ok && why.contains("before this program started"), "{why}");
+}

@@ -60,17 +60,17 @@ const SQL: &str = "WITH told AS (
 ), held AS (
     SELECT e.person AS person, e.right_kind AS right_kind, e.right_id AS right_id,
         if(mapContains(n.known, e.right_id), n.known[e.right_id], e.right_id) AS right_name,
-        multiIf(notEmpty(e.path), concat('through ', arrayStringConcat(arrayMap(step -> if(mapContains(n.known, step), n.known[step], step), e.path), ' > ')),
-            e.right_kind = 'backstage_role', 'given in Backstage', 'direct') AS grant_path,
+        multiIf(notEmpty(e.path), concat(if(e.by_default = 1, 'by default through ', 'through '), arrayStringConcat(arrayMap(step -> if(mapContains(n.known, step), n.known[step], step), e.path), ' > ')),
+            e.right_kind = 'backstage_role', 'given in Backstage', e.by_default = 0, 'direct', e.right_kind = 'group', 'default group', 'default role') AS grant_path,
         e.granted_at AS granted_at, e.granted_by AS granted_by, e.granted_in AS granted_in, e.rests_on_gap AS rests_on_gap, e.held_from AS held_from
     FROM effective_in(tenant = {tenant:String}, person = '', from = {to:Int64}, to = {to:Int64}) AS e CROSS JOIN names AS n
     WHERE e.right_kind != 'permission'
 ), by_path AS (
     -- Where nothing told of the tree of groups, their paths do.
-    SELECT b.person AS person, b.right_kind AS right_kind, n.right_id AS right_id, b.above AS right_name, concat('through ', b.right_name) AS grant_path,
+    SELECT b.person AS person, b.right_kind AS right_kind, n.right_id AS right_id, b.above AS right_name, concat(if(grant_path = 'direct', 'through ', 'by default through '), b.right_name) AS grant_path,
         b.granted_at AS granted_at, b.granted_by AS granted_by, b.granted_in AS granted_in, b.rests_on_gap AS rests_on_gap, b.held_from AS held_from
     FROM (SELECT *, arrayJoin(arrayMap(n -> arrayStringConcat(arraySlice(splitByChar('/', right_name), 1, n), '/'),
-        range(2, length(splitByChar('/', right_name))))) AS above FROM held WHERE right_kind = 'group' AND grant_path = 'direct' AND startsWith(right_name, '/')) AS b
+        range(2, length(splitByChar('/', right_name))))) AS above FROM held WHERE right_kind = 'group' AND grant_path IN ('direct', 'default group') AND startsWith(right_name, '/')) AS b
     LEFT ANY JOIN named AS n ON n.right_name = b.above
     WHERE (b.person, b.above) NOT IN (SELECT person, right_name FROM held WHERE right_kind = 'group')
 ), every_path AS (

@@ -1,12 +1,15 @@
 //! What a baseline is held against: ids of groups by path, who is in them now, who bears a username, and what the last read listed.
 
-use crate::{Store, StoreError, query::rows};
+use crate::{
+    Store, StoreError,
+    query::{all, rows},
+};
 use clickhouse::Row;
 use serde::Deserialize;
 use uuid::Uuid;
 
-/// Most rows of one answer.
-const ROWS_MAX: u32 = 200_000;
+/// Most rows of one answer: a part of it would be taken for the whole.
+const MEMBERS_MAX: (&str, u32) = ("members of groups", 500_000);
 
 /// Somebody who is directly in a group now.
 #[derive(Clone, Debug, PartialEq, Row, Deserialize)]
@@ -59,16 +62,14 @@ impl Store {
 
     /// Who is directly in some groups now, deleted persons too.
     pub async fn members_now(&self, tenant: &str, groups: &[String]) -> Result<Vec<MemberNow>, StoreError> {
-        let sql = format!(
-            "SELECT g.right_id AS group, g.person AS person, p.username AS username, \
+        let sql = "SELECT g.right_id AS group, g.person AS person, p.username AS username, \
                if(g.held_from IS NULL, NULL, toUnixTimestamp64Milli(assumeNotNull(g.held_from))) AS since, g.granted_in AS granted_in, \
                toUInt8(g.rests_on_gap) AS rests_on_gap \
-             FROM (SELECT * FROM grants WHERE tenant = {{tenant:String}} AND right_kind = 'group' AND right_id IN {{groups:Array(String)}} \
+             FROM (SELECT * FROM grants WHERE tenant = {tenant:String} AND right_kind = 'group' AND right_id IN {groups:Array(String)} \
                AND held_to IS NULL AND person != '') AS g \
-             LEFT ANY JOIN (SELECT person, username FROM persons WHERE tenant = {{tenant:String}}) AS p ON p.person = g.person \
-             ORDER BY group, username, person LIMIT {ROWS_MAX}"
-        );
-        rows(self.ask(&sql).param("tenant", tenant).param("groups", groups)).await
+             LEFT ANY JOIN (SELECT person, username FROM persons WHERE tenant = {tenant:String}) AS p ON p.person = g.person \
+             ORDER BY group, username, person LIMIT {beyond:UInt32}";
+        all(self.ask(sql).param("tenant", tenant).param("groups", groups), MEMBERS_MAX).await
     }
 
     /// When persons left groups last: group, person, UTC milliseconds.
@@ -77,12 +78,10 @@ impl Store {
         tenant: &str,
         groups: &[String],
     ) -> Result<Vec<(String, String, i64)>, StoreError> {
-        let sql = format!(
-            "SELECT right_id, person, toUnixTimestamp64Milli(max(assumeNotNull(held_to))) FROM grants WHERE tenant = {{tenant:String}} \
-             AND right_kind = 'group' AND right_id IN {{groups:Array(String)}} AND held_to IS NOT NULL AND person != '' \
-             GROUP BY right_id, person ORDER BY right_id, person LIMIT {ROWS_MAX}"
-        );
-        rows(self.ask(&sql).param("tenant", tenant).param("groups", groups)).await
+        let sql = "SELECT right_id, person, toUnixTimestamp64Milli(max(assumeNotNull(held_to))) FROM grants WHERE tenant = {tenant:String} \
+             AND right_kind = 'group' AND right_id IN {groups:Array(String)} AND held_to IS NOT NULL AND person != '' \
+             GROUP BY right_id, person ORDER BY right_id, person LIMIT {beyond:UInt32}";
+        all(self.ask(sql).param("tenant", tenant).param("groups", groups), MEMBERS_MAX).await
     }
 
     /// Persons by username, in any case of letters: username in small letters, person key.

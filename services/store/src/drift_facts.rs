@@ -1,11 +1,15 @@
 //! What the drift rules read: decisions that a rule may ask about, events of chosen kinds, who was put out, where evidence lies.
 
-use crate::{Store, StoreError, correlation::DecisionRecord, query::rows};
+use crate::{
+    Store, StoreError,
+    correlation::DecisionRecord,
+    query::{all, rows},
+};
 use clickhouse::Row;
 use serde::Deserialize;
 use uuid::Uuid;
 
-/// Most rows of one answer.
+/// Most rows of one answer: a rule would take a part of them for the whole.
 const ROWS_MAX: u32 = 200_000;
 
 /// Which facts. No persons named: everybody.
@@ -64,11 +68,11 @@ impl Store {
             "SELECT ?fields FROM decision_rows FINAL WHERE tenant = {{tenant:String}} {persons} \
              AND at >= fromUnixTimestamp64Milli({{from:Int64}}, 'UTC') AND at < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC') \
              AND outcome IN ('allow', 'conditional') AND (verdict IN ('exposure', 'violation', 'name_collision') \
-               OR candidates = 0 OR has(reasons, 'credential_of_another')) ORDER BY at, row_id LIMIT {ROWS_MAX}"
+               OR candidates = 0 OR has(reasons, 'credential_of_another')) ORDER BY at, row_id LIMIT {{beyond:UInt32}}"
         );
         let (from, to) = bounds(query);
         let asked = self.ask(&sql).param("tenant", query.tenant).param("from", from).param("to", to);
-        rows(asked.param("persons", query.persons.unwrap_or_default())).await
+        all(asked.param("persons", query.persons.unwrap_or_default()), ("decisions", ROWS_MAX)).await
     }
 
     /// Events of some kinds, in order of time, one row each.
@@ -89,11 +93,12 @@ impl Store {
               WHERE tenant = {{tenant:String}} {persons} AND kind IN {{kinds:Array(String)}} \
               AND time >= fromUnixTimestamp64Milli({{from:Int64}}, 'UTC') AND time < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC') \
               ORDER BY time, event_id, input DESC LIMIT 1 BY event_id) AS e \
-             ORDER BY e.time, e.event_id LIMIT {ROWS_MAX}"
+             ORDER BY e.time, e.event_id LIMIT {{beyond:UInt32}}"
         );
         let (from, to) = bounds(query);
         let asked = self.ask(&sql).param("tenant", query.tenant).param("from", from).param("to", to);
-        rows(asked.param("persons", query.persons.unwrap_or_default()).param("kinds", kinds)).await
+        let asked = asked.param("persons", query.persons.unwrap_or_default()).param("kinds", kinds);
+        all(asked, ("events", ROWS_MAX)).await
     }
 
     /// Persons with at least so many failed logins in a time, or a lockout.
@@ -103,11 +108,11 @@ impl Store {
              AND kind IN ('login', 'user_locked_temporarily', 'user_locked_permanently') AND person != toFixedString('', 16) \
              AND time >= fromUnixTimestamp64Milli({{from:Int64}}, 'UTC') AND time < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC') \
              GROUP BY person HAVING uniqExactIf(event_id, kind = 'login' AND outcome = 'failure') >= {{failures:UInt64}} \
-               OR countIf(kind != 'login') > 0 LIMIT {ROWS_MAX}"
+               OR countIf(kind != 'login') > 0 LIMIT {{beyond:UInt32}}"
         );
         let (from, to) = bounds(query);
         let asked = self.ask(&sql).param("tenant", query.tenant).param("from", from).param("to", to);
-        rows(asked.param("failures", failures as u64)).await
+        all(asked.param("failures", failures as u64), ("persons", ROWS_MAX)).await
     }
 
     /// The first event of each source.

@@ -15,6 +15,14 @@ pub enum StoreError {
     /// Schema, rights, version or configuration do not fit this program; a person has to act.
     #[error("clickhouse and this program do not fit: {0}")]
     Incompatible(String),
+    /// A part would look like the whole: it is refused instead.
+    #[error("more than {most} {what} answer this: ask about less (a shorter time, one person, one right)")]
+    TooMany {
+        /// What the rows are, in the plural.
+        what: &'static str,
+        /// Most rows of one answer.
+        most: u32,
+    },
 }
 
 /// ClickHouse error codes that pass by themselves (overload, memory, disk, network, shutdown, lost answers).

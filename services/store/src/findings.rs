@@ -1,13 +1,16 @@
 //! The findings register, the states of rules, and the messages to receivers. Every row has a deterministic key: writing one again
 //! changes nothing. Decides nothing: what is found is the rules' word, what becomes of it the operators'.
 
-use crate::{Store, StoreError, query::rows};
+use crate::{
+    Store, StoreError,
+    query::{all, rows},
+};
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// Most findings of one answer.
-const FINDINGS_MAX: u32 = 50_000;
+const FINDINGS_MAX: (&str, u32) = ("findings", 200_000);
 
 /// A finding as the rules say it.
 #[derive(Clone, Debug, PartialEq, Row, Serialize, Deserialize)]
@@ -169,9 +172,9 @@ impl Store {
     /// All findings of a tenant, the latest first.
     pub async fn findings(&self, tenant: &str) -> Result<Vec<Finding>, StoreError> {
         let sql = format!(
-            "SELECT {FINDING} FROM findings AS f WHERE tenant = {{tenant:String}} ORDER BY first_at DESC, finding_id LIMIT {FINDINGS_MAX}"
+            "SELECT {FINDING} FROM findings AS f WHERE tenant = {{tenant:String}} ORDER BY first_at DESC, finding_id LIMIT {{beyond:UInt32}}"
         );
-        rows(self.ask(&sql).param("tenant", tenant)).await
+        all(self.ask(&sql).param("tenant", tenant), FINDINGS_MAX).await
     }
 
     /// The changes of a finding, in order of time.

@@ -52,6 +52,7 @@ const MIGRATIONS: &[Migration] = migrations![
     28 "0028_right_names",
     30 "0030_privileged",
     33 "0033_persons",
+    35 "0035_role_lives",
 ];
 
 const DATABASE: &str = "CREATE DATABASE IF NOT EXISTS {database} {on_cluster}";

@@ -96,11 +96,13 @@ impl Known {
         let held = |relation: &Relation, kind: RightKind, rows: &mut Vec<(Key, Row)>| {
             for (right, ledger) in relation.ever(of) {
                 for gap in ledger.gaps() {
-                    rows.push(row(&whose, (kind, self.names.name(right)), gap, causes()));
+                    rows.push(row(&whose, (kind, self.names.name(right)), gap, self.causes((of, right), gap)));
                 }
             }
         };
         held(&keycloak.group_roles, RightKind::Role, rows);
+        held(&keycloak.composites, RightKind::Composite, rows);
+        held(&keycloak.defaults, RightKind::DefaultGroup, rows);
         held(&self.rbac.policies, RightKind::Policy, rows);
     }
 

@@ -28,6 +28,15 @@ pub struct Effective {
     pub since: Option<Millis>,
     /// An event is missing that this rests on, or a removal was not named.
     pub unsure: bool,
+    /// The realm gave to a new user what the path begins with.
+    pub by_default: bool,
+}
+
+/// How what a path begins with was given.
+#[derive(Clone, Copy)]
+struct Begun {
+    since: Option<Millis>,
+    by_default: bool,
 }
 
 impl Known {
@@ -35,16 +44,17 @@ impl Known {
     pub(crate) fn grant_rows(&self, user: Id) -> Vec<(Key, Row)> {
         let mut rows = Vec::new();
         for (group, ledger) in self.keycloak.members.ever(user) {
-            self.intervals((user, RightKind::Group, self.names.name(group)), ledger, &mut rows);
+            self.intervals((user, RightKind::Group, group), ledger, &mut rows);
         }
         for (role, ledger) in self.keycloak.user_roles.ever(user) {
-            self.intervals((user, RightKind::Role, self.names.name(role)), ledger, &mut rows);
+            self.intervals((user, RightKind::Role, role), ledger, &mut rows);
         }
         rows
     }
 
-    fn intervals(&self, whose: (Id, RightKind, &str), ledger: &Ledger<()>, rows: &mut Vec<(Key, Row)>) {
-        let (user, kind, right) = whose;
+    fn intervals(&self, whose: (Id, RightKind, Id), ledger: &Ledger<()>, rows: &mut Vec<(Key, Row)>) {
+        let (user, kind, held) = whose;
+        let right = self.names.name(held);
         let (person, account) = (self.key(user), self.account_key(user));
         let segments = ledger.segments();
         let mut index = 0;
@@ -75,6 +85,7 @@ impl Known {
                 by: (first.by.map(text), end.and_then(|end| end.by).map(text)),
                 evidence: (begun, end.and_then(|end| end.from).map(|to| to.event)),
                 rests_on_gap: gap,
+                by_default: self.keycloak.is_gift(user, held, first.since),
             };
             let from = first.from.map_or(Uuid::nil(), |from| from.event);
             rows.push((Key::Grant(account.clone(), kind, right.to_owned(), from), Row::Grant(row)));
@@ -91,10 +102,16 @@ impl Known {
         let name = |id: Id| self.names.name(id).to_owned();
         for (role, segment) in self.keycloak.user_roles.of(user, t) {
             let unsure = segment.gap || self.unnamed_since(user, (List::UserRoles, segment), t);
-            self.roles(role, (Vec::new(), segment.since.map(|since| since.at), unsure), t, &mut found);
+            let begun = Begun {
+                since: segment.since.map(|since| since.at),
+                by_default: self.keycloak.is_gift(user, role, segment.since),
+            };
+            self.roles(role, (Vec::new(), begun, unsure), t, &mut found);
         }
         for member in self.keycloak.groups_of(user, t) {
             let since = member.segment.since.map(|since| since.at);
+            let by_default = self.keycloak.is_gift(user, member.group, member.segment.since);
+            let begun = Begun { since, by_default };
             for above in self.keycloak.chain(member.group, t) {
                 let path = if above == member.group { Vec::new() } else { vec![name(member.group)] };
                 let unsure = member.segment.gap;
@@ -104,12 +121,13 @@ impl Known {
                     path: path.clone(),
                     since,
                     unsure,
+                    by_default,
                 });
                 let mut path = path;
                 path.push(name(above));
                 for (role, segment) in self.keycloak.group_roles.of(above, t) {
                     let unsure = unsure || segment.gap || self.unnamed_since(above, (List::GroupRoles, segment), t);
-                    self.roles(role, (path.clone(), since, unsure), t, &mut found);
+                    self.roles(role, (path.clone(), begun, unsure), t, &mut found);
                 }
                 for join in &self.config.joins {
                     let Some(backstage) = self.names.known(&join.backstage) else { continue };
@@ -118,7 +136,8 @@ impl Known {
                             let mut path = path.clone();
                             path.push(name(reference));
                             let (kind, right) = (RightKind::BackstageRole, name(role));
-                            found.insert(Effective { kind, right, path, since, unsure: unsure || held.gap });
+                            let unsure = unsure || held.gap;
+                            found.insert(Effective { kind, right, path, since, unsure, by_default });
                         }
                     }
                 }
@@ -130,22 +149,24 @@ impl Known {
             }
             for (role, held) in self.rbac.members.of(reference, t) {
                 let (kind, right, since) = (RightKind::BackstageRole, name(role), held.since.map(|since| since.at));
-                found.insert(Effective { kind, right, path: Vec::new(), since, unsure: held.gap });
+                let (path, unsure, by_default) = (Vec::new(), held.gap, false);
+                found.insert(Effective { kind, right, path, since, unsure, by_default });
             }
         }
         found.into_iter().collect()
     }
 
     /// A role and all that it contains.
-    fn roles(&self, role: Id, told: (Vec<String>, Option<Millis>, bool), t: Millis, found: &mut BTreeSet<Effective>) {
-        let (path, since, unsure) = told;
+    fn roles(&self, role: Id, told: (Vec<String>, Begun, bool), t: Millis, found: &mut BTreeSet<Effective>) {
+        let (path, Begun { since, by_default }, unsure) = told;
         for inner in self.keycloak.contained(role, t) {
             let mut path = path.clone();
             if inner != role {
                 path.push(self.names.name(role).to_owned());
             }
             let right = self.names.name(inner).to_owned();
-            found.insert(Effective { kind: RightKind::Role, right, path, since, unsure });
+            let unsure = unsure || self.keycloak.roles.at(inner, t).is_some_and(|segment| segment.gap);
+            found.insert(Effective { kind: RightKind::Role, right, path, since, unsure, by_default });
         }
     }
 

@@ -45,12 +45,6 @@ impl Known {
         rows.related(WorldKind::Policy, &self.rbac.policies);
         rows.rows
     }
-
-    /// The names under which events told of a role that contains others.
-    pub(crate) fn also_named(&self, named: Id) -> Vec<Id> {
-        let names = self.keycloak.role_names.iter();
-        names.filter(|(_, name)| **name == named).map(|(role, _)| *role).collect()
-    }
 }
 
 impl Rows<'_> {
@@ -126,14 +120,12 @@ impl Rows<'_> {
 
     fn role(&mut self) {
         let known = self.known;
-        // What contains others is named by id in one event and by name in another.
-        let named = known.keycloak.role_names.get(&self.of).copied();
-        for outer in std::iter::once(self.of).chain(named) {
-            for (inner, ledger) in known.keycloak.composites.ever(outer) {
-                for stay in stays(ledger) {
-                    self.push((WorldKind::Composite, self.of, Some(self.side(inner))), &stay);
-                }
-            }
+        self.related(WorldKind::Composite, &known.keycloak.composites);
+        let instants: BTreeSet<Millis> = froms(&known.keycloak.roles, self.of).collect();
+        let lives = stretches(&instants, |t| known.keycloak.role_lives(self.of, t));
+        for (from, to) in lives.into_iter().filter(|stretch| *stretch != (None, None)) {
+            let stay = Stay { says: (), from: from.map(Moment::floor), to, begun: None, gap: false };
+            self.push((WorldKind::Lives, self.of, None), &stay);
         }
         if known.keycloak.default_roles.values().any(|role| *role == self.of) {
             let stay = Stay { says: (), from: None, to: None, begun: None, gap: false };

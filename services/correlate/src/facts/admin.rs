@@ -34,10 +34,14 @@ pub(super) fn facts<'a>(event: &'a Event, take: &mut dyn FnMut(Fact<'a>)) {
         }
         "composite_added" | "composite_removed" => {
             let outer = match detail(event, "holder_named_by") {
-                "name" => RoleName { id: "", name: &event.holder_id },
-                _ => RoleName { id: &event.holder_id, name: "" },
+                "name" => RoleName { id: "", name: &event.holder_id, client: detail(event, "holder_client_uuid") },
+                _ => RoleName { id: &event.holder_id, ..RoleName::default() },
             };
-            put(What::Composite { outer, inner: right(event), held: held(event) });
+            let client = if detail(event, "role_kind") == "client_role" { detail(event, "role_container") } else { "" };
+            // Without its client, a client's role would go by the name of a role of the realm.
+            let unplaced = client.is_empty() && detail(event, "role_kind") != "realm_role";
+            let name = if unplaced && !event.right_id.is_empty() { "" } else { &event.right_name };
+            put(What::Composite { outer, inner: RoleName { id: &event.right_id, name, client }, held: held(event) });
         }
         "group_created" | "group_moved" | "group_updated" => {
             let parent = match detail(event, "parent_id") {
@@ -73,7 +77,10 @@ fn enabled<'a>(event: &'a Event, put: &mut dyn FnMut(What<'a>)) {
 }
 
 fn right(event: &Event) -> RoleName<'_> {
-    RoleName { id: &event.right_id, name: &event.right_name }
+    let client = detail(event, "role_client_uuid");
+    let unplaced = event.right_kind == "client_role" && client.is_empty();
+    let name = if unplaced && !event.right_id.is_empty() { "" } else { &event.right_name };
+    RoleName { id: &event.right_id, name, client }
 }
 
 fn held(event: &Event) -> Option<bool> {

@@ -116,6 +116,8 @@ pub struct RoleName<'a> {
     pub id: &'a str,
     /// Name, or empty.
     pub name: &'a str,
+    /// Of a client's role: the client's Keycloak id. Names are told apart within it.
+    pub client: &'a str,
 }
 
 /// What a fact says of a group's place in the tree.

@@ -31,8 +31,8 @@ pub enum Said<'a> {
 pub enum State<'a> {
     /// The realm whose name the fact carries.
     Realm { id: &'a str, default_role: &'a str },
-    /// A role.
-    Role { role: &'a str, name: &'a str },
+    /// A role; of a client's, with the client's id.
+    Role { role: &'a str, name: &'a str, client: &'a str },
     /// A group with its path and its parent (empty at the top).
     Group { group: &'a str, path: &'a str, parent: &'a str },
     /// A group that new users get.

@@ -91,7 +91,7 @@ fn state(event: &Event, area: Area) -> Option<State<'_>> {
     let name = event.person_name.as_str();
     Some(match area {
         Area::Realm => State::Realm { id: &event.realm_id, default_role: detail(event, "default_role_id") },
-        Area::Roles => State::Role { role: right, name: &event.right_name },
+        Area::Roles => State::Role { role: right, name: &event.right_name, client: detail(event, "role_client_uuid") },
         Area::Groups => State::Group { group: right, path: &event.right_name, parent: detail(event, "parent_id") },
         Area::DefaultGroups => State::DefaultGroup { group: right },
         Area::Users => {

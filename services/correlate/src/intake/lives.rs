@@ -33,7 +33,8 @@ impl Known {
         let defaults = keycloak.defaults.of(Id { source: user.source, name: within }, birth.at);
         let unnamed = defaults.map(|(group, _)| group).filter(|group| {
             // What the new user's representation names is told by that.
-            !named.is_some_and(|named| named.values().any(|known| known == group))
+            keycloak.group_lives(*group, birth.at)
+                && !named.is_some_and(|named| named.values().any(|known| known == group))
         });
         let mut gifts: BTreeSet<Gift> = unnamed.map(Gift::Group).collect();
         gifts.extend(keycloak.default_roles.get(&within).copied().map(Gift::Role));
@@ -105,6 +106,12 @@ impl Known {
                 }
                 let end = self.keycloak.group_ended(group);
                 drop(self.keycloak.group_roles.ends(group, end, &self.reads));
+                let realms: BTreeSet<Id> = self.keycloak.defaults.holders(group).collect();
+                drop(self.keycloak.defaults.ends(group, end, &self.reads));
+                for realm in realms {
+                    dirt.user_touched(realm);
+                    self.realm_changed(realm.name, found.from, dirt);
+                }
                 for found in self.keycloak.members.ends(group, end, &self.reads) {
                     dirt.user(found.of, found.from);
                 }
@@ -136,22 +143,26 @@ impl Known {
             self.role_ends((role, place.within), place.moment, dirt);
             return;
         }
-        let named = self.role_named(place, role.name);
+        let named = self.role_named(place, &format!("{}:{}", role.client, role.name));
         self.keycloak.role_ends.entry(named).or_default().insert(place.moment);
         self.roles_of_name_end(named, place.within, dirt);
     }
 
-    /// Notes that a role was read under a name, by the read that began at `moment`.
-    pub(crate) fn role_read(&mut self, place: &Place, role: (Id, &str), dirt: &mut Dirt) {
+    /// Notes that a role was told or read (by a read that began at `moment`) under a name: `client:name`.
+    pub(crate) fn role_called(&mut self, place: &Place, role: (Id, &str), dirt: &mut Dirt) {
         let (role, name) = role;
         let named = self.role_named(place, name);
-        let since = self.keycloak.roles_named.entry(named).or_default().entry(role).or_insert(place.moment);
-        *since = place.moment.min(*since);
-        self.roles_of_name_end(named, place.within, dirt);
+        let unknown = Moment::ceiling(Millis::MAX);
+        let since = self.keycloak.roles_named.entry(named).or_default().entry(role).or_insert(unknown);
+        if place.moment < *since {
+            *since = place.moment;
+            self.roles_of_name_end(named, place.within, dirt);
+            self.settle_composites(named, dirt);
+        }
     }
 
-    /// The name of a realm role, within its realm.
-    fn role_named(&mut self, place: &Place, name: &str) -> Id {
+    /// A role's name, within its realm and client.
+    pub(super) fn role_named(&mut self, place: &Place, name: &str) -> Id {
         let realm = self.names.text(place.within).to_owned();
         self.id(place, &format!("role:{realm}:{name}"))
     }
@@ -187,5 +198,9 @@ impl Known {
             dirt.user_touched(found.of);
         }
         dirt.user_touched(role);
+        let keycloak = &self.keycloak;
+        let of_role = |named: &Id| keycloak.roles_named.get(named).is_some_and(|roles| roles.contains_key(&role));
+        let names: Vec<Id> = keycloak.composites_named.keys().copied().filter(of_role).collect();
+        names.into_iter().for_each(|named| self.settle_composites(named, dirt));
     }
 }

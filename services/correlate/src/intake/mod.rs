@@ -57,6 +57,7 @@ impl Known {
                 let mark = place.mark(held.then_some(()));
                 let found = self.keycloak.defaults.mark((realm, group, place.within), mark, &self.reads);
                 if let Some(found) = found {
+                    dirt.user_touched(realm);
                     self.realm_changed(place.within, found.from, dirt);
                 }
             }
@@ -143,7 +144,11 @@ impl Known {
             placed: !decided.instance.is_empty(),
             trace,
         };
-        self.widest = self.widest.max(fact.span.max.saturating_sub(place.moment.at));
+        let reach = fact.span.max.saturating_sub(place.moment.at);
+        if reach > 0 {
+            let widest = self.widest.entry(reference).or_default();
+            *widest = reach.max(*widest);
+        }
         if let (Some(name), true) = (trace, decided.permission.is_empty()) {
             let calls = self.traces.entry(Id { source: place.source, name }).or_default();
             calls.insert(place.moment, decided.outcome);

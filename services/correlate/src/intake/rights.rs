@@ -96,7 +96,7 @@ impl Known {
 
     pub(super) fn role_held(&mut self, place: &Place, said: (Holder<'_>, RoleName<'_>, Option<bool>), dirt: &mut Dirt) {
         let (holder, role, held) = said;
-        let role = self.role(place, role);
+        let role = self.role(place, role, dirt);
         dirt.user_touched(role);
         let (holder, person) = match holder {
             Holder::User(user) => (self.id(place, user), true),
@@ -127,9 +127,15 @@ impl Known {
         dirt: &mut Dirt,
     ) {
         let (outer, inner, held) = said;
-        let (outer, inner) = (self.role(place, outer), self.role(place, inner));
-        [outer, inner].into_iter().chain(self.also_named(outer)).for_each(|role| dirt.user_touched(role));
+        let told_by_name = outer.id.is_empty();
+        let (outer, inner) = (self.role(place, outer, dirt), self.role(place, inner, dirt));
+        [outer, inner].into_iter().for_each(|role| dirt.user_touched(role));
         match held {
+            Some(held) if told_by_name => {
+                let told = self.keycloak.composites_named.entry(outer).or_default();
+                told.entry((place.moment, inner)).or_insert((place.mark(held.then_some(())), place.within, None));
+                self.settle_composites(outer, dirt);
+            }
             Some(held) => {
                 self.keycloak.composites.mark(
                     (outer, inner, place.within),
@@ -144,16 +150,36 @@ impl Known {
     }
 
     /// A role goes by its id; where only a name is told, by that.
-    pub(super) fn role(&mut self, place: &Place, role: RoleName<'_>) -> Id {
-        let named = self.id(place, &format!("name:{}", role.name));
+    fn role(&mut self, place: &Place, role: RoleName<'_>, dirt: &mut Dirt) -> Id {
+        let called = format!("{}:{}", role.client, role.name);
         if role.id.is_empty() {
-            return named;
+            return self.role_named(place, &called);
         }
         let role_id = self.id(place, role.id);
         if !role.name.is_empty() {
-            self.keycloak.role_names.entry(role_id).or_insert(named);
+            self.role_called(place, (role_id, &called), dirt);
         }
         role_id
+    }
+
+    /// Composites that are told by a name go to the role that bore it then, as far as that is known by now.
+    pub(super) fn settle_composites(&mut self, named: Id, dirt: &mut Dirt) {
+        let Some(waiting) = self.keycloak.composites_named.get(&named).cloned() else { return };
+        for ((moment, inner), (mark, within, went)) in waiting {
+            let outer = self.keycloak.role_by_name(named, moment).unwrap_or(named);
+            if went == Some(outer) {
+                continue;
+            }
+            let composites = &mut self.keycloak.composites;
+            if let Some(before) = went {
+                composites.unmark((before, inner, within), moment, &self.reads);
+                dirt.user_touched(before);
+            }
+            composites.mark((outer, inner, within), mark, &self.reads);
+            dirt.user_touched(outer);
+            let told = self.keycloak.composites_named.entry(named).or_default();
+            told.insert((moment, inner), (mark, within, Some(outer)));
+        }
     }
 
     pub(super) fn group(&mut self, place: &Place, said: (&str, &str, Parent<'_>), dirt: &mut Dirt) {

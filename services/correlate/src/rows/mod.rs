@@ -186,6 +186,26 @@ pub enum RightKind {
     Place,
     /// A policy of a Backstage role: `permission|actions|effect`.
     Policy,
+    /// A role that another role contains.
+    Composite,
+    /// A group that new users of a realm get.
+    DefaultGroup,
+}
+
+impl RightKind {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Group,
+        Self::Role,
+        Self::BackstageRole,
+        Self::Enabled,
+        Self::Existence,
+        Self::Name,
+        Self::Place,
+        Self::Policy,
+        Self::Composite,
+        Self::DefaultGroup,
+    ];
 }
 
 /// A person holds a right, directly. What follows from it (parents, composites, Backstage roles) follows from [`WorldRow`]s, and can
@@ -213,6 +233,8 @@ pub struct GrantRow {
     pub evidence: (Option<Uuid>, Option<Uuid>),
     /// Its beginning or end lies in a gap.
     pub rests_on_gap: bool,
+    /// No event gave it: the realm did, to a new user (a default group, the default role).
+    pub by_default: bool,
 }
 
 /// An event is missing.
@@ -220,7 +242,7 @@ pub struct GrantRow {
 pub struct GapRow {
     /// Whose right; `None`: what else holds it, or what is no person's.
     pub person: Option<PersonKey>,
-    /// Of what is no person's: id of a Keycloak group or role, reference of a Backstage group or role.
+    /// Of what is no person's: id of a Keycloak group, role or realm, reference of a Backstage group or role.
     pub holder: String,
     /// Kind.
     pub kind: RightKind,
@@ -319,5 +341,6 @@ kept_enum!(WorldKind {
 });
 kept_enum!(RightKind {
     0 Group {}, 1 Role {}, 2 BackstageRole {}, 3 Enabled {}, 4 Existence {}, 5 Name {}, 6 Place {}, 7 Policy {},
+    8 Composite {}, 9 DefaultGroup {},
 });
 kept_enum!(AliasKind { 0 Username {}, 1 Email {}, 2 Reference {}, 3 Client {}, 4 Static {}, 5 Plugin {} });

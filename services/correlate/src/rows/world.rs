@@ -38,7 +38,7 @@ pub struct WorldRow {
 pub enum WorldKind {
     /// A group, and the group above it.
     Parent,
-    /// A group that has not lived always: it lives.
+    /// A group or role that has not lived always: it lives.
     Lives,
     /// A group, and a role that it carries.
     GroupRole,

@@ -13,7 +13,7 @@ use crate::{
     moment::{Millis, Moment},
     names::{Id, Names, Sym},
 };
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Deepest nesting of groups or roles that is followed; Keycloak's own trees are a few levels deep, and a cycle ends here.
@@ -52,7 +52,7 @@ pub(crate) struct Keycloak {
     pub settled: HashMap<Moment, BTreeMap<Id, Id>>,
     /// Roles that exist.
     pub roles: Book<()>,
-    /// Roles that were read under a name, and since when.
+    /// Roles that were told or read under a name, and since when.
     pub roles_named: HashMap<Id, BTreeMap<Id, Moment>>,
     /// Ends of roles that are told by name.
     pub role_ends: HashMap<Id, BTreeSet<Moment>>,
@@ -60,8 +60,8 @@ pub(crate) struct Keycloak {
     pub default_roles: HashMap<Sym, Id>,
     /// What users got when they were created, and no event says so.
     pub born_with: HashMap<Id, (Moment, BTreeSet<Gift>)>,
-    /// The name that a role's id was told with.
-    pub role_names: HashMap<Id, Id>,
+    /// Composites that are told by the outer role's name: by that name, event and inner role.
+    pub composites_named: HashMap<Id, BTreeMap<(Moment, Id), NamedComposite>>,
     /// Holders from whom an unnamed role was taken, and when.
     pub unnamed: HashMap<Id, BTreeSet<Millis>>,
 }
@@ -72,6 +72,9 @@ pub(crate) enum Gift {
     Group(Id),
     Role(Id),
 }
+
+/// A composite that is told by name: what is said, the realm, and the role that it went to.
+pub(crate) type NamedComposite = (Mark<()>, Sym, Option<Id>);
 
 /// A membership that names a path: (user, event, realm).
 pub(crate) type ByPath = (Id, Mark<()>, Sym);
@@ -103,8 +106,8 @@ impl Keycloak {
             defaults: Relation::new(List::DefaultGroups, repeats),
             by_path_only: HashMap::new(),
             settled: HashMap::new(),
-            role_names: HashMap::new(),
-            roles: Book::new(List::Roles, repeats),
+            composites_named: HashMap::new(),
+            roles: Book::new(List::Roles, changes_only),
             roles_named: HashMap::new(),
             role_ends: HashMap::new(),
             default_roles: HashMap::new(),
@@ -175,6 +178,12 @@ impl Keycloak {
         pairs.find(|pair| pair[0].says.is_none() && pair[1].says.is_some())?[1].from
     }
 
+    /// Whether what a user holds since `since` was given by the realm when they were created.
+    pub(crate) fn is_gift(&self, user: Id, held: Id, since: Option<Moment>) -> bool {
+        let Some((birth, gifts)) = self.born_with.get(&user) else { return false };
+        since == Some(*birth) && (gifts.contains(&Gift::Group(held)) || gifts.contains(&Gift::Role(held)))
+    }
+
     /// A group and everything above it, nearest first.
     pub(crate) fn chain(&self, group: Id, t: Millis) -> Vec<Id> {
         let mut chain = vec![group];
@@ -217,6 +226,21 @@ impl Keycloak {
     /// When a role ended.
     pub(crate) fn role_ended(&self, role: Id) -> Option<Millis> {
         ends(&self.roles, role).next()
+    }
+
+    /// Whether a role exists: with it end its mappings, and no event says so.
+    pub(crate) fn role_lives(&self, role: Id, t: Millis) -> bool {
+        exists(&self.roles, role, t)
+    }
+
+    /// The role that a name meant at `t`: the last that had come to it by then and had not ended, else the next that did.
+    pub(crate) fn role_by_name(&self, named: Id, t: Moment) -> Option<Id> {
+        let roles = self.roles_named.get(&named)?;
+        let by_time = |(role, since): (&Id, &Moment)| (*since, *role);
+        let ended = |role: Id| self.role_ended(role).is_some_and(|end| end <= t.at);
+        let then = roles.iter().filter(|(role, since)| **since <= t && !ended(**role)).map(by_time).max();
+        let next = || roles.iter().filter(|(_, since)| **since > t).map(by_time).min();
+        then.or_else(next).map(|(_, role)| role)
     }
 
     /// Everything that is or ever was above a group, and the group itself.
@@ -265,16 +289,13 @@ impl Keycloak {
 
     /// A role and everything that it contains; cycles end where they close.
     pub(crate) fn contained(&self, role: Id, t: Millis) -> Vec<Id> {
-        let mut found = vec![role];
+        let mut found = Vec::from_iter(self.role_lives(role, t).then_some(role));
+        let mut known: HashSet<Id> = found.iter().copied().collect();
         let mut next = 0;
         while next < found.len() && found.len() < MAX_ROLES {
-            // What contains others is named by id in one event and by name in another.
-            let named = self.role_names.get(&found[next]).copied();
-            for outer in std::iter::once(found[next]).chain(named) {
-                for (inner, _) in self.composites.of(outer, t) {
-                    if !found.contains(&inner) {
-                        found.push(inner);
-                    }
+            for (inner, _) in self.composites.of(found[next], t) {
+                if known.insert(inner) && self.role_lives(inner, t) {
+                    found.push(inner);
                 }
             }
             next += 1;
@@ -333,6 +354,6 @@ kept_struct!(Keycloak {
     role_ends,
     default_roles,
     born_with,
-    role_names,
+    composites_named,
     unnamed,
 });

@@ -61,11 +61,31 @@ impl Reads {
 /// An entity of a read, kept until the read is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Entity {
-    User { user: Sym, username: Sym, email: Sym, enabled: bool },
-    Group { group: Sym, path: Sym, parent: Sym },
-    Role { role: Sym, name: Sym },
-    CatalogUser { reference: Sym, keycloak: Sym },
-    CatalogGroup { reference: Sym, keycloak: Sym, parent: Sym },
+    User {
+        user: Sym,
+        username: Sym,
+        email: Sym,
+        enabled: bool,
+    },
+    Group {
+        group: Sym,
+        path: Sym,
+        parent: Sym,
+    },
+    /// `name`: `client:name`, of a realm's role `:name`.
+    Role {
+        role: Sym,
+        name: Sym,
+    },
+    CatalogUser {
+        reference: Sym,
+        keycloak: Sym,
+    },
+    CatalogGroup {
+        reference: Sym,
+        keycloak: Sym,
+        parent: Sym,
+    },
 }
 
 /// A read whose pieces have not all come.

@@ -3,7 +3,7 @@
 use crate::case::{Case, Rows, decided};
 use correlate::{
     Correlator, Moment, Rank, Span,
-    facts::{Fact, Parent, RoleName, What},
+    facts::{Entity, Fact, List, Parent, RoleName, What},
     rows::{Change, Key, Reason, Row, Verdict, WorldKind},
 };
 use events::event::Outcome::Allow;
@@ -26,7 +26,7 @@ fn cycles_of_groups_and_composites_end() {
     case.group(3.0, ("g-ops", "ops", Parent::Below("g-b")));
     case.group(3.0, ("g-b", "b", Parent::Below("g-c")));
     case.group(3.0, ("g-c", "c", Parent::Below("g-ops")));
-    let role = |id| RoleName { id, name: "" };
+    let role = |id| RoleName { id, ..RoleName::default() };
     let held = Some(true);
     case.keycloak(4.0, What::RoleHeld { holder: correlate::facts::Holder::User("u1"), role: role("r1"), held });
     case.keycloak(4.0, What::Composite { outer: role("r1"), inner: role("r2"), held });
@@ -135,4 +135,99 @@ fn a_decision_is_answered_once_however_late_it_comes() {
         count + 101,
         "a hundred decisions and the list of their rights"
     );
+}
+
+#[test]
+fn a_line_whose_time_is_hardly_known_costs_nobody_else_anything() {
+    let mut correlator = Correlator::new(case().config);
+    case().tell_all(&mut correlator);
+    let decide = |correlator: &mut Correlator, reference: &'static str, span: Span, number: u128| {
+        let moment = Moment { at: span.min, rank: Rank::Decision, event: Uuid::from_u128(number << 64 | 9) };
+        let what = What::Decided(decided(reference, "deploy", Allow));
+        correlator.take(&Fact { moment, span, source: "bs", realm: "", by: "", what });
+    };
+    for number in 0..2_000 {
+        decide(&mut correlator, "user:default/cleo", Span::exact(10_000 + number * 10), number.unsigned_abs().into());
+    }
+    // Somewhere between 1970 and 2100.
+    decide(&mut correlator, "user:default/nobody", Span { min: 0, max: 4_102_444_800_000 }, 1 << 20);
+    correlator.settle();
+    let before = correlator.answered();
+    let moment = Moment { at: 10_000 + 1_990 * 10, rank: Rank::Change, event: Uuid::from_u128(8) };
+    let what = What::Member { user: "u1", group: "g-ops", path: "", held: false };
+    correlator.take(&Fact { moment, span: Span::exact(moment.at), source: "kc", realm: "r", by: "", what });
+    correlator.settle();
+    assert_eq!(correlator.answered() - before, 11, "ten decisions after the change, and the list of rights");
+}
+
+#[test]
+fn another_realm_of_the_same_server_says_nothing_of_this_one() {
+    let mut case = case();
+    let decision = case.decision(20.0, "user:default/cleo", Allow);
+    let before = case.rows();
+    // Its complete lists name nobody of this realm; its groups and people have names of this one.
+    let user = Entity::User { user: "x1", username: "cleo", email: "", enabled: false };
+    let group = Entity::Group { group: "x-ops", path: "/ops", parent: "" };
+    let lists = vec![(List::Members, vec![("x1", "x-ops")]), (List::UserRoles, vec![]), (List::DefaultGroups, vec![])];
+    for at in [5.0, 30.0] {
+        case.read(at, ("kc", "other"), (vec![List::Users, List::Groups], vec![user, group], lists.clone()));
+    }
+    let other = ("kc", "other", Rank::Change);
+    case.tell(10.0, other, What::Member { user: "x1", group: "x-ops", path: "/ops", held: false });
+    case.tell(11.0, other, What::GroupDeleted { group: "x-ops" });
+    case.tell(12.0, other, What::RoleDeleted { role: RoleName { name: "admin", ..RoleName::default() } });
+    let rows = case.rows();
+    assert_eq!(rows.decision(decision), before.decision(decision));
+    assert_eq!(rows.grants().into_iter().filter(|grant| grant.right == "g-ops").count(), 1);
+    let changed = before.rows.iter().filter(|(key, row)| rows.rows.get(*key) != Some(*row)).count();
+    assert_eq!(changed, 0, "every row of this realm stands as it was");
+    assert!(!rows.gaps().is_empty(), "and what is wrong in the other is named");
+    assert!(rows.gaps().iter().all(|gap| gap.right != "g-ops" && gap.holder != "g-ops"));
+}
+
+#[test]
+fn names_that_normalise_to_one_another_join_nobody() {
+    let mut case = case();
+    case.config.joins[0].by_name = true;
+    let named = |username| What::Named { user: username, username, email: "" };
+    // Who is alone in bearing a name is meant by it, as configured.
+    case.keycloak(3.0, named("Dora Ann"));
+    let alone = case.decision(20.0, "user:default/dora-ann", Allow);
+    assert_eq!(case.rows().decision(alone).reasons.first(), Some(&Reason::TiedByName));
+    // Of several, nobody is, whichever of them a line means.
+    for username in ["dora_ann", "DORA ANN", "dora\u{200b}ann", "d\u{f6}ra ann", "dora/ann"] {
+        case.keycloak(4.0, named(username));
+    }
+    let decided = ["user:default/dora-ann", "user:default/cleo"].map(|reference| case.decision(30.0, reference, Allow));
+    let rows = case.rows();
+    for event in [alone, decided[0]] {
+        assert!(rows.decision(event).reasons.contains(&Reason::SeveralUsers), "{:?}", rows.decision(event));
+        assert_eq!(rows.decision(event).support, [], "and nobody's rights are theirs");
+    }
+    // The annotation goes by no name.
+    assert_eq!(rows.decision(decided[1]).verdict, Verdict::Agrees);
+    assert_eq!(rows.decision(decided[1]).person, Some(crate::case::person("u1")));
+    // Groups of one name to Backstage are two, and so are roles that differ in writing.
+    case.group(5.0, ("g-OPS", "/OPS", Parent::Top));
+    case.member(6.0, ("u3", "g-OPS", true));
+    let rights = case.rows().correlator.rights_at("kc", "u3", 40_000);
+    let held: Vec<&str> = rights.iter().map(|right| right.right.as_str()).collect();
+    assert!(!held.contains(&"g-ops"), "{held:?}");
+}
+
+#[test]
+fn roles_that_all_contain_one_another_are_told_once_each() {
+    let mut case = Case::new();
+    let names: Vec<&'static str> = (0..40).map(|number| &*Box::leak(format!("r{number}").into_boxed_str())).collect();
+    let role = |id| RoleName { id, ..RoleName::default() };
+    for outer in &names {
+        for inner in names.iter().filter(|inner| *inner != outer) {
+            case.keycloak(2.0, What::Composite { outer: role(outer), inner: role(inner), held: Some(true) });
+        }
+    }
+    let holder = correlate::facts::Holder::User("u1");
+    case.keycloak(3.0, What::RoleHeld { holder, role: role("r0"), held: Some(true) });
+    let mut correlator = Correlator::new(case.config.clone());
+    case.tell_all(&mut correlator);
+    assert_eq!(correlator.rights_at("kc", "u1", 10_000).len(), names.len());
 }

@@ -7,5 +7,6 @@ mod hostile;
 mod identity;
 mod persons;
 mod rights;
+mod roles;
 mod sessions;
 mod snapshots;

@@ -364,7 +364,7 @@ fn tell_and_settle(correlator: &mut correlate::Correlator, at: i64, what: What<'
 #[test]
 fn roles_come_by_every_path() {
     let mut case = case();
-    let role = |id| RoleName { id, name: "" };
+    let role = |id| RoleName { id, ..RoleName::default() };
     case.group(2.0, ("g-sub", "sub", Parent::Below("g-ops")));
     case.member(5.0, ("u1", "g-sub", true));
     case.keycloak(6.0, What::RoleHeld { holder: Holder::Group("g-ops"), role: role("r-group"), held: Some(true) });

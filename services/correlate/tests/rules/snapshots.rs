@@ -32,7 +32,7 @@ fn keycloak(lists: Vec<Listed>) -> Vec<Listed> {
     let realm = State::Realm { id: "r", default_role: "r-default" };
     let group = State::Group { group: "g-ops", path: "/ops", parent: "" };
     let user = State::User { user: "u1", username: "cleo", email: "", enabled: true };
-    let roles = ["r-default", "r-admin"].map(|role| State::Role { role, name: role });
+    let roles = ["r-default", "r-admin"].map(|role| State::Role { role, name: role, client: "" });
     let mut all = vec![
         (Area::Realm, vec![realm]),
         (Area::Clients, vec![]),
@@ -248,12 +248,12 @@ fn a_role_that_is_deleted_takes_its_mappings_along() {
     let mut case = case();
     let held = vec![(Area::RoleUsers, vec![member("u1", "r-admin")])];
     case.snapshot((20.0, 20.0), KEYCLOAK, &keycloak(held));
-    let left = State::Role { role: "r-default", name: "r-default" };
+    let left = State::Role { role: "r-default", name: "r-default", client: "" };
     case.snapshot((100.0, 100.0), KEYCLOAK, &keycloak(vec![(Area::Roles, vec![left]), (Area::RoleUsers, vec![])]));
     let rows = case.rows();
     let [gap] = rows.gaps()[..] else { panic!("{:#?}", rows.gaps()) };
     assert_eq!((gap.kind, gap.holder.as_str()), (RightKind::Existence, "r-admin"));
-    case.keycloak(60.0, What::RoleDeleted { role: RoleName { id: "", name: "r-admin" } });
+    case.keycloak(60.0, What::RoleDeleted { role: RoleName { name: "r-admin", ..RoleName::default() } });
     assert!(case.rows().gaps().is_empty(), "an event that names it by name");
 }
 

@@ -4,10 +4,14 @@ use crate::{
     deliver::Rows,
     lines,
     model::{Decided, Held},
+    rights::Right,
     sim::{CATALOG_BUDGET, World},
 };
-use correlate::rows::{CredentialKind, DecisionRow, Grade, Key, Reason, RightKind, Row, Verdict};
-use events::person::PersonKey;
+use correlate::{
+    Correlator,
+    rows::{CredentialKind, DecisionRow, Grade, Key, Reason, RightKind, Row, Verdict},
+};
+use events::{event::Outcome, person::PersonKey};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -23,6 +27,11 @@ pub struct Report {
     /// Gaps by kind, and decisions that rest on one.
     pub kinds: BTreeMap<RightKind, u64>,
     pub rested: u64,
+    /// Rights at an instant by kind and length of the path; how many of them were unsure.
+    pub paths: BTreeMap<(&'static str, usize), u64>,
+    pub unsure: u64,
+    /// Decisions on conditions by what became of them.
+    pub finals: BTreeMap<Option<bool>, u64>,
     wrong: Vec<String>,
 }
 
@@ -32,6 +41,9 @@ impl Report {
         self.gaps += other.gaps;
         self.unseen += other.unseen;
         self.rested += other.rested;
+        self.unsure += other.unsure;
+        other.finals.into_iter().for_each(|(end, count)| *self.finals.entry(end).or_default() += count);
+        other.paths.into_iter().for_each(|(path, count)| *self.paths.entry(path).or_default() += count);
         other.kinds.into_iter().for_each(|(kind, count)| *self.kinds.entry(kind).or_default() += count);
         other.grades.into_iter().for_each(|(grade, count)| *self.grades.entry(grade).or_default() += count);
         other.verdicts.into_iter().for_each(|(verdict, count)| *self.verdicts.entry(verdict).or_default() += count);
@@ -49,6 +61,19 @@ impl Report {
         for grade in [Grade::Exact, Grade::Session, Grade::Inferred] {
             assert!(self.grades.contains_key(&grade), "no {grade:?}: {self}");
         }
+        for path in [
+            ("group", 1),
+            ("role", 0),
+            ("role", 1),
+            ("role", 2),
+            ("role", 3),
+            ("backstage_role", 0),
+            ("backstage_role", 3),
+        ] {
+            assert!(self.paths.contains_key(&path), "no {path:?}: {self}");
+        }
+        assert_eq!(self.finals.len(), 3, "allowed, denied and untold: {self}");
+        assert_eq!(self.unsure, 0, "nothing was lost");
     }
 
     pub fn wrong(&mut self, what: String) {
@@ -60,7 +85,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} decisions, grades {:?}, verdicts {:?}, ", self.judged, self.grades, self.verdicts)?;
         write!(f, "{} gaps named {:?}, {} losses that nothing can tell, ", self.gaps, self.kinds, self.unseen)?;
-        write!(f, "{} decisions that rest on a gap", self.rested)
+        write!(f, "{} decisions that rest on a gap, rights at an instant {:?}", self.rested, self.paths)
     }
 }
 
@@ -213,6 +238,50 @@ pub fn rights(world: &World, rows: &Rows, report: &mut Report) {
     told.sort();
     if truth != told {
         report.wrong(format!("rights\n{truth:#?}\n{told:#?}"));
+    }
+}
+
+/// What became of decisions on conditions, where a line tells it.
+pub fn conditional(world: &World, rows: &Rows, report: &mut Report) {
+    for (event, truth) in &world.conditional {
+        let Some(Row::Decision(row)) = rows.0.get(&Key::Decision(*event)) else {
+            report.wrong(format!("no row of {event}"));
+            continue;
+        };
+        *report.finals.entry(*truth).or_default() += 1;
+        let truth = truth.map(|allowed| if allowed { Outcome::Allow } else { Outcome::Deny });
+        if row.outcome != Outcome::Conditional || row.final_outcome != truth {
+            report.wrong(format!("became {truth:?}: {row:#?}"));
+        }
+    }
+}
+
+/// Everything that somebody could do at an instant, by every path.
+pub fn could(world: &World, correlator: &Correlator, report: &mut Report) {
+    for could in &world.could {
+        let told = correlator.rights_at("kc", &could.user, could.at).into_iter().map(|right| {
+            let kind = match right.kind {
+                RightKind::Group => "group",
+                RightKind::Role => "role",
+                _ => "backstage_role",
+            };
+            report.unsure += u64::from(right.unsure);
+            *report.paths.entry((kind, right.path.len())).or_default() += 1;
+            (kind, right.right, right.path)
+        });
+        let mut told: BTreeSet<Right> = told.collect();
+        let mut truth = could.rights.clone();
+        // Before the catalog names somebody, it is not known for whom the reference stands.
+        if world.synced.get(&could.user).is_none_or(|synced| could.at < *synced) {
+            let told_by_keycloak = |right: &Right| right.0 != "backstage_role" || !right.2.is_empty();
+            told.retain(told_by_keycloak);
+            truth.retain(told_by_keycloak);
+        }
+        if told != truth {
+            let lacks: Vec<&Right> = truth.difference(&told).collect();
+            let more: Vec<&Right> = told.difference(&truth).collect();
+            report.wrong(format!("{} at {}: not told {lacks:?}, not so {more:?}", could.user, could.at));
+        }
     }
 }
 

@@ -87,6 +87,15 @@ pub fn correlate(world: &World, delivery: &Delivery) -> Rows {
     correlate_with(world, delivery, &mut |_| None).0
 }
 
+/// The same, with what can be asked as of an instant.
+pub fn correlated(world: &World, delivery: &Delivery) -> (Rows, Correlator) {
+    let mut correlator = Correlator::new(config());
+    for index in &delivery.order {
+        world.lines[*index].events.iter().for_each(|event| correlator.take_event(event));
+    }
+    (correlate(world, delivery), correlator)
+}
+
 /// The same, with whatever `instead` gives in place of the correlator after each line; and every change that was told.
 pub fn correlate_with(
     world: &World,

@@ -1,6 +1,9 @@
 //! What Keycloak and Backstage write: each act as the payload that leaves the server, read by the real normaliser.
 
-use crate::model::{Group, User};
+use crate::{
+    model::{Group, User},
+    rights::Role,
+};
 use events::{
     event::Event,
     ids::{Position, StreamId},
@@ -185,6 +188,54 @@ pub fn group_created(at: i64, group: &Group, parent: Option<&str>) -> Line {
     admin(at, ("GROUP", "CREATE", &path), Some(json!({"id": group.id, "name": group.name})), json!({}))
 }
 
+/// A client of the realm that has roles of its own.
+pub const CLIENT: &str = "client-backstage";
+
+/// A role's path: by id, or by name and (of a client's role) the client.
+pub fn role_path(role: &Role, by_id: bool) -> String {
+    match (by_id, role.of_client) {
+        (true, _) => format!("roles-by-id/{}", role.id),
+        (false, true) => format!("clients/{CLIENT}/roles/{}", role.name),
+        (false, false) => format!("roles/{}", role.name),
+    }
+}
+
+fn roles(role: &Role) -> Value {
+    let container = if role.of_client { CLIENT } else { REALM };
+    json!([{"id": role.id, "name": role.name, "clientRole": role.of_client, "containerId": container}])
+}
+
+fn operation(given: bool) -> &'static str {
+    if given { "CREATE" } else { "DELETE" }
+}
+
+/// `told`: holder's path, role, whether it is given.
+pub fn role_mapping(at: i64, told: (&str, &Role, bool)) -> Line {
+    let (holder, role, given) = told;
+    let (resource, place) = match role.of_client {
+        true => ("CLIENT_ROLE_MAPPING", format!("clients/{CLIENT}")),
+        false => ("REALM_ROLE_MAPPING", "realm".to_owned()),
+    };
+    let path = format!("{holder}/role-mappings/{place}");
+    admin(at, (resource, operation(given), &path), Some(roles(role)), json!({}))
+}
+
+/// `told`: the outer role's path, the inner role, whether it is contained from now on.
+pub fn composite(at: i64, told: (String, &Role, bool)) -> Line {
+    let (outer, inner, given) = told;
+    let resource = if outer.starts_with("clients") { "CLIENT_ROLE" } else { "REALM_ROLE" };
+    admin(at, (resource, operation(given), &format!("{outer}/composites")), Some(roles(inner)), json!({}))
+}
+
+pub fn role_deleted(at: i64, path: String) -> Line {
+    let resource = if path.starts_with("clients") { "CLIENT_ROLE" } else { "REALM_ROLE" };
+    admin(at, (resource, "DELETE", &path), None, json!({}))
+}
+
+pub fn default_group(at: i64, (group, given): (&str, bool)) -> Line {
+    admin(at, ("GROUP", operation(given), &format!("default-groups/{group}")), None, json!({}))
+}
+
 pub fn user_deleted(at: i64, user: &User) -> Line {
     admin(at, ("USER", "DELETE", &format!("users/{}", user.id)), None, json!({}))
 }
@@ -223,6 +274,36 @@ pub fn decision(at: i64, told: (&str, &str, bool)) -> Line {
         json!({"userEntityRef": reference, "permissionName": permission,
         "action": "use", "result": result}),
     )
+}
+
+/// A decision on conditions: `told` is whose, and the trace that the line carries, if any.
+pub fn conditional(at: i64, told: (&str, Option<&str>)) -> Line {
+    let (reference, trace) = told;
+    let meta = json!({"userEntityRef": reference, "permissionName": "p.conditional", "action": "use", "result": "CONDITIONAL",
+        "resourceType": "thing"});
+    traced(at, ("permission", "permission-evaluation"), (trace, true, meta))
+}
+
+/// The audited call in which something was decided.
+pub fn call(at: i64, told: (&str, Option<&str>, bool)) -> Line {
+    let (reference, trace, succeeded) = told;
+    traced(at, ("catalog", "entity-mutate"), (trace, succeeded, json!({"actionType": "delete", "of": reference})))
+}
+
+fn traced(at: i64, plugin_event: (&str, &str), told: (Option<&str>, bool, Value)) -> Line {
+    let ((plugin, event), (trace, succeeded, meta)) = (plugin_event, told);
+    let mut body = json!({
+        "isAuditEvent": true, "plugin": plugin, "eventId": event, "status": if succeeded { "succeeded" } else { "failed" },
+        "severityLevel": "medium", "level": "info", "message": "m", "service": "backstage", "meta": meta,
+        "actor": {"actorId": meta.get("of").cloned().unwrap_or("plugin:permission".into())},
+    });
+    if let Some(trace) = trace {
+        body["trace_id"] = trace.into();
+    }
+    if !succeeded {
+        body["error"] = "NotAllowedError: no".into();
+    }
+    events(at, Payload::BackstageLine, &body)
 }
 
 pub fn role_write(at: i64, told: (&str, &str, bool)) -> Line {

@@ -1,6 +1,6 @@
 //! Changes that can be lost, and what a snapshot must then make of it.
 
-use crate::{check::Report, deliver::Rows, sim::World};
+use crate::{check::Report, deliver::Rows, lines, sim::World};
 use correlate::rows::{GapRow, Grade, Reason, RightKind, Row, Verdict};
 use std::collections::BTreeSet;
 
@@ -21,6 +21,7 @@ impl Change {
         let event = world.lines[line].events.last()?;
         let person = || event.person_id.clone();
         let group = || event.right_id.clone();
+        let role = |path: &str| role_at(world, path);
         let (kind, whose, right) = match event.kind.as_str() {
             "group_member_added" | "group_member_removed" => (RightKind::Group, person(), group()),
             "user_updated" => (RightKind::Enabled, person(), String::new()),
@@ -28,6 +29,15 @@ impl Change {
             "group_deleted" => (RightKind::Existence, group(), group()),
             "group_updated" => (RightKind::Name, group(), group()),
             "group_moved" => (RightKind::Place, group(), group()),
+            "role_granted" | "role_revoked" if event.holder_kind == "group" => {
+                (RightKind::Role, event.holder_id.clone(), group())
+            }
+            "role_granted" | "role_revoked" => (RightKind::Role, person(), group()),
+            "composite_added" | "composite_removed" => (RightKind::Composite, role(&event.resource), group()),
+            "role_deleted" => (RightKind::Existence, role(&event.resource), role(&event.resource)),
+            "default_group_added" | "default_group_removed" => {
+                (RightKind::DefaultGroup, lines::REALM.to_owned(), group())
+            }
             // What is told at the start comes before any read.
             "backstage_role_member_added" | "backstage_role_member_removed" if line > 2 => {
                 (RightKind::BackstageRole, event.person_name.clone(), group())
@@ -56,7 +66,8 @@ impl Change {
         let twice = || lost.iter().any(|other| other.line != self.line && self.is_about(other));
         let dead = |id: &str| {
             let user = world.users.iter().any(|user| user.id == id && !user.lives);
-            user || world.groups.iter().any(|group| group.id == id && !group.lives)
+            let role = world.rights.roles.iter().any(|role| role.id == id && !role.lives);
+            user || role || world.groups.iter().any(|group| group.id == id && !group.lives)
         };
         let gone = match self.kind {
             RightKind::Existence => world
@@ -73,6 +84,16 @@ impl Change {
     }
 }
 
+/// The role that an event's path names.
+fn role_at(world: &World, path: &str) -> String {
+    let named = |role: &&crate::rights::Role| {
+        let at = |by_id| format!("{}/", lines::role_path(role, by_id));
+        let path = format!("{path}/");
+        path.starts_with(&at(true)) || path.starts_with(&at(false))
+    };
+    world.rights.roles.iter().find(named).map(|role| role.id.clone()).unwrap_or_default()
+}
+
 fn reference(name: &str) -> String {
     format!("user:default/{name}")
 }
@@ -87,7 +108,18 @@ pub fn check(world: &World, lost: &[usize], rows: &Rows, report: &mut Report) {
         *report.kinds.entry(gap.kind).or_default() += 1;
         // A group that was moved unseen goes with what is above it, and nothing tells why.
         let moved = |lost: &Change| lost.kind == RightKind::Place && gap.kind == RightKind::Existence;
-        if !lost.iter().any(|lost| lost.is(world, gap) || (moved(lost) && gap.person.is_none())) {
+        // What new users get at once was not known.
+        let given = |lost: &Change| {
+            lost.kind == RightKind::DefaultGroup && gap.kind == RightKind::Group && gap.right == lost.right
+        };
+        // A role that ended unseen while it was read: the list of roles has it, and those of its holders do not.
+        let ended = |lost: &Change| {
+            let about = gap.right == lost.whose || gap.holder == lost.whose;
+            lost.kind == RightKind::Existence && about && gap.after < lost.at && lost.at <= gap.before
+        };
+        let explains =
+            |lost: &Change| lost.is(world, gap) || (moved(lost) && gap.person.is_none()) || given(lost) || ended(lost);
+        if !lost.iter().any(explains) {
             report.wrong(format!("a gap that no loss explains: {gap:#?}\n{lost:#?}"));
         }
     }

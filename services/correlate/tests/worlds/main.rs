@@ -8,16 +8,20 @@
 
 mod check;
 mod checkpoints;
+mod conditions;
 mod deliver;
+mod groups;
 mod lines;
 mod losses;
 mod model;
 mod reader;
+mod rights;
 mod sim;
 mod snapshots;
 
 use check::Report;
-use deliver::{Delivery, correlate};
+use correlate::rows::RightKind;
+use deliver::{Delivery, correlate, correlated};
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
 use sim::World;
 
@@ -44,10 +48,12 @@ fn each_world(worlds: u64, one: impl Fn(u64, &mut Report) + Sync) -> Report {
 fn what_is_said_is_the_truth() {
     let report = each_world(worlds(), |seed, report| {
         let world = World::generate(seed);
-        let rows = correlate(&world, &Delivery::in_order(&world));
+        let (rows, correlator) = correlated(&world, &Delivery::in_order(&world));
         check::decisions(&world, &rows, report);
         check::sessions(&world, &rows, report);
         check::rights(&world, &rows, report);
+        check::conditional(&world, &rows, report);
+        check::could(&world, &correlator, report);
         check::no_gaps(&rows, report);
         report.assert_right(seed);
     });
@@ -92,6 +98,9 @@ fn what_is_lost_is_a_named_gap_or_changes_nothing() {
     });
     println!("{report}");
     assert!(report.gaps > worlds() / 16, "{report}");
+    for kind in RightKind::ALL.into_iter().filter(|kind| *kind != RightKind::Policy) {
+        assert!(report.kinds.contains_key(&kind), "no gap of kind {kind:?}: {report}");
+    }
 }
 
 #[test]

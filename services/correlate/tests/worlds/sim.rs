@@ -4,10 +4,12 @@
 use crate::{
     lines::{self, Line},
     model::{Decided, Group, Held, SignedIn, Token, User},
+    rights::{Could, Rights},
     snapshots::Readers,
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
 
 pub const TOKEN_LIFE: i64 = 600_000;
 pub const CATALOG_BUDGET: i64 = 45_000;
@@ -22,6 +24,7 @@ pub struct World {
     pub now: i64,
     pub groups: Vec<Group>,
     pub users: Vec<User>,
+    pub rights: Rights,
     /// Role -> members (references).
     pub roles: BTreeMap<String, BTreeSet<String>>,
     /// Role -> permission.
@@ -32,6 +35,11 @@ pub struct World {
     entitled: BTreeMap<(usize, String), (bool, Option<i64>)>,
     pub lines: Vec<Line>,
     pub decided: Vec<Decided>,
+    pub could: Vec<Could>,
+    /// Decisions on conditions, and what became of them where a line tells it.
+    pub conditional: Vec<(Uuid, Option<bool>)>,
+    /// When a catalog first named a user.
+    pub synced: BTreeMap<String, i64>,
     pub held: Vec<Held>,
     pub signed_in: Vec<SignedIn>,
     pub readers: Readers,
@@ -43,10 +51,15 @@ impl World {
     pub fn generate(seed: u64) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
         let id = |kind: &str, number: usize| format!("{kind}{seed:04x}-{number:04}");
+        // Some trees are deep: each group below the one before it.
+        let deep = random.random_bool(0.2);
         let groups = (0..random.random_range(3..9)).map(|number| Group {
             id: id("g", number),
             name: format!("team{number}"),
-            parent: (number > 0 && random.random_bool(0.5)).then(|| random.random_range(0..number)),
+            parent: match deep {
+                true => usize::checked_sub(number, 1),
+                false => (number > 0 && random.random_bool(0.5)).then(|| random.random_range(0..number)),
+            },
             lives: true,
         });
         let groups: Vec<Group> = groups.collect();
@@ -59,6 +72,7 @@ impl World {
             tokens: Vec::new(),
         });
         let users: Vec<User> = users.collect();
+        let rights = Rights::generate(&mut random, seed, (users.len(), groups.len()));
         let mut roles = BTreeMap::new();
         let mut policies = BTreeMap::new();
         for number in 0..random.random_range(1..4) {
@@ -73,12 +87,16 @@ impl World {
             now: START,
             groups,
             users,
+            rights,
             roles,
             policies,
             catalog: BTreeMap::new(),
             entitled: BTreeMap::new(),
             lines: Vec::new(),
             decided: Vec::new(),
+            could: Vec::new(),
+            conditional: Vec::new(),
+            synced: BTreeMap::new(),
             held: Vec::new(),
             signed_in: Vec::new(),
             readers: Readers::default(),
@@ -92,6 +110,7 @@ impl World {
         world.quiet = true;
         world.snapshots();
         world.settle_truth();
+        world.note_rights();
         world
     }
 
@@ -122,8 +141,10 @@ impl World {
         match self.random.random_range(0..100) {
             0..15 => self.sign_in(user),
             15..25 => self.refresh(user),
-            25..60 => self.decide(user),
-            60..78 => self.change_membership(user),
+            25..48 => self.decide(user),
+            48..52 => self.decide_on_conditions(user),
+            52..62 => self.change_rights(),
+            62..78 => self.change_membership(user),
             78..86 => self.sync(),
             86..89 => self.change_group(),
             89..92 => self.enable(user),
@@ -140,6 +161,9 @@ impl World {
             }
         }
         self.settle_truth();
+        if self.random.random_bool(0.15) {
+            self.note_rights();
+        }
     }
 
     /// Writes down which entitlements began or ended just now.
@@ -194,6 +218,7 @@ impl World {
         self.catalog.clear();
         for user in (0..self.users.len()).filter(|user| self.users[*user].lives) {
             self.catalog.insert(self.reference(user), self.groups_with_parents(user));
+            self.synced.entry(self.users[user].id.clone()).or_insert(self.now);
         }
         self.lines.push(lines::catalog(self.now, &self.users, &self.groups));
     }
@@ -284,8 +309,7 @@ impl World {
         let group = living[self.random.random_range(0..living.len())];
         let joins = self.users[user].groups.insert(group);
         if joins {
-            let (user, group) = (self.users[user].id.clone(), self.groups[group].id.clone());
-            self.held.push(Held { user, group, from: Some(self.now), to: None });
+            self.joins(user, group);
         } else {
             self.users[user].groups.remove(&group);
             let (user, group) = (self.users[user].id.clone(), self.groups[group].id.clone());
@@ -295,65 +319,15 @@ impl World {
         self.lines.push(lines::membership(self.now, &self.users[user], (&self.groups[group].id, &path, joins)));
     }
 
+    pub fn joins(&mut self, user: usize, group: usize) {
+        self.users[user].groups.insert(group);
+        let (user, group) = (self.users[user].id.clone(), self.groups[group].id.clone());
+        self.held.push(Held { user, group, from: Some(self.now), to: None });
+    }
+
     fn close(&mut self, which: impl Fn(&Held) -> bool) {
         let now = self.now;
         self.held.iter_mut().filter(|held| held.to.is_none() && which(held)).for_each(|held| held.to = Some(now));
-    }
-
-    pub fn path(&self, group: usize) -> String {
-        let above = self.groups[group].parent.map(|parent| self.path(parent)).unwrap_or_default();
-        format!("{above}/{}", self.groups[group].name)
-    }
-
-    fn is_below(&self, group: usize, above: usize) -> bool {
-        group == above || self.groups[group].parent.is_some_and(|parent| self.is_below(parent, above))
-    }
-
-    /// Renames, moves or deletes a group.
-    fn change_group(&mut self) {
-        let living: Vec<usize> = (0..self.groups.len()).filter(|group| self.groups[*group].lives).collect();
-        if living.is_empty() {
-            return;
-        }
-        let group = living[self.random.random_range(0..living.len())];
-        match self.random.random_range(0..4) {
-            3 => self.create_group(),
-            0 => {
-                self.groups[group].name = format!("renamed{}", self.lines.len());
-                self.lines.push(lines::group_renamed(self.now, &self.groups[group]));
-            }
-            1 => {
-                let places: Vec<usize> = living.into_iter().filter(|place| !self.is_below(*place, group)).collect();
-                let to = (!places.is_empty() && self.random.random_bool(0.7))
-                    .then(|| places[self.random.random_range(0..places.len())]);
-                if to == self.groups[group].parent {
-                    return;
-                }
-                self.groups[group].parent = to;
-                let parent = to.map(|parent| self.groups[parent].id.clone());
-                self.lines.push(lines::group_moved(self.now, &self.groups[group], parent.as_deref()));
-            }
-            _ => {
-                self.lines.push(lines::group_deleted(self.now, &self.groups[group]));
-                let gone: BTreeSet<usize> =
-                    (0..self.groups.len()).filter(|below| self.is_below(*below, group)).collect();
-                for below in &gone {
-                    self.groups[*below].lives = false;
-                    self.users.iter_mut().for_each(|user| user.groups.retain(|group| group != below));
-                }
-            }
-        }
-    }
-
-    /// A group that no role names.
-    fn create_group(&mut self) {
-        let living: Vec<usize> = (0..self.groups.len()).filter(|group| self.groups[*group].lives).collect();
-        let parent = self.random.random_bool(0.5).then(|| living[self.random.random_range(0..living.len())]);
-        let number = self.lines.len();
-        let group = Group { id: self.random_id("g"), name: format!("new{number}"), parent, lives: true };
-        let above = parent.map(|parent| self.groups[parent].id.clone());
-        self.lines.push(lines::group_created(self.now, &group, above.as_deref()));
-        self.groups.push(group);
     }
 
     fn create_user(&mut self) {
@@ -363,6 +337,7 @@ impl World {
         let user = User { id, name, lives: true, enabled: true, groups, tokens };
         self.lines.push(lines::user_created(self.now, &user));
         self.users.push(user);
+        self.gifts(self.users.len() - 1);
     }
 
     fn enable(&mut self, user: usize) {
@@ -408,6 +383,7 @@ impl World {
         }
         self.users[user].lives = false;
         self.users[user].groups.clear();
+        self.rights.of_users.retain(|(holder, _)| *holder != user);
         let id = self.users[user].id.clone();
         for session in self.signed_in.iter_mut().filter(|s| s.user == id && s.ended.is_none()) {
             session.ended = Some(self.now);
@@ -415,7 +391,7 @@ impl World {
         self.lines.push(lines::user_deleted(self.now, &self.users[user]));
     }
 
-    fn random_id(&mut self, kind: &str) -> String {
+    pub fn random_id(&mut self, kind: &str) -> String {
         format!("{kind}{:016x}", self.random.random::<u64>())
     }
 }

@@ -1,14 +1,11 @@
 //! What a snapshot of the simulated Keycloak and Backstage finds, list by list. The lists are of different instants: now and then
 //! somebody changes something while they are read.
 
-use crate::{reader::Reader, sim::World};
+use crate::{lines::CLIENT, reader::Reader, sim::World};
 use events::snapshot::Area;
 use rand::Rng;
 use serde_json::{Value, json};
-
-const ADMIN: &str = "role-admin";
-const DEFAULT: &str = "role-default";
-const CLIENT: &str = "client-backstage";
+use std::collections::BTreeSet;
 
 pub struct Readers {
     keycloak: Reader,
@@ -47,6 +44,11 @@ impl World {
     }
 
     fn maybe_change(&mut self) {
+        if !self.quiet && self.random.random_bool(0.1) {
+            self.pause(10);
+            self.change_rights();
+            self.pause(10);
+        }
         if !self.quiet && self.random.random_bool(0.2) {
             let user = self.random.random_range(0..self.users.len());
             self.pause(10);
@@ -58,12 +60,15 @@ impl World {
 
     fn read_keycloak(&mut self) {
         self.readers.keycloak.begin();
-        let realm = json!({"id": crate::lines::REALM, "realm": "one", "defaultRole": {"id": DEFAULT}});
+        let realm = json!({"id": crate::lines::REALM, "realm": "one", "defaultRole": {"id": self.rights.roles[0].id}});
         self.read((Area::Realm, ""), vec![("realm".into(), realm)]);
         self.read((Area::Clients, ""), vec![(CLIENT.into(), json!({"id": CLIENT, "clientId": "backstage"}))]);
-        let roles = [(ADMIN, "admin"), (DEFAULT, "default-roles-one")];
-        let role = |(id, name): (&str, &str)| (id.to_owned(), json!({"id": id, "name": name}));
-        self.read((Area::Roles, ""), roles.map(role).to_vec());
+        let roles = self.rights.roles.iter().filter(|role| role.lives).map(|role| {
+            let client = if role.of_client { CLIENT } else { "" };
+            (role.id.clone(), json!({"id": role.id, "name": role.name, "clientUuid": client}))
+        });
+        let roles = roles.collect();
+        self.read((Area::Roles, ""), roles);
         let living: Vec<usize> = (0..self.groups.len()).filter(|group| self.groups[*group].lives).collect();
         let group = |group: &usize| {
             let (told, path) = (&self.groups[*group], self.path(*group));
@@ -80,7 +85,12 @@ impl World {
         });
         let users = users.collect();
         self.read((Area::Users, ""), users);
-        self.read((Area::DefaultGroups, ""), Vec::new());
+        let defaults = self.rights.defaults.iter().map(|group| {
+            let id = self.groups[*group].id.clone();
+            (id.clone(), json!({"id": id, "path": self.path(*group)}))
+        });
+        let defaults = defaults.collect();
+        self.read((Area::DefaultGroups, ""), defaults);
         for group in living {
             self.maybe_change();
             let id = self.groups[group].id.clone();
@@ -88,17 +98,30 @@ impl World {
             let members = members.map(|user| pair((&user.id, "user"), (&id, "group"))).collect();
             self.read((Area::Members, &id), members);
         }
-        let everybody =
-            self.users.iter().filter(|user| user.lives).map(|user| pair((&user.id, "user"), (DEFAULT, "role")));
-        let everybody = everybody.collect();
-        self.read((Area::RoleUsers, DEFAULT), everybody);
-        self.read((Area::RoleUsers, ADMIN), Vec::new());
-        let first = self.groups.iter().take(1).filter(|group| group.lives);
-        let holders = first.map(|group| pair((&group.id, "group"), (ADMIN, "role"))).collect();
-        self.read((Area::RoleGroups, ADMIN), holders);
-        self.read((Area::RoleGroups, DEFAULT), Vec::new());
-        // No role is composite: there is no list at all.
+        let living = (0..self.rights.roles.len()).filter(|role| self.rights.roles[*role].lives);
+        // There may be no list of composites at all.
         self.readers.keycloak.area(Area::Composites);
+        for role in living.collect::<Vec<_>>() {
+            self.maybe_change();
+            let Some(id) = self.rights.roles.get(role).filter(|role| role.lives).map(|role| role.id.clone()) else {
+                continue;
+            };
+            let of = |pairs: &BTreeSet<(usize, usize)>| -> Vec<usize> {
+                pairs.iter().filter(|(_, held)| *held == role).map(|(holder, _)| *holder).collect()
+            };
+            let users = of(&self.rights.of_users).into_iter();
+            let users = users.map(|user| pair((&self.users[user].id, "user"), (&id, "role"))).collect();
+            self.read((Area::RoleUsers, &id), users);
+            let groups = of(&self.rights.of_groups).into_iter();
+            let groups = groups.map(|group| pair((&self.groups[group].id, "group"), (&id, "role"))).collect();
+            self.read((Area::RoleGroups, &id), groups);
+            let inner = self.rights.composites.iter().filter(|(outer, _)| *outer == role);
+            let inner: Vec<_> =
+                inner.map(|(_, inner)| pair((&id, "outer"), (&self.rights.roles[*inner].id, "role"))).collect();
+            if !inner.is_empty() {
+                self.read((Area::Composites, &id), inner);
+            }
+        }
         self.readers.keycloak.area(Area::OfflineSessions);
         let open = self.signed_in.iter().filter(|session| session.ended.is_none());
         let open = open.map(|open| {

@@ -145,6 +145,9 @@ impl Rule {
 
     /// Why it cannot be judged with these facts; none if it can.
     pub fn lacks(&self, facts: &Facts) -> Option<&'static str> {
+        if facts.cut && matches!(self.need, Need::Decisions | Need::Keycloak) {
+            return Some("more decisions or events are stored than can be looked at at once");
+        }
         let has = |product| facts.sources.iter().any(|source| source.product == product && source.first.is_some());
         match self.need {
             Need::Decisions if !facts.correlated => Some("decisions are not correlated in this process"),
@@ -171,8 +174,10 @@ impl Rule {
         if let Some(why) = self.lacks(facts) {
             return (State::NotEvaluable, why.into());
         }
-        let parts = self.not_evaluable.join("; ");
-        let detail = if parts.is_empty() { String::new() } else { format!("not judged: {parts}") };
+        let older = "what was stored before this program started (too much to look at at once)";
+        let cut = facts.partly && matches!(self.need, Need::Decisions | Need::Keycloak);
+        let parts: Vec<&str> = self.not_evaluable.iter().copied().chain(cut.then_some(older)).collect();
+        let detail = if parts.is_empty() { String::new() } else { format!("not judged: {}", parts.join("; ")) };
         (if open > 0 { State::Exception } else { State::Ok }, detail)
     }
 

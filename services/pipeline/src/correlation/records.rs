@@ -148,6 +148,7 @@ pub(super) fn push(out: &mut Correlated, head: Head, (key, row): (&Key, &Row)) {
             removed_in: id(row.evidence.1),
             rests_on_gap: u8::from(row.rests_on_gap),
             account: account(row.account.as_ref()),
+            by_default: u8::from(row.by_default),
             ..Derived::of(head)
         }),
         Row::Decision(row) => {

@@ -86,6 +86,8 @@ struct Memory {
     baseline: Option<(Instant, Option<BaselineFacts>)>,
     /// What was wrong with a baseline file.
     wrong: String,
+    /// There was too much to look at everything.
+    partly: bool,
 }
 
 impl Detector {
@@ -185,7 +187,7 @@ impl Detector {
         let all = DriftQuery { tenant, persons: None, from: i64::MIN, to: i64::MAX };
         let lately = DriftQuery { from: since, ..all };
         memory.kept.retain(|(at, _), _| *at < since);
-        let kept = store.drift_acts(&lately, facts::KEPT).await?.into_iter().map(facts::act);
+        let kept = whole(store.drift_acts(&lately, facts::KEPT).await, &mut facts.cut)?.into_iter().map(facts::act);
         memory.kept.extend(kept.map(|act| ((act.at, act.event), act)));
         let out = facts::put_out(memory.kept.values());
         let out_list: Vec<String> = out.iter().cloned().collect();
@@ -194,24 +196,31 @@ impl Detector {
             persons.extend(findings.iter().map(|finding| finding.person.clone()).filter(|person| !person.is_empty()));
             if !out.is_empty() {
                 let active = DriftQuery { persons: Some(&out_list), ..lately };
-                persons.extend(store.drift_acts(&active, facts::TOKENS).await?.into_iter().map(|act| act.person));
+                let tokens = whole(store.drift_acts(&active, facts::TOKENS).await, &mut facts.cut)?;
+                persons.extend(tokens.into_iter().map(|act| act.person));
             }
         }
         let of_whom: Vec<String> = persons.iter().cloned().collect();
         let asked = (!touched.everybody).then_some(of_whom.as_slice());
         if asked.is_none_or(|persons| !persons.is_empty()) {
             let query = DriftQuery { persons: asked, ..all };
-            facts.decisions = store.drift_decisions(&query).await?.into_iter().map(facts::decision).collect();
+            let decisions = whole(store.drift_decisions(&query).await, &mut facts.cut)?;
+            facts.decisions = decisions.into_iter().map(facts::decision).collect();
         }
         let leavers: Vec<String> =
             out_list.into_iter().filter(|person| touched.everybody || persons.contains(person)).collect();
         if !leavers.is_empty() {
             let query = DriftQuery { persons: Some(&leavers), ..all };
-            facts.acts.extend(store.drift_acts(&query, facts::TOKENS).await?.into_iter().map(facts::act));
+            let tokens = whole(store.drift_acts(&query, facts::TOKENS).await, &mut facts.cut)?;
+            facts.acts.extend(tokens.into_iter().map(facts::act));
         }
         facts.acts.extend(memory.kept.values().cloned());
-        facts.acts.extend(self.reader.of_time((since, i64::MAX)).await?);
+        facts.acts.extend(whole(self.reader.of_time((since, i64::MAX)).await, &mut facts.cut)?);
         facts::in_order(&mut facts.acts);
+        if touched.everybody {
+            memory.partly = facts.cut;
+        }
+        facts.partly = memory.partly;
         Ok((facts, (!touched.everybody).then_some(persons)))
     }
 
@@ -324,6 +333,18 @@ impl Detector {
             }
         }
         if changed.is_empty() { Ok(()) } else { self.reader.store.put_rule_states(&changed).await }
+    }
+}
+
+/// What was read; nothing, and `cut`, if that would be a part of what is there.
+fn whole<T>(read: Result<Vec<T>, StoreError>, cut: &mut bool) -> Result<Vec<T>, StoreError> {
+    match read {
+        Err(error @ StoreError::TooMany { .. }) => {
+            tracing::warn!(%error, "The rules are judged over what comes from now on.");
+            *cut = true;
+            Ok(Vec::new())
+        }
+        read => read,
     }
 }
 

@@ -5,6 +5,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 #![allow(dead_code, reason = "the simulator also keeps the truth, which its own tests hold against the correlation")]
 
+#[path = "../../../correlate/tests/worlds/conditions.rs"]
+mod conditions;
+#[path = "../../../correlate/tests/worlds/groups.rs"]
+mod groups;
 #[path = "../../../correlate/tests/worlds/lines.rs"]
 mod lines;
 #[path = "../../../correlate/tests/worlds/model.rs"]
@@ -12,6 +16,8 @@ mod model;
 mod oracle;
 #[path = "../../../correlate/tests/worlds/reader.rs"]
 mod reader;
+#[path = "../../../correlate/tests/worlds/rights.rs"]
+mod rights;
 #[path = "../../../events/tests/support/mod.rs"]
 mod samples;
 #[path = "../../../correlate/tests/worlds/sim.rs"]

@@ -2,12 +2,17 @@
 //! which must not be in one.
 
 use super::{AliasRecord, DecisionRecord, Derived, MissingEventRecord, SessionRecord};
-use crate::{Store, StoreError, query::rows};
+use crate::{
+    Store, StoreError,
+    query::{all, rows},
+};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// Most rows of one answer.
-const ROWS_MAX: u32 = 50_000;
+/// Most rows of one answer: a part of it would be taken for the whole.
+const ROWS_MAX: u32 = 500_000;
+/// Most decisions of one page.
+const PAGE_MAX: u32 = 50_000;
 
 /// A person and every name that is known of them.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,11 +52,11 @@ impl Store {
     ) -> Result<Vec<T>, StoreError> {
         let sql = format!(
             "SELECT ?fields FROM {} FINAL WHERE tenant = {{tenant:String}} AND person IN {{persons:Array(String)}} \
-             AND at < fromUnixTimestamp64Milli({{before:Int64}}, 'UTC') ORDER BY at, row_id LIMIT {ROWS_MAX}",
+             AND at < fromUnixTimestamp64Milli({{before:Int64}}, 'UTC') ORDER BY at, row_id LIMIT {{beyond:UInt32}}",
             T::TABLE
         );
         let asked = self.ask(&sql).param("tenant", tenant).param("persons", persons).param("before", before);
-        rows(asked).await
+        all(asked, (T::TABLE, ROWS_MAX)).await
     }
 
     /// The decision that an event tells.
@@ -92,7 +97,7 @@ impl Store {
             .param("persons", &query.persons)
             .param("verdicts", &query.verdicts)
             .param("permission", &query.permission)
-            .param("limit", query.limit.min(ROWS_MAX));
+            .param("limit", query.limit.min(PAGE_MAX));
         let mut found: Vec<DecisionRecord> = rows(asked).await?;
         found.reverse();
         Ok(found)
@@ -116,9 +121,10 @@ impl Store {
         };
         let sql = format!(
             "SELECT ?fields FROM alias_rows FINAL WHERE tenant = {{tenant:String}} AND person IN \
-             (SELECT person FROM alias_rows FINAL WHERE tenant = {{tenant:String}} AND ({fits})) ORDER BY person, at, row_id LIMIT {ROWS_MAX}"
+             (SELECT person FROM alias_rows FINAL WHERE tenant = {{tenant:String}} AND ({fits})) ORDER BY person, at, row_id LIMIT {{beyond:UInt32}}"
         );
-        let found: Vec<AliasRecord> = rows(self.ask(&sql).param("tenant", tenant).param("text", text)).await?;
+        let asked = self.ask(&sql).param("tenant", tenant).param("text", text);
+        let found: Vec<AliasRecord> = all(asked, ("names", ROWS_MAX)).await?;
         Ok(by_person(found))
     }
 
@@ -133,12 +139,11 @@ impl Store {
         tenant: &str,
         (from, to): (i64, i64),
     ) -> Result<Vec<MissingEventRecord>, StoreError> {
-        let sql = format!(
-            "SELECT ?fields FROM missing_event_rows FINAL WHERE tenant = {{tenant:String}} \
-             AND before >= fromUnixTimestamp64Milli({{from:Int64}}, 'UTC') AND at < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC') \
-             ORDER BY at, row_id LIMIT {ROWS_MAX}"
-        );
-        rows(self.ask(&sql).param("tenant", tenant).param("from", from).param("to", to)).await
+        let sql = "SELECT ?fields FROM missing_event_rows FINAL WHERE tenant = {tenant:String} \
+            AND before >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND at < fromUnixTimestamp64Milli({to:Int64}, 'UTC') \
+            ORDER BY at, row_id LIMIT {beyond:UInt32}";
+        let asked = self.ask(sql).param("tenant", tenant).param("from", from).param("to", to);
+        all(asked, ("missing events", ROWS_MAX)).await
     }
 
     /// The last name that events gave to each of some rights: group path or role name.

@@ -199,6 +199,8 @@ derived! {
         rests_on_gap: u8,
         /// Key of the account alone, where it was merged into another person's; else empty.
         account: String,
+        /// 1: the realm gave it to a new user, and no event says so.
+        by_default: u8,
     }
 }
 

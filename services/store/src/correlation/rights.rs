@@ -1,13 +1,18 @@
 //! Rights by every path: what follows from what somebody holds, along the rows of `world` (the view `effective_in`).
 
 use super::WorldRecord;
-use crate::{Store, StoreError, query::rows};
+use crate::{
+    Store, StoreError,
+    query::{all, rows},
+};
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Most rows of one answer.
-const ROWS_MAX: u32 = 50_000;
+/// Most rows of one answer: a part of it would be taken for the whole.
+const RIGHTS_MAX: (&str, u32) = ("rights", 500_000);
+/// The same of policies.
+const POLICIES_MAX: (&str, u32) = ("policies", 500_000);
 /// Times that the view can tell apart from "never" and "still".
 const EVER: i64 = 8_000_000_000_000_000;
 
@@ -37,6 +42,8 @@ pub struct EffectiveRecord {
     pub granted_in: Uuid,
     /// 1: an event is missing that it rests on.
     pub rests_on_gap: u8,
+    /// 1: the realm gave to a new user what the path begins with, and no event says so.
+    pub by_default: u8,
     /// 1: the person was disabled at the end of the time that is asked for.
     pub is_disabled: u8,
 }
@@ -62,27 +69,23 @@ impl Store {
         person: &str,
         span: (i64, i64),
     ) -> Result<Vec<EffectiveRecord>, StoreError> {
-        let sql = format!(
-            "SELECT ?fields FROM effective_in(tenant = {{tenant:String}}, person = {{person:String}}, from = {{from:Int64}}, to = {{to:Int64}}) \
-             ORDER BY right_kind, right_id, path, held_from LIMIT {ROWS_MAX}"
-        );
-        let asked = self.ask(&sql).param("tenant", tenant).param("person", person);
-        rows(asked.param("from", span.0.clamp(-EVER, EVER)).param("to", span.1.clamp(-EVER, EVER))).await
+        let sql = "SELECT ?fields FROM effective_in(tenant = {tenant:String}, person = {person:String}, from = {from:Int64}, to = {to:Int64}) \
+             ORDER BY right_kind, right_id, path, held_from LIMIT {beyond:UInt32}";
+        let asked = self.ask(sql).param("tenant", tenant).param("person", person);
+        all(asked.param("from", span.0.clamp(-EVER, EVER)).param("to", span.1.clamp(-EVER, EVER)), RIGHTS_MAX).await
     }
 
     /// Who had one of some rights at an instant, by every path.
     pub async fn who_had(&self, tenant: &str, query: &RightQuery, at: i64) -> Result<Vec<EffectiveRecord>, StoreError> {
-        let sql = format!(
-            "SELECT ?fields FROM effective_in(tenant = {{tenant:String}}, person = '', from = {{at:Int64}}, to = {{at:Int64}}) \
-             WHERE (right_kind IN ('group', 'role') AND right_id IN {{ids:Array(String)}}) \
-             OR (right_kind = 'backstage_role' AND right_id = {{role:String}}) \
-             OR (right_kind = 'permission' AND splitByChar('|', right_id)[1] IN {{permissions:Array(String)}} \
-               AND (empty({{actions:Array(String)}}) OR hasAny(splitByChar(',', splitByChar('|', right_id)[2]), {{actions:Array(String)}}))) \
-             ORDER BY right_kind, right_id, person, path LIMIT {ROWS_MAX}"
-        );
-        let asked = self.ask(&sql).param("tenant", tenant).param("at", at.clamp(-EVER, EVER));
+        let sql = "SELECT ?fields FROM effective_in(tenant = {tenant:String}, person = '', from = {at:Int64}, to = {at:Int64}) \
+             WHERE (right_kind IN ('group', 'role') AND right_id IN {ids:Array(String)}) \
+             OR (right_kind = 'backstage_role' AND right_id = {role:String}) \
+             OR (right_kind = 'permission' AND splitByChar('|', right_id)[1] IN {permissions:Array(String)} \
+               AND (empty({actions:Array(String)}) OR hasAny(splitByChar(',', splitByChar('|', right_id)[2]), {actions:Array(String)}))) \
+             ORDER BY right_kind, right_id, person, path LIMIT {beyond:UInt32}";
+        let asked = self.ask(sql).param("tenant", tenant).param("at", at.clamp(-EVER, EVER));
         let asked = asked.param("ids", &query.ids).param("role", &query.role);
-        rows(asked.param("permissions", &query.permissions).param("actions", &query.actions)).await
+        all(asked.param("permissions", &query.permissions).param("actions", &query.actions), RIGHTS_MAX).await
     }
 
     /// When a person was disabled, and when they did not exist.
@@ -103,12 +106,11 @@ impl Store {
 
     /// Policies of Backstage roles that are known at an instant, in order of role and policy.
     pub async fn policies_at(&self, tenant: &str, at: i64) -> Result<Vec<WorldRecord>, StoreError> {
-        let sql = format!(
-            "SELECT ?fields FROM world_rows FINAL WHERE tenant = {{tenant:String}} AND person = '' AND kind = 'policy' \
-             AND ifNull(held_from <= fromUnixTimestamp64Milli({{at:Int64}}, 'UTC'), 1) \
-             AND ifNull(held_to > fromUnixTimestamp64Milli({{at:Int64}}, 'UTC'), 1) ORDER BY holder, held, at LIMIT {ROWS_MAX}"
-        );
-        rows(self.ask(&sql).param("tenant", tenant).param("at", crate::correlation::storable(at))).await
+        let sql = "SELECT ?fields FROM world_rows FINAL WHERE tenant = {tenant:String} AND person = '' AND kind = 'policy' \
+             AND ifNull(held_from <= fromUnixTimestamp64Milli({at:Int64}, 'UTC'), 1) \
+             AND ifNull(held_to > fromUnixTimestamp64Milli({at:Int64}, 'UTC'), 1) ORDER BY holder, held, at LIMIT {beyond:UInt32}";
+        let asked = self.ask(sql).param("tenant", tenant).param("at", crate::correlation::storable(at));
+        all(asked, POLICIES_MAX).await
     }
 
     /// Resource types and actions with which a permission was ever asked for in a decision.

@@ -58,6 +58,15 @@ pub(crate) async fn rows<R: RowOwned + RowRead>(query: Query) -> Result<Vec<R>, 
     within(settings::QUERY_WAIT, query.fetch_all::<R>()).await
 }
 
+/// All rows of an answer, or the error that there are more than `most`. The statement names the parameter `beyond` as its limit.
+pub(crate) async fn all<R: RowOwned + RowRead>(
+    query: Query,
+    (what, most): (&'static str, u32),
+) -> Result<Vec<R>, StoreError> {
+    let found = rows::<R>(query.param("beyond", most.saturating_add(1))).await?;
+    if found.len() > most as usize { Err(StoreError::TooMany { what, most }) } else { Ok(found) }
+}
+
 /// A name that the store holds and this program does not know: the store is newer, or damaged.
 pub(crate) fn unknown(column: &str) -> StoreError {
     StoreError::incompatible(format!("a stored {column} is not known to this program"))

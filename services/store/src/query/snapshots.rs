@@ -1,6 +1,6 @@
 //! Snapshots of state: what was taken, and how two of them differ.
 
-use super::{ROWS_MAX, rows};
+use super::{ROWS_MAX, all, rows};
 use crate::{Store, StoreError};
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
@@ -103,8 +103,8 @@ impl Store {
             FROM snapshot_states AS l \
             WHERE l.tenant = {tenant:String} AND l.snapshot IN ({before:String}, {after:String}) \
             AND (l.source_id, l.entity, l.hash) IN different \
-            ORDER BY area, realm, entity, later LIMIT {limit:UInt32}";
+            ORDER BY area, realm, entity, later LIMIT {beyond:UInt32}";
         let asked = self.ask(sql).param("tenant", tenant).param("before", before).param("after", after);
-        rows(asked.param("limit", ROWS_MAX)).await
+        all(asked, ("entities that differ", ROWS_MAX)).await
     }
 }

@@ -11,6 +11,7 @@ mod schema;
 #[path = "../support/mod.rs"]
 mod support;
 mod traces;
+mod whole;
 
 use ::events::{event::Event, receipt::Input};
 use store::{Block, FateCounts, PersonQuery, Term, TraceQuery};

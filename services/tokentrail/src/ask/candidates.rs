@@ -215,6 +215,7 @@ mod tests {
             granted_by: String::new(),
             granted_in: Uuid::nil(),
             rests_on_gap: 0,
+            by_default: 0,
             is_disabled,
         };
         let had = [had("role:gone", Some(800_000), 0), had("role:off", None, 1), had("role:too", None, 0)];

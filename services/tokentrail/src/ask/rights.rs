@@ -26,10 +26,18 @@ pub(super) fn name(right: &EffectiveRecord, names: &BTreeMap<String, String>) ->
 /// The path, from the person to the right.
 pub(super) fn through(right: &EffectiveRecord, names: &BTreeMap<String, String>) -> String {
     if right.path.is_empty() {
-        return if right.right_kind == "backstage_role" { "given in Backstage" } else { "direct" }.to_owned();
+        let way = match (right.right_kind.as_str(), right.by_default) {
+            ("backstage_role", _) => "given in Backstage",
+            ("group", 1) => "default group",
+            (_, 1) => "default role",
+            _ => "direct",
+        };
+        return way.to_owned();
     }
     let steps: Vec<&str> = right.path.iter().map(|step| names.get(step).unwrap_or(step).as_str()).collect();
-    steps.join(" > ")
+    let way = steps.join(" > ");
+    // What it begins with was given by the realm, and by nobody.
+    if right.by_default == 1 { format!("{way} (by default)") } else { way }
 }
 
 /// From, until, by whom, and what is to be known.

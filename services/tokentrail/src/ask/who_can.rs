@@ -141,6 +141,7 @@ mod tests {
             granted_by: String::new(),
             granted_in: uuid::Uuid::nil(),
             rests_on_gap: 0,
+            by_default: 0,
             is_disabled,
         };
         assert_eq!([can(&of("allow", 0), false), can(&of("conditional", 0), false)], ["yes", "on conditions"]);

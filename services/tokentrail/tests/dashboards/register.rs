@@ -94,6 +94,13 @@ pub async fn one_finding(grafana: &Grafana<'_>, choice: &Choice, names: &BTreeMa
     assert_eq!(changes, json!([["opened", "rules"]]));
 }
 
+/// The id of the story's own finding.
+pub async fn of_the_story(grafana: &Grafana<'_>, choice: &Choice) -> String {
+    let queue = &grafana.panel("investigation", 10, choice).await[0];
+    let row = queue.column("Rule").iter().position(|rule| rule == "D02").unwrap();
+    queue.column("Finding")[row].as_str().unwrap().to_owned()
+}
+
 /// While cleo was in it, she was the one privileged account.
 pub async fn privileged(grafana: &Grafana<'_>, choice: &Choice) {
     let then = Choice { to: 1_795_469_110_000, ..choice.clone() };

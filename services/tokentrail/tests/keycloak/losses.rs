@@ -13,7 +13,7 @@ use testbed::{
 };
 
 /// Tries until a swallowed delivery does not lie in a gap by chance: on a busy machine a heartbeat can be late.
-const TRIES: usize = 5;
+const TRIES: usize = 10;
 
 /// Deliveries are dropped on purpose, no heartbeat among them, and pull brings the events: D12 fires, R11 has them as lost and
 /// repaired, and the verdict stays COMPLETE.
@@ -21,8 +21,11 @@ pub async fn dropped_on_purpose(keycloak: &Keycloak, cli: &Cli<'_>, (way, hook):
     let since = cli.program.sql("SELECT toString(min(sent_at)) AS at FROM heartbeats WHERE notEmpty(seen)");
     let since = format!("{}Z", since[0]["at"].as_str().unwrap().replace(' ', "T"));
     let erin = keycloak.admin().user_id("acme", "erin").await.unwrap();
-    // Its row is there a moment before its steps.
-    let lost = |one: &Value| one["values"]["cause"] == "deliveries_lost" && one["state"] == "ENDED";
+    // Its row is there a moment before its steps; a round between the two deliveries counts the first alone.
+    let lost = |one: &Value| {
+        let both = one["values"]["missing"].as_u64() >= Some(2);
+        one["values"]["cause"] == "deliveries_lost" && one["state"] == "ENDED" && both
+    };
     let mut tries = 0;
     let finding = loop {
         tries += 1;
@@ -43,9 +46,9 @@ pub async fn dropped_on_purpose(keycloak: &Keycloak, cli: &Cli<'_>, (way, hook):
             break found;
         }
     };
+    println!("told of what was dropped at try {tries}");
     let values = &finding["values"];
     assert_eq!(values["what"], "lost by webhook, repaired by pull");
-    assert!(values["missing"].as_u64().unwrap() >= 2, "{finding}");
     assert_eq!(finding["severity"], "low");
     // It was over before anybody could be told: told all the same, once.
     cli.until("nobody was told", || (!told(hook, &finding).is_empty()).then_some(()));

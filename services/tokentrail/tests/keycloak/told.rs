@@ -69,7 +69,9 @@ impl Cli<'_> {
             last = sheet["completeness"].clone();
             (last["state"] == state).then_some(sheet)
         };
+        let started = Instant::now();
         let found = until(sheet);
+        println!("{:>4} s waited: {name} is {state}", started.elapsed().as_secs());
         found.unwrap_or_else(|| panic!("{name} is not {state}: {last:#}; log: {}", self.program.log()))
     }
 
@@ -93,7 +95,10 @@ impl Cli<'_> {
     }
 
     pub fn until<T>(&self, what: &str, look: impl FnMut() -> Option<T>) -> T {
-        until(look).unwrap_or_else(|| panic!("{what}; log: {}", self.program.log()))
+        let started = Instant::now();
+        let found = until(look).unwrap_or_else(|| panic!("{what}; log: {}", self.program.log()));
+        println!("{:>4} s waited: {what}", started.elapsed().as_secs());
+        found
     }
 }
 

@@ -1,0 +1,21 @@
+//! An answer is whole, or an error: a part of it would be taken for all there is.
+
+use crate::support::{Database, TENANT};
+use store::{StoreError, drift_facts::DriftQuery};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_than_one_answer_holds_is_refused_and_less_is_given() {
+    let database = Database::new().await;
+    let made = format!(
+        "INSERT INTO event_rows (tenant, event_id, time, kind) SELECT '{TENANT}', generateUUIDv7(number), \
+         fromUnixTimestamp64Milli(toInt64(number)), 'impersonated' FROM numbers(200001)"
+    );
+    database.sql().query(&made).execute().await.unwrap();
+    let query = DriftQuery { tenant: TENANT, persons: None, from: 0, to: 1_000_000 };
+    let refused = database.store.drift_acts(&query, &["impersonated"]).await.unwrap_err();
+    assert!(matches!(refused, StoreError::TooMany { what: "events", most: 200_000 }), "{refused}");
+    assert!(!refused.is_unavailable(), "asking again would not help");
+    assert!(refused.to_string().contains("a shorter time"), "{refused}");
+    let shorter = DriftQuery { to: 200_000, ..query };
+    assert_eq!(database.store.drift_acts(&shorter, &["impersonated"]).await.unwrap().len(), 200_000);
+}

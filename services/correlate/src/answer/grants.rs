@@ -4,7 +4,7 @@ use crate::{
     facts::List,
     known::Known,
     moment::Millis,
-    names::{Id, Sym},
+    names::Id,
     rows::{GrantRow, Key, RightKind, Row},
     state::{
         ledger::{Ledger, Segment},
@@ -12,7 +12,7 @@ use crate::{
     },
 };
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// A right that is in force at an instant, and the path by which.

@@ -103,15 +103,13 @@ impl Store {
 
     /// Persons with at least so many failed logins in a time, or a lockout.
     pub async fn drift_suspects(&self, query: &DriftQuery<'_>, failures: usize) -> Result<Vec<String>, StoreError> {
-        let sql = format!(
-            "SELECT lower(hex(person)) FROM event_rows WHERE tenant = {{tenant:String}} AND is_deleted = 0 \
+        let sql = "SELECT lower(hex(person)) FROM event_rows WHERE tenant = {tenant:String} AND is_deleted = 0 \
              AND kind IN ('login', 'user_locked_temporarily', 'user_locked_permanently') AND person != toFixedString('', 16) \
-             AND time >= fromUnixTimestamp64Milli({{from:Int64}}, 'UTC') AND time < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC') \
-             GROUP BY person HAVING uniqExactIf(event_id, kind = 'login' AND outcome = 'failure') >= {{failures:UInt64}} \
-               OR countIf(kind != 'login') > 0 LIMIT {{beyond:UInt32}}"
-        );
+             AND time >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND time < fromUnixTimestamp64Milli({to:Int64}, 'UTC') \
+             GROUP BY person HAVING uniqExactIf(event_id, kind = 'login' AND outcome = 'failure') >= {failures:UInt64} \
+               OR countIf(kind != 'login') > 0 LIMIT {beyond:UInt32}";
         let (from, to) = bounds(query);
-        let asked = self.ask(&sql).param("tenant", query.tenant).param("from", from).param("to", to);
+        let asked = self.ask(sql).param("tenant", query.tenant).param("from", from).param("to", to);
         all(asked.param("failures", failures as u64), ("persons", ROWS_MAX)).await
     }
 

@@ -194,9 +194,7 @@ impl Copy {
     fn run(&self, targets: &[&str], tests: &[&str]) -> Result<Output, Box<dyn Error>> {
         let mut cargo = Command::new("cargo");
         cargo.args(["test", "--locked", "--quiet", "-p", "correlate", "--no-fail-fast"]);
-        for target in targets {
-            cargo.args(["--test", target]);
-        }
+        cargo.args(targets.iter().flat_map(|target| ["--test", target]));
         cargo.args(["--", "--exact", "--format", "pretty"]).args(tests);
         // A broken rule shows in few worlds.
         cargo.env("TOKENTRAIL_WORLDS", "400").env("CARGO_TARGET_DIR", &self.target).current_dir(&self.at);

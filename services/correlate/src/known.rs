@@ -13,6 +13,7 @@ use crate::{
         persons::{Member, Persons},
         rbac::Rbac,
         reads::{Pending, Reads},
+        service_accounts::ServiceAccounts,
         sessions::Sessions,
     },
 };
@@ -49,6 +50,8 @@ pub(crate) struct Known {
     pub sessions: Sessions,
     /// What operators said of persons.
     pub persons: Persons,
+    /// Which users are machines.
+    pub service_accounts: ServiceAccounts,
     /// By the reference (or the name of a caller that is no person) that the line gives.
     pub decisions: HashMap<Id, Log<Moment, Told>>,
     /// Audited calls of one trace: the last moment's outcome is what the caller got.
@@ -86,6 +89,7 @@ impl Known {
             rbac: Rbac::new(skew),
             sessions: Sessions::default(),
             persons: Persons::default(),
+            service_accounts: ServiceAccounts::default(),
             decisions: HashMap::new(),
             traces: HashMap::new(),
             conditional: HashMap::new(),
@@ -115,7 +119,8 @@ impl Known {
         }
     }
 
-    fn name_alone(&self, kind: &str, name: Id) -> PersonKey {
+    /// The key of a name alone, whoever it is.
+    pub(crate) fn name_alone(&self, kind: &str, name: Id) -> PersonKey {
         let config = &self.config;
         config.key.named(&config.tenant, self.names.text(name.source), kind, self.names.name(name))
     }
@@ -162,6 +167,7 @@ impl Known {
             rbac,
             sessions,
             persons,
+            service_accounts,
             decisions,
             traces,
             conditional,
@@ -179,6 +185,7 @@ impl Known {
         rbac.put(to);
         sessions.put(to);
         persons.put(to);
+        service_accounts.put(to);
         decisions.put(to);
         traces.put(to);
         conditional.put(to);
@@ -200,6 +207,7 @@ impl Known {
             rbac: Kept::get(from)?,
             sessions: Kept::get(from)?,
             persons: Kept::get(from)?,
+            service_accounts: Kept::get(from)?,
             decisions: Kept::get(from)?,
             traces: Kept::get(from)?,
             conditional: Kept::get(from)?,

@@ -121,6 +121,7 @@ impl Known {
         users.keys().for_each(|user| dirt.user_touched(*user));
         for found in self.catalog.users.read(at, &references, &self.reads) {
             dirt.reference(found.of, found.from);
+            dirt.user_touched(found.of);
             let ledger = self.catalog.users.get(found.of).into_iter();
             let bearers: BTreeSet<Id> = ledger.flat_map(|l| l.segments()).filter_map(|segment| segment.says).collect();
             for user in bearers {

@@ -242,6 +242,7 @@ impl Work {
         let users = users.chain(world).chain(known.rbac.members.all()).chain(known.rbac.policies.all()).chain(named);
         let tied = known.catalog.users.all().filter_map(|reference| known.catalog.users.get(reference));
         let tied = tied.flat_map(|ledger| ledger.segments()).filter_map(|segment| segment.says);
+        let callers = known.decisions.keys().copied();
         let pairs = |(of, log): (&Id, Vec<Moment>)| log.into_iter().map(|moment| (*of, moment)).collect::<Vec<_>>();
         let issues = sessions.issues.iter().flat_map(|(user, log)| pairs((user, log.keys().copied().collect())));
         let paid = sessions.paid.iter().flat_map(|(of, log)| pairs((of, log.keys().copied().collect())));
@@ -251,7 +252,12 @@ impl Work {
             tokens: issues.map(|issue| (issue, nobody)).collect(),
             credentials: paid.map(|paid| (paid, nobody)).collect(),
             decisions: decisions.map(|decision| (decision, nobody)).collect(),
-            listed: users.chain(tied).map(|user| (user, nobody)).collect(),
+            listed: users
+                .chain(tied)
+                .chain(known.service_accounts.users())
+                .chain(callers)
+                .map(|user| (user, nobody))
+                .collect(),
         }
     }
 

@@ -71,13 +71,14 @@ pub fn json(shared: &Shared, panel: &Panel) -> anyhow::Result<Value> {
 }
 
 /// What holds in each column of a table before its own settings. Grafana writes `noValue` into each empty cell, takes a text of digits for a
-/// number, and shows milliseconds where first and last time of a column lie within a minute.
+/// number, shows milliseconds where first and last time of a column lie within a minute, and takes room in a name for the sign of its filter.
 fn every_column() -> Vec<Value> {
-    let one = |matcher: &str, options: &str, (id, value): (&str, &str)| json!({"matcher": {"id": matcher, "options": options}, "properties": [{"id": id, "value": value}]});
+    let one = |matcher: &str, options: &str, (id, value): (&str, Value)| json!({"matcher": {"id": matcher, "options": options}, "properties": [{"id": id, "value": value}]});
     vec![
-        one("byRegexp", "/.*/", ("noValue", "")),
-        one("byType", "string", ("unit", "string")),
-        one("byType", "time", ("unit", TIME)),
+        one("byRegexp", "/.*/", ("noValue", "".into())),
+        one("byType", "string", ("unit", "string".into())),
+        one("byType", "time", ("unit", TIME.into())),
+        one("byType", "number", ("custom.filterable", false.into())),
     ]
 }
 
@@ -109,7 +110,7 @@ fn custom(kind: Kind) -> Value {
         }),
         Kind::Timeline => json!({"fillOpacity": 75, "lineWidth": 0}),
         Kind::Table => json!({
-            "align": "auto", "cellOptions": {"type": "auto"}, "inspect": true, "filterable": true, "minWidth": LEAST_WIDTH,
+            "align": "auto", "cellOptions": {"type": "auto"}, "inspect": true, "filterable": true, "minWidth": LEAST_WIDTH, "wrapHeaderText": true,
         }),
         Kind::Stat | Kind::Ranking => json!({}),
     }

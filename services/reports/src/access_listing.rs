@@ -8,7 +8,11 @@ const COLUMNS: &[Column] = &[
     column("username", "the person's last username", "persons.username"),
     column("keycloak_user_id", "Keycloak's user id", "persons.keycloak_user_id"),
     column("references", "Backstage entity references that stood for the person", "persons.references"),
-    no_source("account_type", "human, service, break-glass: nothing here declares it"),
+    column(
+        "account_type",
+        "service account: of a client, as Keycloak says; none on record: whether it is a human's, or break-glass, nothing here declares",
+        "aliases.kind",
+    ),
     column(
         "enabled",
         "1 or 0 as last told or read before the instant; empty: not known",
@@ -92,6 +96,8 @@ const SQL: &str = "WITH told AS (
 ), used AS (
     SELECT person, arrayJoin(arrayDistinct(arrayConcat(support.1, support.2, support.4))) AS right_id, max(decided_at) AS at FROM decisions
     WHERE tenant = {tenant:String} AND outcome = 'allow' AND decided_at <= fromUnixTimestamp64Milli({to:Int64}, 'UTC') GROUP BY person, right_id HAVING right_id != ''
+), machines AS (
+    SELECT person FROM aliases WHERE tenant = {tenant:String} AND kind = 'client'
 ), everybody AS (
     SELECT person FROM persons WHERE tenant = {tenant:String} AND keycloak_user_id IS NOT NULL AND keycloak_user_id != ''
         AND person NOT IN (SELECT person FROM people WHERE gone = 1)
@@ -100,7 +106,7 @@ const SQL: &str = "WITH told AS (
 )
 SELECT
     e.person AS person, p.username AS username, p.keycloak_user_id AS keycloak_user_id, p.references AS references,
-    'none on record' AS account_type,
+    if(e.person IN (SELECT person FROM machines), 'service account', 'none on record') AS account_type,
     multiIf(u.enabled = 'true', 1, u.enabled = 'false', 0, NULL) AS enabled,
     g.right_kind AS right_kind, g.right_id AS right_id, g.right_name AS right_name, g.grant_path AS grant_path,
     g.granted_at AS granted_time, g.granted_by AS granted_by, g.held_from AS effective_from,
@@ -134,7 +140,7 @@ SELECT name, n FROM (
 pub(crate) const REPORT: Report = Report {
     id: "R01",
     name: "access-listing",
-    version: "1.1.0",
+    version: "1.2.0",
     question: "Who held which right at that instant, by which path, granted when and by whom, and when was it last used?",
     criteria: &["CC6.1", "CC6.2", "CC6.3"],
     span: Span::AsOf,

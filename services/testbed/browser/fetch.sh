@@ -26,7 +26,7 @@ if [ ! -e "$dir/ready" ]; then
     cat >"$work/fonts.conf" <<'CONF'
 <?xml version="1.0"?>
 <!DOCTYPE fontconfig SYSTEM "fonts.dtd">
-<fontconfig><dir prefix="relative">fonts</dir><cachedir prefix="relative">fonts-cache</cachedir></fontconfig>
+<fontconfig><dir prefix="relative">fonts</dir><cachedir prefix="xdg">fontconfig</cachedir></fontconfig>
 CONF
     rm -rf "$work/node_modules" "$dir" && mv "$work" "$dir" && touch "$dir/ready"
     trap - EXIT

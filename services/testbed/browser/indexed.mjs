@@ -6,8 +6,10 @@ export function indexed(png) {
   const colours = new Map();
   const colour = (at) => (pixels[at] << 16) | (pixels[at + 1] << 8) | pixels[at + 2];
   for (let at = 0; at < pixels.length; at += channels) colours.set(colour(at), (colours.get(colour(at)) ?? 0) + 1);
-  // The most frequent ones stay as they are, each other becomes the nearest of them.
-  const palette = [...colours].sort((a, b) => b[1] - a[1]).slice(0, 256).map(([one]) => one);
+  // The most frequent ones stay as they are, a bright word before a shade of grey; each other becomes the nearest of them.
+  const bright = (one) => Math.max(one >> 16, (one >> 8) & 255, one & 255) - Math.min(one >> 16, (one >> 8) & 255, one & 255);
+  const rank = ([one, count]) => count * (1 + bright(one) / 8);
+  const palette = [...colours].sort((a, b) => rank(b) - rank(a)).slice(0, 256).map(([one]) => one);
   const far = (a, b) => [16, 8, 0].reduce((sum, shift) => sum + (((a >> shift) & 255) - ((b >> shift) & 255)) ** 2, 0);
   const places = new Map([...colours.keys()].map((one) => {
     const exact = palette.indexOf(one);

@@ -228,11 +228,13 @@ impl Desk<'_> {
         let tenant = &self.config.tenant;
         for name in names.iter().filter(|name| account_of(name) == key) {
             for (source, config) in &self.config.sources {
-                let kind = match config.kind {
-                    Kind::Keycloak => AccountKind::KeycloakUser,
-                    Kind::Backstage => continue,
+                let (kind, called) = match (config.kind, name.kind.as_str()) {
+                    (Kind::Keycloak, _) => (AccountKind::KeycloakUser, &name.user_id),
+                    (Kind::Backstage, "static") => (AccountKind::Static, &name.name),
+                    (Kind::Backstage, "plugin") => (AccountKind::Plugin, &name.name),
+                    (Kind::Backstage, _) => (AccountKind::User, &name.name),
                 };
-                let account = Account { source: source.clone(), kind, name: name.user_id.clone() };
+                let account = Account { source: source.clone(), kind, name: called.clone() };
                 if account.key(tenant, &self.key).0 == key {
                     return Ok(account);
                 }

@@ -4,15 +4,15 @@ use crate::{
     facts::List,
     known::Known,
     moment::Millis,
-    names::{Id, Sym},
-    rows::{AliasKind, AliasRow, GrantRow, Key, RightKind, Row},
+    names::Id,
+    rows::{GrantRow, Key, RightKind, Row},
     state::{
         ledger::{Ledger, Segment},
         reads::Scope,
     },
 };
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// A right that is in force at an instant, and the path by which.
@@ -180,39 +180,10 @@ impl Known {
         let since = read.map_or(told, |read| told.max(read.saturating_sub(self.config.skew)));
         self.keycloak.unnamed.get(&holder).is_some_and(|times| times.iter().any(|at| since < *at && *at <= t))
     }
-
-    /// Rows of every name that a user bore.
-    pub(crate) fn alias_rows(&self, user: Id) -> Vec<(Key, Row)> {
-        let mut names: Vec<(AliasKind, Id, Option<Millis>, Option<Millis>)> = Vec::new();
-        let books = [(AliasKind::Username, &self.keycloak.usernames), (AliasKind::Email, &self.keycloak.emails)];
-        for (kind, ledger) in books.into_iter().filter_map(|(kind, book)| Some((kind, book.get(user)?))) {
-            let name = |name| Id { source: user.source, name };
-            names.extend(spans(ledger).into_iter().map(|(from, to, value)| (kind, name(value), from, to)));
-        }
-        for reference in self.catalog.references(user) {
-            let Some(ledger) = self.catalog.users.get(reference) else { continue };
-            let borne = spans(ledger).into_iter().filter(|(_, _, value)| *value == user);
-            names.extend(borne.map(|(from, to, _)| (AliasKind::Reference, reference, from, to)));
-        }
-        // By text, so that the place among equals does not follow the order of arrival.
-        names.sort_by(|a, b| self.names.name(a.1).cmp(self.names.name(b.1)));
-        let (person, account) = (self.key(user), self.account_key(user));
-        let merged = self.merged_account(user);
-        let mut equals: BTreeMap<(AliasKind, Sym, Option<Millis>), u32> = BTreeMap::new();
-        let row = |(kind, name, from, to): (AliasKind, Id, Option<Millis>, Option<Millis>)| {
-            let place = equals.entry((kind, name.source, from)).and_modify(|place| *place += 1).or_insert(0);
-            let source = self.names.text(name.source).to_owned();
-            let key = Key::Alias(account.clone(), kind, source, from.unwrap_or(Millis::MIN), *place);
-            let (name, user) = (self.names.name(name).to_owned(), self.names.name(user).to_owned());
-            let account = merged.clone();
-            (key, Row::Alias(AliasRow { person: person.clone(), account, user, kind, name, from, to }))
-        };
-        names.into_iter().map(row).collect()
-    }
 }
 
 /// The values of a history with from and to.
-fn spans<V: Copy + PartialEq>(ledger: &Ledger<V>) -> Vec<(Option<Millis>, Option<Millis>, V)> {
+pub(super) fn spans<V: Copy + PartialEq>(ledger: &Ledger<V>) -> Vec<(Option<Millis>, Option<Millis>, V)> {
     let mut found: Vec<(Option<Millis>, Option<Millis>, V)> = Vec::new();
     let mut open: Option<V> = None;
     for segment in ledger.segments() {

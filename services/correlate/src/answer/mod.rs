@@ -1,5 +1,6 @@
 //! Every answer is a function of what is known, as of an instant; nothing is remembered between two questions.
 
+mod aliases;
 pub(crate) mod credential;
 pub(crate) mod decision;
 pub(crate) mod gaps;

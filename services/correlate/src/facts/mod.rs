@@ -88,6 +88,8 @@ pub enum What<'a> {
     Callback { session: &'a str },
     /// A permission decision, or an audited call that implies one.
     Decided(Decided<'a>),
+    /// A user stands for a client: its service account.
+    ServiceAccount { user: &'a str, client: &'a str },
     /// An operator says that an account is the same human or machine as another.
     Merged { account: Account<'a>, into: Account<'a> },
     /// An operator says that it is not, after all.

@@ -3,7 +3,7 @@
 //! A list names its entities by mark (keyed id and hash), and the receipt that says what a mark stands for can have come with an
 //! earlier snapshot. Nothing is concluded here: [`crate::snapshots`] puts the pieces together.
 
-use super::{Fact, Said, Snapshot, State, What, detail};
+use super::{Fact, Said, Snapshot, State, What, detail, fact};
 use crate::moment::{Moment, Rank, Span};
 use events::{
     event::Event,
@@ -44,8 +44,13 @@ fn hex(text: &str) -> Option<u64> {
 
 pub(super) fn facts<'a>(event: &'a Event, take: &mut dyn FnMut(Fact<'a>)) {
     let id = detail(event, "snapshot");
-    let Some(said) = said(event).filter(|_| !id.is_empty()) else { return };
     let of_keycloak = event.source_kind == SourceKind::Keycloak;
+    let (user, client) = (event.person_id.as_str(), event.client.as_str());
+    if event.kind == "state_service_account" && !user.is_empty() && !client.is_empty() {
+        // For good, so that no list of them need be whole.
+        take(fact(event, Rank::Read, What::ServiceAccount { user, client }));
+    }
+    let Some(said) = said(event).filter(|_| !id.is_empty()) else { return };
     take(Fact {
         moment: Moment { at: event.time, rank: Rank::Read, event: event.event_id },
         span: Span { min: event.time_min, max: event.time_max },

@@ -38,7 +38,13 @@ pub(super) fn facts<'a>(event: &'a Event, take: &mut dyn FnMut(Fact<'a>)) {
         }
         "token_refreshed" => take(fact(event, Rank::Issue, What::Issued(issued(event, Grant::Refresh)))),
         "token_exchanged" => take(fact(event, Rank::Issue, What::Issued(issued(event, Grant::Exchange)))),
-        "client_login" => take(fact(event, Rank::Issue, What::Issued(issued(event, Grant::Client)))),
+        "client_login" => {
+            // Keycloak's own word: these credentials are the client's, whatever the user is called.
+            if !event.client.is_empty() {
+                take(fact(event, Rank::Login, What::ServiceAccount { user, client: &event.client }));
+            }
+            take(fact(event, Rank::Issue, What::Issued(issued(event, Grant::Client))));
+        }
         "logout" => ended(event, EndKind::Logout, take),
         "grant_revoked" => ended(event, EndKind::RevokeGrant, take),
         "session_expired" => ended(event, EndKind::Expired, take),

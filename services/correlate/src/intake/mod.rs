@@ -110,6 +110,12 @@ impl Known {
             }
             What::Callback { session } => self.callback(&place, session, dirt),
             What::Decided(decided) => self.decided(&place, (decided, fact), dirt),
+            What::ServiceAccount { user, client } => {
+                let (user, client) = (self.id(&place, user), self.names.sym(client));
+                if self.service_accounts.note(user, client) {
+                    dirt.user_touched(user);
+                }
+            }
             What::Merged { account, into } => self.merged(&place, (account, into), dirt),
             What::Split { account } => self.split(&place, account, dirt),
             What::Read(read) => self.piece(&place, read, dirt),
@@ -152,6 +158,10 @@ impl Known {
             && let Some(name) = trace
         {
             self.conditional.entry(Id { source: place.source, name }).or_default().insert((reference, place.moment));
+        }
+        // A name that nothing ties is listed from its first decision on.
+        if !self.decisions.contains_key(&reference) && self.catalog.users.get(reference).is_none() {
+            dirt.user_touched(reference);
         }
         self.decisions.entry(reference).or_default().insert(place.moment, told);
         dirt.decisions.insert((reference, place.moment));

@@ -26,7 +26,10 @@ impl Known {
         for Member { kind, id } in self.persons.act(place.moment, act) {
             match kind {
                 AccountKind::KeycloakUser => self.user_renamed(id, dirt),
-                _ => dirt.reference(id, Millis::MIN),
+                _ => {
+                    dirt.reference(id, Millis::MIN);
+                    dirt.user_touched(id);
+                }
             }
         }
     }

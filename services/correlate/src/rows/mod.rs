@@ -317,6 +317,12 @@ pub enum AliasKind {
     Email,
     /// Backstage entity reference.
     Reference,
+    /// Id of the OAuth client whose service account the user is.
+    Client,
+    /// Static token of a Backstage.
+    Static,
+    /// Plugin of a Backstage.
+    Plugin,
 }
 
 kept_enum!(Key {
@@ -337,4 +343,4 @@ kept_enum!(RightKind {
     0 Group {}, 1 Role {}, 2 BackstageRole {}, 3 Enabled {}, 4 Existence {}, 5 Name {}, 6 Place {}, 7 Policy {},
     8 Composite {}, 9 DefaultGroup {},
 });
-kept_enum!(AliasKind { 0 Username {}, 1 Email {}, 2 Reference {} });
+kept_enum!(AliasKind { 0 Username {}, 1 Email {}, 2 Reference {}, 3 Client {}, 4 Static {}, 5 Plugin {} });

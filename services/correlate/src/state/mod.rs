@@ -9,4 +9,5 @@ pub(crate) mod ledger;
 pub(crate) mod persons;
 pub(crate) mod rbac;
 pub(crate) mod reads;
+pub(crate) mod service_accounts;
 pub(crate) mod sessions;

@@ -171,3 +171,48 @@ fn acts_are_part_of_a_checkpoint() {
     });
     assert_eq!(of_u2.collect::<Vec<_>>(), [person("u2")]);
 }
+
+/// Names of one kind: of whom, and in what account.
+fn names(rows: &Rows, kind: AliasKind) -> Vec<(&str, &str, &PersonKey)> {
+    let of_kind = rows.rows.values().filter_map(|row| match row {
+        Row::Alias(row) if row.kind == kind => Some((row.user.as_str(), row.name.as_str(), &row.person)),
+        _ => None,
+    });
+    of_kind.collect()
+}
+
+#[test]
+fn a_service_account_is_told_by_keycloak_and_never_by_its_name() {
+    let mut story = Story::new();
+    let named = "service-account-ci";
+    story.case.keycloak(2.0, What::Named { user: "u3", username: named, email: "" });
+    assert_eq!(names(&story.case.rows(), AliasKind::Client), []);
+    story.case.tell(50.0, ("kc", "r", Rank::Login), What::ServiceAccount { user: "u4", client: "ci" });
+    story.case.tell(60.0, ("kc", "r", Rank::Read), What::ServiceAccount { user: "u4", client: "ci" });
+    let rows = story.case.rows();
+    assert_eq!(names(&rows, AliasKind::Client), [("u4", "ci", &person("u4"))]);
+}
+
+#[test]
+fn callers_that_nothing_ties_have_a_name_until_something_does() {
+    let mut story = Story::new();
+    let mut call = decided("", "", Allow);
+    call.actor = ("static", "ci-deployer");
+    story.case.decided(30.0, call);
+    story.case.decided(31.0, decided("", "deploy", Allow));
+    story.case.decision(32.0, "user:default/guest", Allow);
+    let rows = story.case.rows();
+    let named = |kind, name| key().named("t", "bs", kind, name);
+    assert_eq!(names(&rows, AliasKind::Static), [("", "ci-deployer", &named("static", "ci-deployer"))]);
+    assert_eq!(names(&rows, AliasKind::Plugin), [("", "plugin:permission", &named("plugin", "plugin:permission"))]);
+    let guest = |rows: &Rows| {
+        let all = names(rows, AliasKind::Reference).into_iter().filter(|(_, name, _)| name.ends_with("guest"));
+        all.map(|(user, _, person)| (user.to_owned(), person.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(guest(&rows), [(String::new(), named("user", "user:default/guest"))]);
+    // Merged by hand they carry the person's key; tied by the catalog they are the user's name.
+    story.merge(1_000.0, CI, U1);
+    assert_eq!(names(&story.case.rows(), AliasKind::Static), [("", "ci-deployer", &person("u1"))]);
+    story.case.catalog(100.0, &[("user:default/guest", "u9", &[])], OPS);
+    assert_eq!(guest(&story.case.rows()), [("u9".to_owned(), person("u9"))]);
+}

@@ -6,6 +6,11 @@ use super::{Inside, escaped, field::Type};
 /// The least width of a column that says neither width nor least width.
 const LEAST: f64 = 150.0;
 const NAMES: f64 = 34.0;
+const LINE: f64 = 20.0;
+/// Around a name; what the sign of a filter takes; a letter's width, roughly.
+const AROUND: f64 = 12.0;
+const FILTER: f64 = 22.0;
+const LETTER: f64 = 7.5;
 const ROW: f64 = 36.0;
 
 pub fn draw(inside: &Inside) -> String {
@@ -17,13 +22,27 @@ pub fn draw(inside: &Inside) -> String {
     let least = |at: usize| fields[at].custom("minWidth").as_f64().unwrap_or(LEAST);
     let widths: Vec<f64> =
         given.iter().enumerate().map(|(at, width)| width.unwrap_or_else(|| rest.max(least(at)))).collect();
-    let mut out = String::from("<div class=\"row names\">");
     let side = |kind: Type| if kind == Type::Number { " class=\"number\"" } else { "" };
+    let long = |text: &str| text.chars().count() as f64 * LETTER;
+    let (mut names, mut lines) = (String::new(), 1.0);
     for (field, width) in fields.iter().zip(&widths) {
-        out += &format!("<span{} style=\"width:{width:.0}px\">{}</span>", side(field.kind), escaped(&field.name));
+        let filter = *field.custom("filterable") == true;
+        let room = width - AROUND - if filter { FILTER } else { 0.0 };
+        if long(&field.name) > room && *field.custom("wrapHeaderText") == true && field.name.contains(' ') {
+            lines = 2.0;
+        }
+        let cut = field.name.split(' ').any(|word| long(word) > room);
+        names += &format!(
+            "<span{}{} style=\"width:{width:.0}px\"><b>{}</b>{}</span>",
+            side(field.kind),
+            if cut { " data-cut" } else { "" },
+            escaped(&field.name),
+            if filter { "<i></i>" } else { "" }
+        );
     }
-    out += "</div>";
-    let shown = ((inside.height - NAMES) / ROW).ceil().max(1.0) as usize;
+    let head = NAMES + (lines - 1.0) * LINE;
+    let mut out = format!("<div class=\"row names\" style=\"height:{head}px\">{names}</div>");
+    let shown = ((inside.height - head) / ROW).ceil().max(1.0) as usize;
     for row in frame.rows.iter().take(shown) {
         out += "<div class=\"row\">";
         for ((field, value), width) in fields.iter().zip(row).zip(&widths) {

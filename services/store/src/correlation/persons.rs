@@ -1,6 +1,9 @@
 //! Persons that operators made by hand, and names that do not tell persons apart.
 
-use crate::{Store, StoreError, query::rows};
+use crate::{
+    Store, StoreError,
+    query::{all, rows},
+};
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -60,8 +63,8 @@ pub struct SharedName {
 impl Store {
     /// All acts of a tenant, in the one order that counts.
     pub async fn person_acts(&self, tenant: &str) -> Result<Vec<PersonActRecord>, StoreError> {
-        let sql = "SELECT ?fields FROM person_acts WHERE tenant = {tenant:String} ORDER BY done_at, event_id";
-        rows(self.ask(sql).param("tenant", tenant)).await
+        let sql = "SELECT ?fields FROM person_acts WHERE tenant = {tenant:String} ORDER BY done_at, event_id LIMIT {beyond:UInt32}";
+        all(self.ask(sql).param("tenant", tenant), ("acts", ROWS_MAX)).await
     }
 
     /// Realms, by name or id, in which events named some accounts: account key, source and realm.
@@ -91,10 +94,10 @@ impl Store {
                WHERE tenant = {{tenant:String}} AND person != {{person:String}} AND lower(name) IN \
                  (SELECT lower(name) FROM alias_rows WHERE tenant = {{tenant:String}} AND person = {{person:String}})) AS b \
                ON b.kind = a.kind AND b.known = lower(a.name) \
-             WHERE {begun} < {ended} ORDER BY kind, name, person, shared_from LIMIT {ROWS_MAX}"
+             WHERE {begun} < {ended} ORDER BY kind, name, person, shared_from LIMIT {{beyond:UInt32}}"
         );
         let sql = format!("SELECT ?fields FROM ({sql})");
-        rows(self.ask(&sql).param("tenant", tenant).param("person", person)).await
+        all(self.ask(&sql).param("tenant", tenant).param("person", person), ("shared names", ROWS_MAX)).await
     }
 
     /// Known names that are written most like one that is not known.

@@ -16,6 +16,8 @@ use store::{
 #[derive(Serialize)]
 pub struct Access {
     person: String,
+    /// What they are: `user`, `service_account`, `static`, `plugin`, `name`.
+    kind: &'static str,
     names: Vec<AliasRecord>,
     from: i64,
     /// The last instant that is asked for.
@@ -40,13 +42,25 @@ pub async fn of_person(store: &Store, tenant: &str, args: &AccessArgs) -> anyhow
     let account = store.account_of(tenant, &bearer.person).await?.into_iter().filter(meets).collect();
     let right_names = rights::names(store, tenant, &rights).await?;
     let policies_known = store.knows_policies(tenant, to).await?;
-    Ok(Access { person: bearer.person, names: bearer.names, from, to, account, rights, right_names, policies_known })
+    let kind = person::kind(&bearer.names);
+    Ok(Access {
+        person: bearer.person,
+        kind,
+        names: bearer.names,
+        from,
+        to,
+        account,
+        rights,
+        right_names,
+        policies_known,
+    })
 }
 
 /// For people.
 pub fn render_person(access: &Access) -> String {
     use Align::Left;
-    let mut out = format!("  {} (person {})\n", person::names(&access.names), access.person);
+    let mut out =
+        format!("  {} ({}, person {})\n", person::names(&access.names), person::describe(access.kind), access.person);
     for row in &access.account {
         let what = if row.kind == "gone" {
             "deleted"

@@ -33,6 +33,8 @@ pub struct Name {
 #[derive(Serialize)]
 pub struct Named {
     person: String,
+    /// What they are, see [`kind`].
+    kind: &'static str,
     names: Vec<Name>,
 }
 
@@ -45,7 +47,32 @@ impl From<Bearer> for Named {
             to: alias.borne_to,
             account: if alias.account.is_empty() { alias.person } else { alias.account },
         };
-        Self { person: bearer.person, names: bearer.names.into_iter().map(name).collect() }
+        let kind = kind(&bearer.names);
+        Self { person: bearer.person, kind, names: bearer.names.into_iter().map(name).collect() }
+    }
+}
+
+/// What bears these names, as far as a source says: a Keycloak user that is no service account as far as is known, a service
+/// account, a static token, a plugin, or a name that nothing ties to a Keycloak user.
+pub(super) fn kind(names: &[AliasRecord]) -> &'static str {
+    let any = |kind: &str| names.iter().any(|name| name.kind == kind);
+    match names.iter().all(|name| name.user_id.is_empty()) {
+        _ if any("client") => "service_account",
+        false => "user",
+        true if any("static") => "static",
+        true if any("plugin") => "plugin",
+        true => "name",
+    }
+}
+
+/// For people.
+pub(super) fn describe(kind: &str) -> &'static str {
+    match kind {
+        "service_account" => "service account of a client",
+        "user" => "Keycloak user",
+        "static" => "static token of a Backstage",
+        "plugin" => "plugin of a Backstage",
+        _ => "a name that nothing ties to a Keycloak user",
     }
 }
 
@@ -97,10 +124,10 @@ pub(super) fn names(aliases: &[AliasRecord]) -> String {
 
 /// For people.
 pub fn render_search(found: &[Named]) -> String {
-    let mut table = Table::new(&[("person", Align::Left), ("names", Align::Left)]);
+    let mut table = Table::new(&[("person", Align::Left), ("kind", Align::Left), ("names", Align::Left)]);
     for named in found {
         let names: Vec<&str> = named.names.iter().map(|name| name.name.as_str()).collect();
-        table.row(vec![named.person.clone(), names.join(", ")]);
+        table.row(vec![named.person.clone(), named.kind.replace('_', " "), names.join(", ")]);
     }
     if found.is_empty() { "  nobody\n".into() } else { table.render() }
 }
@@ -142,7 +169,7 @@ fn by_hand(shown: &Shown) -> String {
 pub fn render_show(shown: &Shown) -> String {
     use Align::Left;
     let time = |at: Option<i64>, none: &str| at.map_or_else(|| none.to_owned(), moment);
-    let mut out = format!("  person {}\n\n", shown.named.person);
+    let mut out = format!("  person {}: {}\n\n", shown.named.person, describe(shown.named.kind));
     let mut table =
         Table::new(&[("name", Left), ("kind", Left), ("from", Left), ("until", Left), ("account merged", Left)]);
     for name in &shown.named.names {

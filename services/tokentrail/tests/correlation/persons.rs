@@ -39,6 +39,26 @@ pub fn by_hand(story: &Story, program: Program, expected: &HashMap<&'static str,
     let trail = |program: &Program, name: &str| ask(program, &["trace", name])["events"].as_array().unwrap().len();
     let trails = [trail(&program, "cleo"), trail(&program, "dora")];
 
+    // Machines are told as such, by Keycloak's own word and not by what they are called.
+    let found = ask(&program, &["person", "search", "backstage-catalog"]);
+    let kinds: Vec<(&Value, usize)> = found
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| {
+            (&one["kind"], one["names"].as_array().unwrap().iter().filter(|name| name["kind"] == "client").count())
+        })
+        .collect();
+    assert_eq!(kinds, [(&Value::from("service_account"), 1)], "{found}");
+    assert_eq!(
+        (&show(&program, &cleo)["kind"], &ask(&program, &["access", "backstage-catalog"])["kind"]),
+        (&"user".into(), &"service_account".into())
+    );
+    let listed = report(story, &program, &["R01", "--as-of", "2026-11-23T21:25:10Z"]);
+    let machines: Vec<&Value> =
+        listed.iter().filter(|row| row["account_type"] == "service account").map(|row| &row["username"]).collect();
+    assert_eq!(machines, [&Value::from("service-account-backstage-catalog")]);
+
     let why = ["--by", "ann", "--reason", "same badge"];
     let merge = |one: &'static str, other: &'static str| [&["person", "merge", one, other], &why[..]].concat();
     let said = refused(story, &program, &merge("cleo", "dorra"));

@@ -123,8 +123,7 @@ async fn every_panel_says_what_the_story_says() {
     said::annotations(&grafana, &source, &choice).await;
     said::alerts(&grafana, &source).await;
     choices(&grafana, &source, finn).await;
-    let finding = register::of_the_story(&grafana, &choice).await;
-    let looking = choice.with("person", finn).with("search", "finn").with("finding", &finding);
+    let looking = register::of_the_story(&grafana, choice).await.with("person", finn).with("search", "finn");
     let pages = pictures::pages(&grafana, &source, &looking, &names).await;
     pictures::leave(&pages);
     pictures::check(&source, &pages);

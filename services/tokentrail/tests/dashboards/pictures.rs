@@ -58,7 +58,7 @@ pub async fn pages(
     pages
 }
 
-/// What a reader sees of the story in each panel: finn and his finding are chosen.
+/// What a reader sees of the story in each panel: finn, his finding and its last decision are chosen.
 const SEEN: [(&str, &[(u32, &str)]); 4] = [
     (
         "overview",
@@ -115,13 +115,14 @@ const SEEN: [(&str, &[(u32, &str)]); 4] = [
             (3, ">holds nothing directly, as far as is known<"),
             (4, ">Backstage token 21:25:05<"),
             (5, ">2026-11-23 21:34:50.090<"),
-            (6, ">no decision is chosen: follow a link in the column Event<"),
+            (6, ">role:default/releasers<"),
             (7, ">ek9oRNHn9t99ii5sBq6jngmw<"),
             (8, ">127.0.0.1<"),
             (9, ">egon<"),
             (10, ">D02 leaver active<"),
             (11, ">user updated<"),
             (12, ">opened<"),
+            (13, ">rights from catalog, disabled<"),
         ],
     ),
     (
@@ -161,6 +162,12 @@ pub fn check(source: &Source, pages: &BTreeMap<String, String>) {
             assert!(section.contains(&format!("\">{what}<small>")), "{name}: {what}: {section}");
             let (_, text) = seen.iter().find(|(id, _)| *id == panel.id).unwrap();
             assert!(section.contains(text), "{name}: {what} does not show {text}: {section}");
+            let filled = panel.kind == Kind::Table && !section.contains("class=\"nothing\"");
+            assert!(
+                !filled || !section.contains(&format!(">{}<", panel.empty)),
+                "{name}: {what}: an empty cell: {section}"
+            );
+            assert!(!section.contains("data-cut"), "{name}: {what}: the name of a column is cut: {section}");
             assert!(!section.contains("data-more"), "{name}: {what} is wider than its panel: {section}");
         }
     }

@@ -69,9 +69,9 @@ pub async fn one_finding(grafana: &Grafana<'_>, choice: &Choice, names: &BTreeMa
     let row = queue.column("Rule").iter().position(|rule| rule == "D02").unwrap();
     let of = |column: &str| queue.column(column)[row].as_str().unwrap().to_owned();
     assert_eq!(names[&of("Person")], "finn");
-    let grounds = &grafana.panel("investigation", 6, &choice.clone().with("decision", &of("Decision"))).await[0];
+    let decision = &grafana.panel("investigation", 13, &choice.clone().with("decision", &of("Decision"))).await[0];
     assert_eq!(
-        told(grounds, &["Verdict", "Since the change", "Session"], names)[0],
+        told(decision, &["Verdict", "Since the change", "Session"], names)[0],
         json!(["exposure", 583_280, of("Session")])
     );
 
@@ -94,11 +94,12 @@ pub async fn one_finding(grafana: &Grafana<'_>, choice: &Choice, names: &BTreeMa
     assert_eq!(changes, json!([["opened", "rules"]]));
 }
 
-/// The id of the story's own finding.
-pub async fn of_the_story(grafana: &Grafana<'_>, choice: &Choice) -> String {
-    let queue = &grafana.panel("investigation", 10, choice).await[0];
+/// The story's own finding is chosen, and its last decision.
+pub async fn of_the_story(grafana: &Grafana<'_>, choice: Choice) -> Choice {
+    let queue = &grafana.panel("investigation", 10, &choice).await[0];
     let row = queue.column("Rule").iter().position(|rule| rule == "D02").unwrap();
-    queue.column("Finding")[row].as_str().unwrap().to_owned()
+    let of = |column: &str| queue.column(column)[row].as_str().unwrap().to_owned();
+    choice.with("finding", &of("Finding")).with("decision", &of("Decision"))
 }
 
 /// While cleo was in it, she was the one privileged account.

@@ -103,6 +103,10 @@ impl Known {
                 dirt.user_touched(group);
                 for user in self.keycloak.members.holders(group) {
                     dirt.decisions_of(user, found.from);
+                    // That the group had ended is one of a gap's causes.
+                    if self.keycloak.members.get(user, group).is_some_and(|ledger| !ledger.gaps().is_empty()) {
+                        dirt.user_touched(user);
+                    }
                 }
                 let end = self.keycloak.group_ended(group);
                 drop(self.keycloak.group_roles.ends(group, end, &self.reads));

@@ -208,19 +208,15 @@ impl Keycloak {
 
     /// When a group ended, by itself or with one above it, if it did.
     pub(crate) fn group_ended(&self, group: Id) -> Option<Millis> {
-        let mut ends: Vec<Millis> = self.above(group).into_iter().flat_map(|above| ends(&self.groups, above)).collect();
-        ends.sort_unstable();
-        ends.into_iter().find(|end| !self.group_lives(group, *end))
+        let lives = |t| self.group_lives(group, t);
+        last_end(self.above(group).into_iter().flat_map(|above| ends(&self.groups, above)), lives)
     }
 
     /// When a group ended because one above it did.
     pub(crate) fn ended_above(&self, group: Id) -> Option<Millis> {
         let above = self.above(group).into_iter().filter(|above| *above != group);
-        let mut ends: Vec<Millis> = above.flat_map(|above| ends(&self.groups, above)).collect();
-        ends.sort_unstable();
-        let dead =
-            |end: &Millis| self.chain(group, *end).iter().skip(1).any(|above| !exists(&self.groups, *above, *end));
-        ends.into_iter().find(dead)
+        let lives = |t| self.chain(group, t).iter().skip(1).all(|above| exists(&self.groups, *above, t));
+        last_end(above.flat_map(|above| ends(&self.groups, above)), lives)
     }
 
     /// When a role ended.
@@ -322,6 +318,18 @@ fn last_part(said: &str) -> Option<&str> {
 /// What was created, or never spoken of, exists until it ends; what was created unseen may have existed.
 fn exists(book: &Book<()>, of: Id, t: Millis) -> bool {
     book.at(of, t).is_none_or(|segment| segment.from.is_none() || segment.says.is_some() || segment.gap)
+}
+
+/// The end after which something never lives again. What lives again did not end: it was taken for ended, while its move away from
+/// what had ended was not known.
+fn last_end(ends: impl Iterator<Item = Millis>, lives: impl Fn(Millis) -> bool) -> Option<Millis> {
+    if lives(Millis::MAX) {
+        return None;
+    }
+    let mut ends: Vec<Millis> = ends.filter(|end| !lives(*end)).collect();
+    ends.sort_unstable();
+    let again = ends.iter().rposition(|end| lives(end - 1)).unwrap_or(0);
+    ends.get(again).copied()
 }
 
 /// When a thing ended.

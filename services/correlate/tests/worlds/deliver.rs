@@ -127,8 +127,9 @@ pub fn correlate_with(
     settle(&mut correlator);
     let rows = versions.into_iter().filter_map(|(key, (_, row))| row.map(|row| (key, row)));
     let rows: BTreeMap<Key, Row> = rows.collect();
-    assert!(rows == correlator.rows(), "the changes come to the rows as answered at once");
-    (Rows(rows), told)
+    let (rows, at_once) = (Rows(rows), Rows(correlator.rows()));
+    assert!(rows.same(&at_once), "not as answered at once: {}", rows.first_difference(&at_once));
+    (rows, told)
 }
 
 /// What the worlds are correlated under.

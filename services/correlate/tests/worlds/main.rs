@@ -81,9 +81,12 @@ fn no_order_of_arrival_changes_a_row() {
     });
 }
 
+/// Seeds beyond the default that found faults once: a cause that was not told anew, and groups taken for ended for good.
+const FOUND: [u64; 3] = [1246, 3343, 4696];
+
 #[test]
 fn what_is_lost_is_a_named_gap_or_changes_nothing() {
-    let report = each_world(worlds() / 4, |seed, report| {
+    let one = |seed: u64, report: &mut Report| {
         let world = World::generate(seed);
         let mut delivery = Delivery::in_order(&world);
         let mut random = StdRng::seed_from_u64(seed ^ 0x5eed);
@@ -95,7 +98,9 @@ fn what_is_lost_is_a_named_gap_or_changes_nothing() {
         let other = correlate(&world, &delivery);
         assert!(rows.same(&other), "seed {seed}: {}", rows.first_difference(&other));
         report.assert_right(seed);
-    });
+    };
+    FOUND.into_iter().for_each(|seed| one(seed, &mut Report::default()));
+    let report = each_world(worlds() / 4, one);
     println!("{report}");
     assert!(report.gaps > worlds() / 16, "{report}");
     for kind in RightKind::ALL.into_iter().filter(|kind| *kind != RightKind::Policy) {

@@ -122,9 +122,10 @@ pub fn check(world: &World, lost: &[usize], rows: &Rows, report: &mut Report) {
         *report.kinds.entry(gap.kind).or_default() += 1;
         // A group that was moved unseen goes with what is above it, and nothing tells why.
         let moved = |lost: &Change| lost.kind == RightKind::Place && gap.kind == RightKind::Existence;
-        // What new users get at once was not known.
+        // What new users get at once was not known, or was taken for gone with what it had been moved away from.
         let given = |lost: &Change| {
-            lost.kind == RightKind::DefaultGroup && gap.kind == RightKind::Group && gap.right == lost.right
+            let about_default = matches!(lost.kind, RightKind::DefaultGroup | RightKind::Place);
+            about_default && gap.kind == RightKind::Group && gap.right == lost.right
         };
         // A role that ended unseen while it was read: the list of roles has it, and those of its holders do not.
         let ended = |lost: &Change| {

@@ -15,6 +15,8 @@ SELECT a.tenant AS tenant, a.person AS person,
     argMaxIf(a.name, (a.account = '', a.at), a.kind = 'username') AS username,
     argMaxIf(a.name, (a.account = '', a.at), a.kind = 'email') AS email,
     arraySort(groupUniqArrayIf(a.name, a.kind = 'reference')) AS references,
+    -- A plugin or a static token: nobody, but who calls.
+    argMaxIf(a.name, (a.account = '', a.at), a.kind IN ('plugin', 'static')) AS caller,
     arraySort(groupUniqArray(if(a.account = '', a.person, a.account))) AS accounts
 FROM {database}.alias_rows AS a FINAL
 GROUP BY a.tenant, a.person;

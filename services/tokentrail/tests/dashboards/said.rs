@@ -360,10 +360,12 @@ pub async fn variables(grafana: &Grafana<'_>, source: &Source, choice: &Choice, 
         assert!(rows.iter().all(|row| names[row[0].as_str().unwrap()] == row[1].as_str().unwrap()));
         rows.into_iter().map(|row| row[1].clone()).collect()
     };
-    let everybody =
-        ["ann", "ben", "cleo", "dora", "egon", "finn", "service-account-backstage-catalog"].map(|name| json!(name));
-    assert_eq!(found("").await, everybody);
+    let callers = ["catalog-reader", "ci-deployer", "service-account-backstage-catalog"];
+    let mut everybody = ["ann", "ben", "cleo", "dora", "egon", "finn"].iter().chain(&callers).collect::<Vec<_>>();
+    everybody.sort();
+    assert_eq!(found("").await, everybody.into_iter().map(|name| json!(name)).collect::<Vec<_>>());
     assert_eq!(found("DORA@pair").await, [json!("dora")]);
+    assert_eq!(found("CI-dep").await, [json!("ci-deployer")], "a static token is nobody, and is found");
     assert_eq!(found("user:default/ann").await, [json!("ann")]);
     let (key, name) = names.iter().next().unwrap();
     assert_eq!(found(key).await, [json!(name)], "links search by the key");

@@ -110,7 +110,10 @@ fn privileged(program: &Program) {
 
 /// Names of persons by key.
 pub async fn names(grafana: &Grafana<'_>) -> BTreeMap<String, String> {
-    let rows = grafana.ask("names", "SELECT person, username FROM persons", &grafana.everything(PERIOD)).await.rows;
+    let rows = grafana
+        .ask("names", "SELECT person, if(username = '', caller, username) FROM persons", &grafana.everything(PERIOD))
+        .await
+        .rows;
     let word = |value: &Value| value.as_str().unwrap().to_owned();
     rows.iter().map(|row| (word(&row[0]), word(&row[1]))).collect()
 }

@@ -3,7 +3,7 @@
 use crate::{
     Cli, CollectorArgs, Command, ConfigCommand, Format, ImportArgs, JournalCommand, SendArgs,
     app::{self, Role},
-    ask::{self, PersonCommand},
+    ask,
     baseline::{self, BaselineCommand},
     config::Config,
     deadletters::{self, DeadLettersCommand},
@@ -15,7 +15,6 @@ use crate::{
         claim::{self, Holds},
     },
     intake::Intake,
-    persons,
     replay::{self, ReplayArgs},
     report::{self, ReportCommand},
     rules::{self, RulesCommand},
@@ -69,7 +68,7 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         | Command::Decisions(_)
         | Command::Gaps(_)
         | Command::Person(_)
-        | Command::SelfCheck { .. } => answer(&load()?, cli.command).await?,
+        | Command::SelfCheck { .. } => ask::answer(&load()?, cli.command).await?,
         Command::Rules(command) => drift_rules(&load()?, command).await?,
         Command::Baseline(command) => baselines(&load()?, command).await?,
         Command::Findings(command) => register(&load()?, command).await?,
@@ -108,44 +107,6 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Completions { .. } | Command::Man | Command::EngineChild => true, // handled before the runtime starts
     };
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(1) })
-}
-
-/// Questions to the correlation.
-async fn answer(config: &Config, command: Command) -> anyhow::Result<bool> {
-    let store = crate::running::store(config)?;
-    let tenant = &config.tenant;
-    match command {
-        Command::Explain { decision, format } => {
-            print(format, &ask::explain::find(&store, config, &decision).await?, ask::explain::render)
-        }
-        Command::Access(args) => {
-            print(args.format, &ask::access::of_person(&store, tenant, &args).await?, ask::access::render_person)
-        }
-        Command::WhoCan(args) => {
-            print(args.format, &ask::who_can::of_right(&store, tenant, &args).await?, ask::who_can::render_right)
-        }
-        Command::Decisions(args) => print(args.format, &ask::decisions::find(&store, tenant, &args).await?, |found| {
-            ask::decisions::render(found)
-        }),
-        Command::Gaps(args) => print(args.format, &ask::gaps::find(&store, tenant, &args).await?, ask::gaps::render),
-        Command::Person(PersonCommand::Show { person, format }) => {
-            print(format, &ask::person::show(&store, tenant, &person).await?, ask::person::render_show)
-        }
-        Command::Person(PersonCommand::Merge(args)) => {
-            print(args.word.format, &persons::merge(config, &args).await?, persons::render)
-        }
-        Command::Person(PersonCommand::Split(args)) => {
-            print(args.word.format, &persons::split(config, &args).await?, persons::render)
-        }
-        Command::Person(PersonCommand::Search { text, format }) => {
-            print(format, &ask::person::search(&store, tenant, &text).await?, |found| ask::person::render_search(found))
-        }
-        Command::SelfCheck { persons, format } => {
-            let checked = ask::self_check::run(&store, config, persons).await?;
-            Ok(print(format, &checked, ask::self_check::render)? && checked.differ.is_empty())
-        }
-        _ => bail!("no question"),
-    }
 }
 
 /// What the rules ask, how they stand, what they would have found.
@@ -200,7 +161,7 @@ fn load_config(named: Option<&Path>) -> anyhow::Result<Config> {
     Config::load(file, std::env::vars())
 }
 
-fn print<T: serde::Serialize>(format: Format, value: &T, render: impl Fn(&T) -> String) -> anyhow::Result<bool> {
+pub fn print<T: serde::Serialize>(format: Format, value: &T, render: impl Fn(&T) -> String) -> anyhow::Result<bool> {
     let text = match format {
         Format::Table => render(value),
         Format::Json => serde_json::to_string_pretty(value)? + "\n",

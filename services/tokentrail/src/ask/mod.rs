@@ -14,6 +14,7 @@ pub mod when;
 pub mod who_can;
 mod words;
 
+use crate::{Command, commands::print, config::Config, persons};
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use store::{
@@ -177,4 +178,42 @@ fn at(when: Option<When>) -> i64 {
 /// An id for people: the first eight digits.
 fn short(id: uuid::Uuid) -> String {
     id.to_string().chars().take(8).collect()
+}
+
+/// Answers a question; false if the answer is not good.
+pub async fn answer(config: &Config, command: Command) -> anyhow::Result<bool> {
+    let store = crate::running::store(config)?;
+    let tenant = &config.tenant;
+    match command {
+        Command::Explain { decision, format } => {
+            print(format, &explain::find(&store, config, &decision).await?, explain::render)
+        }
+        Command::Access(args) => {
+            print(args.format, &access::of_person(&store, tenant, &args).await?, access::render_person)
+        }
+        Command::WhoCan(args) => {
+            print(args.format, &who_can::of_right(&store, tenant, &args).await?, who_can::render_right)
+        }
+        Command::Decisions(args) => {
+            print(args.format, &decisions::find(&store, tenant, &args).await?, |found| decisions::render(found))
+        }
+        Command::Gaps(args) => print(args.format, &gaps::find(&store, tenant, &args).await?, gaps::render),
+        Command::Person(PersonCommand::Show { person, format }) => {
+            print(format, &person::show(&store, tenant, &person).await?, person::render_show)
+        }
+        Command::Person(PersonCommand::Merge(args)) => {
+            print(args.word.format, &persons::merge(config, &args).await?, persons::render)
+        }
+        Command::Person(PersonCommand::Split(args)) => {
+            print(args.word.format, &persons::split(config, &args).await?, persons::render)
+        }
+        Command::Person(PersonCommand::Search { text, format }) => {
+            print(format, &person::search(&store, tenant, &text).await?, |found| person::render_search(found))
+        }
+        Command::SelfCheck { persons, format } => {
+            let checked = self_check::run(&store, config, persons).await?;
+            Ok(print(format, &checked, self_check::render)? && checked.differ.is_empty())
+        }
+        _ => bail!("no question"),
+    }
 }

@@ -8,6 +8,7 @@ mod recorded;
 mod support;
 
 mod asked;
+mod beside;
 mod pictures;
 mod register;
 mod said;
@@ -119,9 +120,9 @@ async fn every_panel_says_what_the_story_says() {
     register::one_finding(&grafana, &choice.clone().with("person", finn), &names).await;
     register::severities(&grafana, &choice).await;
     register::privileged(&grafana, &choice).await;
-    said::variables(&grafana, &source, &choice, &names).await;
-    said::annotations(&grafana, &source, &choice).await;
-    said::alerts(&grafana, &source).await;
+    beside::variables(&grafana, &source, &choice, &names).await;
+    beside::annotations(&grafana, &source, &choice).await;
+    beside::alerts(&grafana, &source).await;
     choices(&grafana, &source, finn).await;
     let looking = register::of_the_story(&grafana, choice).await.with("person", finn).with("search", "finn");
     let pages = pictures::pages(&grafana, &source, &looking, &names).await;

@@ -88,7 +88,8 @@ fn every_panel_says_what_it_is_in_which_unit_and_what_nothing_means() {
             assert!(panel.query.is_empty() || panel.kind == Kind::Timeline, "{name}: {title}");
             let several = matches!(panel.kind, Kind::Bars | Kind::Line);
             // What is kept by the hour cannot be shown in finer bars.
-            let by_hour = several && panel.questions().any(|sql| sql.contains("decided_in("));
+            let by_hour =
+                several && panel.questions().any(|sql| sql.contains("decided_in(") || sql.contains("counted_in("));
             assert_eq!(panel.interval.as_deref(), by_hour.then_some("1h"), "{name}: {title}");
             assert_eq!(panel.series.is_some(), several, "{name}: {title}: a series over time is named by its word");
         }
@@ -270,7 +271,7 @@ fn no_question_reads_everything() {
             let person = "person = ${person:singlequote}";
             let bounded = match view {
                 view if view.ends_with("_in") => sql.contains(&format!("{view}(from = ${{__from}}, to = ${{__to}})")),
-                "history_of" => sql.contains(person) && sql.contains("from = ${__from}, to = ${__to}"),
+                "history_of" | "logins_of" => sql.contains(person) && sql.contains("from = ${__from}, to = ${__to}"),
                 "evidence_of" => {
                     sql.contains("evidence_of(tenant = ${tenant:singlequote}, finding = ${finding:singlequote})")
                 }

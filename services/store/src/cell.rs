@@ -15,6 +15,8 @@ const DELIVERY_CELLS: u64 = 1 << 24;
 
 /// Stands for a stream in the cells of decisions: hours of their time. No stream is called so, their ids are random.
 pub(crate) const DECISIONS: [u8; 16] = *b"decisions by hr.";
+/// The same of events, by the hour of theirs.
+pub(crate) const EVENTS: [u8; 16] = *b"events by hour..";
 /// Milliseconds of such a cell.
 pub(crate) const HOUR_MS: i64 = 3_600_000;
 
@@ -55,7 +57,7 @@ fn delivery_cell(delivery_id: &str) -> u32 {
     DELIVERIES | u32::try_from(folded).unwrap_or(0)
 }
 
-/// A cell of a source (`stream` zeros), of a stream (`source_id` empty) or of decisions.
+/// A cell of a source (`stream` zeros), of a stream (`source_id` empty), of decisions or of events by the hour.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Cell {
     pub(crate) tenant: String,
@@ -77,6 +79,12 @@ impl Cell {
     pub(crate) fn of_decision(tenant: &str, at: i64) -> Option<Self> {
         let hour = u32::try_from(at.div_euclid(HOUR_MS)).ok()?;
         Some(Self::of_stream(tenant, DECISIONS, hour))
+    }
+
+    /// The hour of an event, in the same way.
+    pub(crate) fn of_event(tenant: &str, at: i64) -> Option<Self> {
+        let hour = u32::try_from(at.div_euclid(HOUR_MS)).ok()?;
+        Some(Self::of_stream(tenant, EVENTS, hour))
     }
 }
 

@@ -4,6 +4,7 @@ use crate::{
     Store, StoreError,
     cell::Counted,
     error::within,
+    event_hours::touched,
     native::{self, Line},
     query,
     rows::{BadPersonKey, BodyRow, EventRow, ReceiptRow, month},
@@ -100,7 +101,7 @@ impl Store {
     /// Receipts go last: a receipt that a reader sees has its events and its body. A crash before that leaves events
     /// whose receipt comes with the replay.
     pub async fn insert(&self, block: &Block) -> Result<(), StoreError> {
-        self.write_events(&block.events, |event| event.time, event_row).await?;
+        self.write_events(&block.events, |event| (&event.tenant, event.time), event_row).await?;
         for some in months(&block.receipts, |stored| stored.receipt.header.received_at).values() {
             self.write("raw_bodies", some.iter().map(|stored| Ok(BodyRow::new(stored)))).await?;
         }
@@ -126,16 +127,19 @@ fn months<T>(items: &[T], time: impl Fn(&T) -> i64) -> BTreeMap<i64, Vec<&T>> {
 // Rows are made one at a time and go into their columns at once: blocks of them, each ten times as large as a cache
 // line is long, would be written to memory only to be read again.
 impl Store {
-    /// Events or deleted rows, each with its time.
+    /// The only way to write an event: marks its hour, so that no kept count is ever old. Events or deleted rows, each with
+    /// its tenant and time.
     pub(crate) async fn write_events<T: Sync>(
         &self,
         items: &[T],
-        time: impl Fn(&T) -> i64,
+        place: impl Fn(&T) -> (&str, i64),
         row: impl Fn(&T) -> Result<EventRow<'_>, StoreError> + Send + Sync,
     ) -> Result<(), StoreError> {
-        for some in months(items, time).values() {
+        let touch = self.mark_cells(touched(items.iter().map(&place))).await?;
+        for some in months(items, |one| place(one).1).values() {
             self.write("event_rows", some.iter().map(|one| row(one))).await?;
         }
+        touch.acknowledged();
         Ok(())
     }
 

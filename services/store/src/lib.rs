@@ -14,6 +14,7 @@ mod decision_hours;
 pub mod drift_facts;
 pub mod engine;
 mod error;
+mod event_hours;
 pub mod findings;
 mod insert;
 mod key;
@@ -65,7 +66,9 @@ pub const VIEWS: &[&str] = &[
     "cell_receipts",
     "cells",
     "cells_recounted",
+    "changes_counted_in",
     "changes_in",
+    "changes_told_in",
     "claims",
     "contested_receipts",
     "continuity_in",
@@ -94,10 +97,14 @@ pub const VIEWS: &[&str] = &[
     "judged",
     "judged_in",
     "line_counts",
+    "logins_counted_in",
     "logins_in",
+    "logins_of",
+    "logins_told_in",
     "merged_accounts",
     "missing_events",
     "open_cells",
+    "open_event_hours",
     "open_hours",
     "person_acts",
     "persons",

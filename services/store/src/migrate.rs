@@ -49,6 +49,7 @@ const MIGRATIONS: &[Migration] = migrations![
     23 "0023_correlation_owner",
     24 "0024_checkpoints",
     26 "0026_world",
+    27 "0027_event_hours",
     28 "0028_right_names",
     30 "0030_privileged",
     33 "0033_persons",

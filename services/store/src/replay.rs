@@ -386,11 +386,11 @@ impl Store {
     /// every older normaliser's row at its key and loses against every row of this one, in any order.
     pub async fn rejudge(&self, tenant: &str, rejudged: &Rejudged) -> Result<(), StoreError> {
         let normaliser = rejudged.normaliser;
-        self.write_events(&rejudged.events, |event| event.time, event_row).await?;
+        self.write_events(&rejudged.events, |event| (&event.tenant, event.time), event_row).await?;
         let deleted: Vec<_> = rejudged.deleted.iter().map(|one| (tenant, one)).collect();
         self.write_events(
             &deleted,
-            |(_, one)| one.key.time,
+            |(tenant, one)| (tenant, one.key.time),
             |(tenant, one)| Ok(EventRow::deleting(tenant, one, normaliser)),
         )
         .await?;

@@ -6,7 +6,7 @@
 
 use crate::{
     Store, StoreError,
-    cell::{Cell, DECISIONS},
+    cell::{Cell, DECISIONS, EVENTS},
     marks::{CLOSED, EXPIRED_SECONDS, MarkRow, SETTLED, now_seconds},
     query,
 };
@@ -64,6 +64,10 @@ impl Store {
         for ((tenant, stream, source_id), cells) in groups {
             if stream == DECISIONS {
                 self.roll_hours(tenant, &cells).await?;
+                continue;
+            }
+            if stream == EVENTS {
+                self.roll_event_hours(tenant, &cells).await?;
                 continue;
             }
             for some in cells.chunks(CELLS_PER_STATEMENT) {

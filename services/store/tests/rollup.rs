@@ -283,7 +283,8 @@ async fn marks_of_the_dead_are_taken_over_at_a_start_of_the_engine() {
     assert_eq!(database.store.roll(&ALL).await.unwrap(), Rolled::default(), "another writer may still be at it");
     agree(&database, "with a mark of another").await;
     database.store.close_marks_of_the_dead().await.unwrap();
-    assert_eq!(settle(&database.store).await.cells, 2);
+    // Of its source, of its stream, and the hour of its event.
+    assert_eq!(settle(&database.store).await.cells, 3);
     agree(&database, "settled").await;
 }
 

@@ -75,7 +75,7 @@ const SEEN: [(&str, &[(u32, &str)]); 4] = [
             (10, ">gap not repaired<"),
             (11, ">sender dropped<"),
             (12, ">backstage policy added<"),
-            (13, "<title>failure 1</title>"),
+            (13, "<title>failure 2</title>"),
             (14, ">invalid user credentials<"),
             (15, ">4<"),
             (16, ">D02 leaver active<"),

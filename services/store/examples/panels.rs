@@ -1,8 +1,8 @@
 //! Measures what dashboards cost, on the real engine with the real schema: `make bench-panels`, or
 //!
 //! `TOKENTRAIL_ENGINE="$(services/store/engine/fetch.sh)" cargo run -p store --example panels [DECISIONS]`
-//! lays that many decisions (default 200,000) of 20,000 people evenly over 90 days, with sessions, tokens, grants and names beside
-//! them and no events, keeps their counts as the roller does, and asks every question of the overview and of one person as the
+//! lays that many decisions (default 200,000) of 20,000 people evenly over 90 days, as many events (one in ten a login, of which one in
+//! thirty fails; one in a thousand a change), with sessions, tokens, grants and names beside them, keeps their counts as the roller does, and asks every question of the overview and of one person as the
 //! reader that Grafana has, over the last 7 days. Rows are made by the engine itself, past the store's inserts.
 
 use clickhouse::Client;
@@ -136,9 +136,27 @@ fn rows(decisions: u64) -> [String; 6] {
     ]
 }
 
+/// One in ten a login, one in a thousand a change.
+fn events(count: u64) -> String {
+    let step = DAYS * DAY_MS / i64::try_from(count).unwrap_or(1).max(1);
+    format!(
+        "INSERT INTO event_rows (tenant, source_id, time, event_id, input, version, is_deleted, source_kind, kind, data_class, outcome, error, realm, person, actor, client, session_id, ip, resource) \
+         SELECT 'default', 'kc', fromUnixTimestamp64Milli({START} + toInt64(number) * {step}, 'UTC'), generateUUIDv4(number), 'webhook', 281474976710656, 0, 'keycloak', \
+           multiIf(number % 1000 = 5, 'group_member_added', number % 10 = 0, 'login', 'refresh'), if(number % 1000 = 5, 'administration', 'authentication'), \
+           if(number % 300 = 0, 'failure', 'success'), if(number % 300 = 0, 'invalid_user_credentials', ''), 'acme', \
+           if(number % 3000 = 0, toFixedString('', 16), sipHash128(number % 20000)), if(number % 1000 = 5, sipHash128(number % 7), toFixedString('', 16)), \
+           'backstage', concat('session-', toString(number % 100000)), concat('10.0.', toString(number % 200), '.', toString(number % 100)), '' \
+         FROM numbers({count}) SETTINGS max_insert_block_size = 500000"
+    )
+}
+
 /// Every hour of theirs is to be counted.
-const MARKS: &str = "INSERT INTO mark_rows SELECT DISTINCT tenant, toFixedString('decisions by hr.', 16), '', \
-    toUInt32(intDiv(toUnixTimestamp64Milli(at), 3600000)), 0, 1, 2, now() FROM decision_rows";
+const MARKS: [&str; 2] = [
+    "INSERT INTO mark_rows SELECT DISTINCT tenant, toFixedString('decisions by hr.', 16), '', \
+     toUInt32(intDiv(toUnixTimestamp64Milli(at), 3600000)), 0, 1, 2, now() FROM decision_rows",
+    "INSERT INTO mark_rows SELECT DISTINCT tenant, toFixedString('events by hour..', 16), '', \
+     toUInt32(intDiv(toUnixTimestamp64Milli(time), 3600000)), 0, 1, 2, now() FROM event_rows",
+];
 
 /// User and system milliseconds of a process.
 fn cpu(pid: u32) -> f64 {
@@ -157,10 +175,13 @@ async fn measure(engine: &Engine, decisions: u64) -> Result<(), Box<dyn Error>> 
     let store = Store::connect(options)?;
     store.migrate().await?;
     let began = Instant::now();
-    for sql in rows(decisions).into_iter().chain([MARKS.to_owned()]) {
+    for sql in rows(decisions).into_iter().chain([events(decisions)]).chain(MARKS.map(str::to_owned)) {
         client.query_raw(&sql).execute().await?;
     }
-    println!("{decisions} decisions of 20,000 people over {DAYS} days, made in {:.0} s", began.elapsed().as_secs_f64());
+    println!(
+        "{decisions} decisions and as many events of 20,000 people over {DAYS} days, made in {:.0} s",
+        began.elapsed().as_secs_f64()
+    );
     let (began, mut longest) = (Instant::now(), 0.0_f64);
     loop {
         let round = Instant::now();
@@ -172,7 +193,7 @@ async fn measure(engine: &Engine, decisions: u64) -> Result<(), Box<dyn Error>> 
     }
     let took = began.elapsed().as_secs_f64();
     println!(
-        "kept counts: {took:.1} s, {:.1} us a decision, the longest round of {CELLS} hours {longest:.1} s",
+        "kept counts: {took:.1} s, {:.1} us a decision and event, the longest round of {CELLS} hours {longest:.1} s",
         took * 1e6 / decisions as f64
     );
 

@@ -141,7 +141,7 @@ async fn kept_hours_say_what_the_events_say_whatever_happens_to_them() {
         let cutter = Cutter::start(database.address()).await;
         let roller = database.through(cutter.url.clone());
         let (mut cuts, mut kept) = (0, 0);
-        for step in 0..20 {
+        for step in 0..16 {
             let which = random.below(EVENTS);
             // Who is cut off is another program, and dies of it: its rows could land for a while yet.
             let mortal = random.one_in(3);
@@ -177,7 +177,9 @@ async fn kept_hours_say_what_the_events_say_whatever_happens_to_them() {
             let at_rest = "SELECT hour FROM login_hour_rows WHERE hour NOT IN (SELECT hour FROM open_event_hours) \
                 UNION DISTINCT SELECT hour FROM change_hour_rows WHERE hour NOT IN (SELECT hour FROM open_event_hours)";
             kept += usize::from(!table(&database, at_rest).await.is_empty());
-            for span in spans(&mut random) {
+            // One of them, as each is eight questions.
+            let spans = spans(&mut random);
+            for span in [spans[step % 2]] {
                 agree(&database, span, &format!("seed {seed}, step {step}")).await;
             }
         }

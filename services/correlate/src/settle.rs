@@ -221,6 +221,12 @@ impl Work {
                 }
             }
         }
+        for (user, from) in dirt.user_sign_ins {
+            let callbacks = known.sessions.callbacks.get(&user).map(|all| all.range(Moment::floor(from)..));
+            for (_, (session, _)) in callbacks.into_iter().flatten() {
+                work.sessions.entry(*session).or_insert(dirt.event);
+            }
+        }
         for token in dirt.tokens {
             work.tokens.entry(token).or_insert(dirt.event);
         }

@@ -105,7 +105,7 @@ impl Known {
                 let tie = self.join(reference.source).map_or(0, |join| join.tie);
                 dirt.reference(reference, place.moment.at.saturating_sub(tie));
                 if let Some(user) = self.who(reference, place.moment.at).user {
-                    dirt.sessions_of(user, place.moment.at.saturating_sub(tie));
+                    dirt.sign_ins_of(user, place.moment.at.saturating_sub(tie));
                 }
             }
             What::Callback { session } => self.callback(&place, session, dirt),

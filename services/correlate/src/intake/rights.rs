@@ -19,16 +19,20 @@ impl Known {
             self.bears(user, username);
             let name = self.names.sym(username);
             let found = self.keycloak.usernames.mark(at, place.mark(Some(name)), &self.reads);
-            // One more bearer of a name, from when on we do not know: nobody may be meant by it any more.
-            if found.is_some() && self.config.joins.iter().any(|join| join.by_name) {
-                dirt.user(user, Millis::MIN);
+            if found.is_some() {
+                dirt.user_touched(user);
+                // One more bearer of a name, from when on we do not know: nobody may be meant by it any more.
+                if self.config.joins.iter().any(|join| join.by_name) {
+                    dirt.user(user, Millis::MIN);
+                }
             }
         }
         if !email.is_empty() {
             let email = self.names.sym(email);
-            self.keycloak.emails.mark(at, place.mark(Some(email)), &self.reads);
+            if self.keycloak.emails.mark(at, place.mark(Some(email)), &self.reads).is_some() {
+                dirt.user_touched(user);
+            }
         }
-        dirt.user_touched(user);
     }
 
     pub(crate) fn bears(&mut self, user: Id, username: &str) {

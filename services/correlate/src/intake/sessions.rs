@@ -24,7 +24,7 @@ impl Known {
         dirt.sessions.insert(session);
         if let (Some(user), Some(since)) = (user, waiting) {
             let tie = self.longest_tie();
-            dirt.user(user, since.saturating_sub(tie));
+            dirt.decisions_of(user, since.saturating_sub(tie));
         }
     }
 
@@ -55,9 +55,9 @@ impl Known {
             self.sessions.presenters.entry(presented).or_default().insert((user, place.moment));
             self.presented(place, (issued.presented, false), dirt);
         }
-        let tie = self.longest_tie();
-        dirt.user(user, place.moment.at.saturating_sub(tie));
-        dirt.sessions_of(user, place.moment.at.saturating_sub(tie));
+        let from = place.moment.at.saturating_sub(self.longest_tie());
+        dirt.decisions_of(user, from);
+        dirt.sign_ins_of(user, from);
     }
 
     pub(super) fn presented(&mut self, place: &Place, said: (&str, bool), dirt: &mut Dirt) {
@@ -77,7 +77,7 @@ impl Known {
                 found.ends.insert(place.moment, how);
                 dirt.sessions.insert(session);
                 if let (Some(user), Some(since)) = (user, waiting) {
-                    dirt.user(user, since.saturating_sub(self.longest_tie()));
+                    dirt.decisions_of(user, since.saturating_sub(self.longest_tie()));
                 }
             }
             Ended::OfUser(user) => {
@@ -109,8 +109,8 @@ impl Known {
         if let Some(user) = user {
             self.sessions.callbacks.entry(user).or_default().insert(place.moment, (session, backstage));
             let from = place.moment.at.saturating_sub(self.longest_tie());
-            dirt.user(user, from);
-            dirt.sessions_of(user, from);
+            dirt.decisions_of(user, from);
+            dirt.sign_ins_of(user, from);
         }
     }
 }

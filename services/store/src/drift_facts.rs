@@ -3,7 +3,7 @@
 use crate::{
     Store, StoreError,
     correlation::DecisionRecord,
-    query::{all, rows},
+    query::{all, few, parts, rows},
 };
 use clickhouse::Row;
 use serde::Deserialize;
@@ -55,6 +55,14 @@ pub struct ActRow {
 
 const KEY: &str = "if({} = toFixedString('', 16), '', lower(hex({})))";
 
+/// A question in parts that fit into a request.
+fn together<'a>(query: &DriftQuery<'a>) -> Vec<DriftQuery<'a>> {
+    match query.persons {
+        None => vec![*query],
+        Some(persons) => parts(persons).into_iter().map(|some| DriftQuery { persons: Some(some), ..*query }).collect(),
+    }
+}
+
 /// Time bounds as ClickHouse holds them.
 fn bounds(query: &DriftQuery<'_>) -> (i64, i64) {
     (crate::rows::stored_time(query.from), crate::rows::stored_time(query.to))
@@ -63,6 +71,15 @@ fn bounds(query: &DriftQuery<'_>) -> (i64, i64) {
 impl Store {
     /// Decisions that let somebody in and that a rule may ask about: stale, colliding, or without a credential.
     pub async fn drift_decisions(&self, query: &DriftQuery<'_>) -> Result<Vec<DecisionRecord>, StoreError> {
+        let mut found = Vec::new();
+        for some in together(query) {
+            found.extend(self.drift_decisions_of(&some).await?);
+        }
+        found.sort_by(|a, b| (a.at, a.row_id).cmp(&(b.at, b.row_id)));
+        few(found, ("decisions", ROWS_MAX))
+    }
+
+    async fn drift_decisions_of(&self, query: &DriftQuery<'_>) -> Result<Vec<DecisionRecord>, StoreError> {
         let persons = if query.persons.is_some() { "AND person IN {persons:Array(String)}" } else { "" };
         let sql = format!(
             "SELECT ?fields FROM decision_rows FINAL WHERE tenant = {{tenant:String}} {persons} \
@@ -77,6 +94,15 @@ impl Store {
 
     /// Events of some kinds, in order of time, one row each.
     pub async fn drift_acts(&self, query: &DriftQuery<'_>, kinds: &[&str]) -> Result<Vec<ActRow>, StoreError> {
+        let mut found = Vec::new();
+        for some in together(query) {
+            found.extend(self.drift_acts_of(&some, kinds).await?);
+        }
+        found.sort_by(|a, b| (a.time, a.event_id).cmp(&(b.time, b.event_id)));
+        few(found, ("events", ROWS_MAX))
+    }
+
+    async fn drift_acts_of(&self, query: &DriftQuery<'_>, kinds: &[&str]) -> Result<Vec<ActRow>, StoreError> {
         let persons = if query.persons.is_some() {
             "AND person IN (arrayMap(x -> toFixedString(unhex(x), 16), {persons:Array(String)}))"
         } else {
@@ -131,13 +157,15 @@ impl Store {
             AND time >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND time <= fromUnixTimestamp64Milli({to:Int64}, 'UTC') \
             AND event_id IN (arrayMap(id -> toUUID(id), {events:Array(String)})) AND is_deleted = 0 GROUP BY event_id";
         let events: Vec<String> = events.iter().map(Uuid::to_string).collect();
-        let asked = self.ask(sql).param("tenant", tenant).param("events", events);
-        let asked = asked.param("from", crate::rows::stored_time(from)).param("to", crate::rows::stored_time(to));
-        let found: Vec<(String, String)> = rows(asked).await?;
-        found
-            .into_iter()
-            .map(|(id, receipt)| Ok((id.parse().map_err(|_| crate::query::unknown("event id"))?, receipt)))
-            .collect()
+        let mut found = Vec::new();
+        for some in parts(&events) {
+            let asked = self.ask(sql).param("tenant", tenant).param("events", some);
+            let asked = asked.param("from", crate::rows::stored_time(from)).param("to", crate::rows::stored_time(to));
+            for (id, receipt) in rows::<(String, String)>(asked).await? {
+                found.push((id.parse().map_err(|_| crate::query::unknown("event id"))?, receipt));
+            }
+        }
+        Ok(found)
     }
 
     /// How many persons have decisions or sessions between two times: what findings are counted against.

@@ -139,11 +139,11 @@ impl Store {
         all(asked.param("failures", failures as u64), ("persons", ROWS_MAX)).await
     }
 
-    /// The first event of each source.
-    pub async fn first_events(&self, tenant: &str) -> Result<Vec<(String, i64)>, StoreError> {
+    /// The first event of some sources; those that have none are not named.
+    pub async fn first_events(&self, tenant: &str, sources: &[String]) -> Result<Vec<(String, i64)>, StoreError> {
         let sql = "SELECT toString(source_id), toUnixTimestamp64Milli(min(time)) FROM event_rows WHERE tenant = {tenant:String} \
-            AND is_deleted = 0 GROUP BY source_id";
-        rows(self.ask(sql).param("tenant", tenant)).await
+            AND source_id IN {sources:Array(String)} AND is_deleted = 0 GROUP BY source_id";
+        rows(self.ask(sql).param("tenant", tenant).param("sources", sources)).await
     }
 
     /// Where events lie: id and STREAM/SEQ, of those that are stored between two times.

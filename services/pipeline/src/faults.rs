@@ -177,7 +177,7 @@ mod tests {
     fn metric(registry: &Registry, name: &str) -> f64 {
         let families = registry.gather();
         let metric = &families.iter().find(|family| family.name() == name).unwrap().get_metric()[0];
-        metric.get_counter().value().max(metric.get_gauge().value())
+        metric.get_counter().get_value().max(metric.get_gauge().get_value())
     }
 
     #[tokio::test(start_paused = true)]

@@ -206,7 +206,7 @@ mod tests {
         };
         let (done, ()) = tokio::join!(kept, watched);
         assert_eq!(done, "done");
-        assert_eq!(faults.told(), [(Part::Counts, Fault { count: 3, at: 7, well: false })]);
+        assert_eq!(faults.told(), [(Part::Counts, Fault { count: 3, at: 7, well: true })]);
         assert_eq!(metric(&registry, "tokentrail_part_faults_total"), 3.0);
     }
 }

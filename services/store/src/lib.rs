@@ -31,7 +31,8 @@ mod settings;
 pub use cell::Counted;
 pub use connect::ConnectOptions;
 pub use coverage::{
-    ClaimedSpan, Gap, GapKey, HeartbeatStatus, LineCount, Records, Seal, Seen, SeenHeartbeat, SentHeartbeat, Watermark,
+    ClaimedSpan, Gap, GapKey, HeartbeatStatus, LineCount, OWN_RECORDS, Records, Seal, Seen, SeenHeartbeat,
+    SentHeartbeat, Watermark,
 };
 pub use error::StoreError;
 pub use insert::{Block, Fate, StoredReceipt};

@@ -51,6 +51,7 @@ const MIGRATIONS: &[Migration] = migrations![
     26 "0026_world",
     28 "0028_right_names",
     30 "0030_privileged",
+    32 "0032_unannounced",
     33 "0033_persons",
     35 "0035_role_lives",
 ];

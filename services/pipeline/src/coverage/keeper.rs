@@ -41,7 +41,7 @@ pub struct Keeper {
     pub(super) store: Store,
     pub(super) tenant: String,
     pub(super) lateness: i64,
-    expected: Vec<Expected>,
+    pub(super) expected: Vec<Expected>,
     clock: fn() -> i64,
     open: IntGaugeVec,
     complete: IntGaugeVec,
@@ -117,7 +117,7 @@ impl Keeper {
         rows.extend(self.no_longer_expected(&written, now));
         rows.extend(sent_again(&written, &claims, now));
         if thorough {
-            rows.extend(self.missing_records(now, &written).await?);
+            rows.extend(self.missing_records(&look).await?);
         }
         self.store.put_gaps(&rows).await?;
         self.tell(&complete, written, rows);

@@ -159,7 +159,7 @@ fn begin(own: &[Gap], look: &Look<'_>, watermark: Option<i64>) -> i64 {
 }
 
 /// The heartbeats of one scope as one input saw them, or all together, oldest first.
-fn seen_by(beats: &[HeartbeatStatus], scope: &str, input: Option<Input>) -> Vec<Beat> {
+pub(super) fn seen_by(beats: &[HeartbeatStatus], scope: &str, input: Option<Input>) -> Vec<Beat> {
     let of_scope = beats.iter().filter(|beat| beat.scope == scope);
     let is_asked = |by: &str| input.is_none_or(|input| by == input.as_str());
     let beat = |beat: &HeartbeatStatus| Beat {

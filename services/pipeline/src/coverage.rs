@@ -3,6 +3,7 @@
 //! end in the same rows.
 
 pub mod assess;
+mod clocks;
 mod holes;
 mod keeper;
 mod lost;

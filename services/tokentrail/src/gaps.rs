@@ -71,6 +71,10 @@ impl GapReport {
             "no_heartbeat" => {
                 "Tokentrail did not run then; a webhook's events come by pull, others by import (--from, --to)"
             }
+            "clock_off" => {
+                "its clock and Tokentrail's differ by more than ten seconds: look at time synchronisation on both hosts; times, \
+                the order of events and what is late cannot be trusted there"
+            }
             "records_missing" => {
                 "records were lost behind intake: run `tokentrail journal verify`, import that time again (an import does \
                 not close this one: what else was lost is not known)"

@@ -77,6 +77,7 @@ pub const VIEWS: &[&str] = &[
     "decisions",
     "deviations_in",
     "effective_in",
+    "effective_towards",
     "event_inputs",
     "event_inputs_in",
     "events",

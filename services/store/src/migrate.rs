@@ -53,6 +53,7 @@ const MIGRATIONS: &[Migration] = migrations![
     30 "0030_privileged",
     33 "0033_persons",
     35 "0035_role_lives",
+    38 "0038_towards_rights",
 ];
 
 const DATABASE: &str = "CREATE DATABASE IF NOT EXISTS {database} {on_cluster}";

@@ -13,6 +13,7 @@ mod persons;
 mod records;
 mod rights;
 mod stored;
+mod towards;
 
 pub use ask::{Bearer, DecisionQuery, Matching};
 pub use checkpoint::{Later, Seal, Sealing, Unsealing};

@@ -53,6 +53,8 @@ const MIGRATIONS: &[Migration] = migrations![
     30 "0030_privileged",
     33 "0033_persons",
     35 "0035_role_lives",
+    36 "0036_names",
+    37 "0037_session_expiry",
     38 "0038_towards_rights",
 ];
 

@@ -261,6 +261,7 @@ impl Work {
             listed: users
                 .chain(tied)
                 .chain(known.service_accounts.users())
+                .chain(keycloak.federated.users())
                 .chain(callers)
                 .map(|user| (user, nobody))
                 .collect(),

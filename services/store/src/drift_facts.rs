@@ -41,9 +41,11 @@ pub struct ActRow {
     pub kind: String,
     /// Outcome.
     pub outcome: String,
-    /// Person key; empty: none.
+    /// Key of the account that it concerns; empty: none.
+    pub account: String,
+    /// Key of the person whom that account is; empty: none.
     pub person: String,
-    /// Key of the actor; empty: none.
+    /// Key of the person who did it; empty: none.
     pub actor: String,
     /// Kind of right.
     pub right_kind: String,
@@ -92,7 +94,7 @@ impl Store {
         all(asked.param("persons", query.persons.unwrap_or_default()), ("decisions", ROWS_MAX)).await
     }
 
-    /// Events of some kinds, in order of time, one row each.
+    /// Events of some kinds, in order of time, one row each. Persons named are asked for with all their accounts.
     pub async fn drift_acts(&self, query: &DriftQuery<'_>, kinds: &[&str]) -> Result<Vec<ActRow>, StoreError> {
         let mut found = Vec::new();
         for some in together(query) {
@@ -104,14 +106,19 @@ impl Store {
 
     async fn drift_acts_of(&self, query: &DriftQuery<'_>, kinds: &[&str]) -> Result<Vec<ActRow>, StoreError> {
         let persons = if query.persons.is_some() {
-            "AND person IN (arrayMap(x -> toFixedString(unhex(x), 16), {persons:Array(String)}))"
+            "AND person IN (SELECT toFixedString(unhex(key), 16) FROM (SELECT arrayJoin({persons:Array(String)}) AS key UNION DISTINCT \
+               SELECT account FROM alias_rows FINAL WHERE tenant = {tenant:String} AND account != '' AND person IN {persons:Array(String)}))"
         } else {
             ""
         };
-        let (person, actor) = (KEY.replace("{}", "e.person"), KEY.replace("{}", "e.who"));
+        let (account, actor) = (KEY.replace("{}", "e.person"), KEY.replace("{}", "e.who"));
+        let whose = |key: &str| format!("if(mapContains(merged, {key}), merged[{key}], {key})");
+        let (person, actor) = (whose(&account), whose(&actor));
         let sql = format!(
-            "SELECT e.event_id AS event_id, e.time AS time, toString(e.source_id) AS source_id, toString(e.realm) AS realm, \
-               toString(e.kind) AS kind, toString(e.outcome) AS outcome, {person} AS person, {actor} AS actor, \
+            "WITH (SELECT mapFromArrays(groupArray(account), groupArray(person)) FROM \
+               (SELECT DISTINCT account, person FROM alias_rows FINAL WHERE tenant = {{tenant:String}} AND account != '')) AS merged \
+             SELECT e.event_id AS event_id, e.time AS time, toString(e.source_id) AS source_id, toString(e.realm) AS realm, \
+               toString(e.kind) AS kind, toString(e.outcome) AS outcome, {account} AS account, {person} AS person, {actor} AS actor, \
                toString(e.right_kind) AS right_kind, e.right_id AS right_id, \
                arrayZip(mapKeys(e.details), mapValues(e.details)) AS details FROM \
              (SELECT event_id, time, source_id, realm, kind, outcome, person, if(bitTest(same, 1), person, actor) AS who, right_kind, \
@@ -127,7 +134,13 @@ impl Store {
         all(asked, ("events", ROWS_MAX)).await
     }
 
-    /// Persons with at least so many failed logins in a time, or a lockout.
+    /// Accounts that an operator merged, and the persons that they count as, in order.
+    pub async fn merged_accounts(&self, tenant: &str) -> Result<Vec<(String, String)>, StoreError> {
+        let sql = "SELECT account, person FROM merged_accounts WHERE tenant = {tenant:String} ORDER BY 1, 2";
+        rows(self.ask(sql).param("tenant", tenant)).await
+    }
+
+    /// Accounts with at least so many failed logins in a time, or a lockout.
     pub async fn drift_suspects(&self, query: &DriftQuery<'_>, failures: usize) -> Result<Vec<String>, StoreError> {
         let sql = "SELECT lower(hex(person)) FROM event_rows WHERE tenant = {tenant:String} AND is_deleted = 0 \
              AND kind IN ('login', 'user_locked_temporarily', 'user_locked_permanently') AND person != toFixedString('', 16) \

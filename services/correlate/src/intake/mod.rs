@@ -35,6 +35,7 @@ impl Known {
         };
         match &fact.what {
             What::Named { user, username, email } => self.named(&place, (user, username, email), dirt),
+            What::Federated { user, login } => self.federated(&place, (user, *login), dirt),
             What::UserCreated { user } => self.user_lives(&place, (user, true), dirt),
             What::UserDeleted { user } => self.user_lives(&place, (user, false), dirt),
             What::Enabled { user, enabled } => {
@@ -70,6 +71,7 @@ impl Known {
                 self.used(&place, (user, session, ""), UseKind::Refused, dirt);
                 self.presented(&place, (presented, true), dirt);
             }
+            What::Lifespans(said) => self.lifespans(&place, *said, dirt),
             What::Ended { which, how } => self.ended_by(&place, *which, *how, dirt),
             // The catalog's own clock: kept as an event of its own; what it brought is told by reads.
             What::CatalogSynced => {}

@@ -3,7 +3,7 @@
 use super::Place;
 use crate::{
     dirt::Dirt,
-    facts::{EndKind, Ended, Issued},
+    facts::{EndKind, Ended, Grant, Issued, Lifespans},
     known::Known,
     moment::Millis,
     names::Id,
@@ -33,6 +33,10 @@ impl Known {
         let session = (!issued.session.is_empty()).then(|| self.id(place, issued.session));
         let what = UseKind::Issue { grant: issued.grant, offline: issued.offline };
         self.used(place, (issued.user, issued.session, issued.client), what, dirt);
+        let realm = Id { source: place.source, name: place.within };
+        if issued.grant == Grant::Refresh && self.sessions.refreshing.insert(realm) {
+            self.sessions_of_realm(realm, dirt);
+        }
         let issue = Issue {
             session,
             client: self.names.sym(issued.client),
@@ -88,14 +92,21 @@ impl Known {
             Ended::OfRealm => {
                 let realm = Id { source: place.source, name: place.within };
                 self.sessions.ends.entry(realm).or_default().insert(place.moment, how);
-                let here = self
-                    .sessions
-                    .sessions
-                    .iter()
-                    .filter(|(id, session)| id.source == place.source && session.realm == Some(place.within));
-                dirt.sessions.extend(here.map(|(id, _)| *id));
+                self.sessions_of_realm(realm, dirt);
             }
         }
+    }
+
+    pub(super) fn lifespans(&mut self, place: &Place, said: Lifespans, dirt: &mut Dirt) {
+        let realm = Id { source: place.source, name: place.within };
+        self.sessions.realms.note(realm, place.moment, said);
+        self.sessions_of_realm(realm, dirt);
+    }
+
+    fn sessions_of_realm(&self, realm: Id, dirt: &mut Dirt) {
+        let all = self.sessions.sessions.iter();
+        let here = all.filter(|(id, session)| id.source == realm.source && session.realm == Some(realm.name));
+        dirt.sessions.extend(here.map(|(id, _)| *id));
     }
 
     pub(super) fn callback(&mut self, place: &Place, session: &str, dirt: &mut Dirt) {

@@ -141,13 +141,13 @@ impl Reader {
     }
 }
 
-/// Persons who were ever disabled, deleted or locked.
+/// Accounts that were ever disabled, deleted or locked.
 pub(super) fn put_out<'a>(acts: impl Iterator<Item = &'a Act>) -> BTreeSet<String> {
     let out = |act: &&Act| {
         matches!(act.kind.as_str(), "user_deleted" | "user_locked_permanently")
             || act.details.get("enabled").is_some_and(|enabled| enabled == "false")
     };
-    acts.filter(out).filter(|act| !act.person.is_empty()).map(|act| act.person.clone()).collect()
+    acts.filter(out).filter(|act| !act.account.is_empty()).map(|act| act.account.clone()).collect()
 }
 
 /// In order of time, each once.
@@ -181,6 +181,7 @@ pub(super) fn act(row: ActRow) -> Act {
         realm: row.realm,
         kind: row.kind,
         outcome: row.outcome,
+        account: row.account,
         person: row.person,
         actor: row.actor,
         right_kind: row.right_kind,

@@ -85,6 +85,8 @@ struct Memory {
     queue: Queue,
     /// Events about accounts and recording, by time.
     kept: BTreeMap<(i64, Uuid), Act>,
+    /// Accounts that count as another one's person, as the kept events were read.
+    merged: Vec<(String, String)>,
     states: BTreeMap<String, RuleState>,
     /// Sources and gaps as the last round saw them.
     sources: Vec<Source>,
@@ -204,6 +206,10 @@ impl Detector {
         };
         memory.gaps.clone_from(&facts.gaps);
         let all = DriftQuery { tenant, persons: None, from: i64::MIN, to: i64::MAX };
+        // Whose account is whose person is said by hand, and then so of all that was kept.
+        let merged = store.merged_accounts(tenant).await?;
+        let since = if memory.merged == merged { since } else { i64::MIN };
+        memory.merged = merged;
         let lately = DriftQuery { from: since, ..all };
         memory.kept.retain(|(at, _), _| *at < since);
         let kept = whole(store.drift_acts(&lately, facts::KEPT).await, &mut facts.cut)?.into_iter().map(facts::act);
@@ -216,7 +222,7 @@ impl Detector {
             if !out.is_empty() {
                 let active = DriftQuery { persons: Some(&out_list), ..lately };
                 let tokens = whole(store.drift_acts(&active, facts::TOKENS).await, &mut facts.cut)?;
-                persons.extend(tokens.into_iter().map(|act| act.person));
+                persons.extend(tokens.into_iter().flat_map(|act| [act.account, act.person]));
             }
         }
         let of_whom: Vec<String> = persons.iter().cloned().collect();

@@ -217,4 +217,26 @@ impl Known {
             widest: Kept::get(from)?,
         })
     }
+    /// Bytes by part: of what is large by its own parts.
+    pub(crate) fn rooms(&self) -> Vec<(String, usize)> {
+        let within = [
+            ("snapshots", self.snapshots.rooms()),
+            ("keycloak", self.keycloak.rooms()),
+            ("catalog", self.catalog.rooms()),
+            ("rbac", self.rbac.rooms()),
+            ("sessions", self.sessions.rooms()),
+        ];
+        let parts = within.into_iter().flat_map(|(whole, parts)| parts.into_iter().map(move |part| (whole, part)));
+        let parts = parts.map(|(whole, (part, bytes))| (format!("{whole}.{part}"), bytes));
+        let rest = [
+            ("names", self.names.room()),
+            ("reads", self.reads.room() + self.pending.room()),
+            ("decisions", self.decisions.room()),
+            ("traces", self.traces.room() + self.conditional.room()),
+            ("bearers", self.bearers.room()),
+            ("keys", self.keys.borrow().room()),
+            ("latest", self.latest.room() + self.widest.room()),
+        ];
+        parts.chain(rest.into_iter().map(|(part, bytes)| (part.to_owned(), bytes))).collect()
+    }
 }

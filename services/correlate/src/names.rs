@@ -52,6 +52,10 @@ impl Kept for Names {
         }
         Ok(names)
     }
+
+    fn room(&self) -> usize {
+        self.texts.room() + self.numbers.allocation_size()
+    }
 }
 
 impl Names {

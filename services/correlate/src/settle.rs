@@ -93,6 +93,11 @@ impl Rows {
         Ok(Self { said: Kept::get(from)?, seed, listed: Kept::get(from)?, answered: Kept::get(from)? })
     }
 
+    /// Bytes by part.
+    pub(crate) fn rooms(&self) -> [(&'static str, usize); 2] {
+        [("said", self.said.room()), ("listed", self.listed.room())]
+    }
+
     /// What stands for a key.
     fn place(&self, key: &Key) -> u128 {
         let half = |half: u8| {

@@ -135,6 +135,17 @@ pub trait Kept: Sized {
     fn put(&self, to: &mut Writer<'_>);
     /// Reads it back.
     fn get(from: &mut Reader<'_>) -> Result<Self, Unreadable>;
+
+    /// Bytes that it owns beside its own place: room that was made, whether used or not. Of trees about; what the allocator adds
+    /// is not among them.
+    fn room(&self) -> usize {
+        0
+    }
+
+    /// The same, of each field.
+    fn rooms(&self) -> Vec<(&'static str, usize)> {
+        Vec::new()
+    }
 }
 
 /// A struct: its fields in this order, all of them.
@@ -148,6 +159,16 @@ macro_rules! kept_struct {
 
             fn get(from: &mut $crate::checkpoint::Reader<'_>) -> Result<Self, $crate::checkpoint::Unreadable> {
                 Ok(Self { $($field: $crate::checkpoint::Kept::get(from)?),+ })
+            }
+
+            fn room(&self) -> usize {
+                let Self { $($field),+ } = self;
+                0 $(+ $crate::checkpoint::Kept::room($field))+
+            }
+
+            fn rooms(&self) -> Vec<(&'static str, usize)> {
+                let Self { $($field),+ } = self;
+                vec![$((stringify!($field), $crate::checkpoint::Kept::room($field))),+]
             }
         }
     };
@@ -172,6 +193,12 @@ macro_rules! kept_enum {
                     $($tag => Self::$variant { $($field: $crate::checkpoint::Kept::get(from)?),* },)+
                     _ => return Err($crate::checkpoint::Unreadable),
                 })
+            }
+
+            fn room(&self) -> usize {
+                match self {
+                    $(Self::$variant { $($field: $value),* } => 0 $(+ $crate::checkpoint::Kept::room($value))*,)+
+                }
             }
         }
     };

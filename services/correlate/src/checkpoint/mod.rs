@@ -36,6 +36,14 @@ impl Correlator {
         let known = Known::restore(config, from)?;
         Ok(Self { known, dirt: Kept::get(from)?, rows: rows.restore(from)? })
     }
+
+    /// What takes the memory: bytes by part of the state, largest first. Costs a walk through all of it.
+    pub fn rooms(&self) -> Vec<(String, usize)> {
+        let mut rooms = self.known.rooms();
+        rooms.extend(self.rows.rooms().into_iter().map(|(part, bytes)| (format!("rows.{part}"), bytes)));
+        rooms.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        rooms
+    }
 }
 
 kept_enum!(Outcome {
@@ -67,5 +75,9 @@ impl Kept for PersonKey {
 
     fn get(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
         Ok(Self(Kept::get(from)?))
+    }
+
+    fn room(&self) -> usize {
+        self.0.capacity()
     }
 }

@@ -122,6 +122,10 @@ impl Kept for String {
         let (length, _) = from.length()?;
         std::str::from_utf8(from.bytes(length)?).map(str::to_owned).map_err(|_| Unreadable)
     }
+
+    fn room(&self) -> usize {
+        self.capacity()
+    }
 }
 
 impl Kept for Box<str> {
@@ -132,6 +136,10 @@ impl Kept for Box<str> {
 
     fn get(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
         String::get(from).map(String::into_boxed_str)
+    }
+
+    fn room(&self) -> usize {
+        self.len()
     }
 }
 
@@ -145,6 +153,10 @@ impl<T: Kept> Kept for Option<T> {
 
     fn get(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
         if bool::get(from)? { T::get(from).map(Some) } else { Ok(None) }
+    }
+
+    fn room(&self) -> usize {
+        self.as_ref().map_or(0, T::room)
     }
 }
 
@@ -162,6 +174,10 @@ impl<T: Kept> Kept for Vec<T> {
         }
         Ok(all)
     }
+
+    fn room(&self) -> usize {
+        self.capacity() * size_of::<T>() + self.iter().map(T::room).sum::<usize>()
+    }
 }
 
 impl<T: Kept> Kept for Box<[T]> {
@@ -172,6 +188,10 @@ impl<T: Kept> Kept for Box<[T]> {
 
     fn get(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
         Vec::get(from).map(Vec::into_boxed_slice)
+    }
+
+    fn room(&self) -> usize {
+        size_of_val(&**self) + self.iter().map(T::room).sum::<usize>()
     }
 }
 
@@ -184,6 +204,10 @@ macro_rules! kept_tuple {
 
             fn get(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
                 Ok(($($name::get(from)?,)+))
+            }
+
+            fn room(&self) -> usize {
+                0 $(+ self.$index.room())+
             }
         }
     };
@@ -205,6 +229,10 @@ impl<K: Kept + Ord, V: Kept> Kept for BTreeMap<K, V> {
         let length = usize::get(from)?;
         (0..length).map(|_| Kept::get(from)).collect()
     }
+
+    fn room(&self) -> usize {
+        nodes::<(K, V)>(self.len()) + self.iter().map(|(key, value)| key.room() + value.room()).sum::<usize>()
+    }
 }
 
 impl<K: Kept + Ord> Kept for BTreeSet<K> {
@@ -216,6 +244,10 @@ impl<K: Kept + Ord> Kept for BTreeSet<K> {
     fn get(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
         let length = usize::get(from)?;
         (0..length).map(|_| Kept::get(from)).collect()
+    }
+
+    fn room(&self) -> usize {
+        nodes::<K>(self.len()) + self.iter().map(K::room).sum::<usize>()
     }
 }
 
@@ -236,6 +268,17 @@ impl<K: Kept + Eq + Hash, V: Kept> Kept for HashMap<K, V> {
         }
         Ok(all)
     }
+
+    fn room(&self) -> usize {
+        self.allocation_size() + self.iter().map(|(key, value)| key.room() + value.room()).sum::<usize>()
+    }
+}
+
+/// About what a tree's nodes take: each has room for eleven entries, and of several each is three quarters full.
+fn nodes<T>(entries: usize) -> usize {
+    const ENTRIES: usize = 11;
+    let nodes = if entries > ENTRIES { entries.div_ceil(ENTRIES * 3 / 4) } else { entries.min(1) };
+    nodes * (ENTRIES * size_of::<T>() + 2 * size_of::<usize>())
 }
 
 #[cfg(test)]

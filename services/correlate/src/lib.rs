@@ -27,6 +27,7 @@ mod correlator;
 mod dirt;
 pub mod facts;
 mod intake;
+mod keys;
 mod known;
 mod log;
 mod moment;

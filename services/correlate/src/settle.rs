@@ -6,6 +6,7 @@ use crate::{
     checkpoint::{Kept, Reader, Unreadable, Writer, kept_struct},
     config::Config,
     dirt::{Dirt, Since},
+    keys::Keys,
     known::Known,
     moment::{Millis, Moment},
     names::Id,
@@ -13,7 +14,7 @@ use crate::{
 };
 use hashbrown::HashMap;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hash, Hasher},
 };
 use uuid::Uuid;
@@ -25,7 +26,7 @@ pub(crate) struct Rows {
     /// Makes hashes of keys that nobody can guess, so that no two keys can be made to meet.
     seed: [u8; SEED_BYTES],
     /// Keys of the rows that are listed per user (gaps also per group, role and reference), and can therefore end.
-    listed: HashMap<Id, Box<[Key]>>,
+    listed: HashMap<Id, Keys>,
     answered: u64,
 }
 
@@ -157,16 +158,12 @@ impl Rows {
     fn list(&mut self, known: &Known, touched: (Id, Uuid), changes: &mut Vec<Change>) {
         let (user, because) = touched;
         let rows = listed(known, user);
-        let mut keys: Vec<Key> = rows.iter().map(|(key, _)| key.clone()).collect();
-        keys.sort_unstable();
-        let before = if keys.is_empty() {
-            self.listed.remove(&user)
-        } else {
-            self.listed.insert(user, keys.clone().into_boxed_slice())
-        };
-        for key in before.unwrap_or_default() {
-            if keys.binary_search(&key).is_err() {
-                self.say(key, None, because, changes);
+        let keys = Keys::of(rows.iter().map(|(key, _)| key));
+        let before = if rows.is_empty() { self.listed.remove(&user) } else { self.listed.insert(user, keys) };
+        if let Some(before) = before.filter(|before| self.listed.get(&user) != Some(before)) {
+            let now: BTreeSet<&Key> = rows.iter().map(|(key, _)| key).collect();
+            for gone in before.read().into_iter().filter(|key| !now.contains(key)) {
+                self.say(gone, None, because, changes);
             }
         }
         for (key, row) in rows {

@@ -14,6 +14,8 @@ pub struct Unreadable;
 pub struct Writer<'a> {
     chunk: Vec<u8>,
     size: usize,
+    /// That is made for a chunk at its beginning.
+    room: usize,
     /// Takes a chunk that is full; false: no more are wanted.
     full: &'a mut dyn FnMut(Vec<u8>) -> bool,
     wanted: bool,
@@ -22,7 +24,12 @@ pub struct Writer<'a> {
 impl<'a> Writer<'a> {
     /// Hands chunks of `size` bytes or a little more to `full`, until that says that no more are wanted.
     pub fn new(size: usize, full: &'a mut dyn FnMut(Vec<u8>) -> bool) -> Self {
-        Self { chunk: Vec::new(), size, full, wanted: true }
+        Self { chunk: Vec::new(), size, room: size + size / 8, full, wanted: true }
+    }
+
+    /// Hands everything to `full` in one piece, for which there is room for about so many bytes.
+    pub(crate) fn in_one(room: usize, full: &'a mut dyn FnMut(Vec<u8>) -> bool) -> Self {
+        Self { chunk: Vec::new(), size: usize::MAX, room, full, wanted: true }
     }
 
     /// Hands the last chunk over; whether all of them were wanted.
@@ -38,12 +45,12 @@ impl<'a> Writer<'a> {
         }
     }
 
-    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         if !self.wanted {
             return;
         }
         if self.chunk.capacity() == 0 {
-            self.chunk.reserve(self.size + self.size / 8);
+            self.chunk.reserve(self.room);
         }
         self.chunk.extend_from_slice(bytes);
         if self.chunk.len() >= self.size {
@@ -52,7 +59,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Seven bits a byte, the lowest first.
-    pub(super) fn number(&mut self, mut number: u64) {
+    pub(crate) fn number(&mut self, mut number: u64) {
         let mut bytes = [0; 10];
         let mut count = 0;
         loop {
@@ -94,7 +101,7 @@ impl<'a> Reader<'a> {
         Some(())
     }
 
-    pub(super) fn bytes(&mut self, count: usize) -> Result<&[u8], Unreadable> {
+    pub(crate) fn bytes(&mut self, count: usize) -> Result<&[u8], Unreadable> {
         if count == 0 {
             return Ok(&[]);
         }
@@ -123,7 +130,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A length, and how much room to make for it.
-    pub(super) fn length(&mut self) -> Result<(usize, usize), Unreadable> {
+    pub(crate) fn length(&mut self) -> Result<(usize, usize), Unreadable> {
         let length = usize::try_from(self.number()?).map_err(|_| Unreadable)?;
         Ok((length, length.min(TRUSTED)))
     }

@@ -7,6 +7,7 @@
 //! would hold twice. Nothing here reads or writes a file.
 
 mod codec;
+mod text;
 mod values;
 
 pub use codec::{Kept, Reader, Unreadable, Writer};

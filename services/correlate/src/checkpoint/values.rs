@@ -1,6 +1,9 @@
 //! How plain values, lists, sets and maps are written.
 
-use super::codec::{Kept, Reader, Unreadable, Writer};
+use super::{
+    codec::{Kept, Reader, Unreadable, Writer},
+    text,
+};
 use hashbrown::HashMap;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -114,13 +117,11 @@ impl Kept for Uuid {
 
 impl Kept for String {
     fn put(&self, to: &mut Writer<'_>) {
-        to.number(self.len() as u64);
-        to.bytes(self.as_bytes());
+        text::put(self, to);
     }
 
     fn get(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
-        let (length, _) = from.length()?;
-        std::str::from_utf8(from.bytes(length)?).map(str::to_owned).map_err(|_| Unreadable)
+        text::get(from)
     }
 
     fn room(&self) -> usize {
@@ -130,12 +131,11 @@ impl Kept for String {
 
 impl Kept for Box<str> {
     fn put(&self, to: &mut Writer<'_>) {
-        to.number(self.len() as u64);
-        to.bytes(self.as_bytes());
+        text::put(self, to);
     }
 
     fn get(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
-        String::get(from).map(String::into_boxed_str)
+        text::get(from).map(String::into_boxed_str)
     }
 
     fn room(&self) -> usize {
@@ -298,7 +298,8 @@ mod tests {
         let number = |random: &mut StdRng| random.random::<u64>() >> random.random_range(0..64);
         let signed = |random: &mut StdRng| number(random).cast_signed();
         let edges = [i64::MIN, i64::MAX, 0, -1, 1];
-        let texts = ["", "a", "äöü", &"x".repeat(200)];
+        let uuid = "8a0e4f9c-16d2-4c57-9d3e-5b1c7f60a2e4";
+        let texts = ["", "a", "äöü", &"x".repeat(200), uuid, &uuid.replace('-', ""), &uuid.to_uppercase()];
         (
             (
                 (0..count).map(|_| signed(random)).chain(edges).collect(),

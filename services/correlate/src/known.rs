@@ -16,6 +16,7 @@ use crate::{
         service_accounts::ServiceAccounts,
         sessions::Sessions,
     },
+    table::Table,
 };
 use events::{act::AccountKind, event::Outcome, person::PersonKey};
 use hashbrown::HashMap;
@@ -53,15 +54,15 @@ pub(crate) struct Known {
     /// Which users are machines.
     pub service_accounts: ServiceAccounts,
     /// By the reference (or the name of a caller that is no person) that the line gives.
-    pub decisions: HashMap<Id, Log<Moment, Told>>,
+    pub decisions: Table<Id, Log<Moment, Told>>,
     /// Audited calls of one trace: the last moment's outcome is what the caller got.
-    pub traces: HashMap<Id, Log<Moment, Outcome>>,
+    pub traces: Table<Id, Log<Moment, Outcome>>,
     /// Conditional decisions of one trace.
-    pub conditional: HashMap<Id, Set<(Id, Moment)>>,
+    pub conditional: Table<Id, Set<(Id, Moment)>>,
     /// Users that ever bore a name (lower case).
-    pub bearers: HashMap<Id, Set<Id>>,
-    /// Keys of accounts: a keyed hash costs more than all else of an answer.
-    pub keys: RefCell<HashMap<Id, PersonKey>>,
+    pub bearers: Table<Id, Set<Id>>,
+    /// Keys of accounts, each as the id whose digits it has: a keyed hash costs more than all else of an answer.
+    pub keys: RefCell<Table<Id, Uuid>>,
     /// Latest change of the world of a source: groups, roles, policies, catalog.
     pub latest: HashMap<Sym, Millis>,
     /// The furthest that a decision's span reaches beyond its time, by reference, where it does: a line whose time is hardly known
@@ -90,10 +91,10 @@ impl Known {
             sessions: Sessions::default(),
             persons: Persons::default(),
             service_accounts: ServiceAccounts::default(),
-            decisions: HashMap::new(),
-            traces: HashMap::new(),
-            conditional: HashMap::new(),
-            bearers: HashMap::new(),
+            decisions: Table::default(),
+            traces: Table::default(),
+            conditional: Table::default(),
+            bearers: Table::default(),
             keys: RefCell::default(),
             latest: HashMap::new(),
             widest: HashMap::new(),
@@ -140,9 +141,15 @@ impl Known {
 
     /// The key of a Keycloak user alone, whoever it is.
     pub(crate) fn account_key(&self, user: Id) -> PersonKey {
+        if let Some(known) = self.keys.borrow().get(&user) {
+            return PersonKey(known.simple().to_string());
+        }
         let config = &self.config;
-        let make = || config.key.keycloak_user(&config.tenant, self.names.text(user.source), self.names.name(user));
-        self.keys.borrow_mut().entry(user).or_insert_with(make).clone()
+        let key = config.key.keycloak_user(&config.tenant, self.names.text(user.source), self.names.name(user));
+        if let Ok(id) = Uuid::try_parse(&key.0) {
+            self.keys.borrow_mut().get_or_insert_with(user, || id);
+        }
+        key
     }
 
     pub(crate) fn owned(&self, sym: Sym) -> String {

@@ -101,7 +101,7 @@ impl Known {
             What::BackstageIssued { reference, claims, instance } => {
                 let reference = self.id(&place, reference);
                 let paid = Paid { span: fact.span, claims: self.names.sym(claims), placed: !instance.is_empty() };
-                self.sessions.paid.entry(reference).or_default().insert(place.moment, paid);
+                self.sessions.paid.get_or_default(reference).insert(place.moment, paid);
                 let tie = self.join(reference.source).map_or(0, |join| join.tie);
                 dirt.reference(reference, place.moment.at.saturating_sub(tie));
                 if let Some(user) = self.who(reference, place.moment.at).user {
@@ -150,20 +150,20 @@ impl Known {
             *widest = reach.max(*widest);
         }
         if let (Some(name), true) = (trace, decided.permission.is_empty()) {
-            let calls = self.traces.entry(Id { source: place.source, name }).or_default();
+            let calls = self.traces.get_or_default(Id { source: place.source, name });
             calls.insert(place.moment, decided.outcome);
             dirt.traces.insert(Id { source: place.source, name });
         }
         if told.outcome == Outcome::Conditional
             && let Some(name) = trace
         {
-            self.conditional.entry(Id { source: place.source, name }).or_default().insert((reference, place.moment));
+            self.conditional.get_or_default(Id { source: place.source, name }).insert((reference, place.moment));
         }
         // A name that nothing ties is listed from its first decision on.
         if !self.decisions.contains_key(&reference) && self.catalog.users.get(reference).is_none() {
             dirt.user_touched(reference);
         }
-        self.decisions.entry(reference).or_default().insert(place.moment, told);
+        self.decisions.get_or_default(reference).insert(place.moment, told);
         dirt.decisions.insert((reference, place.moment));
     }
 

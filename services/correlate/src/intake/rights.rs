@@ -34,7 +34,7 @@ impl Known {
     pub(crate) fn bears(&mut self, user: Id, username: &str) {
         let name = format!("entity:{}", crate::answer::person::entity_name(username));
         let name = Id { source: user.source, name: self.names.sym(&name) };
-        self.bearers.entry(name).or_default().insert(user);
+        self.bearers.get_or_default(name).insert(user);
     }
 
     pub(super) fn user_lives(&mut self, place: &Place, said: (&str, bool), dirt: &mut Dirt) {
@@ -46,7 +46,7 @@ impl Known {
             self.user_may_have_changed(user, dirt);
         }
         if !lives {
-            self.sessions.ends.entry(user).or_default().insert(place.moment, EndKind::UserDeleted);
+            self.sessions.ends.get_or_default(user).insert(place.moment, EndKind::UserDeleted);
             dirt.sessions_of(user, Millis::MIN);
         }
         dirt.user_touched(user);

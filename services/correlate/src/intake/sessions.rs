@@ -42,17 +42,17 @@ impl Known {
             refresh: self.names.sym(issued.refresh),
             offline: issued.offline,
         };
-        self.sessions.issues.entry(user).or_default().insert(place.moment, issue);
+        self.sessions.issues.get_or_default(user).insert(place.moment, issue);
         dirt.tokens.insert((user, place.moment));
         if !issued.refresh.is_empty() {
             let refresh = self.id(place, issued.refresh);
-            self.sessions.refresh_of.entry(refresh).or_default().insert(place.moment);
+            self.sessions.refresh_of.get_or_default(refresh).insert(place.moment);
             let presented = self.sessions.presenters.get(&refresh).into_iter().flatten();
             dirt.tokens.extend(presented.copied());
         }
         if !issued.presented.is_empty() {
             let presented = self.id(place, issued.presented);
-            self.sessions.presenters.entry(presented).or_default().insert((user, place.moment));
+            self.sessions.presenters.get_or_default(presented).insert((user, place.moment));
             self.presented(place, (issued.presented, false), dirt);
         }
         let tie = self.longest_tie();
@@ -63,7 +63,7 @@ impl Known {
     pub(super) fn presented(&mut self, place: &Place, said: (&str, bool), dirt: &mut Dirt) {
         let (token, refused) = said;
         let token = self.id(place, token);
-        self.sessions.presented.entry(token).or_default().insert(place.moment, refused);
+        self.sessions.presented.get_or_default(token).insert(place.moment, refused);
         dirt.tokens.extend(self.sessions.presenters.get(&token).into_iter().flatten().copied());
     }
 
@@ -82,12 +82,12 @@ impl Known {
             }
             Ended::OfUser(user) => {
                 let user = self.id(place, user);
-                self.sessions.ends.entry(user).or_default().insert(place.moment, how);
+                self.sessions.ends.get_or_default(user).insert(place.moment, how);
                 dirt.sessions_of(user, Millis::MIN);
             }
             Ended::OfRealm => {
                 let realm = Id { source: place.source, name: place.within };
-                self.sessions.ends.entry(realm).or_default().insert(place.moment, how);
+                self.sessions.ends.get_or_default(realm).insert(place.moment, how);
                 let here = self
                     .sessions
                     .sessions
@@ -107,7 +107,7 @@ impl Known {
         let user = found.user;
         dirt.sessions.insert(session);
         if let Some(user) = user {
-            self.sessions.callbacks.entry(user).or_default().insert(place.moment, (session, backstage));
+            self.sessions.callbacks.get_or_default(user).insert(place.moment, (session, backstage));
             let from = place.moment.at.saturating_sub(self.longest_tie());
             dirt.user(user, from);
             dirt.sessions_of(user, from);

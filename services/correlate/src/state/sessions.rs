@@ -6,8 +6,8 @@ use crate::{
     log::{Log, Set},
     moment::{Millis, Moment, Span},
     names::{Id, Sym},
+    table::Table,
 };
-use hashbrown::HashMap;
 
 /// Tokens that were issued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,34 +61,34 @@ pub(crate) struct Paid {
 /// All of them.
 #[derive(Default)]
 pub(crate) struct Sessions {
-    pub sessions: HashMap<Id, Session>,
+    pub sessions: Table<Id, Session>,
     /// Sessions of a user.
-    pub of_user: HashMap<Id, Set<Id>>,
+    pub of_user: Table<Id, Set<Id>>,
     /// Tokens issued to a user.
-    pub issues: HashMap<Id, Log<Moment, Issue>>,
+    pub issues: Table<Id, Log<Moment, Issue>>,
     /// Presentations of a refresh token, good and refused: (moment, refused).
-    pub presented: HashMap<Id, Log<Moment, bool>>,
+    pub presented: Table<Id, Log<Moment, bool>>,
     /// Issues for which a refresh token was presented: (user, moment).
-    pub presenters: HashMap<Id, Set<(Id, Moment)>>,
+    pub presenters: Table<Id, Set<(Id, Moment)>>,
     /// Who issued a refresh token: the event.
-    pub refresh_of: HashMap<Id, Set<Moment>>,
+    pub refresh_of: Table<Id, Set<Moment>>,
     /// Backstage tokens of an entity reference.
-    pub paid: HashMap<Id, Log<Moment, Paid>>,
+    pub paid: Table<Id, Log<Moment, Paid>>,
     /// Callbacks of a user's sessions: (session, Backstage).
-    pub callbacks: HashMap<Id, Log<Moment, (Id, Sym)>>,
+    pub callbacks: Table<Id, Log<Moment, (Id, Sym)>>,
     /// Ends of all sessions of a user, or (by realm) of everybody.
-    pub ends: HashMap<Id, Log<Moment, EndKind>>,
+    pub ends: Table<Id, Log<Moment, EndKind>>,
 }
 
 impl Sessions {
     /// The session, with its user noted; and since when callbacks of it wait for that.
     pub(crate) fn session(&mut self, session: Id, user: Option<Id>) -> (&mut Session, Option<Millis>) {
-        let found = self.sessions.entry(session).or_default();
+        let found = self.sessions.get_or_default(session);
         let mut waiting = None;
         if let (Some(user), None) = (user, found.user) {
             found.user = Some(user);
-            self.of_user.entry(user).or_default().insert(session);
-            let callbacks = self.callbacks.entry(user).or_default();
+            self.of_user.get_or_default(user).insert(session);
+            let callbacks = self.callbacks.get_or_default(user);
             for (moment, backstage) in &found.callbacks {
                 callbacks.insert(*moment, (session, *backstage));
             }

@@ -104,7 +104,7 @@ impl Known {
     /// How a Backstage is joined to a Keycloak, if it is.
     pub(crate) fn join(&self, backstage: Sym) -> Option<&Join> {
         let name = self.names.text(backstage);
-        self.config.joins.iter().find(|join| join.backstage == name)
+        self.config.joins.iter().find(|join| join.backstage == *name)
     }
 
     /// The key of the person whom a Keycloak user is.
@@ -123,7 +123,7 @@ impl Known {
     /// The key of a name alone, whoever it is.
     pub(crate) fn name_alone(&self, kind: &str, name: Id) -> PersonKey {
         let config = &self.config;
-        config.key.named(&config.tenant, self.names.text(name.source), kind, self.names.name(name))
+        config.key.named(&config.tenant, &self.names.text(name.source), kind, &self.names.name(name))
     }
 
     fn person(&self, account: Member) -> PersonKey {
@@ -145,7 +145,7 @@ impl Known {
             return PersonKey(known.simple().to_string());
         }
         let config = &self.config;
-        let key = config.key.keycloak_user(&config.tenant, self.names.text(user.source), self.names.name(user));
+        let key = config.key.keycloak_user(&config.tenant, &self.names.text(user.source), &self.names.name(user));
         if let Ok(id) = Uuid::try_parse(&key.0) {
             self.keys.borrow_mut().get_or_insert_with(user, || id);
         }

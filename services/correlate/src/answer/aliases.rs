@@ -58,7 +58,7 @@ impl Known {
 
     /// Of a name in decisions that no annotation ever tied: it is nobody's but its own.
     fn name_of_caller(&self, caller: Id) -> Vec<(Key, Row)> {
-        let name = self.names.name(caller);
+        let name = &*self.names.name(caller);
         if name.is_empty() || !self.decisions.contains_key(&caller) || self.catalog.users.get(caller).is_some() {
             return Vec::new();
         }
@@ -79,7 +79,7 @@ impl Known {
 
     fn rows_of_names(&self, owner: &Owner, mut names: Vec<Borne>) -> Vec<(Key, Row)> {
         // By text, so that the place among equals does not follow the order of arrival.
-        names.sort_by(|a, b| self.names.name(a.1).cmp(self.names.name(b.1)));
+        names.sort_by(|a, b| self.names.name(a.1).cmp(&self.names.name(b.1)));
         let mut equals: BTreeMap<(AliasKind, Sym, Option<Millis>), u32> = BTreeMap::new();
         let row = |(kind, name, from, to): Borne| {
             let place = equals.entry((kind, name.source, from)).and_modify(|place| *place += 1).or_insert(0);

@@ -54,7 +54,7 @@ impl Known {
 
     fn intervals(&self, whose: (Id, RightKind, Id), ledger: &Ledger<()>, rows: &mut Vec<(Key, Row)>) {
         let (user, kind, held) = whose;
-        let right = self.names.name(held);
+        let right = &*self.names.name(held);
         let (person, account) = (self.key(user), self.account_key(user));
         let segments = ledger.segments();
         let mut index = 0;

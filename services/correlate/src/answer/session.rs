@@ -22,10 +22,10 @@ impl Known {
         let good = || session.uses.iter().filter(|(_, used)| used.what != UseKind::Refused);
         let ended = self.ended(session);
         let alive: Vec<Millis> = good().map(|(at, _)| at.at).chain(session.callbacks.keys().map(|at| at.at)).collect();
-        let clients: BTreeSet<&str> =
-            good().map(|(_, used)| self.names.text(used.client)).filter(|c| !c.is_empty()).collect();
+        let clients: BTreeSet<String> =
+            good().map(|(_, used)| self.owned(used.client)).filter(|client| !client.is_empty()).collect();
         let impersonators = logins.clone().filter_map(|(_, used)| match used.what {
-            UseKind::Login { impersonator } => Some(self.names.text(impersonator)).filter(|name| !name.is_empty()),
+            UseKind::Login { impersonator } => Some(self.owned(impersonator)).filter(|name| !name.is_empty()),
             _ => None,
         });
         let after_end = |at: &Moment| ended.is_some_and(|(end, _)| at.at > end.saturating_add(self.config.skew));
@@ -33,11 +33,11 @@ impl Known {
             person: session.user.map(|user| self.key(user)),
             started: logins.clone().map(|(at, _)| at.at).next(),
             seen: alive.iter().min().zip(alive.iter().max()).map(|(first, last)| (*first, *last)),
-            clients: clients.into_iter().map(str::to_owned).collect(),
+            clients: clients.into_iter().collect(),
             logins: count(logins.count()),
             refreshes: count(issues.clone().filter(|(_, grant, _)| *grant == crate::facts::Grant::Refresh).count()),
             offline: issues.clone().any(|(_, _, offline)| offline),
-            impersonator: impersonators.min().map(str::to_owned),
+            impersonator: impersonators.min(),
             ended,
             active_after_end: issues.clone().any(|(at, _, _)| after_end(at)),
             sign_ins: self.sign_ins(id, session),

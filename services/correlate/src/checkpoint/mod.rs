@@ -12,6 +12,7 @@ mod values;
 
 pub use codec::{Kept, Reader, Unreadable, Writer};
 pub(crate) use codec::{kept_enum, kept_struct};
+pub(crate) use text::hyphenated;
 
 use crate::{
     config::Config,

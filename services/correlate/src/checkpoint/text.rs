@@ -8,7 +8,13 @@ const HYPHENATED: u64 = 0;
 const SIMPLE: u64 = 1;
 const LENGTHS: u64 = 2;
 
-pub(super) fn put(text: &str, to: &mut Writer<'_>) {
+impl Writer<'_> {
+    pub(crate) fn text(&mut self, text: &str) {
+        put(text, self);
+    }
+}
+
+fn put(text: &str, to: &mut Writer<'_>) {
     let (form, id) = if let Some(id) = hyphenated(text) {
         (HYPHENATED, id)
     } else if let Some(id) = simple(text) {

@@ -117,7 +117,7 @@ impl Kept for Uuid {
 
 impl Kept for String {
     fn put(&self, to: &mut Writer<'_>) {
-        text::put(self, to);
+        to.text(self);
     }
 
     fn get(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
@@ -131,7 +131,7 @@ impl Kept for String {
 
 impl Kept for Box<str> {
     fn put(&self, to: &mut Writer<'_>) {
-        text::put(self, to);
+        to.text(self);
     }
 
     fn get(from: &mut Reader<'_>) -> Result<Self, Unreadable> {

@@ -300,19 +300,19 @@ impl Keycloak {
     }
 
     /// The last part of what a group is called.
-    pub(crate) fn short_name<'a>(&self, group: Id, t: Millis, names: &'a Names) -> Option<&'a str> {
-        last_part(names.text(self.called.value(group, t)?))
+    pub(crate) fn short_name(&self, group: Id, t: Millis, names: &Names) -> Option<String> {
+        last_part(&names.text(self.called.value(group, t)?))
     }
 
     /// The same; and if nothing was said by then, what was said first.
-    pub(crate) fn name_known_at<'a>(&self, group: Id, t: Millis, names: &'a Names) -> Option<&'a str> {
+    pub(crate) fn name_known_at(&self, group: Id, t: Millis, names: &Names) -> Option<String> {
         let first = || self.called.get(group)?.segments().iter().find_map(|segment| segment.says);
-        last_part(names.text(self.called.value(group, t).or_else(first)?))
+        last_part(&names.text(self.called.value(group, t).or_else(first)?))
     }
 }
 
-fn last_part(said: &str) -> Option<&str> {
-    said.rsplit('/').next().filter(|name| !name.is_empty())
+fn last_part(said: &str) -> Option<String> {
+    said.rsplit('/').next().filter(|name| !name.is_empty()).map(str::to_owned)
 }
 
 /// What was created, or never spoken of, exists until it ends; what was created unseen may have existed.

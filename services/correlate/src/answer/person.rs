@@ -41,7 +41,7 @@ impl Known {
     fn gone(&self, reference: Id, t: Millis) -> Option<(Id, Millis)> {
         let mut since = None;
         // However often its absence was read: the first time counts.
-        let until_then = self.catalog.users.get(reference)?.segments().iter();
+        let until_then = self.catalog.users.get(reference)?.segments().into_iter();
         for segment in until_then.filter(|segment| segment.from.is_none_or(|from| from.at <= t)) {
             since = match (segment.says, since) {
                 (Some(user), _) => Some((user, None)),

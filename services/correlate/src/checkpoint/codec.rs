@@ -183,8 +183,8 @@ macro_rules! kept_struct {
 
 /// An enum: the number of the variant, then its fields (`0: name` is the first of a tuple).
 macro_rules! kept_enum {
-    ($name:ident { $($tag:literal $variant:ident { $($field:tt: $value:ident),* $(,)? }),+ $(,)? }) => {
-        impl $crate::checkpoint::Kept for $name {
+    ($name:ident $(<$of:ident>)? { $($tag:literal $variant:ident { $($field:tt: $value:ident),* $(,)? }),+ $(,)? }) => {
+        impl $(<$of: $crate::checkpoint::Kept>)? $crate::checkpoint::Kept for $name $(<$of>)? {
             fn put(&self, to: &mut $crate::checkpoint::Writer<'_>) {
                 match self {
                     $(Self::$variant { $($field: $value),* } => {

@@ -180,6 +180,20 @@ impl<T: Kept> Kept for Vec<T> {
     }
 }
 
+impl<T: Kept> Kept for Box<T> {
+    fn put(&self, to: &mut Writer<'_>) {
+        T::put(self, to);
+    }
+
+    fn get(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        T::get(from).map(Self::new)
+    }
+
+    fn room(&self) -> usize {
+        size_of::<T>() + T::room(self)
+    }
+}
+
 impl<T: Kept> Kept for Box<[T]> {
     fn put(&self, to: &mut Writer<'_>) {
         self.len().put(to);

@@ -88,7 +88,7 @@ impl<V: Copy + PartialEq> Book<V> {
         self.ledgers.get(&of).map(|(_, ledger)| ledger)
     }
 
-    pub(crate) fn at(&self, of: Id, t: Millis) -> Option<&Segment<V>> {
+    pub(crate) fn at(&self, of: Id, t: Millis) -> Option<Segment<V>> {
         self.get(of)?.at(t)
     }
 
@@ -210,7 +210,7 @@ impl Relation {
     }
 
     /// What `holder` holds as of `t`.
-    pub(crate) fn of(&self, holder: Id, t: Millis) -> impl Iterator<Item = (Id, &Segment<()>)> {
+    pub(crate) fn of(&self, holder: Id, t: Millis) -> impl Iterator<Item = (Id, Segment<()>)> {
         self.ever(holder).filter_map(move |(held, ledger)| {
             let segment = ledger.at(t)?;
             matches!(segment.says, Some(())).then_some((held, segment))

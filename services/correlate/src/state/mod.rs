@@ -4,6 +4,7 @@
 
 pub(crate) mod book;
 pub(crate) mod catalog;
+mod history;
 pub(crate) mod keycloak;
 pub(crate) mod ledger;
 pub(crate) mod persons;

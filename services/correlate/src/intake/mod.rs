@@ -101,7 +101,11 @@ impl Known {
             What::BackstageIssued { reference, claims, instance } => {
                 let reference = self.id(&place, reference);
                 let paid = Paid { span: fact.span, claims: self.names.sym(claims), placed: !instance.is_empty() };
-                self.sessions.paid.get_or_default(reference).insert(place.moment, paid);
+                let known = self.sessions.paid.get_or_default(reference);
+                if known.get(&place.moment) == Some(&paid) {
+                    return;
+                }
+                known.insert(place.moment, paid);
                 let tie = self.join(reference.source).map_or(0, |join| join.tie);
                 dirt.reference(reference, place.moment.at.saturating_sub(tie));
                 if let Some(user) = self.who(reference, place.moment.at).user {
@@ -144,6 +148,9 @@ impl Known {
             placed: !decided.instance.is_empty(),
             trace,
         };
+        if self.decisions.get(&reference).and_then(|known| known.get(&place.moment)) == Some(&told) {
+            return;
+        }
         let reach = fact.span.max.saturating_sub(place.moment.at);
         if reach > 0 {
             let widest = self.widest.entry(reference).or_default();

@@ -15,6 +15,7 @@ impl Known {
         let (user, username, email) = said;
         let user = self.id(place, user);
         let at = (user, place.within);
+        let mut changed = false;
         if !username.is_empty() {
             self.bears(user, username);
             let name = self.names.sym(username);
@@ -23,12 +24,16 @@ impl Known {
             if found.is_some() && self.config.joins.iter().any(|join| join.by_name) {
                 dirt.user(user, Millis::MIN);
             }
+            changed |= found.is_some();
         }
         if !email.is_empty() {
             let email = self.names.sym(email);
-            self.keycloak.emails.mark(at, place.mark(Some(email)), &self.reads);
+            changed |= self.keycloak.emails.mark(at, place.mark(Some(email)), &self.reads).is_some();
         }
-        dirt.user_touched(user);
+        // Each login says the name again: most of the time nothing is new.
+        if changed {
+            dirt.user_touched(user);
+        }
     }
 
     pub(crate) fn bears(&mut self, user: Id, username: &str) {
@@ -72,7 +77,6 @@ impl Known {
         }
         let found = self.keycloak.members.mark((user, group, place.within), mark, &self.reads);
         dirt.users(found);
-        dirt.user_touched(user);
     }
 
     /// Memberships that name only a path go to the group that bore it then, as far as that is known by now.

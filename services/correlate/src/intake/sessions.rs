@@ -20,19 +20,21 @@ impl Known {
         let (session, client) = (self.id(place, session), self.names.sym(client));
         let (found, waiting) = self.sessions.session(session, user);
         found.realm = found.realm.or(Some(place.within));
-        found.uses.insert(place.moment, Use { client, what });
+        let used = Use { client, what };
+        if waiting.is_none() && found.uses.get(&place.moment) == Some(&used) {
+            return;
+        }
+        found.uses.insert(place.moment, used);
         dirt.sessions.insert(session);
         if let (Some(user), Some(since)) = (user, waiting) {
             let tie = self.longest_tie();
-            dirt.user(user, since.saturating_sub(tie));
+            dirt.decisions_of(user, since.saturating_sub(tie));
         }
     }
 
     pub(super) fn issued(&mut self, place: &Place, issued: &Issued<'_>, dirt: &mut Dirt) {
         let user = self.id(place, issued.user);
         let session = (!issued.session.is_empty()).then(|| self.id(place, issued.session));
-        let what = UseKind::Issue { grant: issued.grant, offline: issued.offline };
-        self.used(place, (issued.user, issued.session, issued.client), what, dirt);
         let issue = Issue {
             session,
             client: self.names.sym(issued.client),
@@ -42,7 +44,14 @@ impl Known {
             refresh: self.names.sym(issued.refresh),
             offline: issued.offline,
         };
-        self.sessions.issues.get_or_default(user).insert(place.moment, issue);
+        let issues = self.sessions.issues.get_or_default(user);
+        // A second copy, of which there is one of nearly everything.
+        if issues.get(&place.moment) == Some(&issue) {
+            return;
+        }
+        issues.insert(place.moment, issue);
+        let what = UseKind::Issue { grant: issued.grant, offline: issued.offline };
+        self.used(place, (issued.user, issued.session, issued.client), what, dirt);
         dirt.tokens.insert((user, place.moment));
         if !issued.refresh.is_empty() {
             let refresh = self.id(place, issued.refresh);
@@ -56,7 +65,7 @@ impl Known {
             self.presented(place, (issued.presented, false), dirt);
         }
         let tie = self.longest_tie();
-        dirt.user(user, place.moment.at.saturating_sub(tie));
+        dirt.decisions_of(user, place.moment.at.saturating_sub(tie));
         dirt.sessions_of(user, place.moment.at.saturating_sub(tie));
     }
 
@@ -77,7 +86,7 @@ impl Known {
                 found.ends.insert(place.moment, how);
                 dirt.sessions.insert(session);
                 if let (Some(user), Some(since)) = (user, waiting) {
-                    dirt.user(user, since.saturating_sub(self.longest_tie()));
+                    dirt.decisions_of(user, since.saturating_sub(self.longest_tie()));
                 }
             }
             Ended::OfUser(user) => {
@@ -103,13 +112,16 @@ impl Known {
         let Some(keycloak) = self.join(backstage).map(|join| join.keycloak.clone()) else { return };
         let session = self.names.id(&keycloak, session);
         let (found, _) = self.sessions.session(session, None);
+        if found.callbacks.get(&place.moment) == Some(&backstage) {
+            return;
+        }
         found.callbacks.insert(place.moment, backstage);
         let user = found.user;
         dirt.sessions.insert(session);
         if let Some(user) = user {
             self.sessions.callbacks.get_or_default(user).insert(place.moment, (session, backstage));
             let from = place.moment.at.saturating_sub(self.longest_tie());
-            dirt.user(user, from);
+            dirt.decisions_of(user, from);
             dirt.sessions_of(user, from);
         }
     }

@@ -13,7 +13,7 @@ use crate::{
 
 /// Consecutive reads that saw the same value.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Run<V> {
+pub(crate) struct Run<V> {
     pub value: V,
     pub first: Moment,
     pub last: Moment,
@@ -31,7 +31,7 @@ struct Evidence<V> {
 
 /// One history.
 #[derive(Clone, Debug)]
-pub(super) struct History<V> {
+pub(crate) struct History<V> {
     pub marks: Vec<Mark<V>>,
     pub runs: Vec<Run<V>>,
     pub segments: Vec<Segment<V>>,

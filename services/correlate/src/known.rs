@@ -59,7 +59,7 @@ pub(crate) struct Known {
     pub traces: Table<Id, Log<Moment, Outcome>>,
     /// Conditional decisions of one trace.
     pub conditional: Table<Id, Set<(Id, Moment)>>,
-    /// Users that ever bore a name (lower case).
+    /// Users that ever bore a name (lower case), if any join is by name.
     pub bearers: Table<Id, Set<Id>>,
     /// Keys of accounts, each as the id whose digits it has: a keyed hash costs more than all else of an answer.
     pub keys: RefCell<Table<Id, Uuid>>,

@@ -36,7 +36,11 @@ impl Known {
         }
     }
 
+    /// Notes that a user bears a name, where a name can tie somebody.
     pub(crate) fn bears(&mut self, user: Id, username: &str) {
+        if !self.config.joins.iter().any(|join| join.by_name) {
+            return;
+        }
         let name = format!("entity:{}", crate::answer::person::entity_name(username));
         let name = Id { source: user.source, name: self.names.sym(&name) };
         self.bearers.get_or_default(name).insert(user);

@@ -38,7 +38,7 @@ pub mod rows;
 mod settle;
 mod snapshots;
 mod state;
-mod table;
+pub mod table;
 
 pub use answer::grants::Effective;
 pub use config::{Budgets, Config, Join};

@@ -22,12 +22,13 @@ impl<T> Default for Pile<T> {
 }
 
 impl<T> Pile<T> {
-    pub(crate) fn len(&self) -> usize {
+    /// How many there are.
+    pub fn len(&self) -> usize {
         self.0.last().map_or(0, |last| (self.0.len() - 1) * PIECE + last.len())
     }
 
     /// Adds an entry, whose number is the length before.
-    pub(crate) fn push(&mut self, entry: T) {
+    pub fn push(&mut self, entry: T) {
         match self.0.last_mut() {
             Some(last) if last.len() < PIECE => last.push(entry),
             last => {
@@ -39,26 +40,30 @@ impl<T> Pile<T> {
         }
     }
 
-    pub(crate) fn get(&self, number: usize) -> Option<&T> {
+    /// By its number.
+    pub fn get(&self, number: usize) -> Option<&T> {
         self.0.get(number / PIECE)?.get(number % PIECE)
     }
 
-    pub(crate) fn get_mut(&mut self, number: usize) -> Option<&mut T> {
+    /// The same, to change it.
+    pub fn get_mut(&mut self, number: usize) -> Option<&mut T> {
         self.0.get_mut(number / PIECE)?.get_mut(number % PIECE)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+    /// In the order of their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.0.iter().flatten()
     }
 
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+    /// The same, to change them.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.0.iter_mut().flatten()
     }
 }
 
 /// A map whose entries stay, in the order in which they came.
 #[derive(Clone, Debug)]
-pub(crate) struct Table<K, V> {
+pub struct Table<K, V> {
     /// Numbers of entries, by their keys.
     numbers: HashTable<u32>,
     hasher: DefaultHashBuilder,
@@ -77,21 +82,24 @@ impl<K: Copy + Eq + Hash, V> Table<K, V> {
         self.numbers.find(self.hasher.hash_one(key), is_it).map(|number| *number as usize)
     }
 
-    pub(crate) fn get(&self, key: &K) -> Option<&V> {
+    /// The value of a key.
+    pub fn get(&self, key: &K) -> Option<&V> {
         self.entries.get(self.number(key)?).map(|(_, value)| value)
     }
 
-    pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+    /// The same, to change it.
+    pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         let number = self.number(key)?;
         self.entries.get_mut(number).map(|(_, value)| value)
     }
 
-    pub(crate) fn contains_key(&self, key: &K) -> bool {
+    /// Whether a key is there.
+    pub fn contains_key(&self, key: &K) -> bool {
         self.number(key).is_some()
     }
 
     /// The value of a key, made if there is none.
-    pub(crate) fn get_or_insert_with(&mut self, key: K, make: impl FnOnce() -> V) -> &mut V {
+    pub fn get_or_insert_with(&mut self, key: K, make: impl FnOnce() -> V) -> &mut V {
         let Self { numbers, hasher, entries } = self;
         let hash = |number: &u32| entries.get(*number as usize).map_or(0, |(key, _)| hasher.hash_one(key));
         let is_it = |number: &u32| entries.get(*number as usize).is_some_and(|(known, _)| *known == key);
@@ -109,22 +117,25 @@ impl<K: Copy + Eq + Hash, V> Table<K, V> {
     }
 
     /// The same, with the default.
-    pub(crate) fn get_or_default(&mut self, key: K) -> &mut V
+    pub fn get_or_default(&mut self, key: K) -> &mut V
     where
         V: Default,
     {
         self.get_or_insert_with(key, V::default)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+    /// All entries.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.entries.iter().map(|(key, value)| (key, value))
     }
 
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
+    /// The same, to change the values.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
         self.entries.iter_mut().map(|(key, value)| (&*key, value))
     }
 
-    pub(crate) fn keys(&self) -> impl Iterator<Item = &K> {
+    /// All keys.
+    pub fn keys(&self) -> impl Iterator<Item = &K> {
         self.entries.iter().map(|(key, _)| key)
     }
 }

@@ -62,7 +62,8 @@ impl Known {
         bearers
             .filter(|user| {
                 let now = self.keycloak.usernames.value(*user, t).map(|now| entity_name(&self.names.text(now)));
-                now.is_none_or(|now| format!("entity:{now}") == *self.names.name(name)) && self.keycloak.exists(*user, t)
+                now.is_none_or(|now| format!("entity:{now}") == *self.names.name(name))
+                    && self.keycloak.exists(*user, t)
             })
             .collect()
     }

@@ -2,6 +2,8 @@
 //!
 //! A chunk ends between two values, never within one, so that no length that is read can ask for more than a chunk holds.
 
+use uuid::Uuid;
+
 /// Most entries that room is made for on the word of a length alone.
 const TRUSTED: usize = 1 << 16;
 
@@ -19,17 +21,19 @@ pub struct Writer<'a> {
     /// Takes a chunk that is full; false: no more are wanted.
     full: &'a mut dyn FnMut(Vec<u8>) -> bool,
     wanted: bool,
+    /// The last text that was a key.
+    pub(super) key: Option<Uuid>,
 }
 
 impl<'a> Writer<'a> {
     /// Hands chunks of `size` bytes or a little more to `full`, until that says that no more are wanted.
     pub fn new(size: usize, full: &'a mut dyn FnMut(Vec<u8>) -> bool) -> Self {
-        Self { chunk: Vec::new(), size, room: size + size / 8, full, wanted: true }
+        Self { chunk: Vec::new(), size, room: size + size / 8, full, wanted: true, key: None }
     }
 
     /// Hands everything to `full` in one piece, for which there is room for about so many bytes.
     pub(crate) fn in_one(room: usize, full: &'a mut dyn FnMut(Vec<u8>) -> bool) -> Self {
-        Self { chunk: Vec::new(), size: usize::MAX, room, full, wanted: true }
+        Self { chunk: Vec::new(), size: usize::MAX, room, full, wanted: true, key: None }
     }
 
     /// Hands the last chunk over; whether all of them were wanted.
@@ -80,12 +84,14 @@ pub struct Reader<'a> {
     chunk: Vec<u8>,
     at: usize,
     next: &'a mut dyn FnMut() -> Option<Vec<u8>>,
+    /// The last text that was a key.
+    pub(super) key: Option<Uuid>,
 }
 
 impl<'a> Reader<'a> {
     /// Asks `next` for a chunk when it needs one.
     pub fn new(next: &'a mut dyn FnMut() -> Option<Vec<u8>>) -> Self {
-        Self { chunk: Vec::new(), at: 0, next }
+        Self { chunk: Vec::new(), at: 0, next, key: None }
     }
 
     /// True if nothing is left.

@@ -3,35 +3,38 @@
 use super::codec::{Reader, Unreadable, Writer};
 use uuid::{Uuid, fmt::Hyphenated, fmt::Simple};
 
-/// In place of a length: an id follows, with hyphens or without. Lengths are written above them.
-const HYPHENATED: u64 = 0;
-const SIMPLE: u64 = 1;
-const LENGTHS: u64 = 2;
+/// In place of a length: an id follows, or a key of as many digits without hyphens; or nothing, and it is the key before. Lengths
+/// are written above them.
+const ID: u64 = 0;
+const KEY: u64 = 1;
+const SAME_KEY: u64 = 2;
+const LENGTHS: u64 = 3;
 
 impl Writer<'_> {
     pub(crate) fn text(&mut self, text: &str) {
-        put(text, self);
+        if let Some(id) = hyphenated(text) {
+            self.number(ID);
+            self.bytes(id.as_bytes());
+        } else if let Some(key) = simple(text) {
+            let same = self.key.replace(key) == Some(key);
+            self.number(if same { SAME_KEY } else { KEY });
+            self.bytes(if same { &[] } else { key.as_bytes() });
+        } else {
+            self.number(LENGTHS + text.len() as u64);
+            self.bytes(text.as_bytes());
+        }
     }
-}
-
-fn put(text: &str, to: &mut Writer<'_>) {
-    let (form, id) = if let Some(id) = hyphenated(text) {
-        (HYPHENATED, id)
-    } else if let Some(id) = simple(text) {
-        (SIMPLE, id)
-    } else {
-        to.number(LENGTHS + text.len() as u64);
-        to.bytes(text.as_bytes());
-        return;
-    };
-    to.number(form);
-    to.bytes(id.as_bytes());
 }
 
 pub(super) fn get(from: &mut Reader<'_>) -> Result<String, Unreadable> {
     match from.number()? {
-        HYPHENATED => from.array().map(|id| Uuid::from_bytes(id).hyphenated().to_string()),
-        SIMPLE => from.array().map(|id| Uuid::from_bytes(id).simple().to_string()),
+        ID => from.array().map(|id| Uuid::from_bytes(id).hyphenated().to_string()),
+        KEY => {
+            let key = Uuid::from_bytes(from.array()?);
+            from.key = Some(key);
+            Ok(key.simple().to_string())
+        }
+        SAME_KEY => from.key.map(|key| key.simple().to_string()).ok_or(Unreadable),
         length => {
             let length = usize::try_from(length - LENGTHS).map_err(|_| Unreadable)?;
             std::str::from_utf8(from.bytes(length)?).map(str::to_owned).map_err(|_| Unreadable)

@@ -304,7 +304,7 @@ mod tests {
     type All = (
         (Vec<i64>, BTreeMap<String, Option<u32>>, HashMap<u128, bool>),
         (u64, BTreeSet<Uuid>, Box<[u8]>),
-        (Box<str>, usize, [u8; 3]),
+        (Vec<Box<str>>, usize, [u8; 3]),
     );
 
     fn some(random: &mut StdRng) -> All {
@@ -313,7 +313,8 @@ mod tests {
         let signed = |random: &mut StdRng| number(random).cast_signed();
         let edges = [i64::MIN, i64::MAX, 0, -1, 1];
         let uuid = "8a0e4f9c-16d2-4c57-9d3e-5b1c7f60a2e4";
-        let texts = ["", "a", "äöü", &"x".repeat(200), uuid, &uuid.replace('-', ""), &uuid.to_uppercase()];
+        let (key, other) = (&*uuid.replace('-', ""), &*"0".repeat(32));
+        let texts = ["", "a", "äöü", &"x".repeat(200), uuid, key, &uuid.to_uppercase()];
         (
             (
                 (0..count).map(|_| signed(random)).chain(edges).collect(),
@@ -328,7 +329,11 @@ mod tests {
                 (0..count).map(|_| Uuid::from_u128(random.random())).collect(),
                 (0..count).map(|_| random.random()).collect(),
             ),
-            ("text".into(), random.random_range(0..usize::MAX), random.random()),
+            (
+                ["text", key, key, uuid, key, other, key].map(Box::from).to_vec(),
+                random.random_range(0..usize::MAX),
+                random.random(),
+            ),
         )
     }
 

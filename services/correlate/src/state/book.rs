@@ -132,13 +132,7 @@ pub(crate) struct Relation {
 
 impl Relation {
     pub(crate) fn new(list: List, rules: Rules<()>) -> Self {
-        Self {
-            held: Table::default(),
-            holders: HashMap::new(),
-            ended: HashMap::new(),
-            list,
-            rules,
-        }
+        Self { held: Table::default(), holders: HashMap::new(), ended: HashMap::new(), list, rules }
     }
 
     /// Notes an event: (holder, held), in the realm (or Backstage) of the holder.

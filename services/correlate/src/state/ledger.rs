@@ -14,10 +14,11 @@ use super::{
 };
 use crate::{
     checkpoint::{kept_enum, kept_struct},
-    moment::{Millis, Moment},
+    moment::{Millis, Moment, Rank},
     names::Sym,
 };
 use std::ops::Deref;
+use uuid::Uuid;
 
 /// An event of a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +82,8 @@ pub(crate) struct Plain<V> {
 #[derive(Clone, Debug)]
 enum Sole<V> {
     Event(Mark<V>),
-    Reads(Run<V>),
+    /// Reads that saw the same, by the first and the last: when each began, and its event.
+    Reads(V, (Millis, Uuid), (Millis, Uuid)),
 }
 
 /// Segments in the order of time.
@@ -184,7 +186,7 @@ impl<V: Copy + PartialEq> Plain<V> {
     fn of(history: &History<V>) -> Option<Self> {
         let evidence = match (&*history.marks, &*history.runs) {
             ([mark], []) => Sole::Event(*mark),
-            ([], [run]) => Sole::Reads(*run),
+            ([], [Run { value, first, last }]) => Sole::Reads(*value, (first.at, first.event), (last.at, last.event)),
             _ => return None,
         };
         let plain = Self { evidence, before: history.segments.first()?.says };
@@ -194,7 +196,9 @@ impl<V: Copy + PartialEq> Plain<V> {
     fn history(&self) -> History<V> {
         let (marks, runs) = match self.evidence {
             Sole::Event(mark) => (vec![mark], Vec::new()),
-            Sole::Reads(run) => (Vec::new(), vec![run]),
+            Sole::Reads(value, first, last) => {
+                (Vec::new(), vec![Run { value, first: read_at(first), last: read_at(last) }])
+            }
         };
         History { marks, runs, segments: self.segments().to_vec(), gaps: Vec::new() }
     }
@@ -208,12 +212,16 @@ impl<V: Copy + PartialEq> Plain<V> {
                 let (since, by) = (begins.then_some(moment), by.filter(|_| begins));
                 Segment { from: Some(moment), says, since, by, gap: false }
             }
-            Sole::Reads(Run { value, first, .. }) => {
-                Segment { from: Some(first), says: Some(value), since: None, by: None, gap: false }
+            Sole::Reads(value, first, _) => {
+                Segment { from: Some(read_at(first)), says: Some(value), since: None, by: None, gap: false }
             }
         };
         [first, second]
     }
+}
+
+fn read_at((at, event): (Millis, Uuid)) -> Moment {
+    Moment { at, rank: Rank::Read, event }
 }
 
 impl<V> Deref for Segments<'_, V> {
@@ -257,16 +265,14 @@ kept_struct!(Rules<V> { only, skew, absence_counts });
 kept_struct!(Segment<V> { from, says, since, by, gap });
 kept_struct!(Missing<V> { after, before, becomes, found_by_read });
 kept_struct!(Plain<V> { evidence, before });
-kept_enum!(Sole<V> { 0 Event { 0: mark }, 1 Reads { 0: run } });
+kept_enum!(Sole<V> { 0 Event { 0: mark }, 1 Reads { 0: value, 1: first, 2: last } });
 kept_enum!(Ledger<V> { 0 Plain { 0: plain }, 1 Full { 0: history } });
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)] // a test may panic
 mod tests {
     use super::*;
-    use crate::moment::Rank;
     use rand::{Rng, SeedableRng, rngs::StdRng};
-    use uuid::Uuid;
 
     /// Events and reads in any order, few enough that a history is plain, full and plain again.
     #[test]
@@ -323,7 +329,7 @@ mod tests {
                 assert!(ledger.changes(t).eq(changes.map(|from| from.at)), "seed {seed}");
                 match &ledger {
                     Ledger::Plain(Plain { evidence: Sole::Event(_), .. }) => plain[0] += 1,
-                    Ledger::Plain(Plain { evidence: Sole::Reads(_), .. }) => plain[1] += 1,
+                    Ledger::Plain(Plain { evidence: Sole::Reads(..), .. }) => plain[1] += 1,
                     Ledger::Full(_) => {}
                 }
             }

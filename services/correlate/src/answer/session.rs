@@ -96,7 +96,7 @@ impl Known {
         let issue = self.sessions.issues.get(&user)?.get(&moment)?;
         let presented = Id { source: user.source, name: issue.presented };
         let presentations = self.sessions.presented.get(&presented);
-        let earlier = presentations.is_some_and(|all| all.range(..moment).any(|(_, refused)| !refused));
+        let earlier = presentations.is_some_and(|all| all.range(..moment).any(|(_, user)| user.is_some()));
         Some(TokenRow {
             person: self.key(user),
             session: issue.session.map_or_else(String::new, |session| self.names.name(session).to_owned()),
@@ -112,8 +112,7 @@ impl Known {
 
     /// The event that issued a refresh token, before it was presented at `moment`.
     fn parent(&self, presented: Id, moment: Moment) -> Option<Uuid> {
-        let issued = self.sessions.refresh_of.get(&presented)?;
-        issued.range(..moment).next_back().map(|at| at.event)
+        self.sessions.refresh_of.get(&presented)?.last_before(moment).map(|at| at.event)
     }
 }
 

@@ -68,7 +68,7 @@ impl Known {
             What::Issued(issued) => self.issued(&place, issued, dirt),
             What::Refused { user, session, presented } => {
                 self.used(&place, (user, session, ""), UseKind::Refused, dirt);
-                self.presented(&place, (presented, true), dirt);
+                self.presented(&place, (presented, None), dirt);
             }
             What::Ended { which, how } => self.ended_by(&place, *which, *how, dirt),
             // The catalog's own clock: kept as an event of its own; what it brought is told by reads.

@@ -7,7 +7,7 @@ use crate::{
     known::Known,
     moment::Millis,
     names::Id,
-    state::sessions::{Issue, Use, UseKind},
+    state::sessions::{Issue, Once, Use, UseKind},
 };
 
 impl Known {
@@ -55,25 +55,22 @@ impl Known {
         dirt.tokens.insert((user, place.moment));
         if !issued.refresh.is_empty() {
             let refresh = self.id(place, issued.refresh);
-            self.sessions.refresh_of.get_or_default(refresh).insert(place.moment);
-            let presented = self.sessions.presenters.get(&refresh).into_iter().flatten();
-            dirt.tokens.extend(presented.copied());
+            self.sessions.refresh_of.get_or_insert_with(refresh, || Once::At(place.moment)).also(place.moment);
+            dirt.tokens.extend(self.sessions.issued_for(refresh));
         }
         if !issued.presented.is_empty() {
-            let presented = self.id(place, issued.presented);
-            self.sessions.presenters.get_or_default(presented).insert((user, place.moment));
-            self.presented(place, (issued.presented, false), dirt);
+            self.presented(place, (issued.presented, Some(user)), dirt);
         }
         let tie = self.longest_tie();
         dirt.decisions_of(user, place.moment.at.saturating_sub(tie));
         dirt.sessions_of(user, place.moment.at.saturating_sub(tie));
     }
 
-    pub(super) fn presented(&mut self, place: &Place, said: (&str, bool), dirt: &mut Dirt) {
-        let (token, refused) = said;
+    pub(super) fn presented(&mut self, place: &Place, said: (&str, Option<Id>), dirt: &mut Dirt) {
+        let (token, user) = said;
         let token = self.id(place, token);
-        self.sessions.presented.get_or_default(token).insert(place.moment, refused);
-        dirt.tokens.extend(self.sessions.presenters.get(&token).into_iter().flatten().copied());
+        self.sessions.presented.get_or_default(token).insert(place.moment, user);
+        dirt.tokens.extend(self.sessions.issued_for(token));
     }
 
     pub(super) fn ended_by(&mut self, place: &Place, which: Ended<'_>, how: EndKind, dirt: &mut Dirt) {

@@ -66,12 +66,10 @@ pub(crate) struct Sessions {
     pub of_user: Table<Id, Set<Id>>,
     /// Tokens issued to a user.
     pub issues: Table<Id, Log<Moment, Issue>>,
-    /// Presentations of a refresh token, good and refused: (moment, refused).
-    pub presented: Table<Id, Log<Moment, bool>>,
-    /// Issues for which a refresh token was presented: (user, moment).
-    pub presenters: Table<Id, Set<(Id, Moment)>>,
+    /// Presentations of a refresh token: to whom tokens were issued for it; refused: nobody.
+    pub presented: Table<Id, Log<Moment, Option<Id>>>,
     /// Who issued a refresh token: the event.
-    pub refresh_of: Table<Id, Set<Moment>>,
+    pub refresh_of: Table<Id, Once>,
     /// Backstage tokens of an entity reference.
     pub paid: Table<Id, Log<Moment, Paid>>,
     /// Callbacks of a user's sessions: (session, Backstage).
@@ -80,7 +78,42 @@ pub(crate) struct Sessions {
     pub ends: Table<Id, Log<Moment, EndKind>>,
 }
 
+/// What as a rule happens once.
+pub(crate) enum Once {
+    At(Moment),
+    More(Box<Set<Moment>>),
+}
+
+impl Once {
+    /// Notes that it happened.
+    pub(crate) fn also(&mut self, moment: Moment) {
+        match self {
+            Self::At(known) if *known == moment => {}
+            Self::At(known) => {
+                let mut all = Set::default();
+                [*known, moment].into_iter().for_each(|moment| all.insert(moment));
+                *self = Self::More(Box::new(all));
+            }
+            Self::More(all) => all.insert(moment),
+        }
+    }
+
+    /// The last time before `moment`.
+    pub(crate) fn last_before(&self, moment: Moment) -> Option<Moment> {
+        match self {
+            Self::At(known) => Some(*known).filter(|known| *known < moment),
+            Self::More(all) => all.range(..moment).next_back().copied(),
+        }
+    }
+}
+
 impl Sessions {
+    /// Issues for which a refresh token was presented: to whom, and when.
+    pub(crate) fn issued_for(&self, presented: Id) -> impl Iterator<Item = (Id, Moment)> {
+        let all = self.presented.get(&presented).into_iter().flatten();
+        all.filter_map(|(moment, user)| Some(((*user)?, *moment)))
+    }
+
     /// The session, with its user noted; and since when callbacks of it wait for that.
     pub(crate) fn session(&mut self, session: Id, user: Option<Id>) -> (&mut Session, Option<Millis>) {
         let found = self.sessions.get_or_default(session);
@@ -106,5 +139,6 @@ kept_enum!(UseKind {
     2 Refused {},
 });
 kept_struct!(Session { user, realm, uses, ends, callbacks, listed });
+kept_enum!(Once { 0 At { 0: moment }, 1 More { 0: moments } });
 kept_struct!(Paid { span, claims, placed });
-kept_struct!(Sessions { sessions, of_user, issues, presented, presenters, refresh_of, paid, callbacks, ends });
+kept_struct!(Sessions { sessions, of_user, issues, presented, refresh_of, paid, callbacks, ends });

@@ -53,7 +53,7 @@ fn logins(within: &str) -> String {
     format!(
         "INSERT INTO login_hour_rows \
          SELECT tenant, hour, source_id, realm, outcome, error, {VERSION}, sum(n), countIf(n = 1 AND who = ''), \
-           uniqExactStateIf(who, n = 1 AND who != '' AND outcome = 'failure'), uniqExactStateIf(ip, n = 1 AND outcome = 'failure'), max(time) FROM (\
+           groupUniqArrayIf(who, n = 1 AND who != '' AND outcome = 'failure'), uniqExactStateIf(ip, n = 1 AND outcome = 'failure'), max(time) FROM (\
            SELECT tenant, hour, source_id, realm, outcome, error, toUInt64(0) AS version, toUInt64(1) AS n, who, ip, time \
            FROM logins_told_in(from = {{from:Int64}}, to = {{to:Int64}}) WHERE tenant = {{tenant:String}} AND hour IN ({within}) \
            UNION ALL \
@@ -67,7 +67,7 @@ fn logins(within: &str) -> String {
 fn changes(within: &str) -> String {
     format!(
         "INSERT INTO change_hour_rows \
-         SELECT tenant, hour, source_id, realm, what, outcome, {VERSION}, sum(n), uniqExactStateIf(who, n = 1), max(time) FROM (\
+         SELECT tenant, hour, source_id, realm, what, outcome, {VERSION}, sum(n), groupUniqArrayIf(who, n = 1), max(time) FROM (\
            SELECT tenant, hour, source_id, realm, what, outcome, toUInt64(0) AS version, toUInt64(1) AS n, who, time \
            FROM changes_told_in(from = {{from:Int64}}, to = {{to:Int64}}) WHERE tenant = {{tenant:String}} AND hour IN ({within}) \
            UNION ALL \

@@ -232,6 +232,12 @@ impl Work {
                 }
             }
         }
+        for (user, from) in dirt.user_sign_ins {
+            let callbacks = known.sessions.callbacks.get(&user).map(|all| all.range(Moment::floor(from)..));
+            for (_, (session, _)) in callbacks.into_iter().flatten() {
+                work.sessions.entry(*session).or_insert(dirt.event);
+            }
+        }
         for token in dirt.tokens {
             work.tokens.entry(token).or_insert(dirt.event);
         }
@@ -266,6 +272,7 @@ impl Work {
             listed: users
                 .chain(tied)
                 .chain(known.service_accounts.users())
+                .chain(keycloak.federated.users())
                 .chain(callers)
                 .map(|user| (user, nobody))
                 .collect(),

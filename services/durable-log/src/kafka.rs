@@ -7,6 +7,7 @@ mod aside;
 mod bulletin;
 mod carrier;
 mod client;
+mod files;
 mod foreign;
 mod forwarder;
 mod lag;
@@ -23,7 +24,7 @@ mod window;
 mod wire;
 mod words;
 
-pub use bulletin::KafkaBulletin;
+pub use bulletin::{Gate, KafkaBulletin};
 pub use carrier::{KafkaCarrier, KafkaMark};
 pub use foreign::{ForeignLoad, ForeignRecord, ForeignTopic};
 pub use forwarder::{CONSUMER, ForwardError, ForwardStatus, Forwarder, Forwarding};

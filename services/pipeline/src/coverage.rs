@@ -3,6 +3,8 @@
 //! end in the same rows.
 
 pub mod assess;
+mod brought;
+mod clocks;
 mod holes;
 mod keeper;
 mod lost;

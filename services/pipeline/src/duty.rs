@@ -1,7 +1,12 @@
 //! What one processor does for all of its group: completeness, kept counts and the ids of privileged rights. The member that leads does it; when another
 //! one takes over, both may do it for a moment, which changes nothing.
 
-use crate::{coverage::Keeper, privileged::PrivilegedKeeper, rollup::Roller};
+use crate::{
+    coverage::Keeper,
+    faults::{Faults, Part},
+    privileged::PrivilegedKeeper,
+    rollup::Roller,
+};
 use tokio::sync::watch;
 
 /// The duties of a processor that leads.
@@ -14,6 +19,8 @@ pub struct Duty {
     pub privileged: PrivilegedKeeper,
     /// Whether this one leads.
     pub leads: watch::Receiver<bool>,
+    /// Told of duties that died; they begin again.
+    pub faults: Faults,
 }
 
 /// Runs `work` for as long as this processor leads, anew each time that it begins to; until `stop` turns true.
@@ -45,12 +52,12 @@ impl Duty {
             let duties = async {
                 if leads {
                     tokio::join!(
-                        self.keeper.run(stop.clone()),
-                        self.roller.run(stop.clone()),
-                        self.privileged.run(stop.clone())
+                        self.faults.kept(Part::Completeness, || self.keeper.run(stop.clone())),
+                        self.faults.kept(Part::Counts, || self.roller.run(stop.clone())),
+                        self.faults.kept(Part::Privileged, || self.privileged.run(stop.clone()))
                     );
                 } else {
-                    self.roller.stand_by(stop.clone()).await;
+                    self.faults.kept(Part::Counts, || self.roller.stand_by(stop.clone())).await;
                 }
             };
             let over = tokio::select! {

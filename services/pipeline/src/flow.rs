@@ -58,6 +58,7 @@ impl<C: Carrier, B: Bulletin> Flow<C, B> {
     /// Runs until `stop` turns true; what was read and not yet acknowledged is read again after the next start.
     pub async fn run(self, stop: watch::Receiver<bool>) -> Result<(), FlowError> {
         let Self { carrier, tenant, store, context, metrics, correlation } = self;
+        let noting = (store.clone(), tenant.clone());
         let storing = Storing { store, metrics };
         // One block is normalised while the one before it is on its way to ClickHouse.
         let (blocks, mut ready) = mpsc::channel::<(Work, C::Mark, Instant)>(1);
@@ -67,7 +68,7 @@ impl<C: Carrier, B: Bulletin> Flow<C, B> {
             storing.metrics.clone(),
             (blocks, stop.clone()),
         ));
-        let mut handing = HandOver::new(carrier.clone(), correlation, stop.clone());
+        let mut handing = HandOver::new(carrier.clone(), correlation, noting, stop.clone());
         while let Some((work, mark, since)) = ready.recv().await {
             if !storing.store_work(&work, stop.clone()).await {
                 break;

@@ -5,6 +5,7 @@ pub mod correlation;
 pub mod coverage;
 pub mod detect;
 pub mod duty;
+pub mod faults;
 pub mod flow;
 pub mod label;
 pub mod metrics;

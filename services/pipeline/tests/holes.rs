@@ -5,11 +5,12 @@ use events::{
     ids::{Position, StreamId},
     normalise::{Ignored, NORMALISER_VERSION},
     receipt::{HEADER_VERSION, Input, Payload, Receipt, ReceiptHeader, SourceKind},
+    record::Held,
 };
-use pipeline::coverage::Keeper;
+use pipeline::coverage::{Expected, Keeper};
 use prometheus::Registry;
 use store::{
-    Block, Fate, Gap, Store, StoredReceipt,
+    Block, ClaimedSpan, Fate, Gap, OWN_RECORDS, Records, SentHeartbeat, Store, StoredReceipt,
     engine::{self, Engine, EngineOptions},
 };
 
@@ -197,5 +198,92 @@ async fn a_stream_of_which_nothing_is_there_is_told_from_the_beginning_on() {
     store.insert(&Block { receipts: late, events: Vec::new() }).await.unwrap();
     keeper.round(now + 5, true).await.unwrap();
     assert_eq!(gaps(&store).await, [row("records_missing", "06:40-41", Some(2))]);
+    engine.close().await;
+}
+
+/// Of which source, and who repaired it.
+async fn parts(store: &Store) -> Vec<(String, String)> {
+    let gaps = store.gaps("default", 0).await.unwrap().into_iter().filter(|gap| gap.cause == "records_missing");
+    let mut parts: Vec<_> = gaps.map(|gap| (gap.source_id, gap.repaired_by)).collect();
+    parts.sort();
+    parts
+}
+
+fn part(source: &str, repaired_by: &str) -> (String, String) {
+    (source.into(), repaired_by.into())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_of_the_whole_time_closes_the_part_of_its_source_and_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let library = testbed::engine().unwrap();
+    let command = engine::test_command("engine_child").unwrap();
+    let engine = Engine::start(EngineOptions { library, dir: dir.path().join("engine"), command }).await.unwrap();
+    let store = Store::connect(engine.connect_options("tokentrail")).unwrap();
+    store.migrate().await.unwrap();
+    let place = (store.clone(), "default".to_owned());
+    let source = |id: &str, kind, push: Option<&str>| Expected {
+        source_id: id.into(),
+        kind,
+        push: push.map(|realm| (Input::Webhook, vec![realm.to_owned()], 60_000)),
+        pull: None,
+    };
+    let expected = vec![
+        source("kc", SourceKind::Keycloak, Some("acme")),
+        source("bs", SourceKind::Backstage, None),
+        source("beaten", SourceKind::Keycloak, Some("acme")),
+    ];
+    let keeper = Keeper::new(place, LATENESS, expected, (|| NOON, &Registry::new())).unwrap();
+    // Numbers 2 and 3 are lost, between these times.
+    let receipts = vec![receipt(1, 0, "{}"), receipt(1, 1, "{}"), receipt(1, 4, "{}")];
+    store.insert(&Block { receipts, events: Vec::new() }).await.unwrap();
+    let (since, until) = (NOON + 100_001, NOON + 100_004);
+    let claim = |source: &str, held: Held, from: i64| ClaimedSpan {
+        tenant: "default".into(),
+        source_id: source.into(),
+        scope: String::new(),
+        held: held.as_str().into(),
+        since: from,
+        until,
+        recorded_at: NOON,
+    };
+    let say = async |claims: Vec<ClaimedSpan>| {
+        store.put_records(&Records { claims, ..Records::default() }).await.unwrap();
+    };
+    let now = NOON + 3_600_000;
+    say(vec![claim("kc", Held::UserEvents, since - LATENESS), claim("kc", Held::AdminEvents, since)]).await;
+    keeper.round(now, true).await.unwrap();
+    assert_eq!(parts(&store).await, [part("", "")], "what came late before it is in no export of admin events");
+
+    // Both kinds from before what may have come late; of another source both, and one of its heartbeats is in no input.
+    let sent = SentHeartbeat {
+        tenant: "default".into(),
+        source_id: "beaten".into(),
+        sent_at: since - 1,
+        scope: "acme".into(),
+        id: "b1".into(),
+        state: "sent".into(),
+    };
+    store.put_records(&Records { sent: vec![sent], ..Records::default() }).await.unwrap();
+    for source in ["kc", "beaten"] {
+        say([Held::UserEvents, Held::AdminEvents].map(|held| claim(source, held, since - LATENESS)).into()).await;
+    }
+    let mut wanted =
+        [part("", "import"), part(OWN_RECORDS, ""), part("beaten", ""), part("bs", ""), part("kc", "import")];
+    for round in 1..3 {
+        keeper.round(now + round, true).await.unwrap();
+        assert_eq!(parts(&store).await, wanted);
+    }
+    say(vec![claim("bs", Held::Lines, since - LATENESS)]).await;
+    keeper.round(now + 3, true).await.unwrap();
+    wanted[3] = part("bs", "import");
+    assert_eq!(parts(&store).await, wanted);
+
+    // They come after all: nothing is missing, of nobody.
+    let late = vec![receipt(1, 2, "{}"), receipt(1, 3, "{}")];
+    store.insert(&Block { receipts: late, events: Vec::new() }).await.unwrap();
+    keeper.round(now + 4, true).await.unwrap();
+    let left: Vec<Gap> = store.gaps("default", i64::MAX).await.unwrap();
+    assert!(left.iter().all(|gap| gap.cause != "records_missing"), "{left:?}");
     engine.close().await;
 }

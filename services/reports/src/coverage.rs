@@ -185,7 +185,8 @@ pub(crate) async fn read(store: &Store, order: &Order, report: &Report) -> Resul
     sources(store, (order, params), report, &mut facts).await?;
     for gap in store.gaps(&params.tenant, i64::MIN / 1_000).await? {
         let until = gap.until.unwrap_or(i64::MAX);
-        let concerns = gap.source_id.is_empty() || facts.sources.iter().any(|one| one.source_id == gap.source_id);
+        let everybody = gap.source_id.is_empty() || gap.source_id == store::OWN_RECORDS;
+        let concerns = everybody || facts.sources.iter().any(|one| one.source_id == gap.source_id);
         if concerns && gap.since < facts.period.to && until > facts.period.from {
             facts.gaps.push(GapFact {
                 source_id: gap.source_id,

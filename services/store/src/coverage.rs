@@ -137,6 +137,9 @@ impl Gap {
     }
 }
 
+/// In place of a source id: records of our own, of which no source knows anything.
+pub const OWN_RECORDS: &str = "(tokentrail)";
+
 /// A time for which an operator says that an import holds everything of a kind that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
 pub struct ClaimedSpan {

@@ -31,7 +31,8 @@ mod settings;
 pub use cell::Counted;
 pub use connect::ConnectOptions;
 pub use coverage::{
-    ClaimedSpan, Gap, GapKey, HeartbeatStatus, LineCount, Records, Seal, Seen, SeenHeartbeat, SentHeartbeat, Watermark,
+    ClaimedSpan, Gap, GapKey, HeartbeatStatus, LineCount, OWN_RECORDS, Records, Seal, Seen, SeenHeartbeat,
+    SentHeartbeat, Watermark,
 };
 pub use error::StoreError;
 pub use insert::{Block, Fate, StoredReceipt};
@@ -77,6 +78,7 @@ pub const VIEWS: &[&str] = &[
     "decisions",
     "deviations_in",
     "effective_in",
+    "effective_towards",
     "event_inputs",
     "event_inputs_in",
     "events",

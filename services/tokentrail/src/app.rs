@@ -34,6 +34,7 @@ use events::normalise::Context as NormaliseContext;
 use listeners::Addresses;
 use pipeline::{
     correlation::Acknowledged,
+    faults::Faults,
     flow::{APPETITE, CONSUMER},
     metrics::Metrics,
 };
@@ -164,6 +165,7 @@ impl App {
             kafka: link.as_ref().map(Link::observe).transpose()?,
             topics: taken.as_ref().and_then(|taken| taken.topics.clone()),
             lateness_ms: i64::from(config.lateness_seconds) * 1000,
+            faults: Faults::register(&registry, now_ms)?,
             correlation: (role.stores() && config.correlates()).then(Acknowledged::default),
             alerts: Board::register(&registry)?,
             metrics: metrics.clone(),

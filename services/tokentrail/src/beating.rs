@@ -68,32 +68,70 @@ pub fn scopes(source: &SourceConfig) -> Vec<String> {
     }
 }
 
-/// What must come back, by source.
+/// The inputs by which a source pushes: a Keycloak may have a webhook and a topic, and each is to bring its heartbeats.
+fn pushes(source: &SourceConfig) -> Vec<Input> {
+    // A bearer token alone may be there for imports only.
+    let http = !source.webhook_secret_files.is_empty() || source.jwt.is_some() || source.basic.is_some();
+    match source.kind {
+        Kind::Backstage => vec![Input::Lines],
+        Kind::Keycloak => {
+            let ways = [(http, Input::Webhook), (source.kafka.is_some(), Input::Kafka)];
+            ways.into_iter().filter(|(is_there, _)| *is_there).map(|(_, input)| input).collect()
+        }
+    }
+}
+
+/// What must come back, by source and input.
 pub fn expected(config: &Config) -> Vec<Expected> {
-    let one = |(id, source): (&String, &SourceConfig)| {
+    let of_source = |(id, source): (&String, &SourceConfig)| {
         let interval = i64::try_from(source.heartbeat_seconds().saturating_mul(1000)).unwrap_or(i64::MAX);
         let kind = match source.kind {
             Kind::Keycloak => SourceKind::Keycloak,
             Kind::Backstage => SourceKind::Backstage,
         };
-        // A bearer token alone may be there for imports only.
-        let http = !source.webhook_secret_files.is_empty() || source.jwt.is_some() || source.basic.is_some();
-        let push = match source.kind {
-            Kind::Backstage => Some(Input::Lines),
-            Kind::Keycloak if http => Some(Input::Webhook),
-            Kind::Keycloak => source.kafka.as_ref().map(|_| Input::Kafka),
-        };
-        let scopes = scopes(source);
         let stale = source.pull.as_ref().map(|pull| {
             let late = u64::from(config.lateness_seconds) + PULL_BEHIND + 2 * pull.interval_seconds;
             i64::try_from(late.saturating_mul(1000)).unwrap_or(i64::MAX)
         });
-        Expected {
-            source_id: id.clone(),
-            kind,
-            push: push.filter(|_| !scopes.is_empty()).map(|input| (input, scopes, interval)),
-            pull: stale,
+        let scopes = scopes(source);
+        let pushed = pushes(source).into_iter().filter(|_| !scopes.is_empty());
+        let mut ways: Vec<_> = pushed.map(|input| Some((input, scopes.clone(), interval))).collect();
+        if ways.is_empty() {
+            ways.push(None);
         }
+        // What is said of its pull is said once.
+        let one = |(number, push)| {
+            let pull = stale.filter(|_| number == 0);
+            Expected { source_id: id.clone(), kind, push, pull }
+        };
+        ways.into_iter().enumerate().map(one).collect::<Vec<_>>()
     };
-    config.sources.iter().map(one).collect()
+    config.sources.iter().flat_map(of_source).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heartbeats_are_waited_for_by_every_input_that_a_keycloak_pushes_by() {
+        let told = |more: &str| {
+            let text = format!(
+                "kind = \"keycloak\"\n{more}\n[pull]\nurl = \"http://k\"\nrealms = [\"acme\"]\nclient_id = \"t\"\n\
+                 client_secret_file = \"c\""
+            );
+            let mut config = Config::default();
+            config.sources.clear();
+            config.sources.insert("kc".into(), toml::from_str(&text).unwrap());
+            let expected = expected(&config).into_iter();
+            expected.map(|one| (one.push.map(|push| push.0), one.pull.is_some())).collect::<Vec<_>>()
+        };
+        let (webhook, topic) =
+            ("webhook_secret_files = [\"s\"]", "[kafka]\nbrokers = [\"b:9092\"]\ntopics = [\"events\"]");
+        assert_eq!(told(""), [(None, true)]);
+        assert_eq!(told(webhook), [(Some(Input::Webhook), true)]);
+        assert_eq!(told(topic), [(Some(Input::Kafka), true)]);
+        let both = [(Some(Input::Webhook), true), (Some(Input::Kafka), false)];
+        assert_eq!(told(&format!("{webhook}\n{topic}")), both);
+    }
 }

@@ -1,6 +1,7 @@
 //! `tokentrail doctor`: checks the store and each source and says, remedy by remedy, what is missing.
 
 mod backstage;
+mod correlation;
 mod journal;
 mod kafka;
 mod snapshots;
@@ -89,6 +90,7 @@ pub fn from_report(config: &Config, report: &Report, now: i64) -> Vec<Check> {
             "look at the log; intake goes on, and what is pending is stored when ClickHouse answers again".into()
         }),
     );
+    checks.extend(correlation::checks(report));
     checks.extend(report.gaps.iter().map(GapReport::check));
     for (id, source) in &config.sources {
         checks.push(heartbeats(id, source));

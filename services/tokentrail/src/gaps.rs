@@ -39,6 +39,13 @@ impl From<store::Gap> for GapReport {
 impl GapReport {
     /// One line for people.
     pub fn line(&self) -> String {
+        if self.source == store::OWN_RECORDS {
+            let (from, scope) = (moment(self.since), &self.scope);
+            let until = self.until.map_or_else(|| "now".to_owned(), moment);
+            return format!(
+                "records of Tokentrail itself ({scope}): acts by hand and snapshots may be missing from {from} to {until}"
+            );
+        }
         let name = |text: &str, none: &str| if text.is_empty() { none.to_owned() } else { text.to_owned() };
         let scope = if self.scope.is_empty() { String::new() } else { format!(" ({})", self.scope) };
         let until = self.until.map_or_else(|| "now, and it is still open".to_owned(), moment);
@@ -71,9 +78,18 @@ impl GapReport {
             "no_heartbeat" => {
                 "Tokentrail did not run then; a webhook's events come by pull, others by import (--from, --to)"
             }
+            "records_missing" if self.source == store::OWN_RECORDS => {
+                "no export knows of them: see whether acts by hand of that time are there (`tokentrail person show`), and take a \
+                snapshot (`tokentrail snapshot take`)"
+            }
+            "clock_off" => {
+                "its clock and Tokentrail's differ by more than ten seconds: look at time synchronisation on both hosts; times, \
+                the order of events and what is late cannot be trusted there"
+            }
             "records_missing" => {
-                "records were lost behind intake: run `tokentrail journal verify`, import that time again (an import does \
-                not close this one: what else was lost is not known)"
+                "records were lost behind intake: run `tokentrail journal verify`; where the journal still has them, \
+                `tokentrail forward --from` brings them; else an export of that time repairs the part of its source \
+                (`tokentrail import --from --to`)"
             }
             "log_rolled_back" => {
                 "an older state of the journal was put back: what the store has beyond it has no log now"

@@ -1,5 +1,6 @@
 //! Receipts over Kafka: makes forwarder, consumer and their numbers from the config. What they do is in `durable_log::kafka`.
 
+mod judging;
 mod metrics;
 mod sources;
 mod token;
@@ -12,24 +13,18 @@ use crate::{
     status::{ForwardReport, KafkaReport, MemberReport},
     trusting,
 };
-use anyhow::{Context, bail};
+use anyhow::Context;
 use durable_log::{
     Journal,
     kafka::{
-        self, Connection, Finding, ForwardStatus, Forwarder, Forwarding, KafkaBulletin, KafkaCarrier, Label, Labeller,
-        LagMeter, Mechanism, MemberStatus, Reading, Risk, Sasl, Subscription, Tls, Topics, TopicsError,
+        self, Connection, ForwardStatus, Forwarder, Forwarding, KafkaBulletin, KafkaCarrier, Label, Labeller, LagMeter,
+        Mechanism, MemberStatus, Reading, Sasl, Subscription, Tls,
     },
 };
 use pipeline::flow::{self, APPETITE};
 use prometheus::Registry;
-use std::{
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::sync::{Arc, OnceLock};
 use tokio::{runtime::Handle, sync::watch};
-
-/// Between two looks at a topic that cannot be judged yet.
-const JUDGE: Duration = Duration::from_millis(500);
 
 type Told<T> = Arc<OnceLock<Box<dyn Fn() -> T + Send + Sync>>>;
 
@@ -143,13 +138,10 @@ impl Link {
         !self.events.is_empty()
     }
 
-    /// Joins the groups of processors, once the topics have been judged; none if told to stop before that. Blocks.
+    /// Joins the groups of processors, once the topic of the receipts has been judged; none if told to stop before that. Blocks.
     pub fn join(&self, stop: &watch::Receiver<bool>) -> anyhow::Result<Option<(KafkaCarrier, Option<KafkaBulletin>)>> {
-        let names = [&self.topic, &self.events].into_iter().filter(|name| !name.is_empty());
-        for name in names {
-            if !self.is_good(name, stop)? {
-                return Ok(None);
-            }
+        if !self.is_good(stop)? {
+            return Ok(None);
         }
         let dead = (!self.deadletters.is_empty()).then(|| (self.deadletters.clone(), labeller()));
         let (topic, group) = (self.topic.clone(), self.group.clone());
@@ -158,7 +150,9 @@ impl Link {
         let bulletin = match self.correlates() {
             true => {
                 let group = correlators(&self.group);
-                Some(KafkaBulletin::join(&self.connection, (&self.events, &group), &self.tenant)?)
+                let bulletin = KafkaBulletin::join(&self.connection, (&self.events, &group), &self.tenant)?;
+                self.guard(bulletin.gate(), stop);
+                Some(bulletin)
             }
             false => None,
         };
@@ -169,39 +163,6 @@ impl Link {
         }
         let _ = self.member.set(Box::new(carrier.watch()));
         Ok(Some((carrier, bulletin)))
-    }
-
-    /// Waits until a topic can be judged; false if told to stop before that.
-    fn is_good(&self, topic: &str, stop: &watch::Receiver<bool>) -> anyhow::Result<bool> {
-        let topics = Topics::new(self.connection.clone());
-        let mut told = String::new();
-        while let Err(error) = self.judge(topic, Handle::current().block_on(topics.check(topic)))? {
-            if *stop.borrow() {
-                return Ok(false);
-            }
-            if told != error {
-                tracing::warn!(topic, error, "The topic cannot be judged yet; it is tried again.");
-                told = error;
-            }
-            std::thread::sleep(JUDGE);
-        }
-        Ok(true)
-    }
-
-    /// Refuses a topic that could lose what it acknowledged; the inner error passes by itself.
-    fn judge(&self, topic: &str, found: Result<Vec<Finding>, TopicsError>) -> anyhow::Result<Result<(), String>> {
-        let refused = match found {
-            Err(error) if error.is_unreachable() => return Ok(Err(error.to_string())),
-            Err(error) => error.to_string(),
-            Ok(findings) => {
-                let loss = findings.iter().filter(|finding| finding.risk == Risk::Loss).map(ToString::to_string);
-                loss.collect::<Vec<_>>().join("; ")
-            }
-        };
-        if !refused.is_empty() && !self.allow_loss {
-            bail!("topic {topic} could lose what it acknowledged: {refused}; or set kafka.allow_loss");
-        }
-        Ok(Ok(()))
     }
 
     /// Tells of Kafka what a status tells. The lag is asked of the brokers each time, so the call blocks.

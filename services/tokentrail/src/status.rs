@@ -3,11 +3,13 @@
 
 mod alerts;
 mod correlation;
+mod faults;
 mod journal;
 mod kafka;
 mod render;
 
 pub use correlation::{CorrelationReport, OwnerReport};
+pub use faults::FaultReport;
 pub use journal::JournalReport;
 #[cfg(feature = "kafka")]
 pub use kafka::{ForwardReport, MemberReport};
@@ -28,7 +30,7 @@ use events::{
     ids::StreamId,
     receipt::{Input, ReceiptHeader},
 };
-use pipeline::correlation::Acknowledged;
+use pipeline::{correlation::Acknowledged, faults::Faults};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use store::{FateCounts, PathCounts, Store, StreamStatus, Totals};
@@ -74,6 +76,9 @@ pub struct Report {
     /// How far the answers are.
     #[serde(default)]
     pub correlation: Option<CorrelationReport>,
+    /// Parts that died by a fault of their own since the start.
+    #[serde(default)]
+    pub faults: Vec<FaultReport>,
     /// Drift rules as they stand: rule, state, findings that stand, why.
     #[serde(default)]
     pub rules: Vec<RuleReport>,
@@ -166,6 +171,8 @@ pub struct Observer {
     pub metrics: pipeline::metrics::Metrics,
     /// What the last scrub of the journal found.
     pub scrubbed: Last,
+    /// What died since the start.
+    pub faults: Faults,
     /// How far the correlation is.
     pub correlation: Option<Acknowledged>,
     /// State of snapshots by source.
@@ -213,6 +220,7 @@ impl Observer {
         let mut correlation = self.correlation.as_ref().map(CorrelationReport::of);
         if let (Some(correlation), Some(store)) = (&mut correlation, &self.store) {
             correlation.announced = kafka.as_ref().and_then(|kafka| kafka.uncorrelated);
+            correlation.noted = store.unannounced(&self.tenant).await?.len() as u64;
             let owner = store.correlation_owner(&self.tenant).await?;
             correlation.owner = owner.map(|one| OwnerReport { name: one.name, epoch: one.epoch, since: one.taken_at });
         }
@@ -280,6 +288,7 @@ impl Observer {
             snapshots: self.snapshots.borrow().clone(),
             other_lines: Vec::new(),
             correlation: None,
+            faults: self.faults.told().into_iter().map(FaultReport::from).collect(),
             rules: Vec::new(),
             receivers: self.alerts.states(),
         }

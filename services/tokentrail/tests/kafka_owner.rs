@@ -88,7 +88,8 @@ fn correlated(collector: &Program, processors: &[&Program]) {
     drained(&[collector], processors[0]);
     until("everything is correlated", || {
         let statuses: Vec<Value> = processors.iter().map(|one| one.status()["correlation"].clone()).collect();
-        let done = |one: &Value| one["announced"] == 0 && one["lag"] == 0 && one["phase"] != "loading";
+        let told = |one: &Value| one["announced"] == 0 && one["noted"] == 0;
+        let done = |one: &Value| told(one) && one["lag"] == 0 && one["phase"] != "loading";
         let one = statuses.iter().filter(|one| one["phase"] == "following").count() == 1;
         (one && statuses.iter().all(done)).then_some(())
     });

@@ -3,7 +3,7 @@
 use crate::{
     facts::List,
     known::Known,
-    moment::Millis,
+    moment::{Millis, Moment},
     names::Id,
     rows::{GrantRow, Key, RightKind, Row},
     state::{
@@ -182,23 +182,22 @@ impl Known {
     }
 }
 
-/// The values of a history with from and to.
-pub(super) fn spans<V: Copy + PartialEq>(ledger: &Ledger<V>) -> Vec<(Option<Millis>, Option<Millis>, V)> {
-    let mut found: Vec<(Option<Millis>, Option<Millis>, V)> = Vec::new();
+/// The values of a history with the evidence of their begin and of their end.
+pub(super) fn spans<V: Copy + PartialEq>(ledger: &Ledger<V>) -> Vec<(Option<Moment>, Option<Moment>, V)> {
+    let mut found: Vec<(Option<Moment>, Option<Moment>, V)> = Vec::new();
     let mut open: Option<V> = None;
     for segment in ledger.segments() {
         let value = segment.says;
         if value == open {
             continue;
         }
-        let at = segment.from.map(|from| from.at);
         if open.is_some()
             && let Some(last) = found.last_mut()
         {
-            last.1 = at;
+            last.1 = segment.from;
         }
         if let Some(value) = value {
-            found.push((at, None, value));
+            found.push((segment.from, None, value));
         }
         open = value;
     }

@@ -6,10 +6,16 @@ use crate::{
     moment::{Millis, Moment},
     names::Id,
     rows::{SessionRow, SignIn, TokenRow},
-    state::sessions::{Session, UseKind},
+    state::{
+        lifespans::Life,
+        sessions::{Session, Use, UseKind},
+    },
 };
 use std::collections::BTreeSet;
 use uuid::Uuid;
+
+/// Keycloak lets a session go on for so long after its idle time, where several sites may not have heard of its last use yet.
+const IDLE_WINDOW: Millis = 120_000;
 
 impl Known {
     pub(crate) fn session_row(&self, id: Id) -> Option<SessionRow> {
@@ -38,6 +44,7 @@ impl Known {
             refreshes: count(issues.clone().filter(|(_, grant, _)| *grant == crate::facts::Grant::Refresh).count()),
             offline: issues.clone().any(|(_, _, offline)| offline),
             impersonator: impersonators.min(),
+            expires: if ended.is_some() { None } else { self.expires(id, session) },
             ended,
             active_after_end: issues.clone().any(|(at, _, _)| after_end(at)),
             sign_ins: self.sign_ins(id, session),
@@ -58,6 +65,28 @@ impl Known {
             ends.extend(wide.map(|(at, how)| (*at, *how)).filter(|(at, _)| *at >= first));
         }
         ends.into_iter().min().map(|(at, how)| (at.at, how)).or_else(|| self.absent(session, first.at))
+    }
+
+    /// By when a session has ended at the latest if nobody used it after all that is known: at the end of the time that the realm lets
+    /// one be idle (if the realm tells of refreshes at all), or live.
+    fn expires(&self, id: Id, session: &Session) -> Option<Millis> {
+        let realm = Id { source: id.source, name: session.realm? };
+        let used = session.uses.iter().filter(|(_, used)| used.what != UseKind::Refused).map(|(at, _)| at.at);
+        let alive = used.chain(session.callbacks.keys().map(|at| at.at)).chain(session.listed.iter().copied());
+        let alive: Vec<Millis> = alive.collect();
+        let (first, last) = (*alive.iter().min()?, *alive.iter().max()?);
+        let end = |idle: Life, whole: Life, begun: Millis| {
+            let realms = &self.sessions.realms;
+            let told = self.sessions.refreshing.contains(&realm);
+            let unused = realms.end(realm, idle, last).filter(|_| told);
+            unused.into_iter().chain(realms.end(realm, whole, begun)).min()
+        };
+        let mut latest = end(Life::Idle, Life::Whole, first)?;
+        let is_offline = |used: &Use| matches!(used.what, UseKind::Issue { offline: true, .. });
+        if let Some((begun, _)) = session.uses.iter().find(|(_, used)| is_offline(used)) {
+            latest = latest.max(end(Life::OfflineIdle, Life::OfflineWhole, begun.at)?);
+        }
+        Some(latest.saturating_add(IDLE_WINDOW).saturating_add(self.config.skew))
     }
 
     /// A complete read of sessions, after the last sign of life, that does not list it.

@@ -35,6 +35,7 @@ impl Known {
         };
         match &fact.what {
             What::Named { user, username, email } => self.named(&place, (user, username, email), dirt),
+            What::Federated { user, login } => self.federated(&place, (user, *login), dirt),
             What::UserCreated { user } => self.user_lives(&place, (user, true), dirt),
             What::UserDeleted { user } => self.user_lives(&place, (user, false), dirt),
             What::Enabled { user, enabled } => {
@@ -70,6 +71,7 @@ impl Known {
                 self.used(&place, (user, session, ""), UseKind::Refused, dirt);
                 self.presented(&place, (presented, None), dirt);
             }
+            What::Lifespans(said) => self.lifespans(&place, *said, dirt),
             What::Ended { which, how } => self.ended_by(&place, *which, *how, dirt),
             // The catalog's own clock: kept as an event of its own; what it brought is told by reads.
             What::CatalogSynced => {}
@@ -109,7 +111,7 @@ impl Known {
                 let tie = self.join(reference.source).map_or(0, |join| join.tie);
                 dirt.reference(reference, place.moment.at.saturating_sub(tie));
                 if let Some(user) = self.who(reference, place.moment.at).user {
-                    dirt.sessions_of(user, place.moment.at.saturating_sub(tie));
+                    dirt.sign_ins_of(user, place.moment.at.saturating_sub(tie));
                 }
             }
             What::Callback { session } => self.callback(&place, session, dirt),

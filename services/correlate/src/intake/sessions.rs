@@ -3,7 +3,7 @@
 use super::Place;
 use crate::{
     dirt::Dirt,
-    facts::{EndKind, Ended, Issued},
+    facts::{EndKind, Ended, Grant, Issued, Lifespans},
     known::Known,
     moment::Millis,
     names::Id,
@@ -52,6 +52,10 @@ impl Known {
         issues.insert(place.moment, issue);
         let what = UseKind::Issue { grant: issued.grant, offline: issued.offline };
         self.used(place, (issued.user, issued.session, issued.client), what, dirt);
+        let realm = Id { source: place.source, name: place.within };
+        if issued.grant == Grant::Refresh && self.sessions.refreshing.insert(realm) {
+            self.sessions_of_realm(realm, dirt);
+        }
         dirt.tokens.insert((user, place.moment));
         if !issued.refresh.is_empty() {
             let refresh = self.id(place, issued.refresh);
@@ -61,9 +65,9 @@ impl Known {
         if !issued.presented.is_empty() {
             self.presented(place, (issued.presented, Some(user)), dirt);
         }
-        let tie = self.longest_tie();
-        dirt.decisions_of(user, place.moment.at.saturating_sub(tie));
-        dirt.sessions_of(user, place.moment.at.saturating_sub(tie));
+        let from = place.moment.at.saturating_sub(self.longest_tie());
+        dirt.decisions_of(user, from);
+        dirt.sign_ins_of(user, from);
     }
 
     pub(super) fn presented(&mut self, place: &Place, said: (&str, Option<Id>), dirt: &mut Dirt) {
@@ -94,14 +98,21 @@ impl Known {
             Ended::OfRealm => {
                 let realm = Id { source: place.source, name: place.within };
                 self.sessions.ends.get_or_default(realm).insert(place.moment, how);
-                let here = self
-                    .sessions
-                    .sessions
-                    .iter()
-                    .filter(|(id, session)| id.source == place.source && session.realm == Some(place.within));
-                dirt.sessions.extend(here.map(|(id, _)| *id));
+                self.sessions_of_realm(realm, dirt);
             }
         }
+    }
+
+    pub(super) fn lifespans(&mut self, place: &Place, said: Lifespans, dirt: &mut Dirt) {
+        let realm = Id { source: place.source, name: place.within };
+        self.sessions.realms.note(realm, place.moment, said);
+        self.sessions_of_realm(realm, dirt);
+    }
+
+    fn sessions_of_realm(&self, realm: Id, dirt: &mut Dirt) {
+        let all = self.sessions.sessions.iter();
+        let here = all.filter(|(id, session)| id.source == realm.source && session.realm == Some(realm.name));
+        dirt.sessions.extend(here.map(|(id, _)| *id));
     }
 
     pub(super) fn callback(&mut self, place: &Place, session: &str, dirt: &mut Dirt) {
@@ -119,7 +130,7 @@ impl Known {
             self.sessions.callbacks.get_or_default(user).insert(place.moment, (session, backstage));
             let from = place.moment.at.saturating_sub(self.longest_tie());
             dirt.decisions_of(user, from);
-            dirt.sessions_of(user, from);
+            dirt.sign_ins_of(user, from);
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use super::{
     book::{Book, Relation},
+    federated::Federated,
     ledger::{Ledger, Mark, Rules, Segment},
 };
 use crate::{
@@ -64,6 +65,8 @@ pub(crate) struct Keycloak {
     pub composites_named: HashMap<Id, BTreeMap<(Moment, Id), NamedComposite>>,
     /// Holders from whom an unnamed role was taken, and when.
     pub unnamed: HashMap<Id, BTreeSet<Millis>>,
+    /// Logins at identity providers.
+    pub federated: Federated,
 }
 
 /// What a new user gets.
@@ -115,6 +118,7 @@ impl Keycloak {
             children: HashMap::new(),
             paths: HashMap::new(),
             unnamed: HashMap::new(),
+            federated: Federated::default(),
         }
     }
 
@@ -364,4 +368,5 @@ kept_struct!(Keycloak {
     born_with,
     composites_named,
     unnamed,
+    federated,
 });

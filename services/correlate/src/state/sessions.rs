@@ -1,5 +1,6 @@
 //! Sessions, the tokens issued in them, and what Backstage made of them: plain logs in the one total order.
 
+use super::lifespans::Realms;
 use crate::{
     checkpoint::{kept_enum, kept_struct},
     facts::{EndKind, Grant},
@@ -8,6 +9,7 @@ use crate::{
     names::{Id, Sym},
     table::Table,
 };
+use std::collections::BTreeSet;
 
 /// Tokens that were issued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +78,10 @@ pub(crate) struct Sessions {
     pub callbacks: Table<Id, Log<Moment, (Id, Sym)>>,
     /// Ends of all sessions of a user, or (by realm) of everybody.
     pub ends: Table<Id, Log<Moment, EndKind>>,
+    /// How long realms let sessions live.
+    pub realms: Realms,
+    /// Realms that ever told of a refresh: of others it is not known whether nobody uses a session.
+    pub refreshing: BTreeSet<Id>,
 }
 
 /// What as a rule happens once.
@@ -141,4 +147,4 @@ kept_enum!(UseKind {
 kept_struct!(Session { user, realm, uses, ends, callbacks, listed });
 kept_enum!(Once { 0 At { 0: moment }, 1 More { 0: moments } });
 kept_struct!(Paid { span, claims, placed });
-kept_struct!(Sessions { sessions, of_user, issues, presented, refresh_of, paid, callbacks, ends });
+kept_struct!(Sessions { sessions, of_user, issues, presented, refresh_of, paid, callbacks, ends, realms, refreshing });

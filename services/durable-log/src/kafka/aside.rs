@@ -2,10 +2,12 @@
 //! topic of the receipts. What the store holds counts; these are copies, each there at least once.
 
 use super::client::Common;
+use super::files::Files;
 use super::settings::Connection;
 use super::wire::{self, Labeller};
 use super::words::{self, Role};
 use crate::carrier::DeadLetter;
+use crate::segment::locked;
 use rdkafka::ClientContext;
 use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
@@ -15,6 +17,7 @@ use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer}
 use rdkafka::types::RDKafkaErrorCode;
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Why nobody understood it.
@@ -30,14 +33,24 @@ const ROOM: Duration = Duration::from_secs(1);
 
 /// The topic of dead letters.
 pub(super) struct Aside {
-    producer: ThreadedProducer<Copies>,
+    connection: Connection,
+    sending: Mutex<(Arc<Sending>, Files)>,
+    copies: Arc<Counts>,
     topic: String,
     label: Labeller,
 }
 
-/// How copies fare.
+type Sending = ThreadedProducer<Copies>;
+
+/// What librdkafka tells.
 struct Copies {
     common: Common,
+    counts: Arc<Counts>,
+}
+
+/// How copies fare.
+#[derive(Default)]
+struct Counts {
     confirmed: AtomicU64,
     failed: AtomicU64,
     /// The last copy failed: nothing waits for the next ones until one arrives.
@@ -46,14 +59,24 @@ struct Copies {
 
 impl Aside {
     pub(super) fn new(connection: &Connection, (topic, label): (String, Labeller)) -> KafkaResult<Self> {
-        let copies = Copies {
-            common: Common::new(connection.tokens(), Role::Sends),
-            confirmed: AtomicU64::new(0),
-            failed: AtomicU64::new(0),
-            failing: AtomicBool::new(false),
-        };
-        let producer = connection.producer_config().create_with_context(copies)?;
-        Ok(Self { producer, topic, label })
+        let copies = Arc::<Counts>::default();
+        let sending = Mutex::new((Arc::new(producer(connection, &copies)?), Files::of(connection)));
+        Ok(Self { connection: connection.clone(), sending, copies, topic, label })
+    }
+
+    fn sending(&self) -> Arc<Sending> {
+        let mut sending = locked(&self.sending);
+        if sending.1.changed() {
+            match producer(&self.connection, &self.copies) {
+                Ok(made) => {
+                    // What it still holds after that is counted as not taken.
+                    let _ = sending.0.flush(ROOM);
+                    sending.0 = Arc::new(made);
+                }
+                Err(error) => tracing::warn!(%error, "No new producer of dead letters can be made."),
+            }
+        }
+        sending.0.clone()
     }
 
     /// Sends the receipt as it is on the topic of the receipts, with the reason.
@@ -85,36 +108,42 @@ impl Aside {
         &self,
         record: BaseRecord<'_, K, P>,
     ) {
-        let Err((error, record)) = self.producer.send(record) else { return };
+        let sending = self.sending();
+        let Err((error, record)) = sending.send(record) else { return };
         let again = match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::QueueFull) => {
                 // What does not leave the queue in this time is failing anyway, and is counted then.
-                let _ = self.producer.flush(ROOM);
-                self.producer.send(record).map_err(|(error, _)| error)
+                let _ = sending.flush(ROOM);
+                sending.send(record).map_err(|(error, _)| error)
             }
             _ => Err(error),
         };
         if let Err(error) = again {
-            self.producer.context().failed(&error);
+            self.copies.failed(&error);
         }
     }
 
     /// Waits, within a bound, until the copies made so far are confirmed. While they fail, nobody waits.
     pub(super) fn settle(&self) {
-        let waits = self.producer.in_flight_count() > 0 && !self.producer.context().failing.load(Ordering::Relaxed);
-        if waits && self.producer.flush(WAIT).is_err() {
-            self.producer.context().failing.store(true, Ordering::Relaxed);
+        let sending = self.sending();
+        let waits = sending.in_flight_count() > 0 && !self.copies.failing.load(Ordering::Relaxed);
+        if waits && sending.flush(WAIT).is_err() {
+            self.copies.failing.store(true, Ordering::Relaxed);
         }
     }
 
     /// Copies that the brokers confirmed, and that they did not take.
     pub(super) fn counts(&self) -> (u64, u64) {
-        let copies = self.producer.context();
-        (copies.confirmed.load(Ordering::Relaxed), copies.failed.load(Ordering::Relaxed))
+        (self.copies.confirmed.load(Ordering::Relaxed), self.copies.failed.load(Ordering::Relaxed))
     }
 }
 
-impl Copies {
+fn producer(connection: &Connection, counts: &Arc<Counts>) -> KafkaResult<Sending> {
+    let copies = Copies { common: Common::new(connection.tokens(), Role::Sends), counts: counts.clone() };
+    connection.producer_config().create_with_context(copies)
+}
+
+impl Counts {
     fn failed(&self, error: &KafkaError) {
         self.failed.fetch_add(1, Ordering::Relaxed);
         if !self.failing.swap(true, Ordering::Relaxed) {
@@ -149,10 +178,10 @@ impl ProducerContext for Copies {
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         match result {
             Ok(_) => {
-                self.confirmed.fetch_add(1, Ordering::Relaxed);
-                self.failing.store(false, Ordering::Relaxed);
+                self.counts.confirmed.fetch_add(1, Ordering::Relaxed);
+                self.counts.failing.store(false, Ordering::Relaxed);
             }
-            Err((error, _)) => self.failed(error),
+            Err((error, _)) => self.counts.failed(error),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::carrier::KafkaMark;
 use super::client::Common;
+use super::files::Files;
 use super::foreign::{ForeignLoad, ForeignTopic};
 use super::settings::Connection;
 use super::shared::MemberStatus;
@@ -32,12 +33,30 @@ pub struct KafkaBulletin {
     putting: Arc<Putting>,
 }
 
+/// Whether anything is put: not on a topic that nobody has judged, or that could lose it.
+#[derive(Clone, Default)]
+pub struct Gate(Arc<Mutex<Option<String>>>);
+
+impl Gate {
+    /// Messages are put from now on.
+    pub fn open(&self) {
+        *locked(&self.0) = None;
+    }
+
+    /// None is put from now on, and this is told as the reason.
+    pub fn close(&self, why: String) {
+        *locked(&self.0) = Some(why);
+    }
+}
+
 struct Putting {
     connection: Connection,
     topic: String,
     key: String,
+    gate: Gate,
     /// None until the first message, and after a fatal error.
     producer: Mutex<Option<Arc<ThreadedProducer<Answers>>>>,
+    files: Mutex<Files>,
 }
 
 impl KafkaBulletin {
@@ -49,9 +68,16 @@ impl KafkaBulletin {
             connection: connection.clone(),
             topic: topic.to_owned(),
             key: key.to_owned(),
+            gate: Gate::default(),
             producer: Mutex::default(),
+            files: Mutex::new(Files::of(connection)),
         };
         Ok(Self { reading, putting: Arc::new(putting) })
+    }
+
+    /// Whether anything is put; open at first.
+    pub fn gate(&self) -> Gate {
+        self.putting.gate.clone()
     }
 
     /// Tells how reading stands, without keeping the member in its group.
@@ -63,6 +89,9 @@ impl KafkaBulletin {
 impl Putting {
     fn producer(&self) -> KafkaResult<Arc<ThreadedProducer<Answers>>> {
         let mut producer = locked(&self.producer);
+        if locked(&self.files).changed() {
+            producer.take();
+        }
         if let Some(producer) = producer.as_ref() {
             return Ok(producer.clone());
         }
@@ -93,6 +122,9 @@ impl Bulletin for KafkaBulletin {
     type Mark = KafkaMark;
 
     async fn put(&self, body: Vec<u8>) -> Result<(), NotPut> {
+        if let Some(why) = locked(&self.putting.gate.0).clone() {
+            return Err(NotPut(why));
+        }
         self.putting.put(&body).await.map_err(|error| NotPut(words::meaning(&error, Role::Sends)))
     }
 

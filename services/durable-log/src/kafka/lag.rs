@@ -1,12 +1,14 @@
 //! How far the whole group is behind, asked of the brokers: exact at the moment of the answer.
 
 use super::client::{Asking, Common};
+use super::files::Files;
 use super::settings::Connection;
 use super::words::{self, Role};
+use crate::segment::locked;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// One question to a broker.
@@ -59,16 +61,26 @@ pub struct LagError {
 /// Asks; joins no group. Clones share one connection.
 #[derive(Clone)]
 pub struct LagMeter {
-    consumer: Arc<BaseConsumer<Asking>>,
+    asking: Arc<Mutex<(Arc<BaseConsumer<Asking>>, Files)>>,
+    connection: Connection,
     topic: String,
+    group: String,
 }
 
 impl LagMeter {
     /// Nothing is sent yet.
     pub fn new(connection: &Connection, topic: &str, group: &str) -> Result<Self, KafkaError> {
-        let asking = Asking(Common::new(connection.tokens(), Role::Reads));
-        let consumer = connection.consumer_config(group).create_with_context(asking)?;
-        Ok(Self { consumer: Arc::new(consumer), topic: topic.to_owned() })
+        let consumer = Arc::new(client(connection, group)?);
+        let asking = Arc::new(Mutex::new((consumer, Files::of(connection))));
+        Ok(Self { asking, connection: connection.clone(), topic: topic.to_owned(), group: group.to_owned() })
+    }
+
+    fn consumer(&self) -> Result<Arc<BaseConsumer<Asking>>, KafkaError> {
+        let mut asking = locked(&self.asking);
+        if asking.1.changed() {
+            asking.0 = Arc::new(client(&self.connection, &self.group)?);
+        }
+        Ok(asking.0.clone())
     }
 
     /// Asks all partitions. Blocks on the network, seconds at worst.
@@ -80,9 +92,10 @@ impl LagMeter {
     }
 
     fn asked(&self) -> Result<Lag, KafkaError> {
+        let consumer = self.consumer()?;
         // Serves librdkafka's log and its wish for tokens; it is in no group, so no record can come.
-        while self.consumer.poll(Duration::ZERO).is_some() {}
-        let metadata = self.consumer.fetch_metadata(Some(&self.topic), ASK)?;
+        while consumer.poll(Duration::ZERO).is_some() {}
+        let metadata = consumer.fetch_metadata(Some(&self.topic), ASK)?;
         let topic = metadata.topics().iter().find(|topic| topic.name() == self.topic);
         let topic = topic.ok_or(KafkaError::MetadataFetch(rdkafka::types::RDKafkaErrorCode::UnknownTopic))?;
         if let Some(error) = topic.error() {
@@ -92,7 +105,7 @@ impl LagMeter {
         for partition in topic.partitions() {
             list.add_partition(&self.topic, partition.id());
         }
-        let committed = self.consumer.committed_offsets(list, ASK)?;
+        let committed = consumer.committed_offsets(list, ASK)?;
         let mut partitions = Vec::new();
         for element in committed.elements() {
             element.error()?;
@@ -101,9 +114,14 @@ impl LagMeter {
                 Offset::Offset(offset) => Some(offset),
                 _ => None,
             };
-            let (first, end) = self.consumer.fetch_watermarks(&self.topic, partition, ASK)?;
+            let (first, end) = consumer.fetch_watermarks(&self.topic, partition, ASK)?;
             partitions.push(PartitionLag { partition, first, end, committed });
         }
         Ok(Lag { partitions })
     }
+}
+
+fn client(connection: &Connection, group: &str) -> Result<BaseConsumer<Asking>, KafkaError> {
+    let asking = Asking(Common::new(connection.tokens(), Role::Reads));
+    connection.consumer_config(group).create_with_context(asking)
 }

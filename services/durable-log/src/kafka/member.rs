@@ -5,6 +5,7 @@
 
 use super::carrier::KafkaMark;
 use super::client::Common;
+use super::files::Files;
 use super::foreign;
 use super::owned::Claim;
 use super::rebalance::Rebalancing;
@@ -102,6 +103,7 @@ impl Member {
     }
 
     fn consume(&mut self, consumer: &Consuming) -> End {
+        let mut files = Files::of(&self.connection);
         loop {
             if self.shared.stop.load(Ordering::Relaxed) || self.loads.is_closed() {
                 return End::Stopped;
@@ -111,6 +113,9 @@ impl Member {
             }
             if self.shared.gone.swap(false, Ordering::Relaxed) || consumer.context().common.is_fatal() {
                 tracing::warn!("The consumer begins anew, at the group's position or where the log begins.");
+                return End::Anew;
+            }
+            if files.changed() {
                 return End::Anew;
             }
             let common = &consumer.context().common;

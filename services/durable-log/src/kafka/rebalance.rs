@@ -116,6 +116,9 @@ impl Rebalancing {
         let mut owned = locked(&self.shared.owned);
         partitions.iter().for_each(|partition| owned.revoke(*partition));
         drop(owned);
+        // librdkafka keeps a pause of ours with the partition: one that was given up while paused and comes back would never be
+        // read again. What this fetches meanwhile is of no assignment and passed.
+        let _ = consumer.resume(list);
         tracing::info!(?partitions, "Partitions are given up.");
         consumer.incremental_unassign(list)
     }

@@ -1,6 +1,7 @@
 //! The thread of a forwarder: reads the journal in order, sends, and notes what the brokers confirm.
 
 use super::client::Common;
+use super::files::Files;
 use super::forwarder::{CONSUMER, ForwardError, ForwardStatus, Forwarder, Orders};
 use super::reports::{Reports, Sending};
 use super::topics::{Risk, Topics};
@@ -80,6 +81,7 @@ impl Run {
         if !self.judge_topic() {
             return Ok(());
         }
+        let mut files = Files::of(&self.forwarder.connection);
         let mut producer = self.producer()?;
         loop {
             let (stop, again) = {
@@ -94,6 +96,11 @@ impl Run {
             }
             self.take_answers(&producer);
             if self.is_fatal(&producer) {
+                let reason = producer.client().fatal_error().map(|(code, _)| code.to_string());
+                tracing::warn!(reason, "The producer failed for good; a new one goes on from the cursor.");
+                producer = self.renew(producer)?;
+            }
+            if files.changed() {
                 producer = self.renew(producer)?;
             }
             let sent = self.send_some(&producer)?;
@@ -276,10 +283,8 @@ impl Run {
         producer.context().common.is_fatal() || producer.client().fatal_error().is_some()
     }
 
-    /// After a fatal error nothing that is under way can be believed: a new producer, and everything open is sent again.
+    /// A new producer. Nothing that is under way at the old one can be believed: everything open is sent again.
     fn renew(&mut self, producer: Sending) -> Result<Sending, ForwardError> {
-        let reason = producer.client().fatal_error().map(|(code, _)| code.to_string());
-        tracing::warn!(reason, "The producer failed for good; a new one goes on from the cursor.");
         self.hand_back(&producer, HAND_BACK);
         self.take_answers(&producer);
         self.again = self.window.open().collect();

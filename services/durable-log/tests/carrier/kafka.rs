@@ -1,9 +1,9 @@
 //! Kafka as a carrier, on a real broker.
 
-use crate::broker::{OnKafka, connection, fresh, make_topic, try_topic, until};
-use crate::contract::{LARGE, World, entries, held, holds, next, place, same, take};
+use crate::broker::{BROKER, OnKafka, connection, fresh, make_topic, try_topic, until};
+use crate::contract::{LARGE, PATIENCE, World, entries, held, holds, next, place, same, take};
 use durable_log::carrier::{Appetite, Carrier, CarryError, Cause};
-use durable_log::kafka::{KafkaCarrier, LagMeter};
+use durable_log::kafka::{ForeignTopic, KafkaCarrier, LagMeter};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -88,6 +88,53 @@ async fn members_share_the_work_and_one_that_leaves_hands_it_over() {
         world.close(one);
         drop(world);
     });
+}
+
+/// A reader that nobody takes loads of pauses its partitions. One that it gives up meanwhile is not paused for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_was_given_up_while_it_was_paused_is_read_when_it_comes_back() {
+    let connection = connection(&BROKER.bootstrap());
+    let (topic, group) = (fresh("paused"), fresh("paused-group"));
+    tokio::task::block_in_place(|| make_topic(&connection, &topic, 2));
+    let one_by_one = Appetite { records: 1, enough: 1, linger: Duration::ZERO, ..LARGE };
+    let join = || ForeignTopic::join(&connection, (&topic, &group), one_by_one).unwrap();
+    let producer: BaseProducer =
+        rdkafka::ClientConfig::new().set("bootstrap.servers", &connection.brokers).create().unwrap();
+    let put = |partition: i32, bodies: &[&str]| {
+        for body in bodies {
+            producer.send(BaseRecord::<str, str>::to(&topic).partition(partition).payload(body)).unwrap();
+        }
+        tokio::task::block_in_place(|| producer.flush(Duration::from_secs(30))).unwrap();
+    };
+    let one = join();
+    let status = one.watch();
+    until_async(|| status().partitions.len() == 2).await;
+    put(STAYS, &["a", "b", "c"]);
+    until_async(|| status().paused).await;
+    let two = join();
+    until_async(|| status().partitions == [STAYS]).await;
+    taken(&one, &["a", "b", "c"]).await;
+    until_async(|| !status().paused).await;
+    tokio::task::block_in_place(|| two.leave());
+    until_async(|| status().partitions.len() == 2).await;
+    put(1 - STAYS, &["d", "e"]);
+    taken(&one, &["d", "e"]).await;
+    tokio::task::block_in_place(|| one.leave());
+}
+
+/// The partition that a member keeps when a second one comes.
+const STAYS: i32 = 1;
+
+/// Takes records until these have come, in whatever order, and settles them.
+async fn taken(reader: &ForeignTopic, wanted: &[&str]) {
+    let mut left: BTreeSet<&str> = wanted.iter().copied().collect();
+    while !left.is_empty() {
+        let load = tokio::time::timeout(PATIENCE, reader.next()).await.expect("a load comes in time").unwrap();
+        for record in &load.records {
+            left.remove(std::str::from_utf8(&record.body).unwrap());
+        }
+        reader.settle(load.mark).unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

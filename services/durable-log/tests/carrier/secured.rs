@@ -1,8 +1,10 @@
 //! TLS and SASL on a broker of its own: every mechanism carries, and a wrong password, a wrong CA or no TLS does not.
 
-use crate::broker::{OnKafka, connection, fresh, until};
+use crate::broker::{OnKafka, connection, fresh, make_topic, until};
 use crate::contract::{LARGE, World, entries, take};
-use durable_log::kafka::{Connection, LagMeter, Mechanism, Sasl, Tls, Token, TopicPlan, Topics};
+use durable_log::kafka::{
+    Connection, KafkaCarrier, LagMeter, Mechanism, Sasl, Subscription, Tls, Token, TopicPlan, Topics,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
@@ -50,6 +52,7 @@ async fn every_mechanism_carries_and_nothing_wrong_does() {
     let good =
         [password(Mechanism::Plain, PASSWORD), password(Mechanism::ScramSha512, PASSWORD), tokens(asked.clone())];
     let topic = fresh("secured");
+    let right = Connection { tls: tls.clone(), sasl: password(Mechanism::ScramSha512, PASSWORD), ..plain.clone() };
     for (round, sasl) in good.into_iter().enumerate() {
         let connection = Connection { tls: tls.clone(), sasl, ..plain.clone() };
         if round == 0 {
@@ -74,7 +77,33 @@ async fn every_mechanism_carries_and_nothing_wrong_does() {
     }
     assert!(asked.load(Ordering::SeqCst) >= 2, "forwarder and consumer ask for tokens");
 
-    let other = rcgen_ca();
+    // A CA that is exchanged in its file counts without a restart; a file that is of no use changes nothing.
+    let (other, own) = (rcgen_ca(), std::fs::read(kafka.ca_file()).unwrap());
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::copy(other.path(), file.path()).unwrap();
+    let exchanged = Some(Tls { ca_file: Some(file.path().to_owned()), ..Tls::default() });
+    let connection = Connection { tls: exchanged, sasl: password(Mechanism::ScramSha512, PASSWORD), ..plain.clone() };
+    let made = fresh("exchanged");
+    tokio::task::block_in_place(|| make_topic(&right, &made, 1));
+    let meter = LagMeter::new(&connection, &made, &made).unwrap();
+    let carrier = KafkaCarrier::join(&connection, Subscription::receipts(&made, &made), LARGE).unwrap();
+    let answer = tokio::task::block_in_place(|| meter.measure());
+    assert!(answer.is_err());
+    let world = tokio::task::block_in_place(|| OnKafka::on(right, made.clone()));
+    world.journal.append(entries(0..9, 100)).await.unwrap();
+    tokio::task::block_in_place(|| {
+        world.forwarded();
+        until("it is said", || carrier.status().trouble);
+    });
+    std::fs::write(file.path(), "half of a certificate").unwrap();
+    std::fs::write(file.path(), own).unwrap();
+    assert_eq!(take(&carrier, 10).await.len(), 10);
+    tokio::task::block_in_place(|| {
+        until("the lag is measured, too", || meter.measure().ok());
+        world.close(carrier);
+        drop(world);
+    });
+
     let wrong = [
         (tls.clone(), password(Mechanism::ScramSha512, "wrong")),
         (tls.clone(), password(Mechanism::Plain, "wrong")),

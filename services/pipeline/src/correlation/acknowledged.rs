@@ -96,6 +96,8 @@ struct State {
     noted: u64,
     /// Something was stored of which nobody knows what: all must be read anew.
     missed: bool,
+    /// Why this processor cannot announce what it stores, so that ClickHouse tells it.
+    by_store: Option<String>,
 }
 
 /// A cheap handle: whoever stores notes, the stage takes, the status looks.
@@ -116,6 +118,7 @@ impl Default for Acknowledged {
             touched: Touched::default(),
             noted: 0,
             missed: false,
+            by_store: None,
         };
         Self { state: Arc::new(Mutex::new(state)), bell: Arc::default(), finished: Arc::new(watch::Sender::new(0)) }
     }
@@ -184,6 +187,11 @@ impl Acknowledged {
         state.pending.clear();
     }
 
+    /// Whoever took something and did not answer it is gone: it is read with everything that is stored.
+    pub(super) fn broke_off(&self) {
+        self.lock().phase = Phase::Loading;
+    }
+
     fn finish(&self, ticket: u64) {
         self.finished.send_if_modified(|finished| std::mem::replace(finished, ticket.max(*finished)) < ticket);
     }
@@ -192,6 +200,16 @@ impl Acknowledged {
     pub fn standing(&self) -> Standing {
         let state = self.lock();
         Standing { phase: state.phase, lag: state.lag }
+    }
+
+    /// Whether what is stored here is told by ClickHouse alone, and why.
+    pub(super) fn announced_by_store(&self, why: Option<String>) {
+        self.lock().by_store = why;
+    }
+
+    /// Why this processor cannot announce what it stores, so that the correlation hears of it later; none if it can.
+    pub fn unannounced(&self) -> Option<String> {
+        self.lock().by_store.clone()
     }
 
     /// Returns when there may be something to take.

@@ -14,13 +14,14 @@
 use super::{
     Stage,
     checkpoint::Reached,
+    ending,
     fold::Fold,
     pen::{Halt, Pen},
     settle,
 };
+use crate::faults::on_a_thread;
 use std::time::Instant;
 use store::{StoreError, correlation::Covered};
-use tokio::task::spawn_blocking;
 
 /// Positions of one read of what came after a checkpoint.
 const STEP: u64 = 200_000;
@@ -63,7 +64,13 @@ impl Stage {
         let covered = self.store.stored_positions(tenant, &Covered::default()).await?;
         let standing = self.store.correlated_places(tenant).await?;
         let mut fold = Fold::new(self.config.clone(), owner.epoch, standing);
-        let events = self.store.each_event(tenant, &mut |told| fold.take(&told)).await?;
+        let events = self
+            .store
+            .each_event(tenant, &mut |told| {
+                self.look(&told);
+                fold.take(&told);
+            })
+            .await?;
         let (mut fold, changes) = settle(fold).await?;
         self.write(&mut fold, &changes, (owner.epoch, owner.pen)).await?;
         let rest = fold.unsaid();
@@ -110,15 +117,19 @@ impl Stage {
         let left = stored.without(&reached.covered);
         let mut events = 0;
         for window in self.store.windows_of(tenant, &left, STEP).await? {
-            events += self.store.events_of(tenant, &window, &mut |told| fold.take_late(&told)).await?;
+            let mut take = |told| {
+                self.look(&told);
+                fold.take_late(&told);
+            };
+            events += self.store.events_of(tenant, &window, &mut take).await?;
         }
         let (mut fold, changes) = settle(fold).await?;
         self.write(&mut fold, &changes, (owner.epoch, owner.pen)).await?;
-        let amending = spawn_blocking(move || {
+        let amending = on_a_thread(move || {
             let rows = fold.amend(later);
             (fold, rows)
         });
-        let (fold, rows) = amending.await.map_err(|_| StoreError::Incompatible("the correlation died".into()))?;
+        let (fold, rows) = amending.await.ok_or_else(ending)?;
         if !self.write_rows(&rows, (owner.epoch, owner.pen)).await? {
             return Err(Halt::Superseded);
         }

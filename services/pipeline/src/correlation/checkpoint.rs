@@ -2,7 +2,8 @@
 //!
 //! ([`super::begin`]). Writing one is never needed for an answer: where that fails, the next start reads more.
 
-use super::{PACE, Stage, fold::Fold};
+use super::{PACE, Stage, ending, fold::Fold};
+use crate::faults::on_a_thread;
 use correlate::checkpoint::{Kept, Reader, Unreadable, Writer};
 use events::ids::StreamId;
 use std::{
@@ -13,7 +14,7 @@ use store::{
     StoreError,
     correlation::{Covered, Seal},
 };
-use tokio::{sync::mpsc, task::spawn_blocking};
+use tokio::sync::mpsc;
 
 /// How the bytes are laid out.
 const FORMAT: u32 = 2;
@@ -96,7 +97,7 @@ impl Stage {
         let mut sealing = self.store.begin_checkpoint(&self.config.tenant, fold.version());
         let (sender, mut chunks) = mpsc::channel(CHUNKS_AHEAD);
         let head = reached.clone();
-        let writing = spawn_blocking(move || {
+        let writing = on_a_thread(move || {
             let mut full = |chunk| sender.blocking_send(chunk).is_ok();
             let mut to = Writer::new(CHUNK_BYTES, &mut full);
             head.put(&mut to);
@@ -112,7 +113,7 @@ impl Stage {
         }
         // Ends the writing, if it has not.
         drop(chunks);
-        let (whole, fold) = writing.await.map_err(|_| StoreError::Incompatible("the correlation died".into()))?;
+        let (whole, fold) = writing.await.ok_or_else(ending)?;
         let sealed = match written {
             Ok(()) if whole => sealing.seal(&self.made_by(), reached.past).await.map(Some),
             Ok(()) => Ok(None),
@@ -138,7 +139,7 @@ impl Stage {
         let mut unsealing = self.store.open_checkpoint(&self.config.tenant, seal);
         let (sender, mut chunks) = mpsc::channel::<Vec<u8>>(CHUNKS_AHEAD);
         let config = self.config.clone();
-        let reading = spawn_blocking(move || {
+        let reading = on_a_thread(move || {
             let mut next = || chunks.blocking_recv();
             let mut from = Reader::new(&mut next);
             let reached = Reached::get(past, &mut from)?;
@@ -157,7 +158,7 @@ impl Stage {
             }
         }
         drop(sender);
-        let read = reading.await.map_err(|_| StoreError::Incompatible("the correlation died".into()))?;
+        let read = reading.await.ok_or_else(ending)?;
         let whole = unsealing.is_whole();
         Ok(read.ok().filter(|_| whole))
     }

@@ -21,8 +21,10 @@ pub struct CorrelationMetrics {
     pub checkpoint_bytes: IntGauge,
     /// 1 in the processor that correlates.
     pub owner: IntGauge,
-    /// Blocks that are stored and not announced to it.
+    /// Blocks that are stored and not told to it.
     pub unannounced: IntGauge,
+    /// Blocks that ClickHouse tells it, because the topic did not take them.
+    pub aside: IntCounter,
 }
 
 impl CorrelationMetrics {
@@ -54,7 +56,11 @@ impl CorrelationMetrics {
             owner: IntGauge::new("tokentrail_correlation_owner", "1 in the program that correlates")?,
             unannounced: IntGauge::new(
                 "tokentrail_correlation_unannounced_blocks",
-                "Blocks that this processor has stored and cannot announce to the one that correlates",
+                "Blocks that this processor has stored and not told to the one that correlates yet",
+            )?,
+            aside: IntCounter::new(
+                "tokentrail_correlation_told_by_store_blocks_total",
+                "Blocks of which ClickHouse tells the one that correlates, because the topic took no announcement",
             )?,
         };
         metrics.owner.set(1);
@@ -67,6 +73,7 @@ impl CorrelationMetrics {
         registry.register(Box::new(metrics.checkpoint_bytes.clone()))?;
         registry.register(Box::new(metrics.owner.clone()))?;
         registry.register(Box::new(metrics.unannounced.clone()))?;
+        registry.register(Box::new(metrics.aside.clone()))?;
         Ok(metrics)
     }
 }

@@ -9,6 +9,7 @@
 
 mod acknowledged;
 mod announcement;
+mod aside;
 mod begin;
 mod checkpoint;
 mod fold;
@@ -26,12 +27,17 @@ pub use hand_over::Correlating;
 pub use metrics::CorrelationMetrics;
 pub use owner::Owner;
 
+use crate::faults::{AGAIN, Faults, Part, on_a_thread};
 use acknowledged::Pending;
+use aside::Untold;
 use begin::{Begun, TakeOver, Trust};
 use checkpoint::Saving;
 use correlate::rows::{Change, DecisionRow, Reason, Row, Verdict};
 use pen::{Halt, Pen};
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use store::{
     Store, StoreError,
     correlation::{Told, Window},
@@ -48,12 +54,18 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 const PAST_LOOK: Duration = Duration::from_secs(5);
 /// A change of the past is taken in when it has been over for this long, milliseconds.
 const PAST_QUIET_MS: i64 = 3_000;
+/// A step is followed by a rest of so many times its length, but no longer than this: of few receipts a step costs ClickHouse as
+/// much as of many. Where many wait already there is no rest.
+const REST: (u32, Duration) = (2, Duration::from_secs(2));
 /// After reading everything anew, or writing a checkpoint, the next time comes no sooner than this many times as long.
 const PACE: u32 = 20;
 /// Longest that a stop waits for a checkpoint.
 const STOP_WAIT: Duration = Duration::from_secs(10);
 /// So many failed beginnings in a row are blamed on the checkpoint.
 const FAILED_BEGINNINGS: u32 = 5;
+
+/// Sees each event before it is taken in.
+pub type Probe = Arc<dyn Fn(&Told) + Send + Sync>;
 
 /// The stage.
 pub struct Stage {
@@ -69,6 +81,10 @@ pub struct Stage {
     pub metrics: CorrelationMetrics,
     /// How often a checkpoint is written at most, and at a stop; none: never, and none is gone on from.
     pub checkpoints: Option<Duration>,
+    /// Told when it dies by a fault of its own; it begins again.
+    pub faults: Faults,
+    /// Where a test lets it die.
+    pub probe: Option<Probe>,
 }
 
 /// Why following ended without an error.
@@ -87,13 +103,28 @@ impl Stage {
 
     async fn run_with(&self, pen: &Pen, mut stop: watch::Receiver<bool>) {
         let (mut wait, mut failed) = (RETRY.0, 0);
+        let mut again = AGAIN.0;
         loop {
             let trust = if self.checkpoints.is_some() && failed < FAILED_BEGINNINGS {
                 Trust::Checkpoints
             } else {
                 Trust::Events
             };
-            match self.follow(trust, pen, &mut stop).await {
+            let began = Instant::now();
+            // On the heap: with a whole fold in hand it is too large for a thread's stack.
+            let following = Box::pin(self.follow(trust, pen, &mut stop));
+            let Some(followed) = self.faults.caught(Part::Correlation, following).await else {
+                // What it knew went with it: the next beginning takes over from itself, and reads what it needs.
+                self.acknowledged.broke_off();
+                failed += 1;
+                let rest = if began.elapsed() > AGAIN.1 { AGAIN.0 } else { again };
+                again = (rest * 2).min(AGAIN.1);
+                tokio::select! {
+                    () = tokio::time::sleep(rest) => continue,
+                    _ = stop.wait_for(|stop| *stop) => return,
+                }
+            };
+            match followed {
                 Ok(End::Stopped) => return,
                 Ok(End::Superseded) => {
                     tracing::warn!(
@@ -126,7 +157,8 @@ impl Stage {
         let tenant = &self.config.tenant;
         let began = Instant::now();
         let Some(past) = self.quiet_past(stop).await? else { return Ok(End::Stopped) };
-        // What was acknowledged before this line is read at the beginning; what comes from here on is pending.
+        // What was acknowledged before these lines is read at the beginning; what comes from here on is pending, or noted.
+        let noted = self.store.unannounced(tenant).await?;
         let before = self.acknowledged.begin();
         let epoch = self.store.take_over_correlation(tenant, &self.name).await?;
         let begun = tokio::select! {
@@ -140,6 +172,7 @@ impl Stage {
         };
         // Commit point: every row of what was read is acknowledged. A crash before this line reads all again, to the same rows.
         self.store.put_correlated_to(tenant, (epoch, &reached.ends())).await?;
+        self.answered(noted).await?;
         self.metrics.events.inc_by(loaded);
         self.acknowledged.touch(Touched {
             since: Some(i64::MIN),
@@ -148,6 +181,7 @@ impl Stage {
             ..Touched::default()
         });
         self.acknowledged.loaded(&before);
+        self.faults.well(Part::Correlation);
         // A start from a checkpoint is no measure of reading everything.
         let took = began.elapsed().max(reached.whole);
         tracing::info!(
@@ -178,6 +212,7 @@ impl Stage {
             }
             let taken = self.acknowledged.take();
             if !taken.pending.is_empty() {
+                let step = Instant::now();
                 let (followed, end) = self.step(fold, &taken.pending, (epoch, pen, stop)).await?;
                 if let Some(end) = end {
                     return Ok(end);
@@ -192,6 +227,10 @@ impl Stage {
                 let Some(()) = self.patiently(stop, put).await else { return Ok(End::Stopped) };
                 self.acknowledged.done(&taken);
                 saving.news = true;
+                if self.acknowledged.standing().lag < WINDOW_POSITIONS {
+                    let rest = (step.elapsed() * REST.0).min(REST.1);
+                    let _ = tokio::time::timeout(rest, stop.wait_for(|stop| *stop)).await;
+                }
             }
             let rested = began.elapsed() > took * PACE;
             if (fold.contradicted() || self.acknowledged.missed()) && rested {
@@ -204,6 +243,12 @@ impl Stage {
                 }
                 if self.owns(epoch).await.is_ok_and(|owns| !owns) {
                     return Ok(End::Superseded);
+                }
+                let taken = self.take_untold((fold, &mut reached), (epoch, pen, stop)).await?;
+                match taken {
+                    Untold::None(same) => fold = same,
+                    Untold::Taken(followed) => (fold, saving.news) = (followed, true),
+                    Untold::Ended(end) => return Ok(end),
                 }
             }
         }
@@ -243,7 +288,10 @@ impl Stage {
                 };
                 let Some(told) = self.patiently(stop, read).await else { return Ok((fold, Some(End::Stopped))) };
                 self.metrics.events.inc_by(told.len() as u64);
-                told.iter().for_each(|told| fold.take_late(told));
+                for told in &told {
+                    self.look(told);
+                    fold.take_late(told);
+                }
             }
         }
         let (mut fold, changes) = settle(fold).await?;
@@ -257,6 +305,12 @@ impl Stage {
         }
         self.acknowledged.touch(touched(pending, &changes));
         Ok((fold, None))
+    }
+
+    fn look(&self, told: &Told) {
+        if let Some(probe) = &self.probe {
+            probe(told);
+        }
     }
 
     /// Tries until ClickHouse answers; none when told to stop before that.
@@ -294,17 +348,18 @@ impl Stage {
     }
 }
 
-/// What a block changed, for the rules.
+/// What a block changed, for the rules. Of decisions they read all that a person has, of events those of a time: a session that began
+/// yesterday must not have them read a day.
 fn touched(pending: &[Pending], changes: &[Change]) -> Touched {
     let windows = || pending.iter().map(|one| one.window).filter(|window| window.earliest <= window.latest);
-    let rows = changes.iter().filter_map(|change| change.row.as_ref());
-    let persons = rows.clone().filter_map(|row| match row {
-        Row::Decision(decision) if notable(decision) => decision.person.as_ref().map(|person| person.0.clone()),
+    let notable = changes.iter().filter_map(|change| match &change.row {
+        Some(Row::Decision(decision)) if notable(decision) => Some(decision),
         _ => None,
     });
+    let persons = notable.filter_map(|decision| decision.person.as_ref()).map(|person| person.0.clone());
     Touched {
-        since: windows().map(|window| window.earliest).chain(rows.clone().map(records::at)).min(),
-        until: windows().map(|window| window.latest).chain(rows.map(records::at)).max(),
+        since: windows().map(|window| window.earliest).min(),
+        until: windows().map(|window| window.latest).max(),
         persons: persons.collect(),
         everybody: false,
     }
@@ -323,7 +378,12 @@ async fn settle(mut fold: Fold) -> Result<(Fold, Vec<Change>), StoreError> {
         let changes = fold.settle();
         (fold, changes)
     };
-    tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Incompatible("the correlation died".into()))
+    on_a_thread(work).await.ok_or_else(ending)
+}
+
+/// What is waited for never comes, because the program ends.
+fn ending() -> StoreError {
+    StoreError::Unavailable("the program ends".into())
 }
 
 /// A window in parts that fit into memory.

@@ -1,7 +1,7 @@
 //! Loss behind intake: seqs are dense, so a hole in a stream, an end before the one that the next stream's opening names, or a
 //! stream of which nothing is there, is loss. What a log lost is repaired when no number is missing any more.
 
-use super::{Keeper, reconcile::reconcile};
+use super::{Keeper, keeper::Look, reconcile::reconcile};
 use events::ids::StreamId;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,8 @@ use store::{Gap, Seal, StoreError, StreamStatus};
 
 impl Keeper {
     /// The rows of gaps that change.
-    pub(super) async fn missing_records(&self, now: i64, written: &[Gap]) -> Result<Vec<Gap>, StoreError> {
+    pub(super) async fn missing_records(&self, look: &Look<'_>) -> Result<Vec<Gap>, StoreError> {
+        let (now, written) = (look.now, look.written);
         let streams = self.store.streams(&self.tenant).await?;
         let mut found = Vec::new();
         for stream in &streams {
@@ -57,6 +58,7 @@ impl Keeper {
         let whole = !found.iter().any(|gap| gap.cause == "records_missing")
             && streams.iter().all(|stream| stream.missing.is_empty());
         let repaired = if whole { self.brought_again(written, (&streams, &seals), now) } else { Vec::new() };
+        let found = self.in_parts(found, look).await?;
         Ok(reconcile(&own, found, now, None).into_iter().chain(repaired).collect())
     }
 

@@ -8,7 +8,7 @@ use super::{
     spans::Spans,
 };
 use events::receipt::{Input, SourceKind};
-use prometheus::{IntGaugeVec, Opts, Registry};
+use prometheus::{GaugeVec, IntGaugeVec, Opts, Registry};
 use std::{collections::BTreeMap, time::Duration};
 use store::{ClaimedSpan, Gap, Store, StoreError};
 use tokio::sync::{Mutex, watch};
@@ -41,10 +41,11 @@ pub struct Keeper {
     pub(super) store: Store,
     pub(super) tenant: String,
     pub(super) lateness: i64,
-    expected: Vec<Expected>,
+    pub(super) expected: Vec<Expected>,
     clock: fn() -> i64,
     open: IntGaugeVec,
     complete: IntGaugeVec,
+    pub(super) offset: GaugeVec,
     /// What was read of events that the webhook lost.
     pub(super) read: Mutex<lost::Read>,
 }
@@ -65,9 +66,17 @@ impl Keeper {
             Opts::new("tokentrail_complete_until_seconds", "Up to where an input is complete, Unix time"),
             &["source", "input"],
         )?;
+        let offset = GaugeVec::new(
+            Opts::new(
+                "tokentrail_clock_offset_seconds",
+                "How far a source's clock is ahead of ours at the least (negative: behind) by the newest heartbeat; 0: no more than 10 s",
+            ),
+            &["source"],
+        )?;
+        registry.register(Box::new(offset.clone()))?;
         registry.register(Box::new(open.clone()))?;
         registry.register(Box::new(complete.clone()))?;
-        Ok(Self { store, tenant, lateness, expected, clock, open, complete, read: Mutex::default() })
+        Ok(Self { store, tenant, lateness, expected, clock, open, complete, offset, read: Mutex::default() })
     }
 
     /// Runs until `stop` turns true. What fails is tried again in the next round.
@@ -117,7 +126,7 @@ impl Keeper {
         rows.extend(self.no_longer_expected(&written, now));
         rows.extend(sent_again(&written, &claims, now));
         if thorough {
-            rows.extend(self.missing_records(now, &written).await?);
+            rows.extend(self.missing_records(&look).await?);
         }
         self.store.put_gaps(&rows).await?;
         self.tell(&complete, written, rows);

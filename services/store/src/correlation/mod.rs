@@ -13,6 +13,8 @@ mod persons;
 mod records;
 mod rights;
 mod stored;
+mod towards;
+mod unannounced;
 
 pub use ask::{Bearer, DecisionQuery, Matching};
 pub use checkpoint::{Later, Seal, Sealing, Unsealing};
@@ -26,6 +28,7 @@ pub use records::{
     SignInRecord, SupportRecord, TokenRecord, WorldRecord,
 };
 pub use rights::{EffectiveRecord, RightQuery};
+pub use unannounced::Note;
 
 use crate::{Store, StoreError, cell::Cell, lock::now_ms, query::rows, settings::QUERY_WAIT};
 use clickhouse::Row;

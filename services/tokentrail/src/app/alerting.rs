@@ -7,6 +7,7 @@ use pipeline::{
     correlation::Acknowledged,
     detect::{DetectMetrics, Detector},
     duty::while_leading,
+    faults::{Faults, Part},
 };
 use prometheus::Registry;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ pub struct Alerting {
     pub board: Board,
     /// Whether this processor leads.
     pub leads: watch::Receiver<bool>,
+    /// Told when rules die by a fault of their own; they begin again.
+    pub faults: Faults,
 }
 
 impl Alerting {
@@ -45,7 +48,7 @@ impl Alerting {
             metrics: DetectMetrics::register(registry)?,
             hint,
         });
-        let Self { store, board, leads, .. } = self;
+        let Self { store, board, leads, faults, .. } = self;
         let make = {
             let stop = stop.clone();
             move |receiver: Receiver, hint: watch::Receiver<u64>, timing: Timing| {
@@ -57,11 +60,14 @@ impl Alerting {
             let work = || async {
                 let mut delivering = JoinSet::new();
                 for receiver in &receivers {
-                    delivering.spawn(make(receiver.clone(), detector.hint.subscribe(), timing));
+                    let (make, faults) = (make.clone(), faults.clone());
+                    let (receiver, hint) = (receiver.clone(), detector.hint.subscribe());
+                    let deliver = move || make(receiver.clone(), hint.clone(), timing);
+                    delivering.spawn(async move { faults.kept(Part::Alerts, deliver).await });
                 }
                 detector.run().await;
             };
-            while_leading(leads, stop.clone(), work).await;
+            while_leading(leads, stop.clone(), || faults.kept(Part::Alerts, &work)).await;
         })
     }
 }

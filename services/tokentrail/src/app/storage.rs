@@ -112,8 +112,10 @@ impl Storage {
             acknowledged: correlation.clone(),
             board: self.observing.alerts.clone(),
             leads,
+            faults: self.observing.faults.clone(),
         };
         let alerting = tokio::spawn(alerting.start(&self.config, &self.registry, stop.clone())?);
+        let faults = self.observing.faults.clone();
         let observer = Observer { store: Some(store.clone()), ..self.observing };
         let counting = tokio::spawn(Counts::new(&self.registry)?.run(observer.clone()));
         self.found.send_replace(Some(observer));
@@ -124,7 +126,8 @@ impl Storage {
             Keeper::new((store.clone(), tenant.clone()), lateness, expected, (crate::app::now_ms, &self.registry))?;
         let names = self.config.privileged_names();
         let privileged = PrivilegedKeeper { store: store.clone(), tenant: tenant.clone(), names };
-        let duty = Duty { keeper, roller: Roller { store: store.clone() }, privileged, leads: carrier.leads() };
+        let roller = Roller { store: store.clone() };
+        let duty = Duty { keeper, roller, privileged, leads: carrier.leads(), faults: faults.clone() };
         let duty = tokio::spawn(duty.run(stop.clone()));
         let (correlation, mut correlating) = match correlation {
             None => (Correlating::Nowhere, None),
@@ -137,6 +140,8 @@ impl Storage {
                     name: self.config.kafka.client_id.clone(),
                     metrics: metrics.clone(),
                     checkpoints: self.config.correlation.checkpoints(),
+                    faults,
+                    probe: None,
                 };
                 let (stop, bulletin) = (stop.clone(), bulletin.clone());
                 match bulletin {
@@ -149,7 +154,7 @@ impl Storage {
                     }
                     Some(bulletin) => {
                         let owner = Owner { stage, bulletin: bulletin.clone() };
-                        (Correlating::By(bulletin, metrics), Some(tokio::spawn(owner.run(stop))))
+                        (Correlating::By(bulletin, acknowledged, metrics), Some(tokio::spawn(owner.run(stop))))
                     }
                 }
             }
@@ -168,7 +173,7 @@ impl Storage {
             };
             tokio::select! {
                 flowed = flow.run(stop) => flowed.map_err(anyhow::Error::new),
-                // Started again it reads everything anew; that nobody correlates must not stay unseen.
+                // A fault of the correlation's own does not come here: it begins again (`Stage::run`). This is the end of the log.
                 error = died => Err(error),
             }
         };

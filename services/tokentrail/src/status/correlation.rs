@@ -14,6 +14,12 @@ pub struct CorrelationReport {
     /// Announced blocks that the processor that correlates has not answered; none where one process does all.
     #[serde(default)]
     pub announced: Option<u64>,
+    /// Why this process cannot announce what it stores: the correlation hears of it later, from ClickHouse.
+    #[serde(default)]
+    pub unannounced: Option<String>,
+    /// Notes in ClickHouse of blocks that could not be announced, and that are not answered.
+    #[serde(default)]
+    pub noted: u64,
     /// Who took the correlation over last.
     #[serde(default)]
     pub owner: Option<OwnerReport>,
@@ -33,15 +39,28 @@ pub struct OwnerReport {
 impl CorrelationReport {
     /// True if everything that is stored is correlated.
     pub fn has_caught_up(&self) -> bool {
-        self.phase != Phase::Loading.as_str() && self.lag == 0 && self.announced.unwrap_or_default() == 0
+        let told = self.announced.unwrap_or_default() + self.noted;
+        self.phase != Phase::Loading.as_str() && self.lag == 0 && told == 0
     }
 
     pub(super) fn of(correlation: &Acknowledged) -> Self {
         let standing = correlation.standing();
-        Self { phase: standing.phase.as_str().to_owned(), lag: standing.lag, ..Self::default() }
+        let phase = standing.phase.as_str().to_owned();
+        Self { phase, lag: standing.lag, unannounced: correlation.unannounced(), ..Self::default() }
     }
 
     pub(super) fn render(&self) -> String {
+        let unannounced = self.unannounced.as_ref().map_or_else(String::new, |why| {
+            format!("  Correlation: WHAT IS STORED HERE CANNOT BE ANNOUNCED, and is heard of later: {why}\n")
+        });
+        let noted = match self.noted {
+            0 => String::new(),
+            noted => format!("  Correlation: {noted} notes of blocks that could not be announced are not answered\n"),
+        };
+        unannounced + &noted + &self.standing()
+    }
+
+    fn standing(&self) -> String {
         let owner = self.owner.as_ref().map_or_else(String::new, |owner| {
             format!("; {} correlates since {} (epoch {})", owner.name, moment(owner.since), owner.epoch)
         });

@@ -66,6 +66,7 @@ pub fn render(report: &Report) -> String {
     for gap in &report.gaps {
         out.push_str(&format!("  GAP  {}\n", gap.line()));
     }
+    report.faults.iter().for_each(|fault| out.push_str(&fault.render()));
     match &report.correlation {
         Some(correlation) => out.push_str(&correlation.render()),
         None if report.store_up.is_some() => {

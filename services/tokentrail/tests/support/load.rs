@@ -39,7 +39,8 @@ pub fn under_load<T>(program: &Program, next: &AtomicU64, during: impl FnOnce() 
     })
 }
 
-struct Ending<'a>(&'a AtomicBool);
+/// Ends a load when it goes, however that is.
+pub struct Ending<'a>(pub &'a AtomicBool);
 
 impl Drop for Ending<'_> {
     fn drop(&mut self) {

@@ -51,6 +51,7 @@ GRANT SELECT ON tokentrail.snapshot_states TO tokentrail_read;
 GRANT SELECT ON tokentrail.snapshot_absences TO tokentrail_read;
 GRANT SELECT ON tokentrail.deviations_in TO tokentrail_read;
 GRANT SELECT ON tokentrail.effective_in TO tokentrail_read;
+GRANT SELECT ON tokentrail.effective_towards TO tokentrail_read;
 GRANT SELECT ON tokentrail.judged_in TO tokentrail_read;
 GRANT SELECT ON tokentrail.judged TO tokentrail_read;
 GRANT SELECT ON tokentrail.decided_in TO tokentrail_read;

@@ -30,6 +30,8 @@ pub(crate) struct Dirt {
     pub sessions: BTreeSet<Id>,
     /// All sessions of a user that were alive after an instant.
     pub user_sessions: BTreeMap<Id, Millis>,
+    /// Those of a user that a sign-in's callback names after an instant: what came of it may be another.
+    pub user_sign_ins: BTreeMap<Id, Millis>,
     pub tokens: BTreeSet<(Id, Moment)>,
     pub decisions: BTreeSet<(Id, Moment)>,
     pub traces: BTreeSet<Id>,
@@ -87,7 +89,23 @@ impl Dirt {
     pub(crate) fn sessions_of(&mut self, user: Id, from: Millis) {
         self.user_sessions.entry(user).and_modify(|known| *known = from.min(*known)).or_insert(from);
     }
+
+    pub(crate) fn sign_ins_of(&mut self, user: Id, from: Millis) {
+        self.user_sign_ins.entry(user).and_modify(|known| *known = from.min(*known)).or_insert(from);
+    }
 }
 
 kept_struct!(Since { from, because });
-kept_struct!(Dirt { event, users, references, sources, sessions, user_sessions, tokens, decisions, traces, listed });
+kept_struct!(Dirt {
+    event,
+    users,
+    references,
+    sources,
+    sessions,
+    user_sessions,
+    user_sign_ins,
+    tokens,
+    decisions,
+    traces,
+    listed
+});

@@ -148,6 +148,8 @@ pub struct Act {
     pub kind: String,
     /// `success`, `failure`, `unknown`, ...
     pub outcome: String,
+    /// Key of the account that it concerns; of a person whom nobody made of several by hand, their key.
+    pub account: String,
     /// Whom it concerns.
     pub person: String,
     /// Who did it.

@@ -38,6 +38,7 @@ fn act(n: u128, at: i64, kind: &str) -> Act {
         realm: "corp".into(),
         kind: kind.into(),
         outcome: "success".into(),
+        account: "p1".into(),
         person: "p1".into(),
         ..Act::default()
     }
@@ -126,6 +127,29 @@ fn a_leaver_is_found_beyond_the_grace_and_until_they_are_back() {
     // Updates that say nothing of it change nothing.
     facts.acts[1].details.clear();
     assert_eq!(found("D02", &facts).len(), 1);
+}
+
+#[test]
+fn accounts_that_are_one_person_by_hand_are_told_apart_where_one_of_them_ends_or_is_guessed_at() {
+    let mut facts = facts();
+    let other = |act: Act| Act { account: "p2".into(), ..act };
+    // Their second account is closed; with the first one they go on.
+    facts.acts = vec![other(with(act(1, 0, "user_updated"), "enabled", "false")), act(2, HOUR, "login")];
+    assert!(found("D02", &facts).is_empty());
+    let mut late = allow(9, 10 * MINUTE, "exposure", Some(10 * MINUTE));
+    late.reasons.push("disabled".into());
+    facts.decisions = vec![late];
+    let one = found("D02", &facts);
+    assert_eq!((one.len(), one[0].person.as_str(), one[0].dedup.as_str()), (1, "p1", "p2:0"));
+    // Failures of one account and a login to the other.
+    let failure = |n: u128| Act { outcome: "failure".into(), ..act(n, n as i64 * 1_000, "login") };
+    facts.acts = (0..10).map(|n| other(failure(n))).chain([act(50, MINUTE, "login")]).collect();
+    assert!(found("D13", &facts).is_empty());
+    facts.acts.push(other(act(51, MINUTE, "login")));
+    assert_eq!(found("D13", &facts)[0].person, "p1");
+    // From one of their accounts they give the other a right.
+    facts.acts = vec![other(Act { actor: "p1".into(), right: "g1".into(), ..act(60, HOUR, "group_member_added") })];
+    assert_eq!(found("D05", &facts).len(), 1);
 }
 
 #[test]

@@ -97,6 +97,31 @@ fn a_user_delete_is_not_always_the_end_of_a_user() {
 }
 
 #[test]
+fn a_new_user_can_come_with_logins_at_identity_providers() {
+    let identities = json!([{"identityProvider": "github", "userId": "583231", "userName": "octocat"}, {"identityProvider": "corp"}]);
+    let rep = json!({"username": "ann", "groups": ["/ops"], "federatedIdentities": identities});
+    let found = admin("USER", "CREATE", "users/u1", rep);
+    let kinds: Vec<_> = found.iter().map(|event| event.kind.as_str()).collect();
+    assert_eq!(kinds, ["user_created", "group_member_added", "identity_linked", "identity_linked"]);
+    let (linked, other) = (&found[2], &found[3]);
+    assert_eq!((linked.person_id.as_str(), linked.details["identity_provider"].as_str()), ("u1", "github"));
+    assert_eq!(linked.personal["identity_provider_user_id"], "583231");
+    assert_eq!(linked.personal["identity_provider_username"], "octocat");
+    assert_eq!((other.details["identity_provider"].as_str(), other.personal.len()), ("corp", 0));
+    assert!(!found[0].details.contains_key("identity_provider"));
+}
+
+#[test]
+fn how_long_sessions_live_is_said_where_it_is_changed() {
+    let sent =
+        json!({"ssoSessionIdleTimeout": 600, "offlineSessionMaxLifespanEnabled": true, "smtpServer": {"port": "25"}});
+    let event = &admin("REALM", "UPDATE", "", sent)[0];
+    let said = ["ssoSessionIdleTimeout", "offlineSessionMaxLifespanEnabled", "ssoSessionMaxLifespan"]
+        .map(|key| event.details.get(key).map(String::as_str));
+    assert_eq!(said, [Some("600"), Some("true"), None]);
+}
+
+#[test]
 fn audit_settings_are_found_in_both_places() {
     let off = json!({"eventsEnabled": false, "adminEventsEnabled": false, "eventsListeners": []});
     let config = &admin("REALM", "UPDATE", "events/config", off.clone())[0];

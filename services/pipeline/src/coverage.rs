@@ -4,6 +4,7 @@
 
 pub mod assess;
 mod brought;
+mod clocks;
 mod holes;
 mod keeper;
 mod lost;

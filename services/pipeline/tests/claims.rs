@@ -1,5 +1,5 @@
-//! What imports repair, on a real engine: no more than heartbeats prove or, where none speaks against it, somebody said; and
-//! gaps that outlast the time that is looked at keep their beginning.
+//! What imports repair, on a real engine: no more than heartbeats prove or, where none speaks against it, somebody said; gaps that
+//! outlast the time that is looked at keep their beginning; and a clock that is off is told as such.
 #![allow(clippy::unwrap_used)] // a test may panic
 
 use events::{
@@ -164,5 +164,37 @@ async fn a_gap_that_outlasts_what_is_looked_at_stays_one_and_can_be_repaired_lat
     bench.seen(Input::Import, (10..=1_439).map(at)).await;
     assert_eq!(bench.round(now, false).await.len(), 1, "only a thorough round looks back so far");
     assert_eq!(bench.round(now, true).await, []);
+    bench.engine.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_an_hour_off_is_told_as_such_and_not_as_silence() {
+    let bench = Bench::new(MINUTE).await;
+    let at = |n: i64| NOON + n * MINUTE;
+    let came = async |range: std::ops::RangeInclusive<i64>, ahead: i64| {
+        let beat = |at: i64| SeenHeartbeat {
+            tenant: "default".into(),
+            source_id: "kc".into(),
+            time: at + ahead + 20,
+            id: format!("b{at}"),
+            input: "webhook".into(),
+            received_at: at + 300,
+        };
+        let seen = minutes(range).map(beat).collect();
+        bench.store.put_records(&Records { seen, ..Records::default() }).await.unwrap();
+    };
+    let causes = async || -> Vec<String> {
+        let gaps = bench.store.gaps("default", 0).await.unwrap();
+        gaps.into_iter().filter(|gap| gap.repaired_at.is_none()).map(|gap| gap.cause).collect()
+    };
+    bench.sent(minutes(0..=30)).await;
+    came(0..=4, 0).await;
+    came(5..=20, HOUR).await;
+    assert_eq!(bench.round(at(20), true).await, [(at(5), None)]);
+    assert_eq!(causes().await, ["clock_off"]);
+    // Set right, it is over; what was said meanwhile stays in doubt.
+    came(21..=30, 0).await;
+    assert_eq!(bench.round(at(30), false).await, [(at(5), Some(at(21)))]);
+    assert_eq!(bench.round(at(30) + DAY, true).await[0], (at(5), Some(at(21))));
     bench.engine.close().await;
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     Store, StoreError,
-    query::{all, rows},
+    query::{all, few, parts, rows},
 };
 use clickhouse::Row;
 use serde::Deserialize;
@@ -42,8 +42,12 @@ impl Store {
               WHERE e.tenant = {tenant:String} AND e.source_id = {source:String} AND e.realm IN ({realm:String}, '') AND e.is_deleted = 0 \
               AND e.right_kind = 'group' AND e.right_id != '' AND e.right_name != '' GROUP BY e.right_id\
             ) WHERE path IN {paths:Array(String)} ORDER BY at, id";
-        let asked = self.ask(sql).param("tenant", tenant).param("source", source).param("realm", realm);
-        rows(asked.param("paths", paths)).await
+        let mut found = Vec::new();
+        for some in parts(paths) {
+            let asked = self.ask(sql).param("tenant", tenant).param("source", source).param("realm", realm);
+            found.extend(rows(asked.param("paths", some)).await?);
+        }
+        Ok(found)
     }
 
     /// Which of some persons were deleted, and by when that was known, UTC milliseconds. Whoever is deleted is still listed in the groups
@@ -57,7 +61,11 @@ impl Store {
               SELECT person, toUnixTimestamp64Milli(min(before)) FROM missing_events WHERE tenant = {tenant:String} \
               AND right_kind = 'existence' AND missing = 'removal' AND person IN {persons:Array(String)} GROUP BY person\
             ) GROUP BY person ORDER BY person";
-        rows(self.ask(sql).param("tenant", tenant).param("persons", persons)).await
+        let mut found = Vec::new();
+        for some in parts(persons) {
+            found.extend(rows(self.ask(sql).param("tenant", tenant).param("persons", some)).await?);
+        }
+        Ok(found)
     }
 
     /// Who is directly in some groups now, deleted persons too.
@@ -69,7 +77,11 @@ impl Store {
                AND held_to IS NULL AND person != '') AS g \
              LEFT ANY JOIN (SELECT person, username FROM persons WHERE tenant = {tenant:String}) AS p ON p.person = g.person \
              ORDER BY group, username, person LIMIT {beyond:UInt32}";
-        all(self.ask(sql).param("tenant", tenant).param("groups", groups), MEMBERS_MAX).await
+        let mut found = Vec::new();
+        for some in parts(groups) {
+            found.extend(all(self.ask(sql).param("tenant", tenant).param("groups", some), MEMBERS_MAX).await?);
+        }
+        few(found, MEMBERS_MAX)
     }
 
     /// When persons left groups last: group, person, UTC milliseconds.
@@ -81,7 +93,11 @@ impl Store {
         let sql = "SELECT right_id, person, toUnixTimestamp64Milli(max(assumeNotNull(held_to))) FROM grants WHERE tenant = {tenant:String} \
              AND right_kind = 'group' AND right_id IN {groups:Array(String)} AND held_to IS NOT NULL AND person != '' \
              GROUP BY right_id, person ORDER BY right_id, person LIMIT {beyond:UInt32}";
-        all(self.ask(sql).param("tenant", tenant).param("groups", groups), MEMBERS_MAX).await
+        let mut found = Vec::new();
+        for some in parts(groups) {
+            found.extend(all(self.ask(sql).param("tenant", tenant).param("groups", some), MEMBERS_MAX).await?);
+        }
+        few(found, MEMBERS_MAX)
     }
 
     /// Persons by username, in any case of letters: username in small letters, person key.
@@ -89,7 +105,11 @@ impl Store {
         let names: Vec<String> = names.iter().map(|name| name.to_lowercase()).collect();
         let sql = "SELECT lower(username) AS name, person FROM persons WHERE tenant = {tenant:String} AND person != '' \
             AND lower(username) IN {names:Array(String)} ORDER BY name, person";
-        rows(self.ask(sql).param("tenant", tenant).param("names", names)).await
+        let mut found = Vec::new();
+        for some in parts(&names) {
+            found.extend(rows(self.ask(sql).param("tenant", tenant).param("names", some)).await?);
+        }
+        Ok(found)
     }
 
     /// Members of groups as the last complete read of a realm lists them: path, username. The snapshot's id comes with it.

@@ -3,7 +3,7 @@
 use crate::{
     Store, StoreError,
     correlation::DecisionRecord,
-    query::{all, rows},
+    query::{all, few, parts, rows},
 };
 use clickhouse::Row;
 use serde::Deserialize;
@@ -41,9 +41,11 @@ pub struct ActRow {
     pub kind: String,
     /// Outcome.
     pub outcome: String,
-    /// Person key; empty: none.
+    /// Key of the account that it concerns; empty: none.
+    pub account: String,
+    /// Key of the person whom that account is; empty: none.
     pub person: String,
-    /// Key of the actor; empty: none.
+    /// Key of the person who did it; empty: none.
     pub actor: String,
     /// Kind of right.
     pub right_kind: String,
@@ -55,6 +57,14 @@ pub struct ActRow {
 
 const KEY: &str = "if({} = toFixedString('', 16), '', lower(hex({})))";
 
+/// A question in parts that fit into a request.
+fn together<'a>(query: &DriftQuery<'a>) -> Vec<DriftQuery<'a>> {
+    match query.persons {
+        None => vec![*query],
+        Some(persons) => parts(persons).into_iter().map(|some| DriftQuery { persons: Some(some), ..*query }).collect(),
+    }
+}
+
 /// Time bounds as ClickHouse holds them.
 fn bounds(query: &DriftQuery<'_>) -> (i64, i64) {
     (crate::rows::stored_time(query.from), crate::rows::stored_time(query.to))
@@ -63,6 +73,15 @@ fn bounds(query: &DriftQuery<'_>) -> (i64, i64) {
 impl Store {
     /// Decisions that let somebody in and that a rule may ask about: stale, colliding, or without a credential.
     pub async fn drift_decisions(&self, query: &DriftQuery<'_>) -> Result<Vec<DecisionRecord>, StoreError> {
+        let mut found = Vec::new();
+        for some in together(query) {
+            found.extend(self.drift_decisions_of(&some).await?);
+        }
+        found.sort_by(|a, b| (a.at, a.row_id).cmp(&(b.at, b.row_id)));
+        few(found, ("decisions", ROWS_MAX))
+    }
+
+    async fn drift_decisions_of(&self, query: &DriftQuery<'_>) -> Result<Vec<DecisionRecord>, StoreError> {
         let persons = if query.persons.is_some() { "AND person IN {persons:Array(String)}" } else { "" };
         let sql = format!(
             "SELECT ?fields FROM decision_rows FINAL WHERE tenant = {{tenant:String}} {persons} \
@@ -75,17 +94,31 @@ impl Store {
         all(asked.param("persons", query.persons.unwrap_or_default()), ("decisions", ROWS_MAX)).await
     }
 
-    /// Events of some kinds, in order of time, one row each.
+    /// Events of some kinds, in order of time, one row each. Persons named are asked for with all their accounts.
     pub async fn drift_acts(&self, query: &DriftQuery<'_>, kinds: &[&str]) -> Result<Vec<ActRow>, StoreError> {
+        let mut found = Vec::new();
+        for some in together(query) {
+            found.extend(self.drift_acts_of(&some, kinds).await?);
+        }
+        found.sort_by(|a, b| (a.time, a.event_id).cmp(&(b.time, b.event_id)));
+        few(found, ("events", ROWS_MAX))
+    }
+
+    async fn drift_acts_of(&self, query: &DriftQuery<'_>, kinds: &[&str]) -> Result<Vec<ActRow>, StoreError> {
         let persons = if query.persons.is_some() {
-            "AND person IN (arrayMap(x -> toFixedString(unhex(x), 16), {persons:Array(String)}))"
+            "AND person IN (SELECT toFixedString(unhex(key), 16) FROM (SELECT arrayJoin({persons:Array(String)}) AS key UNION DISTINCT \
+               SELECT account FROM alias_rows FINAL WHERE tenant = {tenant:String} AND account != '' AND person IN {persons:Array(String)}))"
         } else {
             ""
         };
-        let (person, actor) = (KEY.replace("{}", "e.person"), KEY.replace("{}", "e.who"));
+        let (account, actor) = (KEY.replace("{}", "e.person"), KEY.replace("{}", "e.who"));
+        let whose = |key: &str| format!("if(mapContains(merged, {key}), merged[{key}], {key})");
+        let (person, actor) = (whose(&account), whose(&actor));
         let sql = format!(
-            "SELECT e.event_id AS event_id, e.time AS time, toString(e.source_id) AS source_id, toString(e.realm) AS realm, \
-               toString(e.kind) AS kind, toString(e.outcome) AS outcome, {person} AS person, {actor} AS actor, \
+            "WITH (SELECT mapFromArrays(groupArray(account), groupArray(person)) FROM \
+               (SELECT DISTINCT account, person FROM alias_rows FINAL WHERE tenant = {{tenant:String}} AND account != '')) AS merged \
+             SELECT e.event_id AS event_id, e.time AS time, toString(e.source_id) AS source_id, toString(e.realm) AS realm, \
+               toString(e.kind) AS kind, toString(e.outcome) AS outcome, {account} AS account, {person} AS person, {actor} AS actor, \
                toString(e.right_kind) AS right_kind, e.right_id AS right_id, \
                arrayZip(mapKeys(e.details), mapValues(e.details)) AS details FROM \
              (SELECT event_id, time, source_id, realm, kind, outcome, person, if(bitTest(same, 1), person, actor) AS who, right_kind, \
@@ -101,7 +134,13 @@ impl Store {
         all(asked, ("events", ROWS_MAX)).await
     }
 
-    /// Persons with at least so many failed logins in a time, or a lockout.
+    /// Accounts that an operator merged, and the persons that they count as, in order.
+    pub async fn merged_accounts(&self, tenant: &str) -> Result<Vec<(String, String)>, StoreError> {
+        let sql = "SELECT account, person FROM merged_accounts WHERE tenant = {tenant:String} ORDER BY 1, 2";
+        rows(self.ask(sql).param("tenant", tenant)).await
+    }
+
+    /// Accounts with at least so many failed logins in a time, or a lockout.
     pub async fn drift_suspects(&self, query: &DriftQuery<'_>, failures: usize) -> Result<Vec<String>, StoreError> {
         let sql = "SELECT lower(hex(person)) FROM event_rows WHERE tenant = {tenant:String} AND is_deleted = 0 \
              AND kind IN ('login', 'user_locked_temporarily', 'user_locked_permanently') AND person != toFixedString('', 16) \
@@ -113,11 +152,11 @@ impl Store {
         all(asked.param("failures", failures as u64), ("persons", ROWS_MAX)).await
     }
 
-    /// The first event of each source.
-    pub async fn first_events(&self, tenant: &str) -> Result<Vec<(String, i64)>, StoreError> {
+    /// The first event of some sources; those that have none are not named.
+    pub async fn first_events(&self, tenant: &str, sources: &[String]) -> Result<Vec<(String, i64)>, StoreError> {
         let sql = "SELECT toString(source_id), toUnixTimestamp64Milli(min(time)) FROM event_rows WHERE tenant = {tenant:String} \
-            AND is_deleted = 0 GROUP BY source_id";
-        rows(self.ask(sql).param("tenant", tenant)).await
+            AND source_id IN {sources:Array(String)} AND is_deleted = 0 GROUP BY source_id";
+        rows(self.ask(sql).param("tenant", tenant).param("sources", sources)).await
     }
 
     /// Where events lie: id and STREAM/SEQ, of those that are stored between two times.
@@ -131,13 +170,15 @@ impl Store {
             AND time >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND time <= fromUnixTimestamp64Milli({to:Int64}, 'UTC') \
             AND event_id IN (arrayMap(id -> toUUID(id), {events:Array(String)})) AND is_deleted = 0 GROUP BY event_id";
         let events: Vec<String> = events.iter().map(Uuid::to_string).collect();
-        let asked = self.ask(sql).param("tenant", tenant).param("events", events);
-        let asked = asked.param("from", crate::rows::stored_time(from)).param("to", crate::rows::stored_time(to));
-        let found: Vec<(String, String)> = rows(asked).await?;
-        found
-            .into_iter()
-            .map(|(id, receipt)| Ok((id.parse().map_err(|_| crate::query::unknown("event id"))?, receipt)))
-            .collect()
+        let mut found = Vec::new();
+        for some in parts(&events) {
+            let asked = self.ask(sql).param("tenant", tenant).param("events", some);
+            let asked = asked.param("from", crate::rows::stored_time(from)).param("to", crate::rows::stored_time(to));
+            for (id, receipt) in rows::<(String, String)>(asked).await? {
+                found.push((id.parse().map_err(|_| crate::query::unknown("event id"))?, receipt));
+            }
+        }
+        Ok(found)
     }
 
     /// How many persons have decisions or sessions between two times: what findings are counted against.

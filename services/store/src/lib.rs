@@ -78,6 +78,7 @@ pub const VIEWS: &[&str] = &[
     "decisions",
     "deviations_in",
     "effective_in",
+    "effective_towards",
     "event_inputs",
     "event_inputs_in",
     "events",

@@ -54,6 +54,9 @@ const MIGRATIONS: &[Migration] = migrations![
     32 "0032_unannounced",
     33 "0033_persons",
     35 "0035_role_lives",
+    36 "0036_names",
+    37 "0037_session_expiry",
+    38 "0038_towards_rights",
 ];
 
 const DATABASE: &str = "CREATE DATABASE IF NOT EXISTS {database} {on_cluster}";

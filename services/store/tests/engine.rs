@@ -116,7 +116,7 @@ async fn readers_see_views_and_nothing_else() {
     Store::connect(engine.connect_options(DEFAULT_DATABASE)).unwrap().migrate().await.unwrap();
     let reader = client(engine.reader_options());
     // Every parameter of a view has some value of its type: what is asked does not matter, that it may be asked does.
-    let asked = "SELECT arrayStringConcat(arrayMap(p -> format('{} = {}', p.1, if(p.2 = 'String', char(39, 39), '0')), \
+    let asked = "SELECT arrayStringConcat(arrayMap(p -> format('{} = {}', p.1, multiIf(p.2 = 'String', char(39, 39), startsWith(p.2, 'Array'), '[]', '0')), \
                  parameterized_view_parameters), ', ') FROM system.tables WHERE database = {database:String} AND name = {view:String}";
     let owner = client(engine.connect_options(DEFAULT_DATABASE));
     for view in store::VIEWS {

@@ -82,6 +82,10 @@ impl GapReport {
                 "no export knows of them: see whether acts by hand of that time are there (`tokentrail person show`), and take a \
                 snapshot (`tokentrail snapshot take`)"
             }
+            "clock_off" => {
+                "its clock and Tokentrail's differ by more than ten seconds: look at time synchronisation on both hosts; times, \
+                the order of events and what is late cannot be trusted there"
+            }
             "records_missing" => {
                 "records were lost behind intake: run `tokentrail journal verify`; where the journal still has them, \
                 `tokentrail forward --from` brings them; else an export of that time repairs the part of its source \

@@ -5,6 +5,8 @@
 
 #[path = "correlation/checkpoints.rs"]
 mod checkpoints;
+#[path = "correlation/names.rs"]
+mod names;
 #[path = "correlation/persons.rs"]
 mod persons;
 #[path = "support/recorded.rs"]
@@ -181,6 +183,8 @@ fn the_story_is_judged_as_it_was_in_any_order_and_through_kills() {
     answers(&story, &program);
     let program = persons::by_hand(&story, program, &expected);
     past_changes(&story, &program);
+    names::logins(&story, &program);
+    names::expiry(&story, &program);
     assert_eq!(program.terminate(), Some(0));
 
     // Another order, and a third of it twice.

@@ -3,15 +3,27 @@
 use super::grants::spans;
 use crate::{
     known::Known,
-    moment::Millis,
+    moment::{Millis, Moment},
     names::{Id, Sym},
     rows::{AliasKind, AliasRow, Key, Row},
+    state::federated::Called,
 };
 use events::person::PersonKey;
 use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// A begin or an end, and the event that tells it.
+type When = (Millis, Option<Uuid>);
 
 /// A name, from when to when.
-type Borne = (AliasKind, Id, Option<Millis>, Option<Millis>);
+struct Borne {
+    kind: AliasKind,
+    /// Who says it.
+    source: Sym,
+    name: String,
+    from: Option<When>,
+    to: Option<When>,
+}
 
 /// Whose names: the person, the key of the account alone, that key again if it was merged, and the Keycloak user id.
 struct Owner {
@@ -32,18 +44,28 @@ impl Known {
     fn names_of_user(&self, user: Id) -> Vec<(Key, Row)> {
         let mut names: Vec<Borne> = Vec::new();
         let books = [(AliasKind::Username, &self.keycloak.usernames), (AliasKind::Email, &self.keycloak.emails)];
-        let name = |name| Id { source: user.source, name };
         for (kind, ledger) in books.into_iter().filter_map(|(kind, book)| Some((kind, book.get(user)?))) {
-            names.extend(spans(ledger).into_iter().map(|(from, to, value)| (kind, name(value), from, to)));
+            names.extend(spans(ledger).into_iter().map(|(from, to, value)| Borne {
+                kind,
+                source: user.source,
+                name: self.owned(value),
+                from: from.map(told),
+                to: to.map(told),
+            }));
         }
         for reference in self.catalog.references(user) {
             let Some(ledger) = self.catalog.users.get(reference) else { continue };
             let borne = spans(ledger).into_iter().filter(|(_, _, value)| *value == user);
-            names.extend(borne.map(|(from, to, _)| (AliasKind::Reference, reference, from, to)));
+            names.extend(borne.map(|(from, to, _)| Borne {
+                from: from.map(told),
+                to: to.map(told),
+                ..self.for_good(AliasKind::Reference, reference)
+            }));
         }
-        // For good: a service account comes and goes with its client.
+        // A service account comes and goes with its client.
         let clients = self.service_accounts.clients(user);
-        names.extend(clients.map(|client| (AliasKind::Client, name(client), None, None)));
+        names.extend(clients.map(|name| self.for_good(AliasKind::Client, Id { source: user.source, name })));
+        names.extend(self.logins(user));
         if names.is_empty() {
             return Vec::new();
         }
@@ -53,12 +75,29 @@ impl Known {
             merged: self.merged_account(user),
             user: self.names.name(user).to_owned(),
         };
-        self.rows_of_names(&owner, names)
+        rows_of_names(self, &owner, names)
+    }
+
+    /// Logins at identity providers: until they are unlinked, or the user ends.
+    fn logins(&self, user: Id) -> impl Iterator<Item = Borne> {
+        let end = self.keycloak.user_ended(user).map(|end| (end, None));
+        let borne = self.keycloak.federated.borne(user).into_iter();
+        let lived = borne.filter(move |borne| borne.from.is_none_or(|from| end.is_none_or(|end| from.at < end.0)));
+        lived.map(move |borne| Borne {
+            kind: match borne.kind {
+                Called::Id => AliasKind::FederatedId,
+                Called::Name => AliasKind::FederatedName,
+            },
+            source: user.source,
+            name: format!("{}/{}", self.names.text(borne.provider), self.names.text(borne.text)),
+            from: borne.from.map(told),
+            to: borne.to.map(told).into_iter().chain(end).min_by_key(|end| end.0),
+        })
     }
 
     /// Of a name in decisions that no annotation ever tied: it is nobody's but its own.
     fn name_of_caller(&self, caller: Id) -> Vec<(Key, Row)> {
-        let name = self.names.name(caller);
+        let name = &*self.names.name(caller);
         if name.is_empty() || !self.decisions.contains_key(&caller) || self.catalog.users.get(caller).is_some() {
             return Vec::new();
         }
@@ -74,22 +113,39 @@ impl Known {
         let (person, account) = (self.named_key(word, caller), self.name_alone(word, caller));
         let merged = (person != account).then(|| account.clone());
         let owner = Owner { person, account, merged, user: String::new() };
-        self.rows_of_names(&owner, vec![(kind, caller, None, None)])
+        rows_of_names(self, &owner, vec![self.for_good(kind, caller)])
     }
 
-    fn rows_of_names(&self, owner: &Owner, mut names: Vec<Borne>) -> Vec<(Key, Row)> {
-        // By text, so that the place among equals does not follow the order of arrival.
-        names.sort_by(|a, b| self.names.name(a.1).cmp(self.names.name(b.1)));
-        let mut equals: BTreeMap<(AliasKind, Sym, Option<Millis>), u32> = BTreeMap::new();
-        let row = |(kind, name, from, to): Borne| {
-            let place = equals.entry((kind, name.source, from)).and_modify(|place| *place += 1).or_insert(0);
-            let source = self.names.text(name.source).to_owned();
-            let key = Key::Alias(owner.account.clone(), kind, source, from.unwrap_or(Millis::MIN), *place);
-            let Owner { person, merged, user, .. } = owner;
-            let (person, account, user) = (person.clone(), merged.clone(), user.clone());
-            let name = self.names.name(name).to_owned();
-            (key, Row::Alias(AliasRow { person, account, user, kind, name, from, to }))
-        };
-        names.into_iter().map(row).collect()
+    /// A name of which no begin and no end is known.
+    fn for_good(&self, kind: AliasKind, name: Id) -> Borne {
+        Borne { kind, source: name.source, name: self.names.name(name).to_owned(), from: None, to: None }
     }
+}
+
+fn told(moment: Moment) -> When {
+    (moment.at, Some(moment.event))
+}
+
+fn rows_of_names(known: &Known, owner: &Owner, mut names: Vec<Borne>) -> Vec<(Key, Row)> {
+    // By text, so that the place among equals does not follow the order of arrival.
+    names.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut equals: BTreeMap<(AliasKind, Sym, Option<Millis>), u32> = BTreeMap::new();
+    let row = |Borne { kind, source, name, from, to }: Borne| {
+        let begun = from.map(|from| from.0);
+        let place = equals.entry((kind, source, begun)).and_modify(|place| *place += 1).or_insert(0);
+        let source = known.owned(source);
+        let key = Key::Alias(owner.account.clone(), kind, source, begun.unwrap_or(Millis::MIN), *place);
+        let row = AliasRow {
+            person: owner.person.clone(),
+            account: owner.merged.clone(),
+            user: owner.user.clone(),
+            kind,
+            name,
+            from: begun,
+            to: to.map(|to| to.0),
+            evidence: (from.and_then(|from| from.1), to.and_then(|to| to.1)),
+        };
+        (key, Row::Alias(row))
+    };
+    names.into_iter().map(row).collect()
 }

@@ -3,7 +3,7 @@
 use crate::{
     facts::List,
     known::Known,
-    moment::Millis,
+    moment::{Millis, Moment},
     names::Id,
     rows::{GrantRow, Key, RightKind, Row},
     state::{
@@ -54,7 +54,7 @@ impl Known {
 
     fn intervals(&self, whose: (Id, RightKind, Id), ledger: &Ledger<()>, rows: &mut Vec<(Key, Row)>) {
         let (user, kind, held) = whose;
-        let right = self.names.name(held);
+        let right = &*self.names.name(held);
         let (person, account) = (self.key(user), self.account_key(user));
         let segments = ledger.segments();
         let mut index = 0;
@@ -101,7 +101,7 @@ impl Known {
         }
         let name = |id: Id| self.names.name(id).to_owned();
         for (role, segment) in self.keycloak.user_roles.of(user, t) {
-            let unsure = segment.gap || self.unnamed_since(user, (List::UserRoles, segment), t);
+            let unsure = segment.gap || self.unnamed_since(user, (List::UserRoles, &segment), t);
             let begun = Begun {
                 since: segment.since.map(|since| since.at),
                 by_default: self.keycloak.is_gift(user, role, segment.since),
@@ -126,7 +126,7 @@ impl Known {
                 let mut path = path;
                 path.push(name(above));
                 for (role, segment) in self.keycloak.group_roles.of(above, t) {
-                    let unsure = unsure || segment.gap || self.unnamed_since(above, (List::GroupRoles, segment), t);
+                    let unsure = unsure || segment.gap || self.unnamed_since(above, (List::GroupRoles, &segment), t);
                     self.roles(role, (path.clone(), begun, unsure), t, &mut found);
                 }
                 for join in &self.config.joins {
@@ -182,23 +182,22 @@ impl Known {
     }
 }
 
-/// The values of a history with from and to.
-pub(super) fn spans<V: Copy + PartialEq>(ledger: &Ledger<V>) -> Vec<(Option<Millis>, Option<Millis>, V)> {
-    let mut found: Vec<(Option<Millis>, Option<Millis>, V)> = Vec::new();
+/// The values of a history with the evidence of their begin and of their end.
+pub(super) fn spans<V: Copy + PartialEq>(ledger: &Ledger<V>) -> Vec<(Option<Moment>, Option<Moment>, V)> {
+    let mut found: Vec<(Option<Moment>, Option<Moment>, V)> = Vec::new();
     let mut open: Option<V> = None;
     for segment in ledger.segments() {
         let value = segment.says;
         if value == open {
             continue;
         }
-        let at = segment.from.map(|from| from.at);
         if open.is_some()
             && let Some(last) = found.last_mut()
         {
-            last.1 = at;
+            last.1 = segment.from;
         }
         if let Some(value) = value {
-            found.push((at, None, value));
+            found.push((segment.from, None, value));
         }
         open = value;
     }

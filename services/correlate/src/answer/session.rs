@@ -6,10 +6,16 @@ use crate::{
     moment::{Millis, Moment},
     names::Id,
     rows::{SessionRow, SignIn, TokenRow},
-    state::sessions::{Session, UseKind},
+    state::{
+        lifespans::Life,
+        sessions::{Session, Use, UseKind},
+    },
 };
 use std::collections::BTreeSet;
 use uuid::Uuid;
+
+/// Keycloak lets a session go on for so long after its idle time, where several sites may not have heard of its last use yet.
+const IDLE_WINDOW: Millis = 120_000;
 
 impl Known {
     pub(crate) fn session_row(&self, id: Id) -> Option<SessionRow> {
@@ -22,10 +28,10 @@ impl Known {
         let good = || session.uses.iter().filter(|(_, used)| used.what != UseKind::Refused);
         let ended = self.ended(session);
         let alive: Vec<Millis> = good().map(|(at, _)| at.at).chain(session.callbacks.keys().map(|at| at.at)).collect();
-        let clients: BTreeSet<&str> =
-            good().map(|(_, used)| self.names.text(used.client)).filter(|c| !c.is_empty()).collect();
+        let clients: BTreeSet<String> =
+            good().map(|(_, used)| self.owned(used.client)).filter(|client| !client.is_empty()).collect();
         let impersonators = logins.clone().filter_map(|(_, used)| match used.what {
-            UseKind::Login { impersonator } => Some(self.names.text(impersonator)).filter(|name| !name.is_empty()),
+            UseKind::Login { impersonator } => Some(self.owned(impersonator)).filter(|name| !name.is_empty()),
             _ => None,
         });
         let after_end = |at: &Moment| ended.is_some_and(|(end, _)| at.at > end.saturating_add(self.config.skew));
@@ -33,11 +39,12 @@ impl Known {
             person: session.user.map(|user| self.key(user)),
             started: logins.clone().map(|(at, _)| at.at).next(),
             seen: alive.iter().min().zip(alive.iter().max()).map(|(first, last)| (*first, *last)),
-            clients: clients.into_iter().map(str::to_owned).collect(),
+            clients: clients.into_iter().collect(),
             logins: count(logins.count()),
             refreshes: count(issues.clone().filter(|(_, grant, _)| *grant == crate::facts::Grant::Refresh).count()),
             offline: issues.clone().any(|(_, _, offline)| offline),
-            impersonator: impersonators.min().map(str::to_owned),
+            impersonator: impersonators.min(),
+            expires: if ended.is_some() { None } else { self.expires(id, session) },
             ended,
             active_after_end: issues.clone().any(|(at, _, _)| after_end(at)),
             sign_ins: self.sign_ins(id, session),
@@ -58,6 +65,28 @@ impl Known {
             ends.extend(wide.map(|(at, how)| (*at, *how)).filter(|(at, _)| *at >= first));
         }
         ends.into_iter().min().map(|(at, how)| (at.at, how)).or_else(|| self.absent(session, first.at))
+    }
+
+    /// By when a session has ended at the latest if nobody used it after all that is known: at the end of the time that the realm lets
+    /// one be idle (if the realm tells of refreshes at all), or live.
+    fn expires(&self, id: Id, session: &Session) -> Option<Millis> {
+        let realm = Id { source: id.source, name: session.realm? };
+        let used = session.uses.iter().filter(|(_, used)| used.what != UseKind::Refused).map(|(at, _)| at.at);
+        let alive = used.chain(session.callbacks.keys().map(|at| at.at)).chain(session.listed.iter().copied());
+        let alive: Vec<Millis> = alive.collect();
+        let (first, last) = (*alive.iter().min()?, *alive.iter().max()?);
+        let end = |idle: Life, whole: Life, begun: Millis| {
+            let realms = &self.sessions.realms;
+            let told = self.sessions.refreshing.contains(&realm);
+            let unused = realms.end(realm, idle, last).filter(|_| told);
+            unused.into_iter().chain(realms.end(realm, whole, begun)).min()
+        };
+        let mut latest = end(Life::Idle, Life::Whole, first)?;
+        let is_offline = |used: &Use| matches!(used.what, UseKind::Issue { offline: true, .. });
+        if let Some((begun, _)) = session.uses.iter().find(|(_, used)| is_offline(used)) {
+            latest = latest.max(end(Life::OfflineIdle, Life::OfflineWhole, begun.at)?);
+        }
+        Some(latest.saturating_add(IDLE_WINDOW).saturating_add(self.config.skew))
     }
 
     /// A complete read of sessions, after the last sign of life, that does not list it.
@@ -96,7 +125,7 @@ impl Known {
         let issue = self.sessions.issues.get(&user)?.get(&moment)?;
         let presented = Id { source: user.source, name: issue.presented };
         let presentations = self.sessions.presented.get(&presented);
-        let earlier = presentations.is_some_and(|all| all.range(..moment).any(|(_, refused)| !refused));
+        let earlier = presentations.is_some_and(|all| all.range(..moment).any(|(_, user)| user.is_some()));
         Some(TokenRow {
             person: self.key(user),
             session: issue.session.map_or_else(String::new, |session| self.names.name(session).to_owned()),
@@ -112,8 +141,7 @@ impl Known {
 
     /// The event that issued a refresh token, before it was presented at `moment`.
     fn parent(&self, presented: Id, moment: Moment) -> Option<Uuid> {
-        let issued = self.sessions.refresh_of.get(&presented)?;
-        issued.range(..moment).next_back().map(|at| at.event)
+        self.sessions.refresh_of.get(&presented)?.last_before(moment).map(|at| at.event)
     }
 }
 

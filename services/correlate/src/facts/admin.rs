@@ -1,6 +1,6 @@
 //! Facts of Keycloak's admin events: who holds what from then on.
 
-use super::{EndKind, Ended, Fact, Holder, Parent, RoleName, What, detail, fact};
+use super::{EndKind, Ended, Fact, Holder, Lifespans, Parent, RoleName, What, detail, fact, federated};
 use crate::moment::Rank;
 use events::event::{Event, Outcome, RightChange};
 
@@ -8,6 +8,7 @@ pub(super) fn facts<'a>(event: &'a Event, take: &mut dyn FnMut(Fact<'a>)) {
     if event.outcome == Outcome::Failure {
         return;
     }
+    federated::facts(event, take);
     let user = event.person_id.as_str();
     let mut put = |what| take(fact(event, Rank::Change, what));
     if !user.is_empty() && !event.person_name.is_empty() && event.kind != "user_deleted" {
@@ -64,6 +65,7 @@ pub(super) fn facts<'a>(event: &'a Event, take: &mut dyn FnMut(Fact<'a>)) {
         "session_deleted" => {
             put(What::Ended { which: Ended::One { session: &event.session_id, user }, how: EndKind::Admin });
         }
+        "realm_updated" => Lifespans::of(event).into_iter().for_each(|said| put(What::Lifespans(said))),
         "all_sessions_ended" => put(What::Ended { which: Ended::OfRealm, how: EndKind::Admin }),
         _ => {}
     }

@@ -4,12 +4,16 @@
 
 mod act;
 mod admin;
+mod federated;
+mod lifespans;
 mod lines;
 mod snapshot;
 mod state;
 mod user;
 
 pub use act::Account;
+pub use federated::{LinkKind, Login};
+pub use lifespans::Lifespans;
 pub use snapshot::{Said, Snapshot, State};
 pub use state::Mark;
 
@@ -42,6 +46,8 @@ pub struct Fact<'a> {
 pub enum What<'a> {
     /// A Keycloak user as named then.
     Named { user: &'a str, username: &'a str, email: &'a str },
+    /// What is said of a user's login at an identity provider.
+    Federated { user: &'a str, login: Login<'a> },
     /// A user begins to exist.
     UserCreated { user: &'a str },
     /// A user ends; what they held ends with them.
@@ -70,6 +76,8 @@ pub enum What<'a> {
     Issued(Issued<'a>),
     /// A refresh token was presented and refused.
     Refused { user: &'a str, session: &'a str, presented: &'a str },
+    /// How long the realm lets sessions live from here on.
+    Lifespans(Lifespans),
     /// Sessions end.
     Ended { which: Ended<'a>, how: EndKind },
     /// Backstage has read groups and members: from here on roles follow them.

@@ -3,7 +3,7 @@
 //! A list names its entities by mark (keyed id and hash), and the receipt that says what a mark stands for can have come with an
 //! earlier snapshot. Nothing is concluded here: [`crate::snapshots`] puts the pieces together.
 
-use super::{Fact, Said, Snapshot, State, What, detail, fact};
+use super::{Fact, Lifespans, Said, Snapshot, State, What, detail, fact};
 use crate::moment::{Moment, Rank, Span};
 use events::{
     event::Event,
@@ -49,6 +49,9 @@ pub(super) fn facts<'a>(event: &'a Event, take: &mut dyn FnMut(Fact<'a>)) {
     if event.kind == "state_service_account" && !user.is_empty() && !client.is_empty() {
         // For good, so that no list of them need be whole.
         take(fact(event, Rank::Read, What::ServiceAccount { user, client }));
+    }
+    if let Some(said) = Lifespans::of(event).filter(|_| event.kind == "state_realm") {
+        take(fact(event, Rank::Read, What::Lifespans(said)));
     }
     let Some(said) = said(event).filter(|_| !id.is_empty()) else { return };
     take(Fact {

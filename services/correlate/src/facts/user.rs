@@ -1,6 +1,6 @@
 //! Facts of Keycloak's user events: sessions, tokens, and the names a person had then.
 
-use super::{EndKind, Ended, Fact, Grant, Issued, What, detail, fact};
+use super::{EndKind, Ended, Fact, Grant, Issued, What, detail, fact, federated};
 use crate::moment::Rank;
 use events::event::{Event, Outcome};
 
@@ -21,6 +21,7 @@ pub(super) fn facts<'a>(event: &'a Event, take: &mut dyn FnMut(Fact<'a>)) {
         let (username, email) = (&event.person_name, &event.person_email);
         take(fact(event, Rank::Login, What::Named { user, username, email }));
     }
+    federated::facts(event, take);
     match event.kind.as_str() {
         "login" | "impersonated" => {
             if !session.is_empty() {

@@ -1,12 +1,28 @@
-//! What operators say of persons, and whose answers carry another key because of it.
+//! What operators say of persons, and whose answers carry another key because of it; and logins at identity providers, which are
+//! names of a person and tie nobody to anybody.
 
 use super::Place;
 use crate::{
-    dirt::Dirt, facts::Account, known::Known, moment::Millis, names::Id, persons::Act, state::persons::Member,
+    dirt::Dirt,
+    facts::{Account, Login},
+    known::Known,
+    moment::Millis,
+    names::Id,
+    persons::Act,
+    state::{federated::Said, persons::Member},
 };
 use events::act::AccountKind;
 
 impl Known {
+    pub(super) fn federated(&mut self, place: &Place, (user, login): (&str, Login<'_>), dirt: &mut Dirt) {
+        let user = self.id(place, user);
+        let mut said = |text: &str| (!text.is_empty()).then(|| self.names.sym(text));
+        let (id, name) = (said(login.id), said(login.name));
+        let provider = self.names.sym(login.provider);
+        self.keycloak.federated.note(user, (provider, place.moment), Said { how: login.how, id, name });
+        dirt.user_touched(user);
+    }
+
     pub(super) fn merged(&mut self, place: &Place, said: (&Account<'_>, &Account<'_>), dirt: &mut Dirt) {
         let act = Act::Merge(self.account(said.0), self.account(said.1));
         self.act(place, act, dirt);

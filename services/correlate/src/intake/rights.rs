@@ -15,6 +15,7 @@ impl Known {
         let (user, username, email) = said;
         let user = self.id(place, user);
         let at = (user, place.within);
+        let mut changed = false;
         if !username.is_empty() {
             self.bears(user, username);
             let name = self.names.sym(username);
@@ -23,18 +24,26 @@ impl Known {
             if found.is_some() && self.config.joins.iter().any(|join| join.by_name) {
                 dirt.user(user, Millis::MIN);
             }
+            changed |= found.is_some();
         }
         if !email.is_empty() {
             let email = self.names.sym(email);
-            self.keycloak.emails.mark(at, place.mark(Some(email)), &self.reads);
+            changed |= self.keycloak.emails.mark(at, place.mark(Some(email)), &self.reads).is_some();
         }
-        dirt.user_touched(user);
+        // Each login says the name again: most of the time nothing is new.
+        if changed {
+            dirt.user_touched(user);
+        }
     }
 
+    /// Notes that a user bears a name, where a name can tie somebody.
     pub(crate) fn bears(&mut self, user: Id, username: &str) {
+        if !self.config.joins.iter().any(|join| join.by_name) {
+            return;
+        }
         let name = format!("entity:{}", crate::answer::person::entity_name(username));
         let name = Id { source: user.source, name: self.names.sym(&name) };
-        self.bearers.entry(name).or_default().insert(user);
+        self.bearers.get_or_default(name).insert(user);
     }
 
     pub(super) fn user_lives(&mut self, place: &Place, said: (&str, bool), dirt: &mut Dirt) {
@@ -46,7 +55,7 @@ impl Known {
             self.user_may_have_changed(user, dirt);
         }
         if !lives {
-            self.sessions.ends.entry(user).or_default().insert(place.moment, EndKind::UserDeleted);
+            self.sessions.ends.get_or_default(user).insert(place.moment, EndKind::UserDeleted);
             dirt.sessions_of(user, Millis::MIN);
         }
         dirt.user_touched(user);
@@ -72,7 +81,6 @@ impl Known {
         }
         let found = self.keycloak.members.mark((user, group, place.within), mark, &self.reads);
         dirt.users(found);
-        dirt.user_touched(user);
     }
 
     /// Memberships that name only a path go to the group that bore it then, as far as that is known by now.

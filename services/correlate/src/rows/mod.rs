@@ -93,6 +93,8 @@ pub struct SessionRow {
     pub impersonator: Option<String>,
     /// End and how it is known.
     pub ended: Option<(Millis, EndKind)>,
+    /// Of one whose end nothing tells: by when it has ended at the latest unless somebody uses it again, by the realm's lifespans.
+    pub expires: Option<Millis>,
     /// Tokens were issued after the end.
     pub active_after_end: bool,
     /// Sign-ins to a Backstage.
@@ -304,8 +306,10 @@ pub struct AliasRow {
     pub name: String,
     /// From when; `None`: as far back as is known.
     pub from: Option<Millis>,
-    /// Until when another was borne; `None`: still.
+    /// Until when another was borne, or (of a login at a provider) it led to the person; `None`: still.
     pub to: Option<Millis>,
+    /// The events that began and ended it, if events or reads did.
+    pub evidence: (Option<Uuid>, Option<Uuid>),
 }
 
 /// Kinds of names.
@@ -323,6 +327,10 @@ pub enum AliasKind {
     Static,
     /// Plugin of a Backstage.
     Plugin,
+    /// Login at an identity provider by its id there: `provider/id`.
+    FederatedId,
+    /// The same as it is called there: `provider/name`.
+    FederatedName,
 }
 
 kept_enum!(Key {
@@ -343,4 +351,6 @@ kept_enum!(RightKind {
     0 Group {}, 1 Role {}, 2 BackstageRole {}, 3 Enabled {}, 4 Existence {}, 5 Name {}, 6 Place {}, 7 Policy {},
     8 Composite {}, 9 DefaultGroup {},
 });
-kept_enum!(AliasKind { 0 Username {}, 1 Email {}, 2 Reference {}, 3 Client {}, 4 Static {}, 5 Plugin {} });
+kept_enum!(AliasKind {
+    0 Username {}, 1 Email {}, 2 Reference {}, 3 Client {}, 4 Static {}, 5 Plugin {}, 6 FederatedId {}, 7 FederatedName {},
+});

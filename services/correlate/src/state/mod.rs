@@ -4,8 +4,11 @@
 
 pub(crate) mod book;
 pub(crate) mod catalog;
+pub(crate) mod federated;
+mod history;
 pub(crate) mod keycloak;
 pub(crate) mod ledger;
+pub(crate) mod lifespans;
 pub(crate) mod persons;
 pub(crate) mod rbac;
 pub(crate) mod reads;

@@ -3,7 +3,7 @@
 use crate::case::{Case, Rows, decided};
 use correlate::{
     Correlator, Moment, Rank, Span,
-    facts::{Entity, Fact, List, Parent, RoleName, What},
+    facts::{Entity, Fact, Grant, Issued, List, Parent, RoleName, What},
     rows::{Change, Key, Reason, Row, Verdict, WorldKind},
 };
 use events::event::Outcome::Allow;
@@ -100,6 +100,41 @@ fn a_group_of_a_hundred_thousand_is_deleted_by_reference() {
     assert!(changes.len() == 2 && changes.iter().all(lives), "a row per group, and none per person: {changes:?}");
     let held = |at| correlator.rights_at("kc", "member-777", at).len();
     assert_eq!((held(499_999), held(500_000)), (3, 0), "both groups and the role, then nothing");
+}
+
+#[test]
+fn a_refresh_costs_its_token_and_its_session_whatever_else_a_person_has() {
+    let mut correlator = Correlator::new(case().config);
+    case().tell_all(&mut correlator);
+    let tell = |correlator: &mut Correlator, at: i64, rank: Rank, what: What<'_>| {
+        let moment = Moment { at, rank, event: Uuid::from_u128(u128::from(at.unsigned_abs()) << 64 | 5) };
+        correlator.take(&Fact { moment, span: Span::exact(at), source: "kc", realm: "r", by: "", what });
+    };
+    let refresh = |session: &'static str, presented: &'static str| {
+        let (client, grant, offline) = ("backstage", Grant::Refresh, false);
+        let issued = Issued { user: "u1", session, client, grant, access: "", presented, refresh: "", offline };
+        What::Issued(issued)
+    };
+    for number in 0..1_000 {
+        let (group, session) = (format!("g-{number}"), format!("s-{number}"));
+        tell(
+            &mut correlator,
+            10_000 + number,
+            Rank::Change,
+            What::Member { user: "u1", group: &group, path: "", held: true },
+        );
+        let login = What::Login { user: "u1", session: &session, client: "backstage", impersonator: "" };
+        tell(&mut correlator, 20_000 + number, Rank::Login, login);
+    }
+    let named = || What::Named { user: "u1", username: "cleo", email: "cleo@example.org" };
+    tell(&mut correlator, 30_000, Rank::Change, named());
+    correlator.settle();
+    let before = correlator.answered();
+    // The other sessions were alive a moment ago, and the name is the one that they bear.
+    tell(&mut correlator, 30_001, Rank::Issue, refresh("s-7", "t1"));
+    tell(&mut correlator, 30_001, Rank::Change, named());
+    correlator.settle();
+    assert_eq!(correlator.answered() - before, 2);
 }
 
 #[test]

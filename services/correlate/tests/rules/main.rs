@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 mod case;
+mod expiry;
+mod federated;
 mod hostile;
 mod identity;
 mod persons;

@@ -2,6 +2,7 @@
 
 use crate::case::{Case, decided, person};
 use correlate::{
+    Correlator,
     facts::{EndKind, Ended, List, What},
     rows::{CredentialKind, Grade, Reason},
 };
@@ -215,4 +216,23 @@ fn a_conditional_decision_gets_an_outcome_only_from_its_own_trace() {
     let rows = case.rows();
     assert_eq!(rows.decision(told).final_outcome, Some(Deny));
     assert_eq!(rows.decision(untold).final_outcome, None);
+}
+
+#[test]
+fn a_second_copy_of_what_is_known_answers_nothing_anew() {
+    let mut case = case();
+    case.keycloak(2.0, What::Named { user: "u1", username: "cleo", email: "cleo@example.org" });
+    case.member(3.0, ("u1", "g-ops", true));
+    case.sign_in(10.0, ("u1", "s1", "user:default/cleo"));
+    case.refresh(20.0, ("u1", "s1"), ("s1", "t2"));
+    case.decision(30.0, "user:default/cleo", Allow);
+    let mut correlator = Correlator::new(case.config.clone());
+    case.tell_all(&mut correlator);
+    correlator.settle();
+    let answered = correlator.answered();
+    // Another login says the same name again.
+    case.keycloak(40.0, What::Named { user: "u1", username: "cleo", email: "cleo@example.org" });
+    case.tell_all(&mut correlator);
+    assert!(correlator.settle().is_empty());
+    assert_eq!(correlator.answered(), answered);
 }

@@ -7,7 +7,7 @@ use crate::{
     finding::{Candidate, Confidence, Severity, bounded, seconds, values},
 };
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 pub(super) const RULE: Rule = Rule {
@@ -32,6 +32,8 @@ pub(super) const RULE: Rule = Rule {
 /// One time out: from the end to the next beginning.
 #[derive(Default)]
 struct Out<'a> {
+    /// Whose account it is.
+    person: &'a str,
     told: Option<(Uuid, &'static str)>,
     until: Option<i64>,
     decisions: Vec<&'a Decision>,
@@ -40,26 +42,30 @@ struct Out<'a> {
 
 fn judge(facts: &Facts, settings: &Settings) -> Judged {
     let mut outs: BTreeMap<(&str, i64), Out<'_>> = BTreeMap::new();
+    let mut accounts: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for act in &facts.acts {
-        let person = act.person.as_str();
-        if person.is_empty() {
+        // One of a person's accounts can be closed while another goes on.
+        let account = act.account.as_str();
+        if account.is_empty() {
             continue;
         }
         match end(act) {
             Some(Some(how)) => {
                 // Told twice is once: the first counts.
-                let open = latest(&mut outs, person, act.at).is_some_and(|out| out.until.is_none());
+                let open = latest(&mut outs, account, act.at).is_some_and(|out| out.until.is_none());
                 if !open {
-                    outs.entry((person, act.at)).or_default().told = Some((act.event, how));
+                    let out = outs.entry((account, act.at)).or_default();
+                    (out.person, out.told) = (act.person.as_str(), Some((act.event, how)));
+                    accounts.entry(out.person).or_default().insert(account);
                 }
             }
             Some(None) => {
-                if let Some(out) = latest(&mut outs, person, act.at) {
+                if let Some(out) = latest(&mut outs, account, act.at) {
                     out.until.get_or_insert(act.at);
                 }
             }
             None if is_activity(act) && act.at <= facts.ripe => {
-                if let Some(out) = latest(&mut outs, person, act.at).filter(|out| out.until.is_none()) {
+                if let Some(out) = latest(&mut outs, account, act.at).filter(|out| out.until.is_none()) {
                     out.tokens.push(act);
                 }
             }
@@ -67,17 +73,22 @@ fn judge(facts: &Facts, settings: &Settings) -> Judged {
         }
     }
     for decision in facts.decisions.iter().filter(|one| one.lets_in() && one.has("disabled") && one.at <= facts.ripe) {
-        if let Some(out) = latest(&mut outs, &decision.person, decision.at)
-            && out.until.is_none_or(|until| decision.at < until)
+        // It names the person, and says of the account that it is about that this is disabled.
+        let out_then = accounts.get(decision.person.as_str()).into_iter().flatten().filter_map(|account| {
+            let ((account, since), out) = outs.range((*account, i64::MIN)..=(*account, decision.at)).next_back()?;
+            out.until.is_none_or(|until| decision.at < until).then_some((*since, *account))
+        });
+        if let Some((since, account)) = out_then.max()
+            && let Some(out) = outs.get_mut(&(account, since))
         {
             out.decisions.push(decision);
         }
     }
-    let found = outs.into_iter().filter_map(|((person, since), out)| finding(person, since, &out, settings));
+    let found = outs.into_iter().filter_map(|((account, since), out)| finding(account, since, &out, settings));
     Judged { found: found.collect(), values: Default::default() }
 }
 
-fn finding(person: &str, since: i64, out: &Out<'_>, settings: &Settings) -> Option<Candidate> {
+fn finding(account: &str, since: i64, out: &Out<'_>, settings: &Settings) -> Option<Candidate> {
     let times = out.decisions.iter().map(|one| one.at).chain(out.tokens.iter().map(|one| one.at));
     let last = times.max().filter(|last| last - since > settings.leaver_grace)?;
     let (told, how) = out.told?;
@@ -90,8 +101,8 @@ fn finding(person: &str, since: i64, out: &Out<'_>, settings: &Settings) -> Opti
         last - since > settings.token_budget || out.tokens.iter().any(|one| one.at - since > settings.leaver_grace);
     Some(Candidate {
         rule: RULE.id,
-        dedup: format!("{person}:{since}"),
-        person: person.to_owned(),
+        dedup: format!("{account}:{since}"),
+        person: out.person.to_owned(),
         severity: if beyond { Severity::Critical } else { Severity::Medium },
         confidence: if proven || !out.tokens.is_empty() { Confidence::Proven } else { Confidence::Inferred },
         first: since,
@@ -109,13 +120,13 @@ fn finding(person: &str, since: i64, out: &Out<'_>, settings: &Settings) -> Opti
     })
 }
 
-/// The time out of a person that began last before an instant.
+/// The time out of an account that began last before an instant.
 fn latest<'a, 'f>(
     outs: &'a mut BTreeMap<(&'f str, i64), Out<'f>>,
-    person: &'f str,
+    account: &'f str,
     at: i64,
 ) -> Option<&'a mut Out<'f>> {
-    let (_, out) = outs.range_mut((person, i64::MIN)..=(person, at)).next_back()?;
+    let (_, out) = outs.range_mut((account, i64::MIN)..=(account, at)).next_back()?;
     Some(out)
 }
 

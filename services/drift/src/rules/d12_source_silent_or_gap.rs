@@ -23,7 +23,7 @@ pub(super) const RULE: Rule = Rule {
     not_evaluable: &[
         "sources without heartbeats or pull: their silence proves nothing",
         "the usual traffic of the hour (no history of 28 days is kept for it)",
-        "the offset of a source's clock",
+        "the clock of a source without heartbeats",
     ],
     controls: &["CC7.2", "A1.2", "A.8.15", "AU-5", "10.7.2"],
     check: "`tokentrail status` and `tokentrail doctor` name the input and the remedy; import what the source still has. Events that a webhook loses again and again: see Keycloak's log, and that it is subscribed to all types.",

@@ -32,15 +32,16 @@ pub(super) const RULE: Rule = Rule {
 const CHANGE_WITHIN: i64 = 3_600_000;
 
 fn judge(facts: &Facts, settings: &Settings) -> Judged {
-    let mut people: BTreeMap<&str, Vec<&Act>> = BTreeMap::new();
-    for act in facts.acts.iter().filter(|act| !act.person.is_empty() && act.at <= facts.ripe) {
-        people.entry(&act.person).or_default().push(act);
+    // Who guesses, guesses at one account: those of one person are not added up.
+    let mut accounts: BTreeMap<&str, Vec<&Act>> = BTreeMap::new();
+    for act in facts.acts.iter().filter(|act| !act.account.is_empty() && act.at <= facts.ripe) {
+        accounts.entry(&act.account).or_default().push(act);
     }
-    let found = people.into_iter().flat_map(|(person, acts)| of_person(person, &acts, settings)).collect();
+    let found = accounts.into_values().flat_map(|acts| of_account(&acts, settings)).collect();
     Judged { found, values: Default::default() }
 }
 
-fn of_person(person: &str, acts: &[&Act], settings: &Settings) -> Vec<Candidate> {
+fn of_account(acts: &[&Act], settings: &Settings) -> Vec<Candidate> {
     let (mut failures, mut found): (Vec<&Act>, Vec<Candidate>) = (Vec::new(), Vec::new());
     for act in acts {
         match (act.kind.as_str(), act.outcome.as_str()) {
@@ -51,7 +52,7 @@ fn of_person(person: &str, acts: &[&Act], settings: &Settings) -> Vec<Candidate>
                         matches!(one.kind.as_str(), "credential_updated" | "password_reset" | "credential_removed")
                             && (act.at..=act.at + CHANGE_WITHIN).contains(&one.at)
                     });
-                    found.push(finding((person, act), &burst, changed));
+                    found.push(finding(act, &burst, changed));
                 }
                 failures.clear();
             }
@@ -70,12 +71,12 @@ fn burst<'a>(failures: &[&'a Act], login: &Act, settings: &Settings) -> Option<V
     (locked || dense).then_some(near)
 }
 
-fn finding((person, login): (&str, &Act), burst: &[&Act], changed: bool) -> Candidate {
+fn finding(login: &Act, burst: &[&Act], changed: bool) -> Candidate {
     let mode = if burst.iter().any(|one| one.kind != "login") { "lockout" } else { "failures" };
     Candidate {
         rule: RULE.id,
         dedup: login.event.to_string(),
-        person: person.to_owned(),
+        person: login.person.clone(),
         severity: if changed { Severity::Critical } else { Severity::High },
         confidence: Confidence::Heuristic,
         first: login.at,

@@ -54,6 +54,9 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 const PAST_LOOK: Duration = Duration::from_secs(5);
 /// A change of the past is taken in when it has been over for this long, milliseconds.
 const PAST_QUIET_MS: i64 = 3_000;
+/// A step is followed by a rest of so many times its length, but no longer than this: of few receipts a step costs ClickHouse as
+/// much as of many. Where many wait already there is no rest.
+const REST: (u32, Duration) = (2, Duration::from_secs(2));
 /// After reading everything anew, or writing a checkpoint, the next time comes no sooner than this many times as long.
 const PACE: u32 = 20;
 /// Longest that a stop waits for a checkpoint.
@@ -209,6 +212,7 @@ impl Stage {
             }
             let taken = self.acknowledged.take();
             if !taken.pending.is_empty() {
+                let step = Instant::now();
                 let (followed, end) = self.step(fold, &taken.pending, (epoch, pen, stop)).await?;
                 if let Some(end) = end {
                     return Ok(end);
@@ -223,6 +227,10 @@ impl Stage {
                 let Some(()) = self.patiently(stop, put).await else { return Ok(End::Stopped) };
                 self.acknowledged.done(&taken);
                 saving.news = true;
+                if self.acknowledged.standing().lag < WINDOW_POSITIONS {
+                    let rest = (step.elapsed() * REST.0).min(REST.1);
+                    let _ = tokio::time::timeout(rest, stop.wait_for(|stop| *stop)).await;
+                }
             }
             let rested = began.elapsed() > took * PACE;
             if (fold.contradicted() || self.acknowledged.missed()) && rested {
@@ -340,17 +348,18 @@ impl Stage {
     }
 }
 
-/// What a block changed, for the rules.
+/// What a block changed, for the rules. Of decisions they read all that a person has, of events those of a time: a session that began
+/// yesterday must not have them read a day.
 fn touched(pending: &[Pending], changes: &[Change]) -> Touched {
     let windows = || pending.iter().map(|one| one.window).filter(|window| window.earliest <= window.latest);
-    let rows = changes.iter().filter_map(|change| change.row.as_ref());
-    let persons = rows.clone().filter_map(|row| match row {
-        Row::Decision(decision) if notable(decision) => decision.person.as_ref().map(|person| person.0.clone()),
+    let notable = changes.iter().filter_map(|change| match &change.row {
+        Some(Row::Decision(decision)) if notable(decision) => Some(decision),
         _ => None,
     });
+    let persons = notable.filter_map(|decision| decision.person.as_ref()).map(|person| person.0.clone());
     Touched {
-        since: windows().map(|window| window.earliest).chain(rows.clone().map(records::at)).min(),
-        until: windows().map(|window| window.latest).chain(rows.map(records::at)).max(),
+        since: windows().map(|window| window.earliest).min(),
+        until: windows().map(|window| window.latest).max(),
         persons: persons.collect(),
         everybody: false,
     }

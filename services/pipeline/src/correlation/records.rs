@@ -104,6 +104,7 @@ pub(super) fn push(out: &mut Correlated, head: Head, (key, row): (&Key, &Row)) {
                 last_seen_at: time(row.seen.map(|seen| seen.1)),
                 ended_at: time(row.ended.map(|ended| ended.0)),
                 ended_by: row.ended.map(|ended| word(&ended.1)).unwrap_or_default(),
+                expires_by: time(row.expires),
                 clients: row.clients.clone(),
                 logins: row.logins,
                 refreshes: row.refreshes,
@@ -209,6 +210,8 @@ pub(super) fn push(out: &mut Correlated, head: Head, (key, row): (&Key, &Row)) {
             borne_from: time(row.from),
             borne_to: time(row.to),
             account: account(row.account.as_ref()),
+            begun_in: id(row.evidence.0),
+            ended_in: id(row.evidence.1),
             ..Derived::of(head)
         }),
     }

@@ -8,7 +8,7 @@ use super::{
     spans::Spans,
 };
 use events::receipt::{Input, SourceKind};
-use prometheus::{IntGaugeVec, Opts, Registry};
+use prometheus::{GaugeVec, IntGaugeVec, Opts, Registry};
 use std::{collections::BTreeMap, time::Duration};
 use store::{ClaimedSpan, Gap, Store, StoreError};
 use tokio::sync::{Mutex, watch};
@@ -45,6 +45,7 @@ pub struct Keeper {
     clock: fn() -> i64,
     open: IntGaugeVec,
     complete: IntGaugeVec,
+    pub(super) offset: GaugeVec,
     /// What was read of events that the webhook lost.
     pub(super) read: Mutex<lost::Read>,
 }
@@ -65,9 +66,17 @@ impl Keeper {
             Opts::new("tokentrail_complete_until_seconds", "Up to where an input is complete, Unix time"),
             &["source", "input"],
         )?;
+        let offset = GaugeVec::new(
+            Opts::new(
+                "tokentrail_clock_offset_seconds",
+                "How far a source's clock is ahead of ours at the least (negative: behind) by the newest heartbeat; 0: no more than 10 s",
+            ),
+            &["source"],
+        )?;
+        registry.register(Box::new(offset.clone()))?;
         registry.register(Box::new(open.clone()))?;
         registry.register(Box::new(complete.clone()))?;
-        Ok(Self { store, tenant, lateness, expected, clock, open, complete, read: Mutex::default() })
+        Ok(Self { store, tenant, lateness, expected, clock, open, complete, offset, read: Mutex::default() })
     }
 
     /// Runs until `stop` turns true. What fails is tried again in the next round.

@@ -3,6 +3,7 @@
 use super::{
     Keeper,
     assess::{Beat, Pace, Span, assess},
+    clocks,
     keeper::{CLOCK, Expected, Look},
     reconcile::reconcile,
     repair::{self, claimed, proven, time_of},
@@ -14,6 +15,9 @@ use store::{Gap, HeartbeatStatus, StoreError, Watermark};
 
 /// Heartbeats of this time are judged in every round, milliseconds.
 const RECENT: i64 = 2 * 3_600_000;
+
+/// The same of a clock that is wrong: by an hour, or by its zone. Looked for now and then, and for as long as it is known to be, milliseconds.
+const WRONG_CLOCK: i64 = 26 * 3_600_000;
 
 /// The input by which a source pushes.
 pub(super) struct Push<'a> {
@@ -56,7 +60,9 @@ impl Keeper {
         let claims = |scope: &str| claimed(look.claims, (push.expected.kind, source, scope));
         if push.expected.kind == SourceKind::Keycloak {
             let from = if look.thorough { since } else { look.now - RECENT };
-            self.store.find_heartbeats((&self.tenant, source), input, (from, CLOCK)).await?;
+            let is_off = |gap: &Gap| gap.cause == clocks::CAUSE && gap.source_id == *source && gap.until.is_none();
+            let clock = if look.thorough || look.written.iter().any(is_off) { WRONG_CLOCK } else { CLOCK };
+            self.store.find_heartbeats((&self.tenant, source), input, (from, clock)).await?;
             if own.iter().any(|gap| gap.repaired_at.is_none() && claims(&gap.scope).touch(time_of(gap))) {
                 self.store.find_heartbeats((&self.tenant, source), Input::Import, (since, CLOCK)).await?;
             }
@@ -74,6 +80,7 @@ impl Keeper {
                 rows.extend(reconcile(&before, found, look.now, covered));
             }
         }
+        rows.extend(self.clocks((push, look), &beats));
         let slowest = slowest.filter(|mark| *mark < i64::MAX);
         if let Some(watermark) = slowest
             && complete.get(&(source.clone(), input)).is_none_or(|before| *before < watermark)
@@ -84,6 +91,34 @@ impl Keeper {
             complete.insert((source.clone(), input), watermark);
         }
         Ok(rows)
+    }
+
+    /// Gaps for the times in which the source's clock was off.
+    fn clocks(&self, (push, look): (&Push<'_>, &Look<'_>), beats: &[HeartbeatStatus]) -> Vec<Gap> {
+        let (source, input) = (push.expected.source_id.as_str(), push.input.as_str());
+        let mut rows = Vec::new();
+        let mut worst: Option<i64> = None;
+        for scope in push.scopes {
+            let of_scope = |gap: &&Gap| {
+                gap.cause == clocks::CAUSE && gap.source_id == source && gap.input == input && gap.scope == *scope
+            };
+            let own: Vec<Gap> = look.written.iter().filter(of_scope).cloned().collect();
+            let Some((from, off)) = clocks::off(beats, (scope, input), &own) else { continue };
+            let judged: Vec<Gap> = own.into_iter().filter(|gap| gap.until.is_none_or(|until| until > from)).collect();
+            let gap = |(since, until): (i64, Option<i64>)| Gap {
+                scope: scope.clone(),
+                input: input.to_owned(),
+                until,
+                ..self.gap(source, since, clocks::CAUSE)
+            };
+            rows.extend(reconcile(&judged, off.into_iter().map(gap).collect(), look.now, None));
+            let newest = clocks::newest(beats, (scope, input));
+            worst = worst.into_iter().chain(newest).max_by_key(|offset| offset.abs());
+        }
+        if let Some(offset) = worst {
+            self.offset.with_label_values(&[source]).set(offset as f64 / 1_000.0);
+        }
+        rows
     }
 
     fn pace(&self, push: &Push<'_>) -> Pace {

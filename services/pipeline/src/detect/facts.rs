@@ -70,15 +70,18 @@ impl Reader {
         Ok(facts)
     }
 
-    /// What every evaluation sees: completeness, sources, missing events. Sources are asked for their first event only where one of
-    /// `known` has none: that reads much.
+    /// What every evaluation sees: completeness, sources, missing events. Only sources of `known` that have no first event are asked for
+    /// one: of a busy source that reads much.
     pub(super) async fn common(&self, now: i64, known: &[Source]) -> Result<Facts, StoreError> {
         let (store, tenant) = (&self.store, &self.tenant);
-        let mut sources = known.to_vec();
-        if known.is_empty() || known.iter().any(|source| source.first.is_none()) {
-            let first: BTreeMap<String, i64> = store.first_events(tenant).await?.into_iter().collect();
-            let heard = |source: &Source| Source { first: first.get(&source.id).copied(), ..source.clone() };
-            sources = self.sources.iter().map(heard).collect();
+        let mut sources = if known.is_empty() { self.sources.clone() } else { known.to_vec() };
+        let silent = sources.iter().filter(|source| source.first.is_none());
+        let silent: Vec<String> = silent.map(|source| source.id.clone()).collect();
+        if !silent.is_empty() {
+            let first: BTreeMap<String, i64> = store.first_events(tenant, &silent).await?.into_iter().collect();
+            for source in sources.iter_mut().filter(|source| source.first.is_none()) {
+                source.first = first.get(&source.id).copied();
+            }
         }
         let gaps: Vec<Gap> = store.gaps(tenant, 0).await?.into_iter().map(gap).collect();
         let missing = store.missing_events(tenant, (store::correlation::storable(i64::MIN), now)).await?;
@@ -138,13 +141,13 @@ impl Reader {
     }
 }
 
-/// Persons who were ever disabled, deleted or locked.
+/// Accounts that were ever disabled, deleted or locked.
 pub(super) fn put_out<'a>(acts: impl Iterator<Item = &'a Act>) -> BTreeSet<String> {
     let out = |act: &&Act| {
         matches!(act.kind.as_str(), "user_deleted" | "user_locked_permanently")
             || act.details.get("enabled").is_some_and(|enabled| enabled == "false")
     };
-    acts.filter(out).filter(|act| !act.person.is_empty()).map(|act| act.person.clone()).collect()
+    acts.filter(out).filter(|act| !act.account.is_empty()).map(|act| act.account.clone()).collect()
 }
 
 /// In order of time, each once.
@@ -178,6 +181,7 @@ pub(super) fn act(row: ActRow) -> Act {
         realm: row.realm,
         kind: row.kind,
         outcome: row.outcome,
+        account: row.account,
         person: row.person,
         actor: row.actor,
         right_kind: row.right_kind,

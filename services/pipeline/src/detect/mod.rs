@@ -16,6 +16,7 @@ use crate::correlation::{Acknowledged, Phase, Touched};
 use drift::{
     Facts, Judged, RULES, Rule, State,
     facts::{Act, BaselineFacts, Gap, Source},
+    finding::Candidate,
     register::{Changes, Held, Looked, Standing, compare},
     rules::NOT_BUILT,
 };
@@ -40,12 +41,18 @@ use uuid::Uuid;
 const LOOK: Duration = Duration::from_millis(250);
 /// Rules that are about time, not about events, are judged at least this often.
 const ROUND: Duration = Duration::from_secs(5);
+/// Events of which nobody tells are read this often.
+const UNTOLD: Duration = Duration::from_secs(20);
 /// First and longest wait between two tries.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 /// Baseline files are held against what is held this often.
 const BASELINE: Duration = Duration::from_secs(10);
 /// Evidence of a finding lies at most so long before its beginning, milliseconds.
 const EVIDENCE_BEFORE: i64 = 86_400_000;
+/// Findings whose evidence is asked for together.
+const EVIDENCE_TOGETHER: usize = 500;
+/// A round is followed by a rest of so many times its length: ClickHouse has other work.
+const REST: u32 = 3;
 /// Who changes a finding when the rules do.
 pub const BY_RULES: &str = "rules";
 
@@ -78,6 +85,8 @@ struct Memory {
     queue: Queue,
     /// Events about accounts and recording, by time.
     kept: BTreeMap<(i64, Uuid), Act>,
+    /// Accounts that count as another one's person, as the kept events were read.
+    merged: Vec<(String, String)>,
     states: BTreeMap<String, RuleState>,
     /// Sources and gaps as the last round saw them.
     sources: Vec<Source>,
@@ -110,7 +119,7 @@ impl Detector {
         memory.queue.everything((self.clock)());
         let first = self.reader.common((self.clock)(), &[]).await?;
         (memory.sources, memory.gaps) = (first.sources, first.gaps);
-        let mut last = Instant::now();
+        let (mut last, mut untold) = (Instant::now(), None);
         loop {
             let loading = self.acknowledged.as_ref().is_some_and(|told| told.standing().phase != Phase::Following);
             if loading {
@@ -123,20 +132,32 @@ impl Detector {
             }
             let ripe = self.reader.ripe((now, &memory.sources), &memory.gaps).await?;
             let touched = memory.queue.take(ripe).or_else(|| {
-                let since = now - self.reader.lateness - i64::try_from(ROUND.as_millis()).unwrap_or_default();
                 (last.elapsed() >= ROUND).then(|| Touched {
-                    since: Some(since),
+                    since: Some(self.untold(now, &mut untold)),
                     until: Some(now),
                     ..Touched::default()
                 })
             });
+            let mut rest = LOOK;
             if let Some(touched) = touched {
+                let began = Instant::now();
                 self.round(&touched, &mut memory).await?;
                 last = Instant::now();
                 *wait = RETRY.0;
+                rest = LOOK.max((last - began) * REST).min(ROUND);
             }
-            sleep(LOOK).await;
+            sleep(rest).await;
         }
+    }
+
+    /// From when on events are read of which nobody told: where the correlation tells of all, from now on. Else all that may be late,
+    /// but not in every round, because that is much.
+    fn untold(&self, now: i64, read: &mut Option<Instant>) -> i64 {
+        if self.acknowledged.is_some() || read.is_some_and(|read| read.elapsed() < UNTOLD) {
+            return now;
+        }
+        *read = Some(Instant::now());
+        now - self.reader.lateness - i64::try_from((UNTOLD + ROUND).as_millis()).unwrap_or_default()
     }
 
     /// Judges what changed, and writes what is different.
@@ -185,6 +206,10 @@ impl Detector {
         };
         memory.gaps.clone_from(&facts.gaps);
         let all = DriftQuery { tenant, persons: None, from: i64::MIN, to: i64::MAX };
+        // Whose account is whose person is said by hand, and then so of all that was kept.
+        let merged = store.merged_accounts(tenant).await?;
+        let since = if memory.merged == merged { since } else { i64::MIN };
+        memory.merged = merged;
         let lately = DriftQuery { from: since, ..all };
         memory.kept.retain(|(at, _), _| *at < since);
         let kept = whole(store.drift_acts(&lately, facts::KEPT).await, &mut facts.cut)?.into_iter().map(facts::act);
@@ -197,7 +222,7 @@ impl Detector {
             if !out.is_empty() {
                 let active = DriftQuery { persons: Some(&out_list), ..lately };
                 let tokens = whole(store.drift_acts(&active, facts::TOKENS).await, &mut facts.cut)?;
-                persons.extend(tokens.into_iter().map(|act| act.person));
+                persons.extend(tokens.into_iter().flat_map(|act| [act.account, act.person]));
             }
         }
         let of_whom: Vec<String> = persons.iter().cloned().collect();
@@ -247,14 +272,9 @@ impl Detector {
     /// Writes rows and then steps; true if there were any.
     async fn write(&self, (rule, now): (&Rule, i64), changes: &Changes<'_>) -> Result<bool, StoreError> {
         let (store, tenant) = (&self.reader.store, &self.reader.tenant);
+        let places = self.places(changes).await?;
         let mut rows = Vec::with_capacity(changes.rows.len());
         for (id, candidate) in &changes.rows {
-            // Evidence can be older than the finding: the failures before the login that is one.
-            let span = (candidate.first.saturating_sub(EVIDENCE_BEFORE), candidate.last.saturating_add(1));
-            let receipts: BTreeMap<Uuid, String> = match candidate.evidence.is_empty() {
-                true => BTreeMap::new(),
-                false => store.receipts_of(tenant, &candidate.evidence, span).await?.into_iter().collect(),
-            };
             rows.push(FindingRow {
                 tenant: tenant.clone(),
                 finding_id: *id,
@@ -268,7 +288,7 @@ impl Detector {
                 last_at: store::correlation::storable(candidate.last),
                 detail: serde_json::Value::Object(candidate.values.clone()).to_string(),
                 evidence: candidate.evidence.iter().map(|event| Id(*event)).collect(),
-                receipts: candidate.evidence.iter().filter_map(|event| receipts.get(event).cloned()).collect(),
+                receipts: candidate.evidence.iter().filter_map(|event| places.get(event).cloned()).collect(),
                 content: drift::finding::content(candidate),
             });
         }
@@ -299,6 +319,25 @@ impl Detector {
             }
         }
         Ok(!rows.is_empty() || !steps.is_empty())
+    }
+
+    /// Where the evidence of findings lies. Asked for many at once: ClickHouse keeps events by time, so that one question about one event
+    /// can cost as much as one about a thousand.
+    async fn places(&self, changes: &Changes<'_>) -> Result<BTreeMap<Uuid, String>, StoreError> {
+        let mut places = BTreeMap::new();
+        let mut found: Vec<&Candidate> = changes.rows.iter().map(|(_, candidate)| *candidate).collect();
+        found.sort_by_key(|candidate| candidate.first);
+        for some in found.chunks(EVIDENCE_TOGETHER) {
+            let times = some.iter().map(|one| (one.first, one.last.saturating_add(1)));
+            let Some((first, last)) = times.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) else { continue };
+            // Evidence can be older than the finding: the failures before the login that is one.
+            for from in [first, first.saturating_sub(EVIDENCE_BEFORE)] {
+                let wanted = some.iter().flat_map(|one| &one.evidence).filter(|event| !places.contains_key(*event));
+                let wanted: Vec<Uuid> = wanted.copied().collect();
+                places.extend(self.reader.store.receipts_of(&self.reader.tenant, &wanted, (from, last)).await?);
+            }
+        }
+        Ok(places)
     }
 
     /// How each rule stands, written when that changes, and the gauges.

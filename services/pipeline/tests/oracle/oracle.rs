@@ -12,7 +12,7 @@ use std::{
 };
 use store::{
     Block,
-    correlation::{Correlated, Told},
+    correlation::{Correlated, EffectiveRecord, RightQuery, Told},
 };
 
 /// Most differences that are shown.
@@ -21,6 +21,8 @@ const SHOWN: usize = 12;
 const INSTANTS: usize = 6;
 /// Tenants of which the view of rights by every path is read.
 const VIEWED: usize = 40;
+/// Tenants of which each right is asked for its holders.
+const ASKED_FROM_RIGHTS: usize = 3;
 const FILES: [&str; 6] = ["01_inputs", "02_marks", "03_fold", "04_answers", "05_paths", "06_decisions"];
 /// Rights by every path that only one side knows.
 const RIGHTS: &str = "SELECT concat(tenant, ' ', if(side > 0, 'correlation', 'oracle'), ': right ', user, ' ', toString(at), ' ', answer) FROM (
@@ -45,6 +47,19 @@ SELECT concat(tenant, ' ', if(side > 0, 'view', 'oracle'), ': right ', person, '
         INNER JOIN {oracle}.effective AS e ON e.tenant = a.tenant AND e.source = 'kc' AND e.user = a.user WHERE e.since <= a.at AND a.at < e.until
     ) GROUP BY tenant, person, at, answer
 ) WHERE side != 0 ORDER BY tenant, person, at, answer";
+
+/// Who had a right at an instant: as walked from the people, and as walked from the right.
+const PRIVILEGED: &str = "WITH asked AS (SELECT DISTINCT tenant, at FROM {oracle}.asked WHERE tenant IN (SELECT DISTINCT tenant FROM {oracle}.viewed))
+SELECT concat(tenant, ' ', if(side > 0, 'from people', 'from rights'), ': right ', person, ' ', toString(at), ' ', right_id) FROM (
+    SELECT tenant, person, at, right_id, sum(side) AS side FROM (
+        SELECT DISTINCT a.tenant AS tenant, v.person AS person, a.at AS at, v.right_id AS right_id, 1 AS side FROM asked AS a
+        INNER JOIN {oracle}.viewed AS v ON v.tenant = a.tenant WHERE v.since <= a.at AND a.at < v.until AND v.right_kind IN ('group', 'role')
+        UNION ALL
+        SELECT DISTINCT a.tenant, p.person, a.at, p.right_id, -1 FROM asked AS a
+        INNER JOIN {database}.privileged_in(from = -8000000000000000, to = 8000000000000000) AS p ON p.tenant = a.tenant
+        WHERE ifNull(toUnixTimestamp64Milli(p.held_from), -9000000000000000) <= a.at AND a.at < ifNull(toUnixTimestamp64Milli(p.held_to), 9000000000000000)
+    ) GROUP BY tenant, person, at, right_id
+) WHERE side != 0 ORDER BY tenant, person, at, right_id";
 
 pub struct Oracle {
     database: Database,
@@ -151,6 +166,7 @@ impl Oracle {
             let shown: Vec<&str> = found.iter().take(SHOWN).map(String::as_str).collect();
             assert!(found.is_empty(), "{} differences:\n{}", found.len(), shown.join("\n"));
         }
+        self.asked_from_rights().await;
         let mut counts = [0; 4];
         for (table, count) in
             ["sessions", "grants", "decisions", "asked WHERE answer != ''"].into_iter().zip(&mut counts)
@@ -178,6 +194,47 @@ impl Oracle {
             self.run(&format!("INSERT INTO {own}.viewed {}", view(tenant))).await;
         }
         VIEWS.replace("{oracle}", own)
+    }
+
+    /// Who has a right is the same asked from the right as from everybody.
+    async fn asked_from_rights(&self) {
+        let (own, from) = (&self.own, &self.database.name);
+        let named = format!(
+            "INSERT INTO {from}.privileged_right_rows SELECT DISTINCT tenant, right_id, 1, 0, right_kind, '' FROM {own}.viewed WHERE right_kind IN ('group', 'role')"
+        );
+        self.run(&named).await;
+        let statement = PRIVILEGED.replace("{oracle}", own).replace("{database}", from);
+        let found: Vec<String> = self.database.sql().query(&escaped(&statement)).fetch_all().await.unwrap();
+        let shown: Vec<&str> = found.iter().take(SHOWN).map(String::as_str).collect();
+        assert!(found.is_empty(), "{} differences:\n{}", found.len(), shown.join("\n"));
+
+        let tenants: BTreeSet<&str> = self.rights.iter().map(|asked| asked.tenant.as_str()).collect();
+        let mut holders = 0;
+        for tenant in tenants.into_iter().take(ASKED_FROM_RIGHTS) {
+            let times = self.rights.iter().filter(|asked| asked.tenant == tenant).map(|asked| asked.at);
+            let at = times.max().unwrap_or_default();
+            let all = format!("effective_in(tenant = '{tenant}', person = '', from = {at}, to = {at})");
+            let rights = format!("SELECT DISTINCT toString(right_kind), right_id FROM {from}.{all} ORDER BY 1, 2");
+            for (kind, right) in self.database.sql().query(&rights).fetch_all::<(String, String)>().await.unwrap() {
+                let query = match kind.as_str() {
+                    "backstage_role" => RightQuery { role: right.clone(), ..RightQuery::default() },
+                    "permission" => {
+                        let permission = right.split('|').next().unwrap_or_default().to_owned();
+                        RightQuery { permissions: vec![permission], ..RightQuery::default() }
+                    }
+                    _ => RightQuery { ids: vec![right.clone()], ..RightQuery::default() },
+                };
+                let found = self.database.store.who_had(tenant, &query, at).await.unwrap();
+                let of_right: Vec<&EffectiveRecord> = found.iter().filter(|one| one.right_id == right).collect();
+                let sql = format!(
+                    "SELECT ?fields FROM {from}.{all} WHERE right_kind = '{kind}' AND right_id = '{right}' ORDER BY right_kind, right_id, person, path"
+                );
+                let expected: Vec<EffectiveRecord> = self.database.sql().query(&sql).fetch_all().await.unwrap();
+                assert_eq!(of_right, expected.iter().collect::<Vec<_>>(), "{tenant}: {kind} {right} at {at}");
+                holders += expected.len();
+            }
+        }
+        assert!(holders > 0, "somebody holds something");
     }
 
     fn text(&self, file: &str) -> String {

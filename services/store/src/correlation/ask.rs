@@ -6,6 +6,7 @@ use crate::{
     Store, StoreError,
     query::{all, rows},
 };
+use events::receipt::Input;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
@@ -110,12 +111,31 @@ impl Store {
         rows(self.ask(sql).param("tenant", tenant).param("session", session)).await
     }
 
-    /// Everybody whose name, reference, e-mail, Keycloak user id or key contains `text` (`exact`: is), in order of key.
+    /// Tells the end of those sessions that nobody can have used any more: their source is complete beyond the instant at which they
+    /// expire. The same as the view `sessions` says.
+    pub async fn tell_expired(&self, tenant: &str, sessions: &mut [SessionRecord]) -> Result<(), StoreError> {
+        let marks = self.watermarks(tenant).await?;
+        for session in sessions.iter_mut().filter(|session| session.ended_at.is_none()) {
+            let of_source = || marks.iter().filter(|mark| mark.source_id == session.source_id);
+            let pushed = of_source().filter(|mark| matches!(mark.input, Input::Webhook | Input::Kafka));
+            let pushed = pushed.map(|mark| mark.watermark).max();
+            let complete = pushed.or_else(|| of_source().map(|mark| mark.watermark).max());
+            if let Some(end) = session.expires_by.filter(|end| complete.is_some_and(|complete| *end <= complete)) {
+                session.ended_at = Some(end);
+                "expiry_computed".clone_into(&mut session.ended_by);
+            }
+        }
+        Ok(())
+    }
+
+    /// Everybody whose name, reference, e-mail, login at an identity provider, Keycloak user id or key contains `text` (`Whole`: is),
+    /// in order of key.
     pub async fn bearers(&self, tenant: &str, text: &str, matching: Matching) -> Result<Vec<Bearer>, StoreError> {
         let fits = match matching {
             Matching::Whole => {
                 "lower(name) = lower({text:String}) OR user_id = {text:String} OR person = {text:String} OR account = {text:String} \
-                 OR (kind = 'reference' AND splitByChar('/', lower(name))[-1] = lower({text:String}))"
+                 OR (kind = 'reference' AND splitByChar('/', lower(name))[-1] = lower({text:String})) \
+                 OR (kind IN ('federated_id', 'federated_name') AND substring(lower(name), position(name, '/') + 1) = lower({text:String}))"
             }
             Matching::Part => "positionCaseInsensitiveUTF8(name, {text:String}) > 0 OR user_id = {text:String}",
         };

@@ -1,6 +1,7 @@
 //! One event from the copies that its inputs brought, field by field with the precedence of the view `events`.
 //!
-//! Holds what the correlation reads of an event and nothing else: no receipt, no address, no personal detail.
+//! Holds what the correlation reads of an event and nothing else: no receipt, no address, and of personal details only what a login at
+//! an identity provider is called.
 
 use crate::{StoreError, query::unknown};
 use clickhouse::Row;
@@ -18,7 +19,8 @@ pub(super) const COLUMNS: &str = "source_id, time, event_id, input, source_kind,
     if(bitTest(same, 2), person_id, actor_id) AS actor_id, if(bitTest(same, 3), person_name, actor_name) AS actor_name, client, \
     session_id, if(bitTest(same, 0), session_id, code_id) AS code_id, token_id, refresh_token_id, new_refresh_token_id, \
     right_kind, right_id, right_name, right_change, holder_kind, holder_id, resource_kind, resource, permission, action, \
-    owner_refs, error, CAST(details, 'Map(String, String)') AS details";
+    owner_refs, error, CAST(details, 'Map(String, String)') AS details, \
+    mapFilter((key, value) -> startsWith(key, 'identity_provider_'), CAST(personal, 'Map(String, String)')) AS personal";
 
 /// The word of one input.
 #[derive(Row, Deserialize)]
@@ -62,6 +64,7 @@ pub(super) struct Copy {
     owner_refs: Vec<String>,
     error: String,
     details: Vec<(String, String)>,
+    personal: Vec<(String, String)>,
 }
 
 impl Copy {
@@ -117,7 +120,7 @@ impl Copy {
             owner_refs: self.owner_refs,
             error: self.error,
             details: self.details.into_iter().collect(),
-            personal: std::collections::BTreeMap::new(),
+            personal: self.personal.into_iter().collect(),
             receipt: Position { stream: StreamId([0; 16]), seq: 0 },
             ordinal: 0,
             received_at: 0,
@@ -178,8 +181,10 @@ fn complete(event: &mut Event, other: &Event) {
     if event.owner_refs.is_empty() {
         event.owner_refs.clone_from(&other.owner_refs);
     }
-    for (key, value) in &other.details {
-        event.details.entry(key.clone()).or_insert_with(|| value.clone());
+    for (all, others) in [(&mut event.details, &other.details), (&mut event.personal, &other.personal)] {
+        for (key, value) in others {
+            all.entry(key.clone()).or_insert_with(|| value.clone());
+        }
     }
     macro_rules! fill {
         ($($field:ident),+) => { $(if event.$field.is_empty() { event.$field.clone_from(&other.$field); })+ };

@@ -13,6 +13,7 @@ mod persons;
 mod records;
 mod rights;
 mod stored;
+mod towards;
 mod unannounced;
 
 pub use ask::{Bearer, DecisionQuery, Matching};

@@ -90,11 +90,11 @@ impl Store {
                nullIf({ended}, {MOST}) AS shared_to \
              FROM (SELECT toString(kind) AS kind, name, borne_from, borne_to FROM alias_rows FINAL \
                WHERE tenant = {{tenant:String}} AND person = {{person:String}} AND name != '') AS a \
-             INNER JOIN (SELECT toString(kind) AS kind, lower(name) AS known, person, borne_from, borne_to FROM alias_rows FINAL \
+             INNER JOIN (SELECT toString(kind) AS kind, name, lower(name) AS known, person, borne_from, borne_to FROM alias_rows FINAL \
                WHERE tenant = {{tenant:String}} AND person != {{person:String}} AND lower(name) IN \
                  (SELECT lower(name) FROM alias_rows WHERE tenant = {{tenant:String}} AND person = {{person:String}})) AS b \
                ON b.kind = a.kind AND b.known = lower(a.name) \
-             WHERE {begun} < {ended} ORDER BY kind, name, person, shared_from LIMIT {{beyond:UInt32}}"
+             WHERE {begun} < {ended} AND (a.kind != 'federated_id' OR a.name = b.name) ORDER BY kind, name, person, shared_from LIMIT {{beyond:UInt32}}"
         );
         let sql = format!("SELECT ?fields FROM ({sql})");
         all(self.ask(&sql).param("tenant", tenant).param("person", person), ("shared names", ROWS_MAX)).await

@@ -120,6 +120,8 @@ derived! {
         impersonator: String,
         /// Sign-ins to a Backstage.
         sign_ins: Vec<SignInRecord>,
+        /// Where nothing tells the end: by when it has ended at the latest unless it is used again.
+        expires_by: Option<i64>,
     }
 }
 
@@ -314,6 +316,12 @@ derived! {
         borne_to: Option<i64>,
         /// Key of the account alone, where it was merged into another person's; else empty.
         account: String,
+        /// The event that began it; the zero id: none is known.
+        #[serde(with = "clickhouse::serde::uuid")]
+        begun_in: Uuid,
+        /// The event that ended it.
+        #[serde(with = "clickhouse::serde::uuid")]
+        ended_in: Uuid,
     }
 }
 

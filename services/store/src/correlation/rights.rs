@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// Most rows of one answer: a part of it would be taken for the whole.
-const RIGHTS_MAX: (&str, u32) = ("rights", 500_000);
+pub(super) const RIGHTS_MAX: (&str, u32) = ("rights", 500_000);
 /// The same of policies.
 const POLICIES_MAX: (&str, u32) = ("policies", 500_000);
 /// Times that the view can tell apart from "never" and "still".
-const EVER: i64 = 8_000_000_000_000_000;
+pub(super) const EVER: i64 = 8_000_000_000_000_000;
 
 /// A person has a right, by one path.
 #[derive(Clone, Debug, PartialEq, Row, Serialize, Deserialize)]
@@ -73,19 +73,6 @@ impl Store {
              ORDER BY right_kind, right_id, path, held_from LIMIT {beyond:UInt32}";
         let asked = self.ask(sql).param("tenant", tenant).param("person", person);
         all(asked.param("from", span.0.clamp(-EVER, EVER)).param("to", span.1.clamp(-EVER, EVER)), RIGHTS_MAX).await
-    }
-
-    /// Who had one of some rights at an instant, by every path.
-    pub async fn who_had(&self, tenant: &str, query: &RightQuery, at: i64) -> Result<Vec<EffectiveRecord>, StoreError> {
-        let sql = "SELECT ?fields FROM effective_in(tenant = {tenant:String}, person = '', from = {at:Int64}, to = {at:Int64}) \
-             WHERE (right_kind IN ('group', 'role') AND right_id IN {ids:Array(String)}) \
-             OR (right_kind = 'backstage_role' AND right_id = {role:String}) \
-             OR (right_kind = 'permission' AND splitByChar('|', right_id)[1] IN {permissions:Array(String)} \
-               AND (empty({actions:Array(String)}) OR hasAny(splitByChar(',', splitByChar('|', right_id)[2]), {actions:Array(String)}))) \
-             ORDER BY right_kind, right_id, person, path LIMIT {beyond:UInt32}";
-        let asked = self.ask(sql).param("tenant", tenant).param("at", at.clamp(-EVER, EVER));
-        let asked = asked.param("ids", &query.ids).param("role", &query.role);
-        all(asked.param("permissions", &query.permissions).param("actions", &query.actions), RIGHTS_MAX).await
     }
 
     /// When a person was disabled, and when they did not exist.

@@ -54,6 +54,9 @@ pub(crate) fn numbers<T: Display>(numbers: &[T]) -> String {
     numbers.iter().map(T::to_string).collect::<Vec<_>>().join(",")
 }
 
+/// Most bytes of a list that is one parameter.
+const PART_BYTES: usize = 100_000;
+
 pub(crate) async fn rows<R: RowOwned + RowRead>(query: Query) -> Result<Vec<R>, StoreError> {
     within(settings::QUERY_WAIT, query.fetch_all::<R>()).await
 }
@@ -63,11 +66,48 @@ pub(crate) async fn all<R: RowOwned + RowRead>(
     query: Query,
     (what, most): (&'static str, u32),
 ) -> Result<Vec<R>, StoreError> {
-    let found = rows::<R>(query.param("beyond", most.saturating_add(1))).await?;
+    few(rows::<R>(query.param("beyond", most.saturating_add(1))).await?, (what, most))
+}
+
+/// All of what was found, or the error that it is more than `most`.
+pub(crate) fn few<R>(found: Vec<R>, (what, most): (&'static str, u32)) -> Result<Vec<R>, StoreError> {
     if found.len() > most as usize { Err(StoreError::TooMany { what, most }) } else { Ok(found) }
+}
+
+/// A list of texts in parts that each fit into a parameter: ClickHouse takes 128 KiB of one, as it stands in an address.
+pub(crate) fn parts(texts: &[String]) -> Vec<&[String]> {
+    let (mut parts, mut first, mut bytes) = (Vec::new(), 0, 0);
+    for (place, text) in texts.iter().enumerate() {
+        // Each byte may be written as three, and so are two quotes and a comma.
+        let more = 3 * text.len() + 9;
+        if bytes + more > PART_BYTES && place > first {
+            parts.push(&texts[first..place]);
+            (first, bytes) = (place, 0);
+        }
+        bytes += more;
+    }
+    parts.extend(Some(&texts[first..]).filter(|rest| !rest.is_empty()));
+    parts
 }
 
 /// A name that the store holds and this program does not know: the store is newer, or damaged.
 pub(crate) fn unknown(column: &str) -> StoreError {
     StoreError::incompatible(format!("a stored {column} is not known to this program"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_hold_every_text_once_and_fit() {
+        let texts: Vec<String> = (0..9_000).map(|number| "x".repeat(number % 97)).collect();
+        let found = parts(&texts);
+        assert!(found.len() > 5 && found.concat() == texts);
+        let bytes = |part: &[String]| part.iter().map(|text| 3 * text.len() + 9).sum::<usize>();
+        assert!(found.iter().all(|part| bytes(part) <= PART_BYTES));
+        assert!(parts(&[]).is_empty());
+        let long = ["y".repeat(PART_BYTES), "z".to_owned()];
+        assert_eq!(parts(&long).len(), 2, "what fits nowhere stands alone");
+    }
 }

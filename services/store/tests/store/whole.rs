@@ -19,3 +19,19 @@ async fn more_than_one_answer_holds_is_refused_and_less_is_given() {
     let shorter = DriftQuery { to: 200_000, ..query };
     assert_eq!(database.store.drift_acts(&shorter, &["impersonated"]).await.unwrap().len(), 200_000);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_more_persons_than_one_request_can_name_all_are_asked_for() {
+    let database = Database::new().await;
+    let made = format!(
+        "INSERT INTO event_rows (tenant, event_id, time, kind, person) SELECT '{TENANT}', generateUUIDv7(number), \
+         fromUnixTimestamp64Milli(toInt64(number)), 'login', reverse(reinterpretAsFixedString(toUInt128(number + 1))) FROM numbers(60000)"
+    );
+    database.sql().query(&made).execute().await.unwrap();
+    let persons: Vec<String> = (1..=60_000).map(|number| format!("{number:032x}")).collect();
+    let query = DriftQuery { tenant: TENANT, persons: Some(&persons), from: 0, to: 1_000_000 };
+    let acts = database.store.drift_acts(&query, &["login"]).await.unwrap();
+    assert_eq!(acts.len(), 60_000);
+    assert!(acts.is_sorted_by_key(|act| (act.time, act.event_id)));
+    assert!(database.store.drift_decisions(&query).await.unwrap().is_empty());
+}

@@ -5,7 +5,7 @@
 //! fates and ClickHouse must agree. docs/performance.md says how to read the table.
 //!
 //! `TOKENTRAIL_BENCH_EVENTS` sets the events of the steady stage (default 150,000, half a minute); `--format json`
-//! prints everything for programs.
+//! prints everything for programs. `TOKENTRAIL_BENCH_SPENT=1` also prints what the engine spends its time on.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement")]
 
@@ -15,6 +15,7 @@ mod measure;
 mod queries;
 mod report;
 mod servers;
+mod spent;
 mod stages;
 mod template;
 mod under_test;

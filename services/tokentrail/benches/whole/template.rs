@@ -13,6 +13,12 @@ pub enum Hole {
     Time,
     User,
     UserName,
+    /// Who changes others: somebody who changes only themselves would be a finding each time.
+    Admin,
+    AdminName,
+    /// The machine that a client is when it signs in for itself.
+    Machine,
+    MachineName,
     Email,
     Address,
     Client,
@@ -30,11 +36,15 @@ pub enum Hole {
 const OPEN: char = '⟦';
 const CLOSE: char = '⟧';
 
-const HOLES: [Hole; 13] = [
+const HOLES: [Hole; 17] = [
     Hole::Fresh,
     Hole::Time,
     Hole::User,
     Hole::UserName,
+    Hole::Admin,
+    Hole::AdminName,
+    Hole::Machine,
+    Hole::MachineName,
     Hole::Email,
     Hole::Address,
     Hole::Client,
@@ -58,8 +68,14 @@ impl Template {
     pub fn new(recorded: &str) -> Self {
         let mut value: Value = serde_json::from_str(recorded).unwrap();
         empty_value("", &mut value);
+        let machine = value["type"] == "access.CLIENT_LOGIN";
         let time = format!("\"{}\"", hole(Hole::Time));
-        let text = value.to_string().replace(&time, &hole(Hole::Time));
+        let mut text = value.to_string().replace(&time, &hole(Hole::Time));
+        if machine {
+            text = text
+                .replace(&hole(Hole::User), &hole(Hole::Machine))
+                .replace(&hole(Hole::UserName), &hole(Hole::MachineName));
+        }
         let mut parts = Vec::new();
         for piece in text.split(CLOSE) {
             match piece.split_once(OPEN) {
@@ -101,6 +117,15 @@ fn empty_value(name: &str, value: &mut Value) {
 fn empty_fields(fields: &mut Map<String, Value>) {
     let group = fields.contains_key("path") && fields.contains_key("subGroups");
     for (name, value) in fields.iter_mut() {
+        if let ("authDetails", Value::Object(actor)) = (name.as_str(), &mut *value) {
+            empty_fields(actor);
+            for (field, admin) in [("userId", Hole::Admin), ("username", Hole::AdminName)] {
+                if let Some(value) = actor.get_mut(field) {
+                    *value = Value::String(hole(admin));
+                }
+            }
+            continue;
+        }
         match (group, name.as_str()) {
             (true, "id") => *value = Value::String(hole(Hole::Group)),
             (true, "path") => *value = Value::String(hole(Hole::GroupPath)),

@@ -7,6 +7,7 @@ use crate::{
     load::Ledger,
     measure::{child_of, cpu_seconds},
     queries::{Queries, STORED},
+    spent,
     workload::Address,
 };
 use serde_json::{Value, json};
@@ -135,16 +136,20 @@ impl UnderTest {
         });
     }
 
-    /// Waits until everything that is stored is answered for; at once where nothing answers.
+    /// Waits until everything that is stored is answered for; at once where nothing answers. The status is asked when the gauge says so:
+    /// it costs ClickHouse much.
     pub fn until_correlated(&self) {
         until("everything is correlated", || {
-            let status = self.program.status();
-            let lag = status["correlation"]["lag"].as_u64().unwrap_or(0);
-            let loading = status["correlation"]["phase"] == "loading";
-            if lag > 0 || loading {
+            let metrics = self.program.get_admin("/metrics").unwrap();
+            let lag = metrics.lines().find_map(|line| line.strip_prefix("tokentrail_correlation_lag_receipts "));
+            let done = lag.is_none_or(|lag| lag == "0") && {
+                let correlation = &self.program.status()["correlation"];
+                correlation["lag"].as_u64().unwrap_or(0) == 0 && correlation["phase"] != "loading"
+            };
+            if !done {
                 std::thread::sleep(STATUS_LOOK);
             }
-            (lag == 0 && !loading).then_some(())
+            done.then_some(())
         });
     }
 
@@ -183,6 +188,9 @@ impl UnderTest {
 
     /// SIGTERM; waits for the end, which must be a clean one.
     pub fn stop(self) {
+        if let Some(queries) = &self.queries {
+            spent::print(queries);
+        }
         assert_eq!(self.program.terminate(), Some(0), "the program did not stop in good order");
     }
 }
@@ -190,6 +198,7 @@ impl UnderTest {
 /// Starts the program on ports that are free now.
 fn spawn(data: &Path, settings: &[(&str, &str)]) -> (Program, Instant) {
     std::fs::create_dir_all(data).unwrap();
+    spent::prepare(data);
     let _ = std::fs::remove_file(data.join("run.json"));
     let log = std::fs::File::options().create(true).append(true).open(data.join("log.ndjson")).unwrap();
     let port = || format!("127.0.0.1:{}", testbed::free_port().unwrap());

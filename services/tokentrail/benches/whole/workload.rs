@@ -8,6 +8,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use rand::{Rng, RngCore, SeedableRng, rngs::StdRng};
 use sha2::Sha256;
 use std::{
+    collections::VecDeque,
     io::{Read, Write},
     path::Path,
     sync::Arc,
@@ -17,6 +18,8 @@ use std::{
 pub const SECRET: &str = "secret-of-the-bench-0001";
 
 const USERS: usize = 50_000;
+/// Of the users.
+const ADMINS: usize = 20;
 const GROUPS: usize = 400;
 const CLIENTS: usize = 300;
 /// Sessions that one sender has open at once.
@@ -46,6 +49,14 @@ const MIX: [(&str, u32); 14] = [
     ("admin.USER-CREATE", 1),
 ];
 
+/// What an event does to who is in a group.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Change {
+    None,
+    Joins,
+    Leaves,
+}
+
 struct User {
     id: String,
     name: String,
@@ -56,9 +67,10 @@ struct User {
 pub struct World {
     users: Vec<User>,
     groups: Vec<(String, String)>,
-    clients: Vec<String>,
+    /// Names, and ids of their service accounts.
+    clients: Vec<(String, String)>,
     /// One entry per hundredth of the mix.
-    events: Vec<Arc<Template>>,
+    events: Vec<(Change, Arc<Template>)>,
     decisions: Vec<Template>,
 }
 
@@ -78,11 +90,16 @@ impl World {
         });
         let users = users.collect();
         let groups = (0..GROUPS).map(|n| (uuid(&mut random), format!("/platform/team-{n}"))).collect();
-        let clients = (0..CLIENTS).map(|n| format!("application-{n}")).collect();
+        let clients = (0..CLIENTS).map(|n| (format!("application-{n}"), uuid(&mut random))).collect();
         let mut events = Vec::new();
         for (kind, share) in MIX {
             let template = Arc::new(recorded(samples, kind));
-            events.extend((0..share).map(|_| template.clone()));
+            let change = match kind {
+                "admin.GROUP_MEMBERSHIP-CREATE" => Change::Joins,
+                "admin.GROUP_MEMBERSHIP-DELETE" => Change::Leaves,
+                _ => Change::None,
+            };
+            events.extend((0..share).map(|_| (change, template.clone())));
         }
         Self { users, groups, clients, events, decisions: decisions(samples) }
     }
@@ -151,6 +168,8 @@ pub struct Sender {
     world: Arc<World>,
     random: StdRng,
     sessions: Vec<Session>,
+    /// User and group of those who joined and did not leave yet.
+    members: VecDeque<(usize, usize)>,
     address: Address,
     mac: Hmac<Sha256>,
     body: Vec<u8>,
@@ -159,7 +178,15 @@ pub struct Sender {
 impl Sender {
     pub fn new(world: Arc<World>, address: Address) -> Self {
         let mac = Hmac::new_from_slice(address.secret.as_bytes()).unwrap();
-        Self { world, random: StdRng::from_os_rng(), sessions: Vec::new(), address, mac, body: Vec::new() }
+        Self {
+            world,
+            random: StdRng::from_os_rng(),
+            sessions: Vec::new(),
+            members: VecDeque::new(),
+            address,
+            mac,
+            body: Vec::new(),
+        }
     }
 
     /// One signed webhook.
@@ -213,15 +240,16 @@ impl Sender {
     /// Appends one event to the body; returns the first eight bytes of its id.
     fn event(&mut self) -> u64 {
         let world = self.world.clone();
-        let template = &world.events[self.random.random_range(0..world.events.len())];
+        let (change, template) = &world.events[self.random.random_range(0..world.events.len())];
         let place = self.session();
-        let group = &world.groups[uneven(&mut self.random, GROUPS)];
+        let (user, group) = self.whose(*change, place);
+        let (user, group) = (&world.users[user], &world.groups[group]);
         let next = uuid(&mut self.random);
         let mut first = None;
         let now = jiff::Timestamp::now().as_millisecond();
         let Self { random, sessions, body, .. } = self;
         let session = &mut sessions[place];
-        let user = &world.users[session.user];
+        let admin = &world.users[USERS - 1 - random.random_range(0..ADMINS)];
         template.fill(body, |hole, out| {
             let text = match hole {
                 Hole::Fresh => {
@@ -234,8 +262,14 @@ impl Sender {
                 Hole::EntityRef => return write!(out, "user:default/{}", user.name).unwrap(),
                 Hole::User => &user.id,
                 Hole::UserName | Hole::Email => &user.name,
+                Hole::Admin => &admin.id,
+                Hole::AdminName => &admin.name,
                 Hole::Address => &user.address,
-                Hole::Client => &world.clients[session.client],
+                Hole::Client => &world.clients[session.client].0,
+                Hole::Machine => &world.clients[session.client].1,
+                Hole::MachineName => {
+                    return write!(out, "service-account-{}", world.clients[session.client].0).unwrap();
+                }
                 Hole::Session => &session.id,
                 Hole::Refresh => &session.refresh,
                 Hole::NextRefresh => &next,
@@ -246,6 +280,19 @@ impl Sender {
         });
         session.refresh = next;
         first.unwrap()
+    }
+
+    /// User and group of an event: who leaves a group has joined it.
+    fn whose(&mut self, change: Change, place: usize) -> (usize, usize) {
+        let some = (self.sessions[place].user, uneven(&mut self.random, GROUPS));
+        match change {
+            Change::Leaves => self.members.pop_front().unwrap_or(some),
+            Change::Joins => {
+                self.members.push_back(some);
+                some
+            }
+            Change::None => some,
+        }
     }
 
     /// Appends one line as a container runtime writes it.

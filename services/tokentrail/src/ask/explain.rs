@@ -48,10 +48,11 @@ pub async fn find(store: &Store, config: &Config, id: &str) -> anyhow::Result<Ex
     let decision = decision(store, tenant, id).await?;
     let persons = vec![decision.person.clone()];
     let names = store.records_of::<AliasRecord>(tenant, &persons, i64::from(u32::MAX) * 1_000).await?;
-    let sessions = match decision.session_id.as_str() {
+    let mut sessions = match decision.session_id.as_str() {
         "" => Vec::new(),
         session => store.sessions_named(tenant, session).await?,
     };
+    store.tell_expired(tenant, &mut sessions).await?;
     let session = sessions.into_iter().find(|session| session.person == decision.person);
     let groups: Vec<&str> = decision.support.iter().map(|path| path.0.as_str()).collect();
     let held = store.records_of::<GrantRecord>(tenant, &persons, decision.at.saturating_add(1)).await?;

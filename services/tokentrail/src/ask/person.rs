@@ -27,6 +27,8 @@ pub struct Name {
     to: Option<i64>,
     /// Key of the account that bears it.
     account: String,
+    /// The events that began and ended it.
+    evidence: [Option<uuid::Uuid>; 2],
 }
 
 /// A person with names.
@@ -46,6 +48,7 @@ impl From<Bearer> for Named {
             from: alias.borne_from,
             to: alias.borne_to,
             account: if alias.account.is_empty() { alias.person } else { alias.account },
+            evidence: [alias.begun_in, alias.ended_in].map(|event| Some(event).filter(|event| !event.is_nil())),
         };
         let kind = kind(&bearer.names);
         Self { person: bearer.person, kind, names: bearer.names.into_iter().map(name).collect() }
@@ -94,7 +97,8 @@ pub async fn show(store: &Store, tenant: &str, name: &str) -> anyhow::Result<Sho
     let bearer = one_person(store, tenant, name).await?;
     let persons = vec![bearer.person.clone()];
     let always = i64::from(u32::MAX) * 1_000;
-    let sessions = store.records_of(tenant, &persons, always).await?;
+    let mut sessions = store.records_of(tenant, &persons, always).await?;
+    store.tell_expired(tenant, &mut sessions).await?;
     let query =
         DecisionQuery { tenant: tenant.to_owned(), persons, to: always, limit: DECISIONS, ..Default::default() };
     let decisions = store.decisions(&query).await?;
@@ -152,14 +156,16 @@ fn by_hand(shown: &Shown) -> String {
     }
     for shared in &shown.shared {
         let time = |at: Option<i64>, none: &str| at.map_or_else(|| none.to_owned(), moment);
-        let text = format!(
-            "{} {} is also a name of person {}, from {} until {}: nobody is taken for another by a name alone",
-            shared.kind,
-            shared.name,
-            shared.person,
-            time(shared.shared_from, "as far back as known"),
-            time(shared.shared_to, "now")
-        );
+        let (from, to) = (time(shared.shared_from, "as far back as known"), time(shared.shared_to, "now"));
+        let SharedName { kind, name, person, .. } = shared;
+        let text = match kind.as_str() {
+            "federated_id" => format!(
+                "conflict: the login {name} leads to person {person} as well, from {from} until {to}: two accounts of one login"
+            ),
+            _ => format!(
+                "{kind} {name} is also a name of person {person}, from {from} until {to}: nobody is taken for another by a name alone"
+            ),
+        };
         out.push_str(&format!("  {}\n", visible(&text)));
     }
     if out.is_empty() { out } else { format!("\n{out}") }

@@ -25,6 +25,16 @@ const AUDIT_FIELDS: &[(&str, &str)] = &[
     ("adminEventsDetailsEnabled", "admin_events_details_enabled"),
     ("eventsExpiration", "events_expiration"),
 ];
+/// Fields of a realm that decide how long sessions live, in seconds; snapshots name them alike.
+const SESSION_FIELDS: &[&str] = &[
+    "ssoSessionIdleTimeout",
+    "ssoSessionMaxLifespan",
+    "ssoSessionIdleTimeoutRememberMe",
+    "ssoSessionMaxLifespanRememberMe",
+    "offlineSessionIdleTimeout",
+    "offlineSessionMaxLifespanEnabled",
+    "offlineSessionMaxLifespan",
+];
 
 /// What one admin event offers to the readings.
 pub(super) struct Admin<'a> {
@@ -76,7 +86,7 @@ pub(super) fn events(scope: Scope<'_>, mut event: Event, told: (&Operation<'_>, 
     match reading {
         Reading::Object => object(&admin, event),
         Reading::User => vec![user(&admin, event)],
-        Reading::UserWithGroups => rights::first_groups(&admin, user(&admin, event)),
+        Reading::UserWithGroups => first_identities(&admin, rights::first_groups(&admin, user(&admin, event))),
         Reading::Membership => vec![rights::membership(&admin, event)],
         Reading::OrganizationMember => vec![rights::organization_member(&admin, event)],
         Reading::RoleMapping => rights::role_mapping(&admin, event),
@@ -130,9 +140,7 @@ fn user(admin: &Admin<'_>, mut event: Event) -> Event {
     match admin.segment(2) {
         "" => {}
         "federated-identity" => {
-            note(&mut event, "identity_provider", admin.segment(3));
-            note_personal(&mut event, "identity_provider_user_id", &get(&what, "userId").text());
-            note_personal(&mut event, "identity_provider_username", &get(&what, "userName").text());
+            identity(&mut event, admin.segment(3), &what);
             return event;
         }
         "credentials" => note(&mut event, "credential_id", admin.segment(3)),
@@ -154,6 +162,26 @@ fn user(admin: &Admin<'_>, mut event: Event) -> Event {
     note_personal(&mut event, "first_name", &get(&what, "firstName").text());
     note_personal(&mut event, "last_name", &get(&what, "lastName").text());
     event
+}
+
+/// A login at an identity provider, as Keycloak represents it.
+fn identity(event: &mut Event, provider: &str, what: &Map<'_>) {
+    note(event, "identity_provider", provider);
+    note_personal(event, "identity_provider_user_id", &get(what, "userId").text());
+    note_personal(event, "identity_provider_username", &get(what, "userName").text());
+}
+
+/// The logins at identity providers that a new user gets at once: no events are sent for them.
+fn first_identities(admin: &Admin<'_>, mut events: Vec<Event>) -> Vec<Event> {
+    let representation = admin.object();
+    let identities: Vec<Map<'_>> = get(&representation, "federatedIdentities").read().unwrap_or_default();
+    for what in identities.iter().take(json::MAX_ENTRIES) {
+        let mut event = events[0].clone();
+        "identity_linked".clone_into(&mut event.kind);
+        identity(&mut event, &get(what, "identityProvider").text(), what);
+        events.push(event);
+    }
+    events
 }
 
 fn session(admin: &Admin<'_>, mut event: Event) -> Event {
@@ -200,6 +228,9 @@ fn realm(admin: &Admin<'_>, mut event: Event) -> Vec<Event> {
         "audit_config_changed".clone_into(&mut config.kind);
         audit_config(&what, config)
     });
+    for key in SESSION_FIELDS {
+        note(&mut event, key, &get(&what, key).any());
+    }
     fields(&what, &mut event);
     std::iter::once(event).chain(config).collect()
 }

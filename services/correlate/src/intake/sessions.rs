@@ -34,7 +34,8 @@ impl Known {
         let what = UseKind::Issue { grant: issued.grant, offline: issued.offline };
         self.used(place, (issued.user, issued.session, issued.client), what, dirt);
         let realm = Id { source: place.source, name: place.within };
-        if issued.grant == Grant::Refresh && self.sessions.refreshing.insert(realm) {
+        let first_refresh = issued.grant == Grant::Refresh && self.sessions.refreshing.insert(realm);
+        if first_refresh && self.sessions.realms.knows(realm) {
             self.sessions_of_realm(realm, dirt);
         }
         let issue = Issue {

@@ -52,6 +52,11 @@ impl Realms {
         self.said.entry(realm).or_default().insert(moment, said);
     }
 
+    /// Whether anything is said of a realm.
+    pub(crate) fn knows(&self, realm: Id) -> bool {
+        self.said.contains_key(&realm)
+    }
+
     /// By when what was as at `from` has ended at the latest; nothing if that is not known.
     pub(crate) fn end(&self, realm: Id, life: Life, from: Millis) -> Option<Millis> {
         let mut known = Lifespans::default();

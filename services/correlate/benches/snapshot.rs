@@ -1,5 +1,5 @@
 //! What a snapshot costs the correlation: 100,000 users with three groups each and their default role, twice; the second lists the
-//! same marks but for one membership that went unseen. Run by `make bench`.
+//! same marks but for one membership that went unseen. Run by `make bench-rooms`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement")]
 
@@ -15,7 +15,16 @@ use events::{
 use std::time::Instant;
 use uuid::Uuid;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const GROUPS: usize = 100;
+
+/// An id as Keycloak gives it: random, and the same each time.
+fn random_id(kind: u64, of: usize) -> String {
+    let spread = |number: u64| number.wrapping_add(kind).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
+    Uuid::from_u64_pair(spread(of as u64), spread(!(of as u64)).wrapping_mul(0xBF58_476D_1CE4_E5B9)).to_string()
+}
 
 struct Taker {
     correlator: Correlator,
@@ -66,21 +75,22 @@ fn main() {
             taker.entity(mark(1, 0), State::Realm { id: "r", default_role: "default" });
             taker.entity(mark(2, 0), State::Role { role: "default", name: "default", client: "" });
             for group in 0..GROUPS {
-                let (id, path) = (format!("g{group}"), format!("/g{group}"));
+                let (id, path) = (random_id(1, group), format!("/g{group}"));
                 taker.entity(mark(3, group), State::Group { group: &id, path: &path, parent: "" });
             }
             for user in 0..users {
-                let (id, name) = (format!("u{user}"), format!("person{user}"));
-                taker.entity(mark(4, user), State::User { user: &id, username: &name, email: &name, enabled: true });
+                let (id, name) = (random_id(2, user), format!("person{user}"));
+                let email = format!("{name}@example.org");
+                taker.entity(mark(4, user), State::User { user: &id, username: &name, email: &email, enabled: true });
                 taker.entity(mark(5, user), State::Pair { holder: &id, held: "default" });
                 for way in 0..3 {
-                    let group = format!("g{}", (user * 7 + way * 31) % GROUPS);
+                    let group = random_id(1, (user * 7 + way * 31) % GROUPS);
                     taker.entity(mark(6 + way as u128, user), State::Pair { holder: &id, held: &group });
                 }
             }
         }
         let all = |kind: u128| (0..users).map(|user| mark(kind, user)).collect::<Vec<_>>();
-        let mut members: Vec<(String, Vec<u128>)> = (0..GROUPS).map(|group| (format!("g{group}"), vec![])).collect();
+        let mut members: Vec<(String, Vec<u128>)> = (0..GROUPS).map(|group| (random_id(1, group), vec![])).collect();
         for user in 0..users {
             for way in (0..3).filter(|way| *way > 0 || user != gone) {
                 members[(user * 7 + way * 31) % GROUPS].1.push(mark(6 + way as u128, user));
@@ -94,6 +104,7 @@ fn main() {
         taker.area(at, Area::Users, &[("", all(4))]);
         taker.area(at, Area::Members, &members);
         taker.area(at, Area::RoleUsers, &[("default", all(5))]);
+        drop(members);
         let taken = begun.elapsed();
         let changes = taker.correlator.settle();
         let gaps = changes.iter().filter(|change| matches!(change.row, Some(Row::Gap(_)))).count();
@@ -104,6 +115,12 @@ fn main() {
             changes.len(),
             resident() >> 20
         );
+        drop(changes);
+        let parts = taker.correlator.rooms();
+        let sum: usize = parts.iter().map(|(_, bytes)| bytes).sum();
+        let largest: Vec<String> =
+            parts.iter().take(12).map(|(part, bytes)| format!("{part} {}", bytes / users)).collect();
+        println!("  kept: {} bytes a user: {}", sum / users, largest.join(", "));
     }
 }
 

@@ -25,21 +25,21 @@ struct Mutant {
 const MUTANTS: &[Mutant] = &[
     Mutant {
         rule: "neighbours that contradict each other are a gap",
-        file: "state/ledger.rs",
+        file: "state/history.rs",
         find: "Some(implied) => says != implied,",
         replace: "Some(implied) => false && says != implied,",
         test: ("rules", "snapshots::what_a_snapshot_lacks_is_a_gap_up_to_its_end_and_marks_what_rests_on_it"),
     },
     Mutant {
         rule: "a change within a read is left open",
-        file: "state/ledger.rs",
+        file: "state/history.rs",
         find: "m.moment.at <= read.end.saturating_add(rules.skew)",
         replace: "m.moment.at < read.begin.saturating_sub(rules.skew)",
         test: ("rules", "snapshots::what_changes_while_it_is_read_is_left_open"),
     },
     Mutant {
         rule: "a fact is put where it belongs in time",
-        file: "state/ledger.rs",
+        file: "state/history.rs",
         find: "self.marks.insert(place, mark);",
         replace: "self.marks.push(mark);",
         test: ("worlds", "no_order_of_arrival_changes_a_row"),

@@ -16,6 +16,7 @@ use crate::{
         service_accounts::ServiceAccounts,
         sessions::Sessions,
     },
+    table::Table,
 };
 use events::{act::AccountKind, event::Outcome, person::PersonKey};
 use hashbrown::HashMap;
@@ -53,15 +54,15 @@ pub(crate) struct Known {
     /// Which users are machines.
     pub service_accounts: ServiceAccounts,
     /// By the reference (or the name of a caller that is no person) that the line gives.
-    pub decisions: HashMap<Id, Log<Moment, Told>>,
+    pub decisions: Table<Id, Log<Moment, Told>>,
     /// Audited calls of one trace: the last moment's outcome is what the caller got.
-    pub traces: HashMap<Id, Log<Moment, Outcome>>,
+    pub traces: Table<Id, Log<Moment, Outcome>>,
     /// Conditional decisions of one trace.
-    pub conditional: HashMap<Id, Set<(Id, Moment)>>,
-    /// Users that ever bore a name (lower case).
-    pub bearers: HashMap<Id, Set<Id>>,
-    /// Keys of accounts: a keyed hash costs more than all else of an answer.
-    pub keys: RefCell<HashMap<Id, PersonKey>>,
+    pub conditional: Table<Id, Set<(Id, Moment)>>,
+    /// Users that ever bore a name (lower case), if any join is by name.
+    pub bearers: Table<Id, Set<Id>>,
+    /// Keys of accounts, each as the id whose digits it has: a keyed hash costs more than all else of an answer.
+    pub keys: RefCell<Table<Id, Uuid>>,
     /// Latest change of the world of a source: groups, roles, policies, catalog.
     pub latest: HashMap<Sym, Millis>,
     /// The furthest that a decision's span reaches beyond its time, by reference, where it does: a line whose time is hardly known
@@ -90,10 +91,10 @@ impl Known {
             sessions: Sessions::default(),
             persons: Persons::default(),
             service_accounts: ServiceAccounts::default(),
-            decisions: HashMap::new(),
-            traces: HashMap::new(),
-            conditional: HashMap::new(),
-            bearers: HashMap::new(),
+            decisions: Table::default(),
+            traces: Table::default(),
+            conditional: Table::default(),
+            bearers: Table::default(),
             keys: RefCell::default(),
             latest: HashMap::new(),
             widest: HashMap::new(),
@@ -103,7 +104,7 @@ impl Known {
     /// How a Backstage is joined to a Keycloak, if it is.
     pub(crate) fn join(&self, backstage: Sym) -> Option<&Join> {
         let name = self.names.text(backstage);
-        self.config.joins.iter().find(|join| join.backstage == name)
+        self.config.joins.iter().find(|join| join.backstage == *name)
     }
 
     /// The key of the person whom a Keycloak user is.
@@ -122,7 +123,7 @@ impl Known {
     /// The key of a name alone, whoever it is.
     pub(crate) fn name_alone(&self, kind: &str, name: Id) -> PersonKey {
         let config = &self.config;
-        config.key.named(&config.tenant, self.names.text(name.source), kind, self.names.name(name))
+        config.key.named(&config.tenant, &self.names.text(name.source), kind, &self.names.name(name))
     }
 
     fn person(&self, account: Member) -> PersonKey {
@@ -140,9 +141,15 @@ impl Known {
 
     /// The key of a Keycloak user alone, whoever it is.
     pub(crate) fn account_key(&self, user: Id) -> PersonKey {
+        if let Some(known) = self.keys.borrow().get(&user) {
+            return PersonKey(known.simple().to_string());
+        }
         let config = &self.config;
-        let make = || config.key.keycloak_user(&config.tenant, self.names.text(user.source), self.names.name(user));
-        self.keys.borrow_mut().entry(user).or_insert_with(make).clone()
+        let key = config.key.keycloak_user(&config.tenant, &self.names.text(user.source), &self.names.name(user));
+        if let Ok(id) = Uuid::try_parse(&key.0) {
+            self.keys.borrow_mut().get_or_insert_with(user, || id);
+        }
+        key
     }
 
     pub(crate) fn owned(&self, sym: Sym) -> String {
@@ -216,5 +223,27 @@ impl Known {
             latest: Kept::get(from)?,
             widest: Kept::get(from)?,
         })
+    }
+    /// Bytes by part: of what is large by its own parts.
+    pub(crate) fn rooms(&self) -> Vec<(String, usize)> {
+        let within = [
+            ("snapshots", self.snapshots.rooms()),
+            ("keycloak", self.keycloak.rooms()),
+            ("catalog", self.catalog.rooms()),
+            ("rbac", self.rbac.rooms()),
+            ("sessions", self.sessions.rooms()),
+        ];
+        let parts = within.into_iter().flat_map(|(whole, parts)| parts.into_iter().map(move |part| (whole, part)));
+        let parts = parts.map(|(whole, (part, bytes))| (format!("{whole}.{part}"), bytes));
+        let rest = [
+            ("names", self.names.room()),
+            ("reads", self.reads.room() + self.pending.room()),
+            ("decisions", self.decisions.room()),
+            ("traces", self.traces.room() + self.conditional.room()),
+            ("bearers", self.bearers.room()),
+            ("keys", self.keys.borrow().room()),
+            ("latest", self.latest.room() + self.widest.room()),
+        ];
+        parts.chain(rest.into_iter().map(|(part, bytes)| (part.to_owned(), bytes))).collect()
     }
 }

@@ -15,7 +15,7 @@
 //! keyed by [`rows::Key`]. Any instant can be asked at any time, so a late fact needs no replay. What it needs is the evidence in
 //! memory; nothing is evicted yet, and what is kept grows with the facts. [`checkpoint`] makes a start cheap.
 //!
-//! Where to begin: [`Correlator`], then `intake.rs` (fact -> history), `state/ledger.rs` (what a history is) and
+//! Where to begin: [`Correlator`], then `intake.rs` (fact -> history), `state/ledger.rs` and `state/history.rs` (what a history is) and
 //! `answer/judge.rs` (what a decision is measured against).
 
 #![forbid(unsafe_code)]
@@ -27,6 +27,7 @@ mod correlator;
 mod dirt;
 pub mod facts;
 mod intake;
+mod keys;
 mod known;
 mod log;
 mod moment;
@@ -37,6 +38,7 @@ pub mod rows;
 mod settle;
 mod snapshots;
 mod state;
+pub mod table;
 
 pub use answer::grants::Effective;
 pub use config::{Budgets, Config, Join};

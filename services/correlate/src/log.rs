@@ -205,6 +205,13 @@ impl<K: Kept + Ord + Copy, V: Kept> Kept for Log<K, V> {
         }
         Ok(Self::Few(all))
     }
+
+    fn room(&self) -> usize {
+        match self {
+            Self::Few(all) => all.room(),
+            Self::Many(all) => all.room(),
+        }
+    }
 }
 
 impl<K: Kept + Ord + Copy> Kept for Set<K> {
@@ -214,6 +221,10 @@ impl<K: Kept + Ord + Copy> Kept for Set<K> {
 
     fn get(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
         Kept::get(from).map(Self)
+    }
+
+    fn room(&self) -> usize {
+        self.0.room()
     }
 }
 

@@ -1,9 +1,18 @@
 //! Strings told apart by number: every name is kept once, and a key of the state is eight bytes.
 //!
-//! Numbers follow the order of arrival, so nothing that leaves this crate is ever ordered by them.
+//! Numbers follow the order of arrival, so nothing that leaves this crate is ever ordered by them. Most names are ids, which
+//! [`Packed`] holds in half the bytes and without a place of their own in memory.
 
-use crate::checkpoint::{Kept, Reader, Unreadable, Writer, kept_struct};
+mod packed;
+
+pub(crate) use packed::Text;
+
+use crate::{
+    checkpoint::{Kept, Reader, Unreadable, Writer, kept_struct},
+    table::Pile,
+};
 use hashbrown::{DefaultHashBuilder, HashTable};
+use packed::Packed;
 use std::hash::BuildHasher;
 
 /// A string of [`Names`].
@@ -23,7 +32,7 @@ pub(crate) struct Names {
     /// Places in `texts`, by what stands there: every text is kept once.
     numbers: HashTable<u32>,
     hasher: DefaultHashBuilder,
-    texts: Vec<Box<str>>,
+    texts: Pile<Packed>,
 }
 
 kept_struct!(Id { source, name });
@@ -45,30 +54,36 @@ impl Kept for Names {
     }
 
     fn get(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
-        let texts: Vec<Box<str>> = Kept::get(from)?;
-        let mut names = Self { numbers: HashTable::with_capacity(texts.len()), ..Self::default() };
-        for text in texts {
-            names.add(text);
+        let mut names = Self::default();
+        for _ in 0..usize::get(from)? {
+            names.add(Kept::get(from)?);
         }
         Ok(names)
+    }
+
+    fn room(&self) -> usize {
+        self.texts.room() + self.numbers.allocation_size()
     }
 }
 
 impl Names {
     pub(crate) fn sym(&mut self, text: &str) -> Sym {
-        if let Some(known) = self.known(text) {
-            return known;
-        }
-        self.add(text.into())
+        let packed = Packed::of(text);
+        self.find(&packed).unwrap_or_else(|| self.add(packed))
     }
 
-    fn add(&mut self, text: Box<str>) -> Sym {
+    fn add(&mut self, text: Packed) -> Sym {
         let number = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
         let (texts, hasher) = (&self.texts, &self.hasher);
-        let rehash = |number: &u32| hasher.hash_one(&*texts[*number as usize]);
-        self.numbers.insert_unique(hasher.hash_one(&*text), number, rehash);
+        let rehash = |number: &u32| hasher.hash_one(texts.get(*number as usize));
+        self.numbers.insert_unique(hasher.hash_one(Some(&text)), number, rehash);
         self.texts.push(text);
         Sym(number)
+    }
+
+    fn find(&self, text: &Packed) -> Option<Sym> {
+        let is_it = |number: &u32| self.texts.get(*number as usize) == Some(text);
+        self.numbers.find(self.hasher.hash_one(Some(text)), is_it).map(|number| Sym(*number))
     }
 
     /// Before every other in the order of numbers.
@@ -78,8 +93,7 @@ impl Names {
 
     /// The number of a text that was seen before.
     pub(crate) fn known(&self, text: &str) -> Option<Sym> {
-        let found = self.numbers.find(self.hasher.hash_one(text), |number| &*self.texts[*number as usize] == text);
-        found.map(|number| Sym(*number))
+        self.find(&Packed::of(text))
     }
 
     pub(crate) fn id(&mut self, source: &str, name: &str) -> Id {
@@ -90,12 +104,12 @@ impl Names {
         Some(Id { source: self.known(source)?, name: self.known(name)? })
     }
 
-    pub(crate) fn text(&self, sym: Sym) -> &str {
-        self.texts.get(sym.0 as usize).map_or("", |text| text)
+    pub(crate) fn text(&self, sym: Sym) -> Text<'_> {
+        self.texts.get(sym.0 as usize).map(Packed::text).unwrap_or_default()
     }
 
     /// The text of a thing's name within its source.
-    pub(crate) fn name(&self, id: Id) -> &str {
+    pub(crate) fn name(&self, id: Id) -> Text<'_> {
         self.text(id.name)
     }
 }

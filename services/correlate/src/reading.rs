@@ -139,7 +139,7 @@ impl Known {
                 Kept::Group { group, path, parent } => {
                     let group = seen.id(group);
                     groups.insert(group, ());
-                    let name = last_part(self.names.text(path)).to_owned();
+                    let name = last_part(&self.names.text(path)).to_owned();
                     called.insert(group, self.names.sym(&name));
                     let parent = (!self.names.text(parent).is_empty()).then(|| seen.id(parent));
                     parents.insert(group, parent);

@@ -6,14 +6,15 @@ use crate::{
     checkpoint::{Kept, Reader, Unreadable, Writer, kept_struct},
     config::Config,
     dirt::{Dirt, Since},
+    keys::Keys,
     known::Known,
     moment::{Millis, Moment},
     names::Id,
     rows::{Change, Key, Row},
+    table::Table,
 };
-use hashbrown::HashMap;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hash, Hasher},
 };
 use uuid::Uuid;
@@ -21,21 +22,24 @@ use uuid::Uuid;
 /// The rows as last answered.
 pub(crate) struct Rows {
     /// By what stands for a key; the keys themselves would be most of the memory.
-    said: HashMap<u128, Said>,
-    /// Makes hashes of keys that nobody can guess, so that no two keys can be made to meet.
-    seed: [u8; SEED_BYTES],
+    said: Table<Place, Said>,
+    /// Begun with a secret that only this deployment has: nobody can make two keys meet, and a checkpoint's rows are found again.
+    hashers: [DefaultHasher; 2],
     /// Keys of the rows that are listed per user (gaps also per group, role and reference), and can therefore end.
-    listed: HashMap<Id, Box<[Key]>>,
+    listed: Table<Id, Keys>,
     answered: u64,
 }
 
-/// Of a secret that only this deployment has, so that a checkpoint's rows are found again.
-const SEED_BYTES: usize = 32;
+/// Stands for a key: enough of a keyed hash that no two of a thousand million rows meet.
+type Place = [u8; 12];
+
+/// Of bytes, because a number of eight would ask for more room than it takes.
+type Digest = [u8; 8];
 
 struct Said {
     version: u32,
     /// [`GONE`]: the row is gone.
-    digest: u64,
+    digest: Digest,
 }
 
 /// Every row, answered anew from what is known: what all changes together must come to.
@@ -60,12 +64,12 @@ fn listed(known: &Known, user: Id) -> Vec<(Key, Row)> {
 }
 
 /// The digest of no row.
-const GONE: u64 = 0;
+const GONE: Digest = [0; 8];
 
-fn digest(row: &Row) -> u64 {
+fn digest(row: &Row) -> Digest {
     let mut hasher = DefaultHasher::new();
     row.hash(&mut hasher);
-    hasher.finish().max(GONE + 1)
+    hasher.finish().max(1).to_le_bytes()
 }
 
 kept_struct!(Said { version, digest });
@@ -74,14 +78,18 @@ impl Rows {
     /// Nothing was said yet.
     pub(crate) fn new(config: &Config) -> Self {
         let secret = config.key.mark("correlation keys", &[&config.tenant]);
-        let mut seed = [0; SEED_BYTES];
-        seed.iter_mut().zip(secret.bytes()).for_each(|(seed, byte)| *seed = byte);
-        Self { said: HashMap::new(), seed, listed: HashMap::new(), answered: 0 }
+        let hashers = [0, 1].map(|half| {
+            let mut hasher = DefaultHasher::new();
+            hasher.write(secret.as_bytes());
+            hasher.write_u8(half);
+            hasher
+        });
+        Self { said: Table::default(), hashers, listed: Table::default(), answered: 0 }
     }
 
     /// All of it.
     pub(crate) fn keep(&self, to: &mut Writer<'_>) {
-        let Self { said, seed: _, listed, answered } = self;
+        let Self { said, hashers: _, listed, answered } = self;
         said.put(to);
         listed.put(to);
         answered.put(to);
@@ -89,20 +97,24 @@ impl Rows {
 
     /// As it was kept, under the same secret.
     pub(crate) fn restore(self, from: &mut Reader<'_>) -> Result<Self, Unreadable> {
-        let Self { seed, .. } = self;
-        Ok(Self { said: Kept::get(from)?, seed, listed: Kept::get(from)?, answered: Kept::get(from)? })
+        let Self { hashers, .. } = self;
+        Ok(Self { said: Kept::get(from)?, hashers, listed: Kept::get(from)?, answered: Kept::get(from)? })
+    }
+
+    /// Bytes by part.
+    pub(crate) fn rooms(&self) -> [(&'static str, usize); 2] {
+        [("said", self.said.room()), ("listed", self.listed.room())]
     }
 
     /// What stands for a key.
-    fn place(&self, key: &Key) -> u128 {
-        let half = |half: u8| {
-            let mut hasher = DefaultHasher::new();
-            hasher.write(&self.seed);
-            hasher.write_u8(half);
+    fn place(&self, key: &Key) -> Place {
+        let mut place = [0; 12];
+        for (part, begun) in place.chunks_mut(8).zip(&self.hashers) {
+            let mut hasher = begun.clone();
             key.hash(&mut hasher);
-            u128::from(hasher.finish())
-        };
-        half(0) << 64 | half(1)
+            part.copy_from_slice(&hasher.finish().to_le_bytes()[..part.len()]);
+        }
+        place
     }
 
     /// How often a row was answered (and, of a person's listed rows, how often a list was).
@@ -142,7 +154,7 @@ impl Rows {
             }
             None if row.is_none() => {}
             None => {
-                self.said.insert(place, Said { version: 1, digest });
+                self.said.get_or_insert_with(place, || Said { version: 1, digest });
                 changes.push(Change { key, version: 1, row, because: None });
             }
         }
@@ -152,16 +164,14 @@ impl Rows {
     fn list(&mut self, known: &Known, touched: (Id, Uuid), changes: &mut Vec<Change>) {
         let (user, because) = touched;
         let rows = listed(known, user);
-        let mut keys: Vec<Key> = rows.iter().map(|(key, _)| key.clone()).collect();
-        keys.sort_unstable();
-        let before = if keys.is_empty() {
-            self.listed.remove(&user)
-        } else {
-            self.listed.insert(user, keys.clone().into_boxed_slice())
-        };
-        for key in before.unwrap_or_default() {
-            if keys.binary_search(&key).is_err() {
-                self.say(key, None, because, changes);
+        let keys = Keys::of(rows.iter().map(|(key, _)| key));
+        // Most that is touched has no rows, and never had.
+        let listed = if rows.is_empty() { self.listed.get_mut(&user) } else { Some(self.listed.get_or_default(user)) };
+        if let Some(listed) = listed.filter(|listed| **listed != keys) {
+            let before = std::mem::replace(listed, keys).read();
+            let now: BTreeSet<&Key> = rows.iter().map(|(key, _)| key).collect();
+            for gone in before.into_iter().filter(|key| !now.contains(key)) {
+                self.say(gone, None, because, changes);
             }
         }
         for (key, row) in rows {

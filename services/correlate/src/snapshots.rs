@@ -15,6 +15,7 @@ use crate::{
     names::{Id, Sym},
     reading::Seen,
     state::reads::{Entity, ReadAt},
+    table::Table,
 };
 use events::snapshot::Area;
 use hashbrown::HashMap;
@@ -93,7 +94,7 @@ impl Open {
 /// All snapshots that are not concluded, and every state that was ever told.
 #[derive(Default)]
 pub(crate) struct Snapshots {
-    stated: HashMap<Mark, Stated>,
+    stated: Table<Mark, Stated>,
     open: HashMap<Part, Open>,
     waiting: HashMap<Mark, Vec<(Part, Area)>>,
 }
@@ -104,10 +105,11 @@ impl Known {
         let part = (self.id(place, piece.id), self.names.sym(fact.realm));
         match piece.said {
             Said::Entity { mark, state } => {
-                let stated = self.stated(state);
-                if self.snapshots.stated.insert(mark, stated).is_some() {
+                if self.snapshots.stated.contains_key(&mark) {
                     return;
                 }
+                let stated = self.stated(state);
+                self.snapshots.stated.get_or_insert_with(mark, || stated);
                 for (part, area) in self.snapshots.waiting.remove(&mark).unwrap_or_default() {
                     let open = self.snapshots.open.entry(part).or_default();
                     let awaited = open.awaited.entry(area).or_default();

@@ -97,7 +97,7 @@ impl Known {
 
     /// Of a name in decisions that no annotation ever tied: it is nobody's but its own.
     fn name_of_caller(&self, caller: Id) -> Vec<(Key, Row)> {
-        let name = self.names.name(caller);
+        let name = &*self.names.name(caller);
         if name.is_empty() || !self.decisions.contains_key(&caller) || self.catalog.users.get(caller).is_some() {
             return Vec::new();
         }

@@ -137,7 +137,7 @@ impl Known {
     fn pays(&self, reference: Id, issue: &Issue) -> bool {
         let clients = self.join(reference.source).map_or(&[][..], |join| &join.clients);
         matches!(issue.grant, Grant::Code | Grant::Refresh | Grant::Other)
-            && (clients.is_empty() || clients.iter().any(|client| client == self.names.text(issue.client)))
+            && (clients.is_empty() || clients.iter().any(|client| **client == *self.names.text(issue.client)))
     }
 
     /// Whether Keycloak issued tokens, alive at `t`, that paid for none of `candidates` and were not refused: then a Backstage
@@ -203,7 +203,8 @@ impl Known {
         let paid = self.sessions.paid.get(&reference)?.get(&moment)?;
         let payment = self.payment(reference, moment);
         let user = self.who(reference, moment.at).user;
-        let claims = self.names.text(paid.claims).split(',').filter(|claim| !claim.is_empty());
+        let claims = self.names.text(paid.claims);
+        let claims = claims.split(',').filter(|claim| !claim.is_empty());
         Some(CredentialRow {
             person: user.map_or_else(|| self.named_key("user", reference), |user| self.key(user)),
             reference: self.names.name(reference).to_owned(),

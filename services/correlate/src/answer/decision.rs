@@ -51,7 +51,7 @@ impl Known {
         let question = Question { reference, user: who.user, asked };
         let judged = self.judge(&question, (moment, told), &mut grading);
         let credential = if person { self.credential(&question, moment.at, &mut grading) } else { Behind::default() };
-        let kind = self.names.text(told.actor.0);
+        let kind = &*self.names.text(told.actor.0);
         let key = match who.user {
             Some(user) => Some(self.key(user)),
             None if person => Some(self.named_key("user", reference)),

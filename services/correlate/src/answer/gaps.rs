@@ -35,7 +35,7 @@ impl Known {
         for (group, ledger) in keycloak.members.ever(user) {
             for gap in ledger.gaps() {
                 let causes = self.causes((user, group), gap);
-                rows.push(row(&whose, (RightKind::Group, self.names.name(group)), gap, causes));
+                rows.push(row(&whose, (RightKind::Group, &self.names.name(group)), gap, causes));
             }
         }
         for (role, ledger) in keycloak.user_roles.ever(user) {
@@ -47,7 +47,7 @@ impl Known {
                     continue;
                 }
                 let causes = self.causes((user, role), gap);
-                rows.push(row(&whose, (RightKind::Role, self.names.name(role)), gap, causes));
+                rows.push(row(&whose, (RightKind::Role, &self.names.name(role)), gap, causes));
             }
         }
         for gap in gaps(&keycloak.enabled, user) {
@@ -66,9 +66,10 @@ impl Known {
             for gap in ledger.gaps() {
                 let user = self.who(reference, gap.before.at).user;
                 let person = user.map(|user| (self.key(user), self.account_key(user)));
-                let name = self.names.name(reference);
+                let name = &*self.names.name(reference);
                 let whose = person.as_ref().map_or(Whose::Holder(name), |(who, account)| Whose::Person(who, account));
-                let right = (RightKind::BackstageRole, self.names.name(role));
+                let role = self.names.name(role);
+                let right = (RightKind::BackstageRole, &*role);
                 rows.push(row(&whose, right, gap, vec![Cause::LostDelivery, Cause::BehindTheApi]));
             }
         }
@@ -77,7 +78,7 @@ impl Known {
     /// What belongs to no single person.
     fn gaps_of_world(&self, of: Id, rows: &mut Vec<(Key, Row)>) {
         let causes = || vec![Cause::LostDelivery, Cause::Federation, Cause::BehindTheApi];
-        let name = self.names.name(of);
+        let name = &*self.names.name(of);
         let whose = Whose::Holder(name);
         let keycloak = &self.keycloak;
         for gap in gaps(&keycloak.groups, of) {
@@ -96,7 +97,7 @@ impl Known {
         let held = |relation: &Relation, kind: RightKind, rows: &mut Vec<(Key, Row)>| {
             for (right, ledger) in relation.ever(of) {
                 for gap in ledger.gaps() {
-                    rows.push(row(&whose, (kind, self.names.name(right)), gap, self.causes((of, right), gap)));
+                    rows.push(row(&whose, (kind, &self.names.name(right)), gap, self.causes((of, right), gap)));
                 }
             }
         };

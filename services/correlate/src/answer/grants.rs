@@ -54,7 +54,7 @@ impl Known {
 
     fn intervals(&self, whose: (Id, RightKind, Id), ledger: &Ledger<()>, rows: &mut Vec<(Key, Row)>) {
         let (user, kind, held) = whose;
-        let right = self.names.name(held);
+        let right = &*self.names.name(held);
         let (person, account) = (self.key(user), self.account_key(user));
         let segments = ledger.segments();
         let mut index = 0;
@@ -101,7 +101,7 @@ impl Known {
         }
         let name = |id: Id| self.names.name(id).to_owned();
         for (role, segment) in self.keycloak.user_roles.of(user, t) {
-            let unsure = segment.gap || self.unnamed_since(user, (List::UserRoles, segment), t);
+            let unsure = segment.gap || self.unnamed_since(user, (List::UserRoles, &segment), t);
             let begun = Begun {
                 since: segment.since.map(|since| since.at),
                 by_default: self.keycloak.is_gift(user, role, segment.since),
@@ -126,7 +126,7 @@ impl Known {
                 let mut path = path;
                 path.push(name(above));
                 for (role, segment) in self.keycloak.group_roles.of(above, t) {
-                    let unsure = unsure || segment.gap || self.unnamed_since(above, (List::GroupRoles, segment), t);
+                    let unsure = unsure || segment.gap || self.unnamed_since(above, (List::GroupRoles, &segment), t);
                     self.roles(role, (path.clone(), begun, unsure), t, &mut found);
                 }
                 for join in &self.config.joins {

@@ -235,10 +235,11 @@ impl Known {
     /// Whether the user is, or ever was, in a Keycloak group of the Backstage group's name that is not the annotated one.
     pub(super) fn is_namesake(&self, pair: (Id, Id), annotated: Id, t: Millis) -> bool {
         let (user, reference) = pair;
-        let named = self.names.name(reference).rsplit('/').next().unwrap_or("");
+        let reference = self.names.name(reference);
+        let named = reference.rsplit('/').next().unwrap_or("");
         self.keycloak.members.ever(user).any(|(group, _)| {
             let name = self.keycloak.name_known_at(group, t, &self.names);
-            group != annotated && name.map(super::person::entity_name).as_deref() == Some(named)
+            group != annotated && name.as_deref().map(super::person::entity_name).as_deref() == Some(named)
         })
     }
 

@@ -41,7 +41,7 @@ impl Known {
     fn gone(&self, reference: Id, t: Millis) -> Option<(Id, Millis)> {
         let mut since = None;
         // However often its absence was read: the first time counts.
-        let until_then = self.catalog.users.get(reference)?.segments().iter();
+        let until_then = self.catalog.users.get(reference)?.segments().into_iter();
         for segment in until_then.filter(|segment| segment.from.is_none_or(|from| from.at <= t)) {
             since = match (segment.says, since) {
                 (Some(user), _) => Some((user, None)),
@@ -55,13 +55,15 @@ impl Known {
     /// Users of the joined Keycloak whose name, as Backstage would write it, the reference has.
     fn bearers_of(&self, reference: Id, t: Millis) -> Vec<Id> {
         let Some(join) = self.join(reference.source) else { return Vec::new() };
-        let name = self.names.name(reference).rsplit('/').next().unwrap_or("");
+        let reference = self.names.name(reference);
+        let name = reference.rsplit('/').next().unwrap_or("");
         let Some(name) = self.names.known_id(&join.keycloak, &format!("entity:{name}")) else { return Vec::new() };
         let bearers = self.bearers.get(&name).into_iter().flatten().copied();
         bearers
             .filter(|user| {
-                let now = self.keycloak.usernames.value(*user, t).map(|now| entity_name(self.names.text(now)));
-                now.is_none_or(|now| format!("entity:{now}") == self.names.name(name)) && self.keycloak.exists(*user, t)
+                let now = self.keycloak.usernames.value(*user, t).map(|now| entity_name(&self.names.text(now)));
+                now.is_none_or(|now| format!("entity:{now}") == *self.names.name(name))
+                    && self.keycloak.exists(*user, t)
             })
             .collect()
     }
@@ -72,7 +74,7 @@ impl Known {
         for join in self.config.joins.iter().filter(|join| join.by_name) {
             let names = self.keycloak.usernames.get(user).into_iter().flat_map(|ledger| ledger.segments());
             for name in names.filter_map(|segment| segment.says) {
-                let reference = format!("user:default/{}", entity_name(self.names.text(name)));
+                let reference = format!("user:default/{}", entity_name(&self.names.text(name)));
                 found.extend(self.names.known_id(&join.backstage, &reference));
             }
         }

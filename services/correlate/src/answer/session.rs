@@ -28,10 +28,10 @@ impl Known {
         let good = || session.uses.iter().filter(|(_, used)| used.what != UseKind::Refused);
         let ended = self.ended(session);
         let alive: Vec<Millis> = good().map(|(at, _)| at.at).chain(session.callbacks.keys().map(|at| at.at)).collect();
-        let clients: BTreeSet<&str> =
-            good().map(|(_, used)| self.names.text(used.client)).filter(|c| !c.is_empty()).collect();
+        let clients: BTreeSet<String> =
+            good().map(|(_, used)| self.owned(used.client)).filter(|client| !client.is_empty()).collect();
         let impersonators = logins.clone().filter_map(|(_, used)| match used.what {
-            UseKind::Login { impersonator } => Some(self.names.text(impersonator)).filter(|name| !name.is_empty()),
+            UseKind::Login { impersonator } => Some(self.owned(impersonator)).filter(|name| !name.is_empty()),
             _ => None,
         });
         let after_end = |at: &Moment| ended.is_some_and(|(end, _)| at.at > end.saturating_add(self.config.skew));
@@ -39,11 +39,11 @@ impl Known {
             person: session.user.map(|user| self.key(user)),
             started: logins.clone().map(|(at, _)| at.at).next(),
             seen: alive.iter().min().zip(alive.iter().max()).map(|(first, last)| (*first, *last)),
-            clients: clients.into_iter().map(str::to_owned).collect(),
+            clients: clients.into_iter().collect(),
             logins: count(logins.count()),
             refreshes: count(issues.clone().filter(|(_, grant, _)| *grant == crate::facts::Grant::Refresh).count()),
             offline: issues.clone().any(|(_, _, offline)| offline),
-            impersonator: impersonators.min().map(str::to_owned),
+            impersonator: impersonators.min(),
             expires: if ended.is_some() { None } else { self.expires(id, session) },
             ended,
             active_after_end: issues.clone().any(|(at, _, _)| after_end(at)),
@@ -125,7 +125,7 @@ impl Known {
         let issue = self.sessions.issues.get(&user)?.get(&moment)?;
         let presented = Id { source: user.source, name: issue.presented };
         let presentations = self.sessions.presented.get(&presented);
-        let earlier = presentations.is_some_and(|all| all.range(..moment).any(|(_, refused)| !refused));
+        let earlier = presentations.is_some_and(|all| all.range(..moment).any(|(_, user)| user.is_some()));
         Some(TokenRow {
             person: self.key(user),
             session: issue.session.map_or_else(String::new, |session| self.names.name(session).to_owned()),
@@ -141,8 +141,7 @@ impl Known {
 
     /// The event that issued a refresh token, before it was presented at `moment`.
     fn parent(&self, presented: Id, moment: Moment) -> Option<Uuid> {
-        let issued = self.sessions.refresh_of.get(&presented)?;
-        issued.range(..moment).next_back().map(|at| at.event)
+        self.sessions.refresh_of.get(&presented)?.last_before(moment).map(|at| at.event)
     }
 }
 

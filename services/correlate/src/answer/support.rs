@@ -229,7 +229,7 @@ impl Known {
     pub(crate) fn references_of_group(&self, group: Id, backstage: Sym, t: Millis) -> Vec<Id> {
         match self.names_of_group(group, backstage, t) {
             Naming::Annotated(found) => found,
-            Naming::Named(name) => self.names.known_id(self.names.text(backstage), &name).into_iter().collect(),
+            Naming::Named(name) => self.names.known_id(&self.names.text(backstage), &name).into_iter().collect(),
         }
     }
 
@@ -238,7 +238,7 @@ impl Known {
         let read = self.catalog_read(backstage, t);
         let name = self.keycloak.short_name(group, t, &self.names);
         let then = read.and_then(|read| self.keycloak.name_known_at(group, read, &self.names));
-        let renamed = matches!((name, then), (Some(now), Some(then)) if now != then);
+        let renamed = matches!((&name, &then), (Some(now), Some(then)) if now != then);
         let known = || {
             let references = self.catalog.references(group).filter(|reference| reference.source == backstage);
             references.filter(|reference| self.catalog.groups.value(*reference, t) == Some(group)).collect::<Vec<_>>()
@@ -247,7 +247,7 @@ impl Known {
         let by_name = self.join(backstage).is_some_and(|join| join.by_name);
         match name {
             Some(name) if found.is_empty() && (renamed || by_name) => {
-                Naming::Named(format!("group:default/{}", entity_name(name)))
+                Naming::Named(format!("group:default/{}", entity_name(&name)))
             }
             _ => Naming::Annotated(found),
         }

@@ -95,7 +95,7 @@ impl Rows<'_> {
             self.push((WorldKind::Lives, group, None), &stay);
         }
         let called: Vec<Millis> = froms(&known.keycloak.called, group).collect();
-        for join in known.config.joins.iter().filter(|join| join.keycloak == known.names.text(group.source)) {
+        for join in known.config.joins.iter().filter(|join| join.keycloak == *known.names.text(group.source)) {
             let Some(backstage) = known.names.known(&join.backstage) else { continue };
             let reads = known.reads.of(Scope { list: List::Groups, within: backstage });
             // A new name counts until the catalog is read again.

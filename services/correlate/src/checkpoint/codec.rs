@@ -2,6 +2,8 @@
 //!
 //! A chunk ends between two values, never within one, so that no length that is read can ask for more than a chunk holds.
 
+use uuid::Uuid;
+
 /// Most entries that room is made for on the word of a length alone.
 const TRUSTED: usize = 1 << 16;
 
@@ -14,15 +16,24 @@ pub struct Unreadable;
 pub struct Writer<'a> {
     chunk: Vec<u8>,
     size: usize,
+    /// That is made for a chunk at its beginning.
+    room: usize,
     /// Takes a chunk that is full; false: no more are wanted.
     full: &'a mut dyn FnMut(Vec<u8>) -> bool,
     wanted: bool,
+    /// The last text that was a key.
+    pub(super) key: Option<Uuid>,
 }
 
 impl<'a> Writer<'a> {
     /// Hands chunks of `size` bytes or a little more to `full`, until that says that no more are wanted.
     pub fn new(size: usize, full: &'a mut dyn FnMut(Vec<u8>) -> bool) -> Self {
-        Self { chunk: Vec::new(), size, full, wanted: true }
+        Self { chunk: Vec::new(), size, room: size + size / 8, full, wanted: true, key: None }
+    }
+
+    /// Hands everything to `full` in one piece, for which there is room for about so many bytes.
+    pub(crate) fn in_one(room: usize, full: &'a mut dyn FnMut(Vec<u8>) -> bool) -> Self {
+        Self { chunk: Vec::new(), size: usize::MAX, room, full, wanted: true, key: None }
     }
 
     /// Hands the last chunk over; whether all of them were wanted.
@@ -38,12 +49,12 @@ impl<'a> Writer<'a> {
         }
     }
 
-    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         if !self.wanted {
             return;
         }
         if self.chunk.capacity() == 0 {
-            self.chunk.reserve(self.size + self.size / 8);
+            self.chunk.reserve(self.room);
         }
         self.chunk.extend_from_slice(bytes);
         if self.chunk.len() >= self.size {
@@ -52,7 +63,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Seven bits a byte, the lowest first.
-    pub(super) fn number(&mut self, mut number: u64) {
+    pub(crate) fn number(&mut self, mut number: u64) {
         let mut bytes = [0; 10];
         let mut count = 0;
         loop {
@@ -73,12 +84,14 @@ pub struct Reader<'a> {
     chunk: Vec<u8>,
     at: usize,
     next: &'a mut dyn FnMut() -> Option<Vec<u8>>,
+    /// The last text that was a key.
+    pub(super) key: Option<Uuid>,
 }
 
 impl<'a> Reader<'a> {
     /// Asks `next` for a chunk when it needs one.
     pub fn new(next: &'a mut dyn FnMut() -> Option<Vec<u8>>) -> Self {
-        Self { chunk: Vec::new(), at: 0, next }
+        Self { chunk: Vec::new(), at: 0, next, key: None }
     }
 
     /// True if nothing is left.
@@ -94,7 +107,7 @@ impl<'a> Reader<'a> {
         Some(())
     }
 
-    pub(super) fn bytes(&mut self, count: usize) -> Result<&[u8], Unreadable> {
+    pub(crate) fn bytes(&mut self, count: usize) -> Result<&[u8], Unreadable> {
         if count == 0 {
             return Ok(&[]);
         }
@@ -123,7 +136,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A length, and how much room to make for it.
-    pub(super) fn length(&mut self) -> Result<(usize, usize), Unreadable> {
+    pub(crate) fn length(&mut self) -> Result<(usize, usize), Unreadable> {
         let length = usize::try_from(self.number()?).map_err(|_| Unreadable)?;
         Ok((length, length.min(TRUSTED)))
     }
@@ -135,6 +148,17 @@ pub trait Kept: Sized {
     fn put(&self, to: &mut Writer<'_>);
     /// Reads it back.
     fn get(from: &mut Reader<'_>) -> Result<Self, Unreadable>;
+
+    /// Bytes that it owns beside its own place: room that was made, whether used or not. Of trees about; what the allocator adds
+    /// is not among them.
+    fn room(&self) -> usize {
+        0
+    }
+
+    /// The same, of each field.
+    fn rooms(&self) -> Vec<(&'static str, usize)> {
+        Vec::new()
+    }
 }
 
 /// A struct: its fields in this order, all of them.
@@ -149,14 +173,24 @@ macro_rules! kept_struct {
             fn get(from: &mut $crate::checkpoint::Reader<'_>) -> Result<Self, $crate::checkpoint::Unreadable> {
                 Ok(Self { $($field: $crate::checkpoint::Kept::get(from)?),+ })
             }
+
+            fn room(&self) -> usize {
+                let Self { $($field),+ } = self;
+                0 $(+ $crate::checkpoint::Kept::room($field))+
+            }
+
+            fn rooms(&self) -> Vec<(&'static str, usize)> {
+                let Self { $($field),+ } = self;
+                vec![$((stringify!($field), $crate::checkpoint::Kept::room($field))),+]
+            }
         }
     };
 }
 
 /// An enum: the number of the variant, then its fields (`0: name` is the first of a tuple).
 macro_rules! kept_enum {
-    ($name:ident { $($tag:literal $variant:ident { $($field:tt: $value:ident),* $(,)? }),+ $(,)? }) => {
-        impl $crate::checkpoint::Kept for $name {
+    ($name:ident $(<$of:ident>)? { $($tag:literal $variant:ident { $($field:tt: $value:ident),* $(,)? }),+ $(,)? }) => {
+        impl $(<$of: $crate::checkpoint::Kept>)? $crate::checkpoint::Kept for $name $(<$of>)? {
             fn put(&self, to: &mut $crate::checkpoint::Writer<'_>) {
                 match self {
                     $(Self::$variant { $($field: $value),* } => {
@@ -172,6 +206,12 @@ macro_rules! kept_enum {
                     $($tag => Self::$variant { $($field: $crate::checkpoint::Kept::get(from)?),* },)+
                     _ => return Err($crate::checkpoint::Unreadable),
                 })
+            }
+
+            fn room(&self) -> usize {
+                match self {
+                    $(Self::$variant { $($field: $value),* } => 0 $(+ $crate::checkpoint::Kept::room($value))*,)+
+                }
             }
         }
     };

@@ -1,6 +1,9 @@
 //! How plain values, lists, sets and maps are written.
 
-use super::codec::{Kept, Reader, Unreadable, Writer};
+use super::{
+    codec::{Kept, Reader, Unreadable, Writer},
+    text,
+};
 use hashbrown::HashMap;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -114,24 +117,29 @@ impl Kept for Uuid {
 
 impl Kept for String {
     fn put(&self, to: &mut Writer<'_>) {
-        to.number(self.len() as u64);
-        to.bytes(self.as_bytes());
+        to.text(self);
     }
 
     fn get(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
-        let (length, _) = from.length()?;
-        std::str::from_utf8(from.bytes(length)?).map(str::to_owned).map_err(|_| Unreadable)
+        text::get(from)
+    }
+
+    fn room(&self) -> usize {
+        self.capacity()
     }
 }
 
 impl Kept for Box<str> {
     fn put(&self, to: &mut Writer<'_>) {
-        to.number(self.len() as u64);
-        to.bytes(self.as_bytes());
+        to.text(self);
     }
 
     fn get(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
-        String::get(from).map(String::into_boxed_str)
+        text::get(from).map(String::into_boxed_str)
+    }
+
+    fn room(&self) -> usize {
+        self.len()
     }
 }
 
@@ -145,6 +153,10 @@ impl<T: Kept> Kept for Option<T> {
 
     fn get(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
         if bool::get(from)? { T::get(from).map(Some) } else { Ok(None) }
+    }
+
+    fn room(&self) -> usize {
+        self.as_ref().map_or(0, T::room)
     }
 }
 
@@ -162,6 +174,24 @@ impl<T: Kept> Kept for Vec<T> {
         }
         Ok(all)
     }
+
+    fn room(&self) -> usize {
+        self.capacity() * size_of::<T>() + self.iter().map(T::room).sum::<usize>()
+    }
+}
+
+impl<T: Kept> Kept for Box<T> {
+    fn put(&self, to: &mut Writer<'_>) {
+        T::put(self, to);
+    }
+
+    fn get(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        T::get(from).map(Self::new)
+    }
+
+    fn room(&self) -> usize {
+        size_of::<T>() + T::room(self)
+    }
 }
 
 impl<T: Kept> Kept for Box<[T]> {
@@ -172,6 +202,10 @@ impl<T: Kept> Kept for Box<[T]> {
 
     fn get(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
         Vec::get(from).map(Vec::into_boxed_slice)
+    }
+
+    fn room(&self) -> usize {
+        size_of_val(&**self) + self.iter().map(T::room).sum::<usize>()
     }
 }
 
@@ -184,6 +218,10 @@ macro_rules! kept_tuple {
 
             fn get(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
                 Ok(($($name::get(from)?,)+))
+            }
+
+            fn room(&self) -> usize {
+                0 $(+ self.$index.room())+
             }
         }
     };
@@ -205,6 +243,10 @@ impl<K: Kept + Ord, V: Kept> Kept for BTreeMap<K, V> {
         let length = usize::get(from)?;
         (0..length).map(|_| Kept::get(from)).collect()
     }
+
+    fn room(&self) -> usize {
+        nodes::<(K, V)>(self.len()) + self.iter().map(|(key, value)| key.room() + value.room()).sum::<usize>()
+    }
 }
 
 impl<K: Kept + Ord> Kept for BTreeSet<K> {
@@ -216,6 +258,10 @@ impl<K: Kept + Ord> Kept for BTreeSet<K> {
     fn get(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
         let length = usize::get(from)?;
         (0..length).map(|_| Kept::get(from)).collect()
+    }
+
+    fn room(&self) -> usize {
+        nodes::<K>(self.len()) + self.iter().map(K::room).sum::<usize>()
     }
 }
 
@@ -236,6 +282,17 @@ impl<K: Kept + Eq + Hash, V: Kept> Kept for HashMap<K, V> {
         }
         Ok(all)
     }
+
+    fn room(&self) -> usize {
+        self.allocation_size() + self.iter().map(|(key, value)| key.room() + value.room()).sum::<usize>()
+    }
+}
+
+/// About what a tree's nodes take: each has room for eleven entries, and of several each is three quarters full.
+fn nodes<T>(entries: usize) -> usize {
+    const ENTRIES: usize = 11;
+    let nodes = if entries > ENTRIES { entries.div_ceil(ENTRIES * 3 / 4) } else { entries.min(1) };
+    nodes * (ENTRIES * size_of::<T>() + 2 * size_of::<usize>())
 }
 
 #[cfg(test)]
@@ -247,7 +304,7 @@ mod tests {
     type All = (
         (Vec<i64>, BTreeMap<String, Option<u32>>, HashMap<u128, bool>),
         (u64, BTreeSet<Uuid>, Box<[u8]>),
-        (Box<str>, usize, [u8; 3]),
+        (Vec<Box<str>>, usize, [u8; 3]),
     );
 
     fn some(random: &mut StdRng) -> All {
@@ -255,7 +312,9 @@ mod tests {
         let number = |random: &mut StdRng| random.random::<u64>() >> random.random_range(0..64);
         let signed = |random: &mut StdRng| number(random).cast_signed();
         let edges = [i64::MIN, i64::MAX, 0, -1, 1];
-        let texts = ["", "a", "äöü", &"x".repeat(200)];
+        let uuid = "8a0e4f9c-16d2-4c57-9d3e-5b1c7f60a2e4";
+        let (key, other) = (&*uuid.replace('-', ""), &*"0".repeat(32));
+        let texts = ["", "a", "äöü", &"x".repeat(200), uuid, key, &uuid.to_uppercase()];
         (
             (
                 (0..count).map(|_| signed(random)).chain(edges).collect(),
@@ -270,7 +329,11 @@ mod tests {
                 (0..count).map(|_| Uuid::from_u128(random.random())).collect(),
                 (0..count).map(|_| random.random()).collect(),
             ),
-            ("text".into(), random.random_range(0..usize::MAX), random.random()),
+            (
+                ["text", key, key, uuid, key, other, key].map(Box::from).to_vec(),
+                random.random_range(0..usize::MAX),
+                random.random(),
+            ),
         )
     }
 

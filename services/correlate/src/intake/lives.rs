@@ -78,7 +78,7 @@ impl Known {
     pub(crate) fn default_role(&mut self, realm: Sym, role: Id, dirt: &mut Dirt) {
         let known = self.keycloak.default_roles.get(&realm).copied();
         // Were there two, the order of arrival must not choose.
-        let first = known.is_none_or(|known| self.names.name(role) < self.names.name(known));
+        let first = known.is_none_or(|known| *self.names.name(role) < *self.names.name(known));
         if first {
             self.keycloak.default_roles.insert(realm, role);
             known.into_iter().chain([role]).for_each(|role| dirt.user_touched(role));

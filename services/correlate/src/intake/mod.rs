@@ -69,7 +69,7 @@ impl Known {
             What::Issued(issued) => self.issued(&place, issued, dirt),
             What::Refused { user, session, presented } => {
                 self.used(&place, (user, session, ""), UseKind::Refused, dirt);
-                self.presented(&place, (presented, true), dirt);
+                self.presented(&place, (presented, None), dirt);
             }
             What::Lifespans(said) => self.lifespans(&place, *said, dirt),
             What::Ended { which, how } => self.ended_by(&place, *which, *how, dirt),
@@ -103,7 +103,11 @@ impl Known {
             What::BackstageIssued { reference, claims, instance } => {
                 let reference = self.id(&place, reference);
                 let paid = Paid { span: fact.span, claims: self.names.sym(claims), placed: !instance.is_empty() };
-                self.sessions.paid.entry(reference).or_default().insert(place.moment, paid);
+                let known = self.sessions.paid.get_or_default(reference);
+                if known.get(&place.moment) == Some(&paid) {
+                    return;
+                }
+                known.insert(place.moment, paid);
                 let tie = self.join(reference.source).map_or(0, |join| join.tie);
                 dirt.reference(reference, place.moment.at.saturating_sub(tie));
                 if let Some(user) = self.who(reference, place.moment.at).user {
@@ -146,26 +150,29 @@ impl Known {
             placed: !decided.instance.is_empty(),
             trace,
         };
+        if self.decisions.get(&reference).and_then(|known| known.get(&place.moment)) == Some(&told) {
+            return;
+        }
         let reach = fact.span.max.saturating_sub(place.moment.at);
         if reach > 0 {
             let widest = self.widest.entry(reference).or_default();
             *widest = reach.max(*widest);
         }
         if let (Some(name), true) = (trace, decided.permission.is_empty()) {
-            let calls = self.traces.entry(Id { source: place.source, name }).or_default();
+            let calls = self.traces.get_or_default(Id { source: place.source, name });
             calls.insert(place.moment, decided.outcome);
             dirt.traces.insert(Id { source: place.source, name });
         }
         if told.outcome == Outcome::Conditional
             && let Some(name) = trace
         {
-            self.conditional.entry(Id { source: place.source, name }).or_default().insert((reference, place.moment));
+            self.conditional.get_or_default(Id { source: place.source, name }).insert((reference, place.moment));
         }
         // A name that nothing ties is listed from its first decision on.
         if !self.decisions.contains_key(&reference) && self.catalog.users.get(reference).is_none() {
             dirt.user_touched(reference);
         }
-        self.decisions.entry(reference).or_default().insert(place.moment, told);
+        self.decisions.get_or_default(reference).insert(place.moment, told);
         dirt.decisions.insert((reference, place.moment));
     }
 

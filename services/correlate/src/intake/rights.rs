@@ -15,30 +15,35 @@ impl Known {
         let (user, username, email) = said;
         let user = self.id(place, user);
         let at = (user, place.within);
+        let mut changed = false;
         if !username.is_empty() {
             self.bears(user, username);
             let name = self.names.sym(username);
             let found = self.keycloak.usernames.mark(at, place.mark(Some(name)), &self.reads);
-            if found.is_some() {
-                dirt.user_touched(user);
-                // One more bearer of a name, from when on we do not know: nobody may be meant by it any more.
-                if self.config.joins.iter().any(|join| join.by_name) {
-                    dirt.user(user, Millis::MIN);
-                }
+            // One more bearer of a name, from when on we do not know: nobody may be meant by it any more.
+            if found.is_some() && self.config.joins.iter().any(|join| join.by_name) {
+                dirt.user(user, Millis::MIN);
             }
+            changed |= found.is_some();
         }
         if !email.is_empty() {
             let email = self.names.sym(email);
-            if self.keycloak.emails.mark(at, place.mark(Some(email)), &self.reads).is_some() {
-                dirt.user_touched(user);
-            }
+            changed |= self.keycloak.emails.mark(at, place.mark(Some(email)), &self.reads).is_some();
+        }
+        // Each login says the name again: most of the time nothing is new.
+        if changed {
+            dirt.user_touched(user);
         }
     }
 
+    /// Notes that a user bears a name, where a name can tie somebody.
     pub(crate) fn bears(&mut self, user: Id, username: &str) {
+        if !self.config.joins.iter().any(|join| join.by_name) {
+            return;
+        }
         let name = format!("entity:{}", crate::answer::person::entity_name(username));
         let name = Id { source: user.source, name: self.names.sym(&name) };
-        self.bearers.entry(name).or_default().insert(user);
+        self.bearers.get_or_default(name).insert(user);
     }
 
     pub(super) fn user_lives(&mut self, place: &Place, said: (&str, bool), dirt: &mut Dirt) {
@@ -50,7 +55,7 @@ impl Known {
             self.user_may_have_changed(user, dirt);
         }
         if !lives {
-            self.sessions.ends.entry(user).or_default().insert(place.moment, EndKind::UserDeleted);
+            self.sessions.ends.get_or_default(user).insert(place.moment, EndKind::UserDeleted);
             dirt.sessions_of(user, Millis::MIN);
         }
         dirt.user_touched(user);
@@ -76,7 +81,6 @@ impl Known {
         }
         let found = self.keycloak.members.mark((user, group, place.within), mark, &self.reads);
         dirt.users(found);
-        dirt.user_touched(user);
     }
 
     /// Memberships that name only a path go to the group that bore it then, as far as that is known by now.

@@ -7,7 +7,7 @@ use crate::{
     known::Known,
     moment::Millis,
     names::Id,
-    state::sessions::{Issue, Use, UseKind},
+    state::sessions::{Issue, Once, Use, UseKind},
 };
 
 impl Known {
@@ -20,7 +20,11 @@ impl Known {
         let (session, client) = (self.id(place, session), self.names.sym(client));
         let (found, waiting) = self.sessions.session(session, user);
         found.realm = found.realm.or(Some(place.within));
-        found.uses.insert(place.moment, Use { client, what });
+        let used = Use { client, what };
+        if waiting.is_none() && found.uses.get(&place.moment) == Some(&used) {
+            return;
+        }
+        found.uses.insert(place.moment, used);
         dirt.sessions.insert(session);
         if let (Some(user), Some(since)) = (user, waiting) {
             let tie = self.longest_tie();
@@ -31,13 +35,6 @@ impl Known {
     pub(super) fn issued(&mut self, place: &Place, issued: &Issued<'_>, dirt: &mut Dirt) {
         let user = self.id(place, issued.user);
         let session = (!issued.session.is_empty()).then(|| self.id(place, issued.session));
-        let what = UseKind::Issue { grant: issued.grant, offline: issued.offline };
-        self.used(place, (issued.user, issued.session, issued.client), what, dirt);
-        let realm = Id { source: place.source, name: place.within };
-        let first_refresh = issued.grant == Grant::Refresh && self.sessions.refreshing.insert(realm);
-        if first_refresh && self.sessions.realms.knows(realm) {
-            self.sessions_of_realm(realm, dirt);
-        }
         let issue = Issue {
             session,
             client: self.names.sym(issued.client),
@@ -47,29 +44,38 @@ impl Known {
             refresh: self.names.sym(issued.refresh),
             offline: issued.offline,
         };
-        self.sessions.issues.entry(user).or_default().insert(place.moment, issue);
+        let issues = self.sessions.issues.get_or_default(user);
+        // A second copy, of which there is one of nearly everything.
+        if issues.get(&place.moment) == Some(&issue) {
+            return;
+        }
+        issues.insert(place.moment, issue);
+        let what = UseKind::Issue { grant: issued.grant, offline: issued.offline };
+        self.used(place, (issued.user, issued.session, issued.client), what, dirt);
+        let realm = Id { source: place.source, name: place.within };
+        let first_refresh = issued.grant == Grant::Refresh && self.sessions.refreshing.insert(realm);
+        if first_refresh && self.sessions.realms.knows(realm) {
+            self.sessions_of_realm(realm, dirt);
+        }
         dirt.tokens.insert((user, place.moment));
         if !issued.refresh.is_empty() {
             let refresh = self.id(place, issued.refresh);
-            self.sessions.refresh_of.entry(refresh).or_default().insert(place.moment);
-            let presented = self.sessions.presenters.get(&refresh).into_iter().flatten();
-            dirt.tokens.extend(presented.copied());
+            self.sessions.refresh_of.get_or_insert_with(refresh, || Once::At(place.moment)).also(place.moment);
+            dirt.tokens.extend(self.sessions.issued_for(refresh));
         }
         if !issued.presented.is_empty() {
-            let presented = self.id(place, issued.presented);
-            self.sessions.presenters.entry(presented).or_default().insert((user, place.moment));
-            self.presented(place, (issued.presented, false), dirt);
+            self.presented(place, (issued.presented, Some(user)), dirt);
         }
         let from = place.moment.at.saturating_sub(self.longest_tie());
         dirt.decisions_of(user, from);
         dirt.sign_ins_of(user, from);
     }
 
-    pub(super) fn presented(&mut self, place: &Place, said: (&str, bool), dirt: &mut Dirt) {
-        let (token, refused) = said;
+    pub(super) fn presented(&mut self, place: &Place, said: (&str, Option<Id>), dirt: &mut Dirt) {
+        let (token, user) = said;
         let token = self.id(place, token);
-        self.sessions.presented.entry(token).or_default().insert(place.moment, refused);
-        dirt.tokens.extend(self.sessions.presenters.get(&token).into_iter().flatten().copied());
+        self.sessions.presented.get_or_default(token).insert(place.moment, user);
+        dirt.tokens.extend(self.sessions.issued_for(token));
     }
 
     pub(super) fn ended_by(&mut self, place: &Place, which: Ended<'_>, how: EndKind, dirt: &mut Dirt) {
@@ -87,12 +93,12 @@ impl Known {
             }
             Ended::OfUser(user) => {
                 let user = self.id(place, user);
-                self.sessions.ends.entry(user).or_default().insert(place.moment, how);
+                self.sessions.ends.get_or_default(user).insert(place.moment, how);
                 dirt.sessions_of(user, Millis::MIN);
             }
             Ended::OfRealm => {
                 let realm = Id { source: place.source, name: place.within };
-                self.sessions.ends.entry(realm).or_default().insert(place.moment, how);
+                self.sessions.ends.get_or_default(realm).insert(place.moment, how);
                 self.sessions_of_realm(realm, dirt);
             }
         }
@@ -100,8 +106,9 @@ impl Known {
 
     pub(super) fn lifespans(&mut self, place: &Place, said: Lifespans, dirt: &mut Dirt) {
         let realm = Id { source: place.source, name: place.within };
-        self.sessions.realms.note(realm, place.moment, said);
-        self.sessions_of_realm(realm, dirt);
+        if self.sessions.realms.note(realm, place.moment, said) {
+            self.sessions_of_realm(realm, dirt);
+        }
     }
 
     fn sessions_of_realm(&self, realm: Id, dirt: &mut Dirt) {
@@ -115,11 +122,14 @@ impl Known {
         let Some(keycloak) = self.join(backstage).map(|join| join.keycloak.clone()) else { return };
         let session = self.names.id(&keycloak, session);
         let (found, _) = self.sessions.session(session, None);
+        if found.callbacks.get(&place.moment) == Some(&backstage) {
+            return;
+        }
         found.callbacks.insert(place.moment, backstage);
         let user = found.user;
         dirt.sessions.insert(session);
         if let Some(user) = user {
-            self.sessions.callbacks.entry(user).or_default().insert(place.moment, (session, backstage));
+            self.sessions.callbacks.get_or_default(user).insert(place.moment, (session, backstage));
             let from = place.moment.at.saturating_sub(self.longest_tie());
             dirt.decisions_of(user, from);
             dirt.sign_ins_of(user, from);

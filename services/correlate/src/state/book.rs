@@ -10,6 +10,7 @@ use crate::{
     log::Log,
     moment::{Millis, Moment},
     names::{Id, Sym},
+    table::Table,
 };
 use hashbrown::HashMap;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +24,7 @@ pub(crate) struct Dirty {
 
 /// One history per thing.
 pub(crate) struct Book<V> {
-    ledgers: HashMap<Id, (Sym, Ledger<V>)>,
+    ledgers: Table<Id, (Sym, Ledger<V>)>,
     /// When a thing ended with something else: reads after that do not speak of it any more.
     ended: HashMap<Id, Millis>,
     list: List,
@@ -33,13 +34,13 @@ pub(crate) struct Book<V> {
 impl<V: Copy + PartialEq> Book<V> {
     /// `list`: which reads speak of these histories.
     pub(crate) fn new(list: List, rules: Rules<V>) -> Self {
-        Self { ledgers: HashMap::new(), ended: HashMap::new(), list, rules }
+        Self { ledgers: Table::default(), ended: HashMap::new(), list, rules }
     }
 
     /// Notes an event about `of`, in the realm (or Backstage) `within`.
     pub(crate) fn mark(&mut self, place: (Id, Sym), mark: Mark<V>, reads: &Reads) -> Option<Dirty> {
         let (of, within) = place;
-        let (_, ledger) = self.ledgers.entry(of).or_insert_with(|| (within, Ledger::default()));
+        let (_, ledger) = self.ledgers.get_or_insert_with(of, || (within, Ledger::default()));
         let changed = ledger.mark(mark)?;
         self.conclude((of, changed), reads)
     }
@@ -67,10 +68,10 @@ impl<V: Copy + PartialEq> Book<V> {
         let (at, within) = place;
         let reads = reads.of(Scope { list: self.list, within });
         for of in seen.keys() {
-            self.ledgers.entry(*of).or_insert_with(|| (within, Ledger::default()));
+            self.ledgers.get_or_insert_with(*of, || (within, Ledger::default()));
         }
         let mut dirty = Vec::new();
-        for (of, (scope, ledger)) in &mut self.ledgers {
+        for (of, (scope, ledger)) in self.ledgers.iter_mut() {
             if *scope != within {
                 continue;
             }
@@ -87,7 +88,7 @@ impl<V: Copy + PartialEq> Book<V> {
         self.ledgers.get(&of).map(|(_, ledger)| ledger)
     }
 
-    pub(crate) fn at(&self, of: Id, t: Millis) -> Option<&Segment<V>> {
+    pub(crate) fn at(&self, of: Id, t: Millis) -> Option<Segment<V>> {
         self.get(of)?.at(t)
     }
 
@@ -107,11 +108,22 @@ impl<V: Copy + PartialEq> Book<V> {
     }
 }
 
+/// What a holder holds or ever held, and the realm (or Backstage) of the holder.
+struct Held {
+    within: Sym,
+    pairs: Log<Id, Ledger<()>>,
+}
+
+impl Held {
+    fn none(within: Sym) -> Self {
+        Self { within, pairs: Log::default() }
+    }
+}
+
 /// One history per pair: `holder` holds `held`.
 pub(crate) struct Relation {
-    held: HashMap<Id, Log<Id, Ledger<()>>>,
+    held: Table<Id, Held>,
     holders: HashMap<Id, BTreeSet<Id>>,
-    within: HashMap<Id, Sym>,
     /// When a holder or what is held ended: reads after that do not speak of the pair any more.
     ended: HashMap<Id, Millis>,
     list: List,
@@ -120,21 +132,14 @@ pub(crate) struct Relation {
 
 impl Relation {
     pub(crate) fn new(list: List, rules: Rules<()>) -> Self {
-        Self {
-            held: HashMap::new(),
-            holders: HashMap::new(),
-            within: HashMap::new(),
-            ended: HashMap::new(),
-            list,
-            rules,
-        }
+        Self { held: Table::default(), holders: HashMap::new(), ended: HashMap::new(), list, rules }
     }
 
     /// Notes an event: (holder, held), in the realm (or Backstage) of the holder.
     pub(crate) fn mark(&mut self, pair: (Id, Id, Sym), mark: Mark<()>, reads: &Reads) -> Option<Dirty> {
         let (holder, held, within) = pair;
-        self.within.entry(holder).or_insert(within);
-        let ledger = self.held.entry(holder).or_default().get_or_default(held)?;
+        let pairs = &mut self.held.get_or_insert_with(holder, || Held::none(within)).pairs;
+        let ledger = pairs.get_or_default(held)?;
         self.holders.entry(held).or_default().insert(holder);
         let changed = ledger.mark(mark)?;
         self.conclude((holder, held), changed, reads)
@@ -143,9 +148,10 @@ impl Relation {
     /// Of one pair, from a mark's place on.
     fn conclude(&mut self, pair: (Id, Id), place: usize, reads: &Reads) -> Option<Dirty> {
         let (holder, held) = pair;
-        let within = *self.within.get(&holder)?;
-        let reads = until(reads.of(Scope { list: self.list, within }), end(&self.ended, pair), self.rules.skew);
-        let from = self.held.get_mut(&holder)?.get_mut(&held)?.conclude(place, reads, self.rules)?;
+        let Held { within, pairs } = self.held.get_mut(&holder)?;
+        let scope = Scope { list: self.list, within: *within };
+        let reads = until(reads.of(scope), end(&self.ended, pair), self.rules.skew);
+        let from = pairs.get_mut(&held)?.conclude(place, reads, self.rules)?;
         Some(Dirty { of: holder, from })
     }
 
@@ -166,7 +172,7 @@ impl Relation {
     /// Takes an event out of a pair's history again.
     pub(crate) fn unmark(&mut self, pair: (Id, Id, Sym), moment: Moment, reads: &Reads) -> Option<Dirty> {
         let (holder, held, _) = pair;
-        self.held.get_mut(&holder)?.get_mut(&held)?.unmark(moment);
+        self.held.get_mut(&holder)?.pairs.get_mut(&held)?.unmark(moment);
         self.conclude((holder, held), 0, reads)
     }
 
@@ -175,16 +181,15 @@ impl Relation {
         let (at, within) = place;
         let reads = reads.of(Scope { list: self.list, within });
         for (holder, held) in seen {
-            self.within.entry(*holder).or_insert(within);
-            self.held.entry(*holder).or_default().get_or_default(*held);
+            self.held.get_or_insert_with(*holder, || Held::none(within)).pairs.get_or_default(*held);
             self.holders.entry(*held).or_default().insert(*holder);
         }
         let mut dirty = Vec::new();
-        for (holder, ledgers) in &mut self.held {
-            if self.within.get(holder) != Some(&within) {
+        for (holder, of) in self.held.iter_mut() {
+            if of.within != within {
                 continue;
             }
-            for (held, ledger) in ledgers.iter_mut() {
+            for (held, ledger) in of.pairs.iter_mut() {
                 ledger.seen(seen.contains(&(*holder, *held)).then_some(()), at, reads);
                 let reads = until(reads, end(&self.ended, (*holder, *held)), self.rules.skew);
                 dirty.extend(ledger.conclude(0, reads, self.rules).map(|from| Dirty { of: *holder, from }));
@@ -195,11 +200,11 @@ impl Relation {
 
     /// The history of one pair, if there is any evidence of it.
     pub(crate) fn get(&self, holder: Id, held: Id) -> Option<&Ledger<()>> {
-        self.held.get(&holder)?.get(&held).filter(|ledger| !ledger.is_silent())
+        self.held.get(&holder)?.pairs.get(&held).filter(|ledger| !ledger.is_silent())
     }
 
     /// What `holder` holds as of `t`.
-    pub(crate) fn of(&self, holder: Id, t: Millis) -> impl Iterator<Item = (Id, &Segment<()>)> {
+    pub(crate) fn of(&self, holder: Id, t: Millis) -> impl Iterator<Item = (Id, Segment<()>)> {
         self.ever(holder).filter_map(move |(held, ledger)| {
             let segment = ledger.at(t)?;
             matches!(segment.says, Some(())).then_some((held, segment))
@@ -208,7 +213,7 @@ impl Relation {
 
     /// What `holder` holds or ever held.
     pub(crate) fn ever(&self, holder: Id) -> impl Iterator<Item = (Id, &Ledger<()>)> {
-        self.held.get(&holder).into_iter().flatten().map(|(held, ledger)| (*held, ledger))
+        self.held.get(&holder).into_iter().flat_map(|of| &of.pairs).map(|(held, ledger)| (*held, ledger))
     }
 
     /// Who holds `held`, or ever held it.
@@ -223,7 +228,7 @@ impl Relation {
 
     /// The realm of a holder.
     pub(crate) fn within(&self, holder: Id) -> Option<Sym> {
-        self.within.get(&holder).copied()
+        self.held.get(&holder).map(|of| of.within)
     }
 }
 
@@ -238,4 +243,5 @@ fn until<'a>(reads: &'a [ReadAt], ended: Option<&Millis>, skew: Millis) -> &'a [
 }
 
 kept_struct!(Book<V> { ledgers, ended, list, rules });
-kept_struct!(Relation { held, holders, within, ended, list, rules });
+kept_struct!(Held { within, pairs });
+kept_struct!(Relation { held, holders, ended, list, rules });

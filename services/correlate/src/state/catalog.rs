@@ -8,8 +8,7 @@ use super::{
     book::{Book, Relation},
     ledger::Rules,
 };
-use crate::{checkpoint::kept_struct, facts::List, log::Set, moment::Millis, names::Id};
-use hashbrown::HashMap;
+use crate::{checkpoint::kept_struct, facts::List, log::Set, moment::Millis, names::Id, table::Table};
 
 /// Everything known of all catalogs of the tenant.
 pub(crate) struct Catalog {
@@ -22,7 +21,7 @@ pub(crate) struct Catalog {
     /// Person's reference in group's reference.
     pub members: Relation,
     /// Every reference that ever stood for a user or a group.
-    references: HashMap<Id, Set<Id>>,
+    references: Table<Id, Set<Id>>,
 }
 
 impl Catalog {
@@ -32,13 +31,13 @@ impl Catalog {
             groups: Book::new(List::Groups, Rules { only: None, skew, absence_counts: true }),
             parents: Book::new(List::Groups, Rules { only: None, skew, absence_counts: true }),
             members: Relation::new(List::CatalogMembers, Rules { only: None, skew, absence_counts: true }),
-            references: HashMap::new(),
+            references: Table::default(),
         }
     }
 
     /// Remembers that `reference` stood for `keycloak`.
     pub(crate) fn refers(&mut self, reference: Id, keycloak: Id) {
-        self.references.entry(keycloak).or_default().insert(reference);
+        self.references.get_or_default(keycloak).insert(reference);
     }
 
     /// Every reference that ever stood for a Keycloak user or group.

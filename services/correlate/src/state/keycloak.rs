@@ -156,14 +156,14 @@ impl Keycloak {
     /// The groups that the user is in directly. A group that was deleted, or lies below one that was, has no members.
     pub(crate) fn groups_of(&self, user: Id, t: Millis) -> Vec<InGroup> {
         let living = self.members.of(user, t).filter(|(group, _)| self.group_lives(*group, t));
-        living.map(|(group, segment)| self.in_group(group, *segment, t)).collect()
+        living.map(|(group, segment)| self.in_group(group, segment, t)).collect()
     }
 
     /// The groups that the user may have been in: an event is missing, and what comes after it says that they were.
     pub(crate) fn maybe_groups_of(&self, user: Id, t: Millis) -> Vec<InGroup> {
         let open = |(group, ledger): (Id, &Ledger<()>)| {
             let segment = ledger.at(t)?;
-            (segment.says.is_none() && segment.gap).then_some((group, *segment))
+            (segment.says.is_none() && segment.gap).then_some((group, segment))
         };
         let living = self.members.ever(user).filter_map(open).filter(|(group, _)| self.group_lives(*group, t));
         living.map(|(group, segment)| self.in_group(group, segment, t)).collect()
@@ -178,8 +178,8 @@ impl Keycloak {
 
     /// When a user was created, if that is known.
     pub(crate) fn born(&self, user: Id) -> Option<Moment> {
-        let mut pairs = self.users.get(user)?.segments().windows(2);
-        pairs.find(|pair| pair[0].says.is_none() && pair[1].says.is_some())?[1].from
+        let mut pairs = self.users.get(user)?.pairs();
+        pairs.find(|(before, after)| before.says.is_none() && after.says.is_some())?.1.from
     }
 
     /// Whether what a user holds since `since` was given by the realm when they were created.
@@ -304,19 +304,19 @@ impl Keycloak {
     }
 
     /// The last part of what a group is called.
-    pub(crate) fn short_name<'a>(&self, group: Id, t: Millis, names: &'a Names) -> Option<&'a str> {
-        last_part(names.text(self.called.value(group, t)?))
+    pub(crate) fn short_name(&self, group: Id, t: Millis, names: &Names) -> Option<String> {
+        last_part(&names.text(self.called.value(group, t)?))
     }
 
     /// The same; and if nothing was said by then, what was said first.
-    pub(crate) fn name_known_at<'a>(&self, group: Id, t: Millis, names: &'a Names) -> Option<&'a str> {
-        let first = || self.called.get(group)?.segments().iter().find_map(|segment| segment.says);
-        last_part(names.text(self.called.value(group, t).or_else(first)?))
+    pub(crate) fn name_known_at(&self, group: Id, t: Millis, names: &Names) -> Option<String> {
+        let first = || self.called.get(group)?.segments().into_iter().find_map(|segment| segment.says);
+        last_part(&names.text(self.called.value(group, t).or_else(first)?))
     }
 }
 
-fn last_part(said: &str) -> Option<&str> {
-    said.rsplit('/').next().filter(|name| !name.is_empty())
+fn last_part(said: &str) -> Option<String> {
+    said.rsplit('/').next().filter(|name| !name.is_empty()).map(str::to_owned)
 }
 
 /// What was created, or never spoken of, exists until it ends; what was created unseen may have existed.
@@ -338,9 +338,9 @@ fn last_end(ends: impl Iterator<Item = Millis>, lives: impl Fn(Millis) -> bool) 
 
 /// When a thing ended.
 fn ends(book: &Book<()>, of: Id) -> impl Iterator<Item = Millis> {
-    let pairs = book.get(of).into_iter().flat_map(|ledger| ledger.segments().windows(2));
-    let ending = pairs.filter(|pair| pair[0].says.is_some() && pair[1].says.is_none());
-    ending.filter_map(|pair| pair[1].from).map(|from| from.at)
+    let pairs = book.get(of).into_iter().flat_map(|ledger| ledger.pairs());
+    let ending = pairs.filter(|(before, after)| before.says.is_some() && after.says.is_none());
+    ending.filter_map(|(_, after)| after.from).map(|from| from.at)
 }
 
 kept_enum!(Gift { 0 Group { 0: group }, 1 Role { 0: role } });

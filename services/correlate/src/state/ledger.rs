@@ -3,14 +3,22 @@
 //!
 //! Before the first evidence the value is what that evidence implies: a removal implies that it was held, a read that it was as
 //! read. Two neighbours that contradict each other are a gap: an event between them is missing. From the second on the history
-//! is healed; between them it is what the first said, and marked.
+//! is healed; between them it is what the first said, and marked. [`History`] draws these conclusions.
+//!
+//! There are millions of histories, and most rest on one event, or on reads that saw the same: of those only the evidence is kept,
+//! and the rest follows from it whenever it is asked.
 
-use super::reads::ReadAt;
+use super::{
+    history::{History, Run},
+    reads::ReadAt,
+};
 use crate::{
-    checkpoint::kept_struct,
+    checkpoint::{kept_enum, kept_struct},
     moment::{Millis, Moment, Rank},
     names::Sym,
 };
+use std::ops::Deref;
+use uuid::Uuid;
 
 /// An event of a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,251 +65,198 @@ pub(crate) struct Missing<V> {
     pub found_by_read: bool,
 }
 
-/// Consecutive reads that saw the same value.
-#[derive(Clone, Copy, Debug)]
-struct Run<V> {
-    value: V,
-    first: Moment,
-    last: Moment,
-}
-
-#[derive(Clone, Copy)]
-struct Evidence<V> {
-    moment: Moment,
-    /// A read's end: what it says was so at some instant up to then.
-    until: Moment,
-    says: Option<V>,
-    by: Option<Sym>,
-    event: bool,
-}
-
 /// One history.
 #[derive(Clone, Debug)]
-pub(crate) struct Ledger<V> {
-    marks: Vec<Mark<V>>,
-    runs: Vec<Run<V>>,
-    segments: Vec<Segment<V>>,
-    gaps: Vec<Missing<V>>,
+pub(crate) enum Ledger<V> {
+    Plain(Plain<V>),
+    Full(Box<History<V>>),
+}
+
+/// A history of two segments: as one piece of evidence implies that it was before, and as it says from then on.
+#[derive(Clone, Debug)]
+pub(crate) struct Plain<V> {
+    evidence: Sole<V>,
+    before: Option<V>,
+}
+
+#[derive(Clone, Debug)]
+enum Sole<V> {
+    Event(Mark<V>),
+    /// Reads that saw the same, by the first and the last: when each began, and its event.
+    Reads(V, (Millis, Uuid), (Millis, Uuid)),
+}
+
+/// Segments in the order of time.
+pub(crate) enum Segments<'a, V> {
+    Two([Segment<V>; 2]),
+    All(&'a [Segment<V>]),
 }
 
 impl<V> Default for Ledger<V> {
     fn default() -> Self {
-        Self { marks: Vec::new(), runs: Vec::new(), segments: Vec::new(), gaps: Vec::new() }
+        Self::Full(Box::default())
     }
 }
 
 impl<V: Copy + PartialEq> Ledger<V> {
     /// Notes an event and answers its place among the marks; `None` if it was there.
     pub(crate) fn mark(&mut self, mark: Mark<V>) -> Option<usize> {
-        let place = self.marks.binary_search_by_key(&mark.moment, |known| known.moment).err()?;
-        make_room(&mut self.marks);
-        self.marks.insert(place, mark);
-        Some(place)
+        match self {
+            Self::Plain(Plain { evidence: Sole::Event(known), .. }) if known.moment == mark.moment => None,
+            _ => self.full().mark(mark),
+        }
     }
 
     /// Takes an event out again (it turned out to belong elsewhere).
     pub(crate) fn unmark(&mut self, moment: Moment) {
-        self.marks.retain(|mark| mark.moment != moment);
+        self.full().unmark(moment);
     }
 
     /// Notes what the read at `at` (an index into `reads`) saw.
     pub(crate) fn seen(&mut self, value: Option<V>, at: usize, reads: &[ReadAt]) {
-        let moment = reads[at].moment();
-        let neighbour = |index: Option<usize>| index.and_then(|i| reads.get(i)).map(ReadAt::moment);
-        let (before, after) = (neighbour(at.checked_sub(1)), neighbour(Some(at + 1)));
-        if let Some(inside) = self.runs.iter().position(|run| run.first < moment && moment < run.last) {
-            let run = self.runs[inside];
-            if value == Some(run.value) {
-                return;
-            }
-            if let (Some(before), Some(after)) = (before, after) {
-                self.runs[inside] = Run { last: before, ..run };
-                self.runs.insert(inside + 1, Run { first: after, ..run });
-            }
-        }
-        let Some(value) = value else { return };
-        let place = self.runs.partition_point(|run| run.first < moment);
-        let left = place.checked_sub(1).filter(|i| Some(self.runs[*i].last) == before && self.runs[*i].value == value);
-        let right =
-            Some(place).filter(|i| self.runs.get(*i).is_some_and(|r| Some(r.first) == after && r.value == value));
-        match (left, right) {
-            (Some(left), Some(right)) => {
-                self.runs[left].last = self.runs[right].last;
-                self.runs.remove(right);
-            }
-            (Some(left), None) => self.runs[left].last = moment,
-            (None, Some(right)) => self.runs[right].first = moment,
-            (None, None) => {
-                make_room(&mut self.runs);
-                self.runs.insert(place, Run { value, first: moment, last: moment });
-            }
-        }
+        self.full().seen(value, at, reads);
     }
 
     /// Draws the conclusions anew, from the mark at `place` on (0: all of them). Answers from when on they differ from before,
     /// if they do.
-    ///
-    /// Nothing before the mark next to it can differ: what comes before it rests on neighbours that are the same.
     pub(crate) fn conclude(&mut self, place: usize, reads: &[ReadAt], rules: Rules<V>) -> Option<Millis> {
-        let first = place.saturating_sub(1);
-        let begin = place.checked_sub(1).and_then(|first| self.marks.get(first)).map(|mark| mark.moment);
-        let evidence = self.evidence((first, begin), reads, rules);
-        let kept = begin.map_or(0, |begin| self.segments.partition_point(|s| s.from.is_none_or(|from| from < begin)));
-        let old = self.segments.split_off(kept);
-        self.gaps.truncate(begin.map_or(0, |begin| self.gaps.partition_point(|gap| gap.after < begin)));
-        if kept == 0 {
-            let says = evidence.first().and_then(|first| first.implies(rules)).unwrap_or(None);
-            self.segments.push(Segment { from: None, says, since: None, by: None, gap: false });
+        let history = self.full();
+        let from = history.conclude(place, reads, rules);
+        if let Some(plain) = Plain::of(history) {
+            *self = Self::Plain(plain);
         }
-        for (i, piece) in evidence.iter().enumerate() {
-            let next = evidence.get(i + 1);
-            let missing = next.filter(|next| contradict(piece.says, next.implies(rules)));
-            if let Some(next) = missing {
-                let becomes = next.implies(rules).unwrap_or(next.says);
-                let found_by_read = !next.event;
-                self.gaps.push(Missing { after: piece.moment, before: next.until, becomes, found_by_read });
-            }
-            let before = self.segments[self.segments.len() - 1];
-            // What a read finds otherwise became so at the latest by its end: until then it is open.
-            let from = if before.gap { piece.until } else { piece.moment };
-            let from = before.from.map_or(from, |before| before.max(from));
-            let goes_on = before.says == piece.says && !before.gap;
-            // What goes on keeps its beginning; what a read finds new began at an unknown time.
-            let (since, by) = match (goes_on, piece.event) {
-                (true, _) => (before.since, before.by),
-                (false, true) => (Some(piece.moment), piece.by),
-                (false, false) => (None, None),
-            };
-            let segment = Segment { from: Some(from), says: piece.says, since, by, gap: missing.is_some() };
-            // What was only implied and what was seen are kept apart.
-            if goes_on && before.from.is_some() && segment.gap == before.gap {
-                continue;
-            }
-            self.segments.push(segment);
-        }
-        if self.segments.len() < FEW {
-            self.segments.shrink_to_fit();
-        }
-        first_difference(&old, &self.segments[kept..], kept == 0)
+        from
     }
 
-    /// Every mark from the first one on, and those reads after `begin` that can matter: at the edges of runs, and next to marks.
-    fn evidence(&self, from: (usize, Option<Moment>), reads: &[ReadAt], rules: Rules<V>) -> Vec<Evidence<V>> {
-        let (first, begin) = from;
-        let marks = &self.marks[first..];
-        let told = |m: &Mark<V>| Evidence { moment: m.moment, until: m.moment, says: m.says, by: m.by, event: true };
-        let mut all: Vec<Evidence<V>> = marks.iter().map(told).collect();
-        if reads.is_empty() {
-            return all;
+    fn full(&mut self) -> &mut History<V> {
+        if let Self::Plain(plain) = self {
+            *self = Self::Full(Box::new(plain.history()));
         }
-        let index = |moment: &Moment| reads.partition_point(|read| read.moment() < *moment);
-        let mut wanted = vec![0];
-        for run in &self.runs {
-            let (first, last) = (index(&run.first), index(&run.last));
-            wanted.extend([first.saturating_sub(1), first, last, last + 1]);
+        match self {
+            Self::Full(history) => history,
+            Self::Plain(_) => unreachable!("it was made full above"),
         }
-        for mark in marks {
-            let before = reads.partition_point(|read| read.end.saturating_add(rules.skew) < mark.moment.at);
-            let after = reads.partition_point(|read| read.begin.saturating_sub(rules.skew) <= mark.moment.at);
-            wanted.extend(before.checked_sub(1));
-            wanted.push(after);
-        }
-        wanted.sort_unstable();
-        wanted.dedup();
-        for read in wanted.into_iter().filter_map(|i| reads.get(i)) {
-            let moment = read.moment();
-            if begin.is_some_and(|begin| moment < begin) {
-                continue;
-            }
-            let from = marks.partition_point(|m| m.moment.at < read.begin.saturating_sub(rules.skew));
-            if marks.get(from).is_some_and(|m| m.moment.at <= read.end.saturating_add(rules.skew)) {
-                continue;
-            }
-            let run = self.runs.iter().find(|run| run.first <= moment && moment <= run.last);
-            if run.is_none() && !rules.absence_counts {
-                continue;
-            }
-            let says = run.map(|run| run.value);
-            let until = Moment { at: read.end.max(read.begin), ..moment };
-            all.push(Evidence { moment, until, says, by: None, event: false });
-        }
-        all.sort_by_key(|evidence| evidence.moment);
-        all
     }
 
     /// The value as of `t`.
-    pub(crate) fn at(&self, t: Millis) -> Option<&Segment<V>> {
-        self.segments[..self.after(t)].last()
-    }
-
-    fn after(&self, t: Millis) -> usize {
+    pub(crate) fn at(&self, t: Millis) -> Option<Segment<V>> {
         let limit = Moment::ceiling(t);
-        self.segments.partition_point(|segment| segment.from.is_none_or(|from| from <= limit))
+        let segments = self.segments();
+        let after = segments.partition_point(|segment| segment.from.is_none_or(|from| from <= limit));
+        segments[..after].last().copied()
     }
 
     /// No evidence at all.
     pub(crate) fn is_silent(&self) -> bool {
-        self.marks.is_empty() && self.runs.is_empty()
+        match self {
+            Self::Plain(_) => false,
+            Self::Full(history) => history.marks.is_empty() && history.runs.is_empty(),
+        }
     }
 
     /// The instants up to `t` from which the value is another.
     pub(crate) fn changes(&self, t: Millis) -> impl Iterator<Item = Millis> + '_ {
-        self.segments[..self.after(t)].iter().filter_map(|segment| segment.from).map(|from| from.at)
+        let limit = Moment::ceiling(t);
+        let froms = self.segments().into_iter().map(|segment| segment.from);
+        froms.take_while(move |from| from.is_none_or(|from| from <= limit)).flatten().map(|from| from.at)
     }
 
-    pub(crate) fn segments(&self) -> &[Segment<V>] {
-        &self.segments
+    pub(crate) fn segments(&self) -> Segments<'_, V> {
+        match self {
+            Self::Plain(plain) => Segments::Two(plain.segments()),
+            Self::Full(history) => Segments::All(&history.segments),
+        }
+    }
+
+    /// Each segment with the next.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (Segment<V>, Segment<V>)> + '_ {
+        self.segments().into_iter().zip(self.segments().into_iter().skip(1))
     }
 
     pub(crate) fn gaps(&self) -> &[Missing<V>] {
-        &self.gaps
-    }
-}
-
-impl<V: Copy + PartialEq> Evidence<V> {
-    /// What it was just before.
-    fn implies(&self, rules: Rules<V>) -> Option<Option<V>> {
-        match self.says {
-            says if !self.event => Some(says),
-            Some(_) => rules.only.map(|_| None),
-            None => rules.only.map(Some),
+        match self {
+            Self::Plain(_) => &[],
+            Self::Full(history) => &history.gaps,
         }
     }
 }
 
-/// Most histories hold one or two of each, and there are millions of them: no room is made for more before there are so many.
-const FEW: usize = 8;
+impl<V: Copy + PartialEq> Plain<V> {
+    /// Of a history that is no more than this.
+    fn of(history: &History<V>) -> Option<Self> {
+        let evidence = match (&*history.marks, &*history.runs) {
+            ([mark], []) => Sole::Event(*mark),
+            ([], [Run { value, first, last }]) => Sole::Reads(*value, (first.at, first.event), (last.at, last.event)),
+            _ => return None,
+        };
+        let plain = Self { evidence, before: history.segments.first()?.says };
+        (history.gaps.is_empty() && plain.segments() == *history.segments).then_some(plain)
+    }
 
-fn make_room<T>(list: &mut Vec<T>) {
-    if list.len() < FEW {
-        list.reserve_exact(1);
+    fn history(&self) -> History<V> {
+        let (marks, runs) = match self.evidence {
+            Sole::Event(mark) => (vec![mark], Vec::new()),
+            Sole::Reads(value, first, last) => {
+                (Vec::new(), vec![Run { value, first: read_at(first), last: read_at(last) }])
+            }
+        };
+        History { marks, runs, segments: self.segments().to_vec(), gaps: Vec::new() }
+    }
+
+    fn segments(&self) -> [Segment<V>; 2] {
+        let first = Segment { from: None, says: self.before, since: None, by: None, gap: false };
+        let second = match self.evidence {
+            Sole::Event(Mark { moment, says, by }) => {
+                // What goes on has no beginning that an event tells.
+                let begins = says != self.before;
+                let (since, by) = (begins.then_some(moment), by.filter(|_| begins));
+                Segment { from: Some(moment), says, since, by, gap: false }
+            }
+            Sole::Reads(value, first, _) => {
+                Segment { from: Some(read_at(first)), says: Some(value), since: None, by: None, gap: false }
+            }
+        };
+        [first, second]
     }
 }
 
-fn contradict<V: PartialEq>(says: Option<V>, implied: Option<Option<V>>) -> bool {
-    match implied {
-        Some(implied) => says != implied,
-        None => false,
+fn read_at((at, event): (Millis, Uuid)) -> Moment {
+    Moment { at, rank: Rank::Read, event }
+}
+
+impl<V> Deref for Segments<'_, V> {
+    type Target = [Segment<V>];
+
+    fn deref(&self) -> &[Segment<V>] {
+        match self {
+            Self::Two(two) => two,
+            Self::All(all) => all,
+        }
     }
 }
 
-/// `whole`: these are the segments from the beginning on.
-fn first_difference<V: Copy + PartialEq>(old: &[Segment<V>], new: &[Segment<V>], whole: bool) -> Option<Millis> {
-    // Without evidence it is taken not to be so.
-    let nothing = [Segment { from: None, says: None, since: None, by: None, gap: false }];
-    let old = if old.is_empty() && whole { &nothing } else { old };
-    let same = old.iter().zip(new).take_while(|(old, new)| old == new).count();
-    let from = |list: &[Segment<V>]| list.get(same).map(|segment| segment.from.map_or(Millis::MIN, |from| from.at));
-    match (from(old), from(new)) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (one, other) => one.or(other),
+impl<'a, V: Copy> IntoIterator for Segments<'a, V> {
+    type Item = Segment<V>;
+    type IntoIter = SegmentsIter<'a, V>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        SegmentsIter { segments: self, next: 0 }
     }
 }
 
-impl ReadAt {
-    /// A read's place: what it says was so when it began.
-    pub(crate) fn moment(&self) -> Moment {
-        Moment { at: self.begin, rank: Rank::Read, event: self.event }
+/// Segments one after another.
+pub(crate) struct SegmentsIter<'a, V> {
+    segments: Segments<'a, V>,
+    next: usize,
+}
+
+impl<V: Copy> Iterator for SegmentsIter<'_, V> {
+    type Item = Segment<V>;
+
+    fn next(&mut self) -> Option<Segment<V>> {
+        let segment = self.segments.get(self.next).copied();
+        self.next += 1;
+        segment
     }
 }
 
@@ -309,49 +264,76 @@ kept_struct!(Mark<V> { moment, says, by });
 kept_struct!(Rules<V> { only, skew, absence_counts });
 kept_struct!(Segment<V> { from, says, since, by, gap });
 kept_struct!(Missing<V> { after, before, becomes, found_by_read });
-kept_struct!(Run<V> { value, first, last });
-kept_struct!(Ledger<V> { marks, runs, segments, gaps });
+kept_struct!(Plain<V> { evidence, before });
+kept_enum!(Sole<V> { 0 Event { 0: mark }, 1 Reads { 0: value, 1: first, 2: last } });
+kept_enum!(Ledger<V> { 0 Plain { 0: plain }, 1 Full { 0: history } });
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)] // a test may panic
 mod tests {
     use super::*;
     use rand::{Rng, SeedableRng, rngs::StdRng};
-    use uuid::Uuid;
 
-    /// A history as a source tells it: random events, in any order, and reads of which some lie near them.
+    /// Events and reads in any order, few enough that a history is plain, full and plain again.
     #[test]
-    fn from_a_mark_on_is_as_from_the_beginning() {
+    fn it_says_what_the_full_history_says() {
+        let mut plain = [0, 0];
         for seed in 0..3_000 {
             let mut random = StdRng::seed_from_u64(seed);
-            let mut reads: Vec<ReadAt> = (0..random.random_range(0..4))
+            let mut reads: Vec<ReadAt> = (0..random.random_range(0..3))
                 .map(|n| {
                     let begin = random.random_range(0..60);
                     ReadAt { begin, end: begin + random.random_range(0..6), event: Uuid::from_u128(n) }
                 })
                 .collect();
             reads.sort_by_key(ReadAt::moment);
-            let rules = Rules {
-                only: random.random_bool(0.7).then_some(1),
-                skew: random.random_range(0..4),
-                absence_counts: random.random_bool(0.5),
-            };
-            let mut ledger = Ledger::default();
-            for at in 0..reads.len() {
-                ledger.seen(random.random_bool(0.5).then_some(1), at, &reads);
-            }
-            ledger.conclude(0, &reads, rules);
-            for number in 0..random.random_range(1..12) {
-                let moment =
-                    Moment { at: random.random_range(0..60), rank: Rank::Change, event: Uuid::from_u128(number) };
-                let says = random.random_bool(0.5).then_some(1);
-                let Some(place) = ledger.mark(Mark { moment, says, by: None }) else { continue };
-                let mut whole = ledger.clone();
-                let differs = ledger.conclude(place, &reads, rules);
-                assert_eq!(differs, whole.conclude(0, &reads, rules), "seed {seed}");
-                assert_eq!(ledger.segments, whole.segments, "seed {seed}");
-                assert_eq!(ledger.gaps, whole.gaps, "seed {seed}");
+            let (only, absence_counts) = (random.random_bool(0.7).then_some(1), random.random_bool(0.5));
+            let rules = Rules { only, skew: random.random_range(0..4), absence_counts };
+            let (mut ledger, mut history) = (Ledger::default(), History::default());
+            let mut moments: Vec<Moment> = Vec::new();
+            for number in 0..random.random_range(1..8) {
+                let place = match random.random_range(0..4) {
+                    0 if !reads.is_empty() => {
+                        let (at, value) = (random.random_range(0..reads.len()), random.random_bool(0.8).then_some(1));
+                        ledger.seen(value, at, &reads);
+                        history.seen(value, at, &reads);
+                        0
+                    }
+                    1 if !moments.is_empty() => {
+                        let moment = moments[random.random_range(0..moments.len())];
+                        ledger.unmark(moment);
+                        history.unmark(moment);
+                        0
+                    }
+                    _ => {
+                        let at = random.random_range(0..60);
+                        let moment = Moment { at, rank: Rank::Change, event: Uuid::from_u128(number) };
+                        let says = random.random_bool(0.6).then_some(1);
+                        moments.push(moment);
+                        let mark = Mark { moment, says, by: None };
+                        let place = history.mark(mark);
+                        assert_eq!(ledger.mark(mark), place, "seed {seed}");
+                        assert_eq!(ledger.mark(mark), None, "seed {seed}: twice");
+                        place.unwrap()
+                    }
+                };
+                let differs = history.conclude(place, &reads, rules);
+                assert_eq!(ledger.conclude(place, &reads, rules), differs, "seed {seed}");
+                assert_eq!(*ledger.segments(), *history.segments, "seed {seed}");
+                assert_eq!(ledger.gaps(), history.gaps, "seed {seed}");
+                assert_eq!(ledger.is_silent(), history.marks.is_empty() && history.runs.is_empty(), "seed {seed}");
+                let t = random.random_range(-1..61);
+                let until = |segment: &&Segment<i32>| segment.from.is_none_or(|from| from <= Moment::ceiling(t));
+                assert_eq!(ledger.at(t).as_ref(), history.segments.iter().rfind(until), "seed {seed}");
+                let changes = history.segments.iter().filter(until).filter_map(|segment| segment.from);
+                assert!(ledger.changes(t).eq(changes.map(|from| from.at)), "seed {seed}");
+                match &ledger {
+                    Ledger::Plain(Plain { evidence: Sole::Event(_), .. }) => plain[0] += 1,
+                    Ledger::Plain(Plain { evidence: Sole::Reads(..), .. }) => plain[1] += 1,
+                    Ledger::Full(_) => {}
+                }
             }
         }
+        assert!(plain.iter().all(|count| *count > 500), "{plain:?}");
     }
 }

@@ -5,6 +5,7 @@
 pub(crate) mod book;
 pub(crate) mod catalog;
 pub(crate) mod federated;
+mod history;
 pub(crate) mod keycloak;
 pub(crate) mod ledger;
 pub(crate) mod lifespans;

@@ -7,8 +7,8 @@ use crate::{
     log::{Log, Set},
     moment::{Millis, Moment, Span},
     names::{Id, Sym},
+    table::Table,
 };
-use hashbrown::HashMap;
 use std::collections::BTreeSet;
 
 /// Tokens that were issued.
@@ -63,38 +63,71 @@ pub(crate) struct Paid {
 /// All of them.
 #[derive(Default)]
 pub(crate) struct Sessions {
-    pub sessions: HashMap<Id, Session>,
+    pub sessions: Table<Id, Session>,
     /// Sessions of a user.
-    pub of_user: HashMap<Id, Set<Id>>,
+    pub of_user: Table<Id, Set<Id>>,
     /// Tokens issued to a user.
-    pub issues: HashMap<Id, Log<Moment, Issue>>,
-    /// Presentations of a refresh token, good and refused: (moment, refused).
-    pub presented: HashMap<Id, Log<Moment, bool>>,
-    /// Issues for which a refresh token was presented: (user, moment).
-    pub presenters: HashMap<Id, Set<(Id, Moment)>>,
+    pub issues: Table<Id, Log<Moment, Issue>>,
+    /// Presentations of a refresh token: to whom tokens were issued for it; refused: nobody.
+    pub presented: Table<Id, Log<Moment, Option<Id>>>,
     /// Who issued a refresh token: the event.
-    pub refresh_of: HashMap<Id, Set<Moment>>,
+    pub refresh_of: Table<Id, Once>,
     /// Backstage tokens of an entity reference.
-    pub paid: HashMap<Id, Log<Moment, Paid>>,
+    pub paid: Table<Id, Log<Moment, Paid>>,
     /// Callbacks of a user's sessions: (session, Backstage).
-    pub callbacks: HashMap<Id, Log<Moment, (Id, Sym)>>,
+    pub callbacks: Table<Id, Log<Moment, (Id, Sym)>>,
     /// Ends of all sessions of a user, or (by realm) of everybody.
-    pub ends: HashMap<Id, Log<Moment, EndKind>>,
+    pub ends: Table<Id, Log<Moment, EndKind>>,
     /// How long realms let sessions live.
     pub realms: Realms,
     /// Realms that ever told of a refresh: of others it is not known whether nobody uses a session.
     pub refreshing: BTreeSet<Id>,
 }
 
+/// What as a rule happens once.
+pub(crate) enum Once {
+    At(Moment),
+    More(Box<Set<Moment>>),
+}
+
+impl Once {
+    /// Notes that it happened.
+    pub(crate) fn also(&mut self, moment: Moment) {
+        match self {
+            Self::At(known) if *known == moment => {}
+            Self::At(known) => {
+                let mut all = Set::default();
+                [*known, moment].into_iter().for_each(|moment| all.insert(moment));
+                *self = Self::More(Box::new(all));
+            }
+            Self::More(all) => all.insert(moment),
+        }
+    }
+
+    /// The last time before `moment`.
+    pub(crate) fn last_before(&self, moment: Moment) -> Option<Moment> {
+        match self {
+            Self::At(known) => Some(*known).filter(|known| *known < moment),
+            Self::More(all) => all.range(..moment).next_back().copied(),
+        }
+    }
+}
+
 impl Sessions {
+    /// Issues for which a refresh token was presented: to whom, and when.
+    pub(crate) fn issued_for(&self, presented: Id) -> impl Iterator<Item = (Id, Moment)> {
+        let all = self.presented.get(&presented).into_iter().flatten();
+        all.filter_map(|(moment, user)| Some(((*user)?, *moment)))
+    }
+
     /// The session, with its user noted; and since when callbacks of it wait for that.
     pub(crate) fn session(&mut self, session: Id, user: Option<Id>) -> (&mut Session, Option<Millis>) {
-        let found = self.sessions.entry(session).or_default();
+        let found = self.sessions.get_or_default(session);
         let mut waiting = None;
         if let (Some(user), None) = (user, found.user) {
             found.user = Some(user);
-            self.of_user.entry(user).or_default().insert(session);
-            let callbacks = self.callbacks.entry(user).or_default();
+            self.of_user.get_or_default(user).insert(session);
+            let callbacks = self.callbacks.get_or_default(user);
             for (moment, backstage) in &found.callbacks {
                 callbacks.insert(*moment, (session, *backstage));
             }
@@ -112,17 +145,6 @@ kept_enum!(UseKind {
     2 Refused {},
 });
 kept_struct!(Session { user, realm, uses, ends, callbacks, listed });
+kept_enum!(Once { 0 At { 0: moment }, 1 More { 0: moments } });
 kept_struct!(Paid { span, claims, placed });
-kept_struct!(Sessions {
-    sessions,
-    of_user,
-    issues,
-    presented,
-    presenters,
-    refresh_of,
-    paid,
-    callbacks,
-    ends,
-    realms,
-    refreshing,
-});
+kept_struct!(Sessions { sessions, of_user, issues, presented, refresh_of, paid, callbacks, ends, realms, refreshing });

@@ -2,6 +2,7 @@
 
 use crate::case::{Case, decided, person};
 use correlate::{
+    Correlator,
     facts::{EndKind, Ended, List, What},
     rows::{CredentialKind, Grade, Reason},
 };
@@ -231,4 +232,23 @@ fn a_token_that_is_further_away_than_two_clocks_explain_is_not_sure_to_have_paid
     assert_eq!((rows.credential(far).session.as_deref(), rows.credential(far).sure), (Some("s2"), false));
     let row = rows.decision(decision);
     assert!(row.grade <= Grade::Inferred && row.reasons.contains(&Reason::SessionUnsure), "{row:?}");
+}
+
+#[test]
+fn a_second_copy_of_what_is_known_answers_nothing_anew() {
+    let mut case = case();
+    case.keycloak(2.0, What::Named { user: "u1", username: "cleo", email: "cleo@example.org" });
+    case.member(3.0, ("u1", "g-ops", true));
+    case.sign_in(10.0, ("u1", "s1", "user:default/cleo"));
+    case.refresh(20.0, ("u1", "s1"), ("s1", "t2"));
+    case.decision(30.0, "user:default/cleo", Allow);
+    let mut correlator = Correlator::new(case.config.clone());
+    case.tell_all(&mut correlator);
+    correlator.settle();
+    let answered = correlator.answered();
+    // Another login says the same name again.
+    case.keycloak(40.0, What::Named { user: "u1", username: "cleo", email: "cleo@example.org" });
+    case.tell_all(&mut correlator);
+    assert!(correlator.settle().is_empty());
+    assert_eq!(correlator.answered(), answered);
 }

@@ -17,7 +17,7 @@ use store::{
 use tokio::sync::mpsc;
 
 /// How the bytes are laid out.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// About so many bytes go at once.
 const CHUNK_BYTES: usize = 8 << 20;
 /// After a beginning that took so long, a checkpoint is written without waiting for its time.

@@ -108,7 +108,7 @@ impl Fold {
     /// After everything was read: takes away what stands from before and is said no more.
     pub fn unsaid(&mut self) -> Correlated {
         let mut out = Correlated::default();
-        for (id, place) in std::mem::take(&mut self.before).into_all() {
+        for (id, place) in std::mem::take(&mut self.before).each() {
             out.delete(place.table, self.head(id, &place, Uuid::nil()));
         }
         out

@@ -1,7 +1,9 @@
-//! Where rows stand and what they say, of millions of rows: 56 bytes each.
+//! Where rows stand and what they say, of millions of rows: 49 bytes each, and an index.
 
-use correlate::checkpoint::{Kept, Reader, Unreadable, Writer};
-use std::collections::HashMap;
+use correlate::{
+    checkpoint::{Kept, Reader, Unreadable, Writer},
+    table::Table as Entries,
+};
 use store::correlation::{Place, Table};
 
 const TABLES: [Table; 8] = [
@@ -15,14 +17,18 @@ const TABLES: [Table; 8] = [
     Table::World,
 ];
 
-/// A [`Place`] with the person's key as the 16 bytes that it is; zeros: nobody.
+/// A [`Place`] with the person's key as the 16 bytes that it is; zeros: nobody. All of bytes: a number of eight would ask for
+/// more room than it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Small {
     person: [u8; 16],
-    at: i64,
-    content: u64,
+    at: [u8; 8],
+    content: [u8; 8],
+    /// [`NOWHERE`]: the row does not stand any more.
     table: u8,
 }
+
+const NOWHERE: u8 = u8::MAX;
 
 impl Small {
     fn of(place: &Place) -> Self {
@@ -30,25 +36,27 @@ impl Small {
         // A key is 32 hex digits, and nobody is the empty text.
         let _ = hex::decode_to_slice(&place.person, &mut person);
         let table = TABLES.iter().position(|table| *table == place.table).unwrap_or_default();
-        Self { person, at: place.at, content: place.content, table: u8::try_from(table).unwrap_or_default() }
+        let table = u8::try_from(table).unwrap_or_default();
+        Self { person, at: place.at.to_le_bytes(), content: place.content.to_le_bytes(), table }
     }
 
     fn place(self) -> Place {
         let person = if self.person == [0; 16] { String::new() } else { hex::encode(self.person) };
         let table = TABLES.get(usize::from(self.table)).copied().unwrap_or(Table::Sessions);
-        Place { table, person, at: self.at, content: self.content }
+        Place { table, person, at: i64::from_le_bytes(self.at), content: u64::from_le_bytes(self.content) }
     }
 }
 
 impl Kept for Small {
     fn put(&self, to: &mut Writer<'_>) {
         let Self { person, at, content, table } = self;
-        (*person, *at, *content).put(to);
+        (*person, i64::from_le_bytes(*at), u64::from_le_bytes(*content)).put(to);
         table.put(to);
     }
 
     fn get(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
-        let (person, at, content) = Kept::get(from)?;
+        let (person, at, content): (_, i64, u64) = Kept::get(from)?;
+        let (at, content) = (at.to_le_bytes(), content.to_le_bytes());
         let table = u8::get(from)?;
         if usize::from(table) < TABLES.len() { Ok(Self { person, at, content, table }) } else { Err(Unreadable) }
     }
@@ -56,37 +64,57 @@ impl Kept for Small {
 
 /// Places by row id.
 #[derive(Default)]
-pub(super) struct Places(HashMap<[u8; 16], Small>);
+pub(super) struct Places {
+    entries: Entries<[u8; 16], Small>,
+    /// How many of them stand.
+    standing: usize,
+}
 
 impl Places {
     pub(super) fn insert(&mut self, id: [u8; 16], place: &Place) {
-        self.0.insert(id, Small::of(place));
+        self.put_in(id, Small::of(place));
+    }
+
+    fn put_in(&mut self, id: [u8; 16], small: Small) {
+        let known = self.entries.get_or_insert_with(id, || Small { table: NOWHERE, ..small });
+        self.standing += usize::from(known.table == NOWHERE);
+        *known = small;
+    }
+
+    fn all(&self) -> impl Iterator<Item = (&[u8; 16], &Small)> {
+        self.entries.iter().filter(|(_, small)| small.table != NOWHERE)
     }
 
     pub(super) fn find(&self, id: &[u8; 16]) -> Option<Place> {
-        self.0.get(id).copied().map(Small::place)
+        self.entries.get(id).copied().filter(|small| small.table != NOWHERE).map(Small::place)
     }
 
     pub(super) fn remove(&mut self, id: &[u8; 16]) -> Option<Place> {
-        self.0.remove(id).map(Small::place)
+        let known = self.entries.get_mut(id).filter(|small| small.table != NOWHERE)?;
+        let stood = *known;
+        known.table = NOWHERE;
+        self.standing -= 1;
+        Some(stood.place())
     }
 
     /// All of them.
-    pub(super) fn into_all(self) -> impl Iterator<Item = ([u8; 16], Place)> {
-        self.0.into_iter().map(|(id, small)| (id, small.place()))
+    pub(super) fn each(&self) -> impl Iterator<Item = ([u8; 16], Place)> {
+        self.all().map(|(id, small)| (*id, small.place()))
     }
 }
 
 impl FromIterator<([u8; 16], Place)> for Places {
     fn from_iter<I: IntoIterator<Item = ([u8; 16], Place)>>(places: I) -> Self {
-        Self(places.into_iter().map(|(id, place)| (id, Small::of(&place))).collect())
+        let mut all = Self::default();
+        places.into_iter().for_each(|(id, place)| all.insert(id, &place));
+        all
     }
 }
 
 impl Kept for Places {
     fn put(&self, to: &mut Writer<'_>) {
-        self.0.len().put(to);
-        for (id, small) in &self.0 {
+        self.standing.put(to);
+        for (id, small) in self.all() {
             id.put(to);
             small.put(to);
         }
@@ -94,7 +122,11 @@ impl Kept for Places {
 
     fn get(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
         let count = usize::get(from)?;
-        (0..count).map(|_| Kept::get(from)).collect::<Result<_, _>>().map(Self)
+        let mut all = Self::default();
+        for _ in 0..count {
+            all.put_in(Kept::get(from)?, Kept::get(from)?);
+        }
+        Ok(all)
     }
 }
 
@@ -113,6 +145,11 @@ mod tests {
             places.insert([number; 16], &place);
             all.push(([number; 16], place));
         }
+        assert_eq!(places.remove(&[5; 16]).as_ref(), Some(&all[5].1));
+        assert_eq!((places.remove(&[5; 16]), places.find(&[5; 16])), (None, None));
+        places.insert([5; 16], &all[5].1);
+        assert!(places.remove(&[6; 16]).is_some());
+        all.retain(|(id, _)| *id != [6; 16]);
         let mut chunks = Vec::new();
         let mut take = |chunk| {
             chunks.push(chunk);
@@ -123,10 +160,10 @@ mod tests {
         assert!(to.finish());
         let mut chunks = chunks.into_iter();
         let mut next = || chunks.next();
-        let mut restored = <Places as Kept>::get(&mut Reader::new(&mut next)).unwrap_or_default();
+        let restored = <Places as Kept>::get(&mut Reader::new(&mut next)).unwrap_or_default();
         assert_eq!(restored.find(&[3; 16]).as_ref(), Some(&all[3].1));
-        assert_eq!(restored.remove(&[9; 16]), None);
-        let mut found: Vec<_> = restored.into_all().collect();
+        assert_eq!((restored.find(&[9; 16]), restored.find(&[6; 16])), (None, None));
+        let mut found: Vec<_> = restored.each().collect();
         found.sort_by_key(|(id, _)| *id);
         assert_eq!(found, all);
     }

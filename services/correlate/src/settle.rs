@@ -138,7 +138,8 @@ impl Rows {
         for (user, because) in &work.listed {
             self.list(known, (*user, *because), &mut changes);
         }
-        changes.sort_by(|a, b| a.key.cmp(&b.key));
+        // In place: a change is too large to be copied to and fro. A row that passes from one list to another has two.
+        changes.sort_unstable_by(|a, b| a.key.cmp(&b.key).then(a.version.cmp(&b.version)));
         changes
     }
 

@@ -77,7 +77,7 @@ impl Store {
         for some in together(query) {
             found.extend(self.drift_decisions_of(&some).await?);
         }
-        found.sort_by(|a, b| (a.at, a.row_id).cmp(&(b.at, b.row_id)));
+        found.sort_by_key(|one| (one.at, one.row_id));
         few(found, ("decisions", ROWS_MAX))
     }
 
@@ -100,7 +100,9 @@ impl Store {
         for some in together(query) {
             found.extend(self.drift_acts_of(&some, kinds).await?);
         }
-        found.sort_by(|a, b| (a.time, a.event_id).cmp(&(b.time, b.event_id)));
+        found.sort_by_key(|one| (one.time, one.event_id));
+        // Two parts can name accounts of one person.
+        found.dedup_by_key(|one| one.event_id);
         few(found, ("events", ROWS_MAX))
     }
 

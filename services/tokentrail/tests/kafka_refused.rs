@@ -154,15 +154,19 @@ fn a_right_that_is_taken_away_is_named_and_costs_lag_only() {
     let write = format!("--operation Write --topic {RECEIPTS}");
     let read = format!("--operation Read --topic {RECEIPTS}");
     let read_group = "--operation Read --group tokentrail";
-    give(&kafka, USER, &format!("--operation Create --operation Describe --operation DescribeConfigs {topics}"));
-    give(&kafka, USER, &write);
-    give(&kafka, USER, "--operation Describe --group tokentrail");
-    give(&kafka, OTHER_USER, &format!("--operation Describe --operation DescribeConfigs {read}"));
-    give(&kafka, OTHER_USER, &format!("--operation Write --operation Describe --topic {DEADLETTERS}"));
-    give(&kafka, OTHER_USER, read_group);
     let tell = format!("--operation Write --topic {EVENTS}");
-    give(&kafka, OTHER_USER, &format!("--operation Read --operation Describe --operation DescribeConfigs {tell}"));
-    give(&kafka, OTHER_USER, "--operation Read --group tokentrail.correlation");
+    let all = [
+        (USER, format!("--operation Create --operation Describe --operation DescribeConfigs {topics}")),
+        (USER, write.clone()),
+        (USER, "--operation Describe --group tokentrail".into()),
+        (OTHER_USER, format!("--operation Describe --operation DescribeConfigs {read}")),
+        (OTHER_USER, format!("--operation Write --operation Describe --topic {DEADLETTERS}")),
+        (OTHER_USER, read_group.into()),
+        (OTHER_USER, format!("--operation Read --operation Describe --operation DescribeConfigs {tell}")),
+        (OTHER_USER, "--operation Read --group tokentrail.correlation".into()),
+    ];
+    // Each is a Java of its own.
+    std::thread::scope(|scope| all.iter().for_each(|(user, what)| drop(scope.spawn(|| give(&kafka, user, what)))));
     let made = deployment.apply_topics();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let collector = deployment.start("collect", "collector", &[]);

@@ -54,6 +54,8 @@ pub struct Person {
     user: String,
     name: String,
     email: String,
+    group: String,
+    path: String,
     reference: String,
     session: String,
     access: String,
@@ -67,6 +69,8 @@ impl Person {
             number,
             user: id("user", number).to_string(),
             email: format!("{name}@example.org"),
+            group: group(number % GROUPS),
+            path: format!("/g{}", number % GROUPS),
             reference: format!("user:default/{name}"),
             name,
             session: session(number),
@@ -79,7 +83,6 @@ impl Person {
     pub fn tell(&self, step: Step, at: i64, correlator: &mut Correlator) {
         let at = at + step.after();
         let user = self.user.as_str();
-        let (group, path) = (group(self.number % GROUPS), format!("/g{}", self.number % GROUPS));
         let event = id("event", self.number << 3 | step as u64);
         let mut take = |rank, source, what| {
             let moment = Moment { at, rank, event };
@@ -88,7 +91,7 @@ impl Person {
         };
         match step {
             Step::Joined => {
-                take(Rank::Change, "kc", What::Member { user, group: &group, path: &path, held: true });
+                take(Rank::Change, "kc", What::Member { user, group: &self.group, path: &self.path, held: true });
             }
             Step::LoggedIn => {
                 take(Rank::Login, "kc", What::Named { user, username: &self.name, email: &self.email });

@@ -76,7 +76,9 @@ impl Known {
                 Step::Callback { session } if answered == Some(session) => answered = None,
                 Step::Callback { session } => unspent.retain(|issue| issue.session != Some(session)),
                 Step::Backstage => {
-                    let mut payment = spend(&mut unspent, &steps[index + 1..], at.at.saturating_add(join.tie));
+                    let prompt = at.at.saturating_sub(self.config.skew);
+                    let mut payment =
+                        spend(&mut unspent, &steps[index + 1..], (prompt, at.at.saturating_add(join.tie)));
                     payment.sure &= !cut || payment.callback.is_some();
                     if index == here {
                         return self.or_later(payment, &steps[index + 1..], at.at);
@@ -225,8 +227,9 @@ fn around<T: Copy>(log: &Log<Moment, T>, moment: Moment, tie: Millis) -> Vec<(Mo
     before.chain(after).map(|(at, entry)| (*at, *entry)).collect()
 }
 
-/// Takes what pays for a token out of what is unspent; `next` are the steps after it, `until` how long a callback can take.
-fn spend(unspent: &mut Vec<Unspent>, next: &[(Moment, Step)], until: Millis) -> Payment {
+/// Takes what pays for a token out of what is unspent; `next` are the steps after it. From `prompt` on, Keycloak's token is as near as
+/// two clocks and an answer explain; a callback can take until `until`.
+fn spend(unspent: &mut Vec<Unspent>, next: &[(Moment, Step)], (prompt, until): (Millis, Millis)) -> Payment {
     let before_the_next_token = next.iter().take_while(|(_, step)| !matches!(step, Step::Backstage));
     let callback = before_the_next_token.filter(|(at, _)| at.at <= until).find_map(|(at, step)| match step {
         Step::Callback { session } => Some((at.event, *session)),
@@ -253,7 +256,8 @@ fn spend(unspent: &mut Vec<Unspent>, next: &[(Moment, Step)], until: Millis) -> 
         let told = |(_, step): &&(Moment, Step)| matches!(step, Step::Keycloak { session: Some(told), .. } if *told == session);
         !next.iter().any(|step| told(&step))
     };
-    let certain = !callback.is_some_and(|(_, session)| untold(session));
+    // Further away, one token whose line is lost and one line whose token is lost look like this one.
+    let certain = first.moment.at >= prompt && !callback.is_some_and(|(_, session)| untold(session));
     let one_session = certain && unspent.iter().all(|issue| issue.session == first.session);
     unspent.remove(0);
     let cause = Some(first.moment.event);

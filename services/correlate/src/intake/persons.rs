@@ -19,8 +19,9 @@ impl Known {
         let mut said = |text: &str| (!text.is_empty()).then(|| self.names.sym(text));
         let (id, name) = (said(login.id), said(login.name));
         let provider = self.names.sym(login.provider);
-        self.keycloak.federated.note(user, (provider, place.moment), Said { how: login.how, id, name });
-        dirt.user_touched(user);
+        if self.keycloak.federated.note(user, (provider, place.moment), Said { how: login.how, id, name }) {
+            dirt.user_touched(user);
+        }
     }
 
     pub(super) fn merged(&mut self, place: &Place, said: (&Account<'_>, &Account<'_>), dirt: &mut Dirt) {

@@ -53,7 +53,8 @@ impl Known {
         let what = UseKind::Issue { grant: issued.grant, offline: issued.offline };
         self.used(place, (issued.user, issued.session, issued.client), what, dirt);
         let realm = Id { source: place.source, name: place.within };
-        if issued.grant == Grant::Refresh && self.sessions.refreshing.insert(realm) {
+        let first_refresh = issued.grant == Grant::Refresh && self.sessions.refreshing.insert(realm);
+        if first_refresh && self.sessions.realms.knows(realm) {
             self.sessions_of_realm(realm, dirt);
         }
         dirt.tokens.insert((user, place.moment));
@@ -105,8 +106,9 @@ impl Known {
 
     pub(super) fn lifespans(&mut self, place: &Place, said: Lifespans, dirt: &mut Dirt) {
         let realm = Id { source: place.source, name: place.within };
-        self.sessions.realms.note(realm, place.moment, said);
-        self.sessions_of_realm(realm, dirt);
+        if self.sessions.realms.note(realm, place.moment, said) {
+            self.sessions_of_realm(realm, dirt);
+        }
     }
 
     fn sessions_of_realm(&self, realm: Id, dirt: &mut Dirt) {

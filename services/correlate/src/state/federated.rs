@@ -47,8 +47,12 @@ pub(crate) struct Federated {
 }
 
 impl Federated {
-    pub(crate) fn note(&mut self, user: Id, (provider, moment): (Sym, Moment), said: Said) {
-        self.said.entry(user).or_default().insert((provider, moment), said);
+    /// Notes what was said; true if that is news.
+    pub(crate) fn note(&mut self, user: Id, place: (Sym, Moment), said: Said) -> bool {
+        let log = self.said.entry(user).or_default();
+        let news = log.get(&place) != Some(&said);
+        log.insert(place, said);
+        news
     }
 
     /// Everybody of whom a login is known.

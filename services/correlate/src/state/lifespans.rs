@@ -47,9 +47,17 @@ impl Life {
 }
 
 impl Realms {
-    /// Notes what was said of a realm.
-    pub(crate) fn note(&mut self, realm: Id, moment: Moment, said: Lifespans) {
-        self.said.entry(realm).or_default().insert(moment, said);
+    /// Notes what was said of a realm; true if that is news.
+    pub(crate) fn note(&mut self, realm: Id, moment: Moment, said: Lifespans) -> bool {
+        let log = self.said.entry(realm).or_default();
+        let news = log.get(&moment) != Some(&said);
+        log.insert(moment, said);
+        news
+    }
+
+    /// Whether anything is said of a realm.
+    pub(crate) fn knows(&self, realm: Id) -> bool {
+        self.said.contains_key(&realm)
     }
 
     /// By when what was as at `from` has ended at the latest; nothing if that is not known.

@@ -127,6 +127,8 @@ fn a_refresh_costs_its_token_and_its_session_whatever_else_a_person_has() {
         tell(&mut correlator, 20_000 + number, Rank::Login, login);
     }
     let named = || What::Named { user: "u1", username: "cleo", email: "cleo@example.org" };
+    // The first refresh of a realm says something of all its sessions.
+    tell(&mut correlator, 29_000, Rank::Issue, refresh("s-8", "t0"));
     tell(&mut correlator, 30_000, Rank::Change, named());
     correlator.settle();
     let before = correlator.answered();

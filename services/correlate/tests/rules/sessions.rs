@@ -219,6 +219,22 @@ fn a_conditional_decision_gets_an_outcome_only_from_its_own_trace() {
 }
 
 #[test]
+fn a_token_that_is_further_away_than_two_clocks_explain_is_not_sure_to_have_paid() {
+    let mut case = case();
+    // One answers at once; of two others, one may have lost its line and one its token.
+    case.refresh(30.0, ("u1", "s1"), ("t1", "t2"));
+    let near = case.issuing(30.9, "user:default/cleo");
+    case.refresh(60.0, ("u1", "s2"), ("o1", "o2"));
+    let far = case.issuing(61.2, "user:default/cleo");
+    let decision = case.decision(70.0, "user:default/cleo", Deny);
+    let rows = case.rows();
+    assert_eq!((rows.credential(near).session.as_deref(), rows.credential(near).sure), (Some("s1"), true));
+    assert_eq!((rows.credential(far).session.as_deref(), rows.credential(far).sure), (Some("s2"), false));
+    let row = rows.decision(decision);
+    assert!(row.grade <= Grade::Inferred && row.reasons.contains(&Reason::SessionUnsure), "{row:?}");
+}
+
+#[test]
 fn a_second_copy_of_what_is_known_answers_nothing_anew() {
     let mut case = case();
     case.keycloak(2.0, What::Named { user: "u1", username: "cleo", email: "cleo@example.org" });

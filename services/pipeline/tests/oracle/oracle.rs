@@ -21,8 +21,8 @@ const SHOWN: usize = 12;
 const INSTANTS: usize = 6;
 /// Tenants of which the view of rights by every path is read.
 const VIEWED: usize = 40;
-/// Tenants of which each right is asked for its holders.
-const ASKED_FROM_RIGHTS: usize = 3;
+/// Tenants of which some rights of each kind are asked for their holders.
+const ASKED_FROM_RIGHTS: usize = 2;
 const FILES: [&str; 6] = ["01_inputs", "02_marks", "03_fold", "04_answers", "05_paths", "06_decisions"];
 /// Rights by every path that only one side knows.
 const RIGHTS: &str = "SELECT concat(tenant, ' ', if(side > 0, 'correlation', 'oracle'), ': right ', user, ' ', toString(at), ' ', answer) FROM (
@@ -214,7 +214,9 @@ impl Oracle {
             let times = self.rights.iter().filter(|asked| asked.tenant == tenant).map(|asked| asked.at);
             let at = times.max().unwrap_or_default();
             let all = format!("effective_in(tenant = '{tenant}', person = '', from = {at}, to = {at})");
-            let rights = format!("SELECT DISTINCT toString(right_kind), right_id FROM {from}.{all} ORDER BY 1, 2");
+            let rights = format!(
+                "SELECT DISTINCT toString(right_kind) AS kind, right_id FROM {from}.{all} ORDER BY kind, right_id DESC LIMIT 2 BY kind"
+            );
             for (kind, right) in self.database.sql().query(&rights).fetch_all::<(String, String)>().await.unwrap() {
                 let query = match kind.as_str() {
                     "backstage_role" => RightQuery { role: right.clone(), ..RightQuery::default() },

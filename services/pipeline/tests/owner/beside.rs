@@ -40,7 +40,8 @@ async fn a_correlation_that_dies_holds_nothing_up_is_told_and_begins_again() {
     stands(&database, 1).await;
     assert_eq!(faults.told(), []);
     let metrics = || TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
-    assert!(metrics().contains("tokentrail_part_up{part=\"correlation\"} 1"), "{}", metrics());
+    let works = async || metrics().contains("tokentrail_part_up{part=\"correlation\"} 1").then_some(());
+    until("it works", works).await;
 
     dies.store(true, Ordering::SeqCst);
     (1..=20).for_each(|number| log.put(number));

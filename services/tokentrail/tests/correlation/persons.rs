@@ -32,7 +32,8 @@ pub fn by_hand(story: &Story, program: Program, expected: &HashMap<&'static str,
         let sql = format!("SELECT count() AS n FROM {view} WHERE person = '{person}'");
         program.sql(&sql)[0]["n"].as_u64().unwrap()
     };
-    let views = ["decisions", "sessions", "tokens", "credentials", "grants", "aliases"];
+    let (logins, changes) = ("logins_in(from = 0, to = 4000000000000)", "changes_in(from = 0, to = 4000000000000)");
+    let views = ["decisions", "sessions", "tokens", "credentials", "grants", "aliases", logins, changes];
     let before: Vec<(u64, u64)> =
         views.iter().map(|view| (count(&program, view, &cleo), count(&program, view, &dora))).collect();
     assert!(before.iter().all(|(one, other)| *one > 0 && *other > 0), "{before:?}");

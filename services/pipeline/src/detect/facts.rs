@@ -150,6 +150,12 @@ pub(super) fn put_out<'a>(acts: impl Iterator<Item = &'a Act>) -> BTreeSet<Strin
     acts.filter(out).filter(|act| !act.account.is_empty()).map(|act| act.account.clone()).collect()
 }
 
+/// Accounts that are of some persons: by themselves, or merged by hand.
+pub(super) fn concerned(accounts: Vec<String>, merged: &[(String, String)], persons: &BTreeSet<String>) -> Vec<String> {
+    let person = |account: &String| merged.iter().any(|(of, person)| of == account && persons.contains(person));
+    accounts.into_iter().filter(|account| persons.contains(account) || person(account)).collect()
+}
+
 /// In order of time, each once.
 pub(super) fn in_order(acts: &mut Vec<Act>) {
     acts.sort_by_key(|act| (act.at, act.event));
@@ -213,5 +219,20 @@ fn missed(row: MissingEventRecord) -> Missing {
         after: row.at,
         before: row.before,
         evidence: [row.evidence_after, row.evidence_before].into_iter().filter(|id: &Uuid| !id.is_nil()).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_that_was_merged_is_looked_at_with_its_person() {
+        let text = |text: &str| text.to_owned();
+        let merged = [(text("account"), text("person"))];
+        let persons: BTreeSet<String> = [text("person"), text("other")].into();
+        let accounts = vec![text("account"), text("other"), text("somebody")];
+        // The finding names the person; without the account's tokens it would be withdrawn.
+        assert_eq!(concerned(accounts, &merged, &persons), ["account", "other"]);
     }
 }

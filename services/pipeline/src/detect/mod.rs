@@ -232,8 +232,7 @@ impl Detector {
             let decisions = whole(store.drift_decisions(&query).await, &mut facts.cut)?;
             facts.decisions = decisions.into_iter().map(facts::decision).collect();
         }
-        let leavers: Vec<String> =
-            out_list.into_iter().filter(|person| touched.everybody || persons.contains(person)).collect();
+        let leavers = if touched.everybody { out_list } else { facts::concerned(out_list, &memory.merged, &persons) };
         if !leavers.is_empty() {
             let query = DriftQuery { persons: Some(&leavers), ..all };
             let tokens = whole(store.drift_acts(&query, facts::TOKENS).await, &mut facts.cut)?;

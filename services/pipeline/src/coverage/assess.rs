@@ -1,5 +1,7 @@
 //! What heartbeats prove: pure, so that any order of arrival ends in the same gaps.
 
+use super::clocks::BELIEVED;
+
 /// A heartbeat as one input sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Beat {
@@ -73,9 +75,13 @@ pub fn assess(beats: &[Beat], now: i64, pace: Pace) -> Assessment {
     for beat in beats {
         match beat.seen {
             Some(time) => {
-                assessment.gaps.extend(span(&between, (from, since), Some((beat.sent_at, time)), (now, pace)));
-                (from, since, between) = (beat.sent_at, time, Between::default());
-                assessment.watermark = assessment.watermark.max(Some(time));
+                // A clock that is off can have been set meanwhile: a gap is as long as either clock has it, and nothing is proven
+                // of a time that has not come.
+                let off = (time - beat.sent_at).abs() > BELIEVED;
+                let (begun, ended) = if off { (time.min(beat.sent_at), time.max(beat.sent_at)) } else { (time, time) };
+                assessment.gaps.extend(span(&between, (from, since), Some((beat.sent_at, ended)), (now, pace)));
+                (from, since, between) = (beat.sent_at, begun, Between::default());
+                assessment.watermark = assessment.watermark.max(Some(begun));
             }
             None => between.add(beat),
         }
@@ -156,6 +162,21 @@ mod tests {
         // Nothing ever came back: the way was never there.
         assert_eq!(gaps("---", 181), [(0, None, "silent")]);
         assert_eq!(assess(&beats("s--s-"), 260, PACE).watermark, Some(181));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_during_an_outage_shortens_no_gap() {
+        const MINUTE: i64 = 60_000;
+        const HOUR: i64 = 60 * MINUTE;
+        let pace = Pace { interval: MINUTE, lateness: 2 * MINUTE };
+        for (before, after) in [(0, -HOUR), (HOUR, 0), (-HOUR, 0), (0, HOUR)] {
+            let beat = |sent_at, off| Beat { sent_at, taken: true, seen: Some(sent_at + off) };
+            let beats = [beat(0, before), beat(20 * MINUTE, after), beat(21 * MINUTE, after)];
+            let found = assess(&beats, 22 * MINUTE, pace);
+            let [gap] = found.gaps[..] else { panic!("one gap: {found:?}") };
+            assert!(gap.since <= 0 && gap.until.is_some_and(|until| until >= 20 * MINUTE), "{before} {after}: {gap:?}");
+            assert!(found.watermark.is_some_and(|mark| mark <= 21 * MINUTE), "{before} {after}: {found:?}");
+        }
     }
 
     proptest! {

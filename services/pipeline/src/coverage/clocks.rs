@@ -6,7 +6,7 @@ use store::{Gap, HeartbeatStatus};
 /// Cause of the gap: nothing need be missing, but what is said of that time is said of another.
 pub(super) const CAUSE: &str = "clock_off";
 /// What is believed of two clocks that somebody keeps, milliseconds.
-const BELIEVED: i64 = 10_000;
+pub(super) const BELIEVED: i64 = 10_000;
 /// So many heartbeats in a row tell it; one may have met a clock that was being set.
 const IN_A_ROW: usize = 2;
 

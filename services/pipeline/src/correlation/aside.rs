@@ -30,7 +30,9 @@ impl Stage {
         if noted.is_empty() {
             return Ok(Untold::None(fold));
         }
-        let (left, pending) = self.untold(reached).await?;
+        let covered: &Reached = reached;
+        let looked = self.patiently(stop, || self.untold(covered)).await;
+        let Some((left, pending)) = looked else { return Ok(Untold::Ended(End::Stopped)) };
         let (fold, end) = self.step(fold, &pending, (epoch, pen, stop)).await?;
         if let Some(end) = end {
             return Ok(Untold::Ended(end));
@@ -40,8 +42,10 @@ impl Stage {
         let ends = reached.ends();
         let put = || self.store.put_correlated_to(tenant, (epoch, &ends));
         let Some(()) = self.patiently(stop, put).await else { return Ok(Untold::Ended(End::Stopped)) };
-        self.answered(noted).await?;
-        Ok(Untold::Taken(fold))
+        match self.patiently(stop, || self.answered(noted.clone())).await {
+            Some(()) => Ok(Untold::Taken(fold)),
+            None => Ok(Untold::Ended(End::Stopped)),
+        }
     }
 
     /// The stored positions that were not taken in, and where their events are.

@@ -61,6 +61,8 @@ const REST: (u32, Duration) = (2, Duration::from_secs(2));
 const PACE: u32 = 20;
 /// Longest that a stop waits for a checkpoint.
 const STOP_WAIT: Duration = Duration::from_secs(10);
+/// Who ran for so long died of something new.
+const HEALTHY: Duration = Duration::from_secs(3_600);
 /// So many failed beginnings in a row are blamed on the checkpoint.
 const FAILED_BEGINNINGS: u32 = 5;
 
@@ -116,9 +118,14 @@ impl Stage {
             let Some(followed) = self.faults.caught(Part::Correlation, following).await else {
                 // What it knew went with it: the next beginning takes over from itself, and reads what it needs.
                 self.acknowledged.broke_off();
+                let ran = began.elapsed();
+                if ran > HEALTHY {
+                    (again, failed) = (AGAIN.0, 0);
+                }
                 failed += 1;
-                let rest = if began.elapsed() > AGAIN.1 { AGAIN.0 } else { again };
-                again = (rest * 2).min(AGAIN.1);
+                // What it ran may all have been reading: that must not be all that ClickHouse does.
+                let rest = again.max(ran.min(HEALTHY) / 4);
+                again = (again * 2).min(AGAIN.1);
                 tokio::select! {
                     () = tokio::time::sleep(rest) => continue,
                     _ = stop.wait_for(|stop| *stop) => return,

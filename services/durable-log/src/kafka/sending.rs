@@ -98,10 +98,15 @@ impl Run {
             if self.is_fatal(&producer) {
                 let reason = producer.client().fatal_error().map(|(code, _)| code.to_string());
                 tracing::warn!(reason, "The producer failed for good; a new one goes on from the cursor.");
-                producer = self.renew(producer)?;
+                let next = self.producer()?;
+                producer = self.renew(producer, next);
             }
             if files.changed() {
-                producer = self.renew(producer)?;
+                // They may be half exchanged: the old producer goes on, and the next change is the next try.
+                match self.producer() {
+                    Ok(next) => producer = self.renew(producer, next),
+                    Err(error) => tracing::warn!(%error, "No producer can be made with the TLS files as they are now."),
+                }
             }
             let sent = self.send_some(&producer)?;
             self.keep_cursor();
@@ -284,13 +289,13 @@ impl Run {
     }
 
     /// A new producer. Nothing that is under way at the old one can be believed: everything open is sent again.
-    fn renew(&mut self, producer: Sending) -> Result<Sending, ForwardError> {
+    fn renew(&mut self, producer: Sending, next: Sending) -> Sending {
         self.hand_back(&producer, HAND_BACK);
         self.take_answers(&producer);
         self.again = self.window.open().collect();
         self.not_before = Instant::now() + PAUSE;
         locked(&self.status).renewed += 1;
-        self.producer()
+        next
     }
 
     /// Takes everything back that librdkafka holds.

@@ -3,6 +3,7 @@
 ALTER TABLE {database}.session_rows {on_cluster} ADD COLUMN IF NOT EXISTS expires_by Nullable(DateTime64(3, 'UTC')) CODEC(ZSTD(1));
 
 -- It has ended where its source is complete beyond that instant: what pushes its events tells of every use, pull of those that are saved.
+-- Where something is or was missing between its last use and that instant, a use may be what is missing, and nothing is said.
 CREATE OR REPLACE VIEW {database}.sessions {on_cluster} DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
 WITH (
     SELECT mapFromArrays(groupArray(concat(tenant, '|', source_id)), groupArray(until)) FROM (
@@ -10,9 +11,18 @@ WITH (
             if(countIf(input IN ('webhook', 'kafka')) > 0, maxIf(watermark, input IN ('webhook', 'kafka')), max(watermark)) AS until
         FROM {database}.watermark_rows GROUP BY tenant, source_id
     )
-) AS complete
+) AS complete, (
+    SELECT mapFromArrays(groupArray(source), groupArray(spans)) FROM (
+        SELECT concat(toString(tenant), '|', toString(source_id)) AS source,
+            groupArray((since, ifNull(until, toDateTime64('2299-12-31 23:59:59', 3, 'UTC')))) AS spans
+        FROM {database}.gap_rows FINAL GROUP BY source
+    )
+) AS missing,
+    ifNull(s.expires_by <= complete[concat(tenant, '|', source_id)], 0) AND NOT arrayExists(
+        gap -> gap.1 < assumeNotNull(s.expires_by) AND gap.2 > ifNull(s.last_seen_at, s.at), missing[concat(tenant, '|', source_id)]
+    ) AS expired
 SELECT tenant, person, source_id, session_id, started_at, at AS first_seen_at, last_seen_at,
-    ifNull(s.ended_at, if(s.expires_by <= complete[concat(tenant, '|', source_id)], s.expires_by, NULL)) AS ended_at,
-    if(isNull(s.ended_at) AND ifNull(s.expires_by <= complete[concat(tenant, '|', source_id)], 0), 'expiry_computed', toString(s.ended_by)) AS ended_by,
+    ifNull(s.ended_at, if(expired, s.expires_by, NULL)) AS ended_at,
+    if(isNull(s.ended_at) AND expired, 'expiry_computed', toString(s.ended_by)) AS ended_by,
     clients, logins, refreshes, offline, active_after_end, impersonator, sign_ins, because, version, expires_by
 FROM {database}.session_rows AS s FINAL;

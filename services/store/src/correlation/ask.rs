@@ -112,15 +112,21 @@ impl Store {
     }
 
     /// Tells the end of those sessions that nobody can have used any more: their source is complete beyond the instant at which they
-    /// expire. The same as the view `sessions` says.
+    /// expire, and nothing is or was missing since they were used. The same as the view `sessions` says.
     pub async fn tell_expired(&self, tenant: &str, sessions: &mut [SessionRecord]) -> Result<(), StoreError> {
-        let marks = self.watermarks(tenant).await?;
+        let (marks, gaps) = (self.watermarks(tenant).await?, self.gaps(tenant, 0).await?);
         for session in sessions.iter_mut().filter(|session| session.ended_at.is_none()) {
+            let used = session.last_seen_at.unwrap_or(session.at);
+            let untold = |end: i64| {
+                let of_source = gaps.iter().filter(|gap| gap.source_id == session.source_id);
+                of_source.into_iter().any(|gap| gap.since < end && gap.until.is_none_or(|until| until > used))
+            };
             let of_source = || marks.iter().filter(|mark| mark.source_id == session.source_id);
             let pushed = of_source().filter(|mark| matches!(mark.input, Input::Webhook | Input::Kafka));
             let pushed = pushed.map(|mark| mark.watermark).max();
             let complete = pushed.or_else(|| of_source().map(|mark| mark.watermark).max());
-            if let Some(end) = session.expires_by.filter(|end| complete.is_some_and(|complete| *end <= complete)) {
+            let over = |end: &i64| complete.is_some_and(|complete| *end <= complete) && !untold(*end);
+            if let Some(end) = session.expires_by.filter(over) {
                 session.ended_at = Some(end);
                 "expiry_computed".clone_into(&mut session.ended_by);
             }

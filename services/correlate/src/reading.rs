@@ -112,10 +112,13 @@ impl Known {
         let at = (index, seen.place.within);
         let mut found = self.keycloak.users.read(at, &users, &self.reads);
         found.extend(self.keycloak.enabled.read(at, &enabled, &self.reads));
-        self.keycloak.usernames.read(at, &names, &self.reads);
+        for found in self.keycloak.usernames.read(at, &names, &self.reads) {
+            self.meant_by_name(found.of, dirt);
+        }
         self.keycloak.emails.read(at, &emails, &self.reads);
         for found in found {
             dirt.user(found.of, found.from);
+            self.meant_by_name(found.of, dirt);
             self.user_may_have_changed(found.of, dirt);
         }
         users.keys().for_each(|user| dirt.user_touched(*user));

@@ -128,7 +128,7 @@ fn told(moment: Moment) -> When {
 
 fn rows_of_names(known: &Known, owner: &Owner, mut names: Vec<Borne>) -> Vec<(Key, Row)> {
     // By text, so that the place among equals does not follow the order of arrival.
-    names.sort_by(|a, b| a.name.cmp(&b.name));
+    names.sort_by(|a, b| (&a.name, a.from, a.to).cmp(&(&b.name, b.from, b.to)));
     let mut equals: BTreeMap<(AliasKind, Sym, Option<Millis>), u32> = BTreeMap::new();
     let row = |Borne { kind, source, name, from, to }: Borne| {
         let begun = from.map(|from| from.0);

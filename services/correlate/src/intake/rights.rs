@@ -20,9 +20,8 @@ impl Known {
             self.bears(user, username);
             let name = self.names.sym(username);
             let found = self.keycloak.usernames.mark(at, place.mark(Some(name)), &self.reads);
-            // One more bearer of a name, from when on we do not know: nobody may be meant by it any more.
-            if found.is_some() && self.config.joins.iter().any(|join| join.by_name) {
-                dirt.user(user, Millis::MIN);
+            if found.is_some() {
+                self.meant_by_name(user, dirt);
             }
             changed |= found.is_some();
         }
@@ -33,6 +32,22 @@ impl Known {
         // Each login says the name again: most of the time nothing is new.
         if changed {
             dirt.user_touched(user);
+        }
+    }
+
+    /// One more bearer of a name, or one less, from when on we do not know: where a name can tie somebody, nobody may be meant by it any
+    /// more, or somebody else.
+    pub(crate) fn meant_by_name(&self, user: Id, dirt: &mut Dirt) {
+        if !self.config.joins.iter().any(|join| join.by_name) {
+            return;
+        }
+        dirt.user(user, Millis::MIN);
+        let names = self.keycloak.usernames.get(user).into_iter().flat_map(|ledger| ledger.segments());
+        for name in names.filter_map(|segment| segment.says) {
+            let name = format!("entity:{}", crate::answer::person::entity_name(&self.names.text(name)));
+            let name = self.names.known(&name).map(|name| Id { source: user.source, name });
+            let bearers = name.and_then(|name| self.bearers.get(&name)).into_iter().flatten();
+            bearers.for_each(|bearer| dirt.sign_ins_of(*bearer, Millis::MIN));
         }
     }
 
@@ -52,6 +67,7 @@ impl Known {
         let found = self.keycloak.users.mark((user, place.within), place.mark(lives.then_some(())), &self.reads);
         if let Some(found) = found {
             dirt.user(user, place.no_earlier(found).from);
+            self.meant_by_name(user, dirt);
             self.user_may_have_changed(user, dirt);
         }
         if !lives {

@@ -27,9 +27,15 @@ impl Known {
         found.uses.insert(place.moment, used);
         dirt.sessions.insert(session);
         if let (Some(user), Some(since)) = (user, waiting) {
-            let tie = self.longest_tie();
-            dirt.decisions_of(user, since.saturating_sub(tie));
+            self.callbacks_moved(user, since, dirt);
         }
+    }
+
+    /// Callbacks, the first of them at `since`, were found to be a user's: what paid for tokens around them may be another.
+    fn callbacks_moved(&self, user: Id, since: Millis, dirt: &mut Dirt) {
+        let from = since.saturating_sub(self.longest_tie());
+        dirt.decisions_of(user, from);
+        dirt.sign_ins_of(user, from);
     }
 
     pub(super) fn issued(&mut self, place: &Place, issued: &Issued<'_>, dirt: &mut Dirt) {
@@ -61,7 +67,7 @@ impl Known {
         if !issued.refresh.is_empty() {
             let refresh = self.id(place, issued.refresh);
             self.sessions.refresh_of.get_or_insert_with(refresh, || Once::At(place.moment)).also(place.moment);
-            dirt.tokens.extend(self.sessions.issued_for(refresh));
+            dirt.tokens.extend(self.sessions.issued_for(refresh, place.moment));
         }
         if !issued.presented.is_empty() {
             self.presented(place, (issued.presented, Some(user)), dirt);
@@ -75,7 +81,7 @@ impl Known {
         let (token, user) = said;
         let token = self.id(place, token);
         self.sessions.presented.get_or_default(token).insert(place.moment, user);
-        dirt.tokens.extend(self.sessions.issued_for(token));
+        dirt.tokens.extend(self.sessions.issued_for(token, place.moment));
     }
 
     pub(super) fn ended_by(&mut self, place: &Place, which: Ended<'_>, how: EndKind, dirt: &mut Dirt) {
@@ -88,7 +94,7 @@ impl Known {
                 found.ends.insert(place.moment, how);
                 dirt.sessions.insert(session);
                 if let (Some(user), Some(since)) = (user, waiting) {
-                    dirt.decisions_of(user, since.saturating_sub(self.longest_tie()));
+                    self.callbacks_moved(user, since, dirt);
                 }
             }
             Ended::OfUser(user) => {

@@ -114,10 +114,10 @@ impl Once {
 }
 
 impl Sessions {
-    /// Issues for which a refresh token was presented: to whom, and when.
-    pub(crate) fn issued_for(&self, presented: Id) -> impl Iterator<Item = (Id, Moment)> {
-        let all = self.presented.get(&presented).into_iter().flatten();
-        all.filter_map(|(moment, user)| Some(((*user)?, *moment)))
+    /// Issues for which a refresh token was presented from `from` on: to whom, and when. What is known of earlier ones is as it was.
+    pub(crate) fn issued_for(&self, presented: Id, from: Moment) -> impl Iterator<Item = (Id, Moment)> {
+        let later = self.presented.get(&presented).map(|all| all.range(from..));
+        later.into_iter().flatten().filter_map(|(moment, user)| Some(((*user)?, *moment)))
     }
 
     /// The session, with its user noted; and since when callbacks of it wait for that.

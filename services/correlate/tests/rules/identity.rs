@@ -167,3 +167,29 @@ fn a_read_of_keycloak_names_people_and_their_state() {
     assert_eq!(rows.decision(decision).verdict, Verdict::AllowedWithoutRight);
     assert!(rows.decision(decision).reasons.contains(&Reason::Disabled));
 }
+
+#[test]
+fn another_bearer_of_a_name_takes_the_credential_from_a_session() {
+    let mut case = Case::new();
+    case.config.joins[0].by_name = true;
+    case.catalog(1.0, &[], &[]);
+    case.keycloak(2.0, What::Named { user: "u1", username: "ann", email: "" });
+    let issuing = case.sign_in(10.0, ("u1", "s1", "user:default/ann"));
+    assert_eq!(case.rows().session("s1").sign_ins[0].credential, Some(issuing));
+    case.keycloak(3.0, What::Named { user: "u2", username: "Ann", email: "" });
+    assert_eq!(case.rows().session("s1").sign_ins[0].credential, None, "it may have been the other one's");
+}
+
+#[test]
+fn a_name_that_only_a_snapshot_shows_ties_what_was_said_of_it_before() {
+    let mut case = Case::new();
+    case.config.joins[0].by_name = true;
+    case.catalog(1.0, &[], &[]);
+    case.keycloak(2.0, What::Named { user: "u1", username: "ann", email: "" });
+    let user = |username| Entity::User { user: "u1", username, email: "", enabled: true };
+    case.read(5.0, ("kc", "r"), (vec![List::Users], vec![user("ann")], vec![]));
+    let decision = case.decision(30.0, "user:default/anna", Allow);
+    assert_ne!(case.rows().decision(decision).person.as_ref(), Some(&person("u1")));
+    case.read(20.0, ("kc", "r"), (vec![List::Users], vec![user("anna")], vec![]));
+    assert_eq!(case.rows().decision(decision).person.as_ref(), Some(&person("u1")));
+}

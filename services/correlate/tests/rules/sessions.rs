@@ -252,3 +252,18 @@ fn a_second_copy_of_what_is_known_answers_nothing_anew() {
     assert!(correlator.settle().is_empty());
     assert_eq!(correlator.answered(), answered);
 }
+
+#[test]
+fn a_callback_whose_user_is_learnt_later_takes_it_from_another_session() {
+    let mut case = case();
+    case.login(9.0, ("u1", "s2", "backstage"));
+    case.code(10.0, ("u1", "s2", "t2"));
+    let issuing = case.issuing(10.2, "user:default/cleo");
+    case.callback(10.21, "s1");
+    case.callback(10.22, "s2");
+    // Until now nothing said whose session the first callback names.
+    case.ended(5_000.0, Ended::One { session: "s1", user: "u1" }, EndKind::Logout);
+    let rows = case.rows();
+    assert_eq!(rows.credential(issuing).callback, None);
+    assert_eq!(rows.session("s2").sign_ins[0].credential, None);
+}

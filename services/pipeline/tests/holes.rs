@@ -9,6 +9,7 @@ use events::{
 };
 use pipeline::coverage::{Expected, Keeper};
 use prometheus::Registry;
+use std::path::Path;
 use store::{
     Block, ClaimedSpan, Fate, Gap, OWN_RECORDS, Records, SentHeartbeat, Store, StoredReceipt,
     engine::{self, Engine, EngineOptions},
@@ -58,6 +59,16 @@ fn opening(stream: u8, (previous, seq): (u8, u64)) -> StoredReceipt {
     receipt(stream, 0, &format!(r#"{{"previous_stream":"{previous}","previous_seq":{seq},"previous_chain":""}}"#))
 }
 
+/// An engine with an empty database.
+async fn database(dir: &Path) -> (Engine, Store) {
+    let library = testbed::engine().unwrap();
+    let command = engine::test_command("engine_child").unwrap();
+    let engine = Engine::start(EngineOptions { library, dir: dir.join("engine"), command }).await.unwrap();
+    let store = Store::connect(engine.connect_options("tokentrail")).unwrap();
+    store.migrate().await.unwrap();
+    (engine, store)
+}
+
 /// Cause, end of the scope, number missing.
 type Told = (String, String, Option<u64>);
 
@@ -74,11 +85,7 @@ fn row(cause: &str, scope: &str, missing: Option<u64>) -> Told {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_missing_behind_intake_is_a_gap_with_its_numbers() {
     let dir = tempfile::tempdir().unwrap();
-    let library = testbed::engine().unwrap();
-    let command = engine::test_command("engine_child").unwrap();
-    let engine = Engine::start(EngineOptions { library, dir: dir.path().join("engine"), command }).await.unwrap();
-    let store = Store::connect(engine.connect_options("tokentrail")).unwrap();
-    store.migrate().await.unwrap();
+    let (engine, store) = database(dir.path()).await;
     let place = (store.clone(), "default".to_owned());
     let keeper = Keeper::new(place, LATENESS, Vec::new(), (|| NOON, &Registry::new())).unwrap();
 
@@ -121,11 +128,7 @@ async fn what_is_missing_behind_intake_is_a_gap_with_its_numbers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_log_lost_is_repaired_when_no_number_is_missing_any_more() {
     let dir = tempfile::tempdir().unwrap();
-    let library = testbed::engine().unwrap();
-    let command = engine::test_command("engine_child").unwrap();
-    let engine = Engine::start(EngineOptions { library, dir: dir.path().join("engine"), command }).await.unwrap();
-    let store = Store::connect(engine.connect_options("tokentrail")).unwrap();
-    store.migrate().await.unwrap();
+    let (engine, store) = database(dir.path()).await;
     let place = (store.clone(), "default".to_owned());
     let keeper = Keeper::new(place, LATENESS, Vec::new(), (|| NOON, &Registry::new())).unwrap();
     let insert = async |receipts: Vec<StoredReceipt>| {
@@ -172,11 +175,7 @@ async fn what_a_log_lost_is_repaired_when_no_number_is_missing_any_more() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_of_which_nothing_is_there_is_told_from_the_beginning_on() {
     let dir = tempfile::tempdir().unwrap();
-    let library = testbed::engine().unwrap();
-    let command = engine::test_command("engine_child").unwrap();
-    let engine = Engine::start(EngineOptions { library, dir: dir.path().join("engine"), command }).await.unwrap();
-    let store = Store::connect(engine.connect_options("tokentrail")).unwrap();
-    store.migrate().await.unwrap();
+    let (engine, store) = database(dir.path()).await;
     let place = (store.clone(), "default".to_owned());
     let keeper = Keeper::new(place, LATENESS, Vec::new(), (|| NOON, &Registry::new())).unwrap();
     // The store began anew; the journal had freed stream 6 before.
@@ -216,11 +215,7 @@ fn part(source: &str, repaired_by: &str) -> (String, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_of_the_whole_time_closes_the_part_of_its_source_and_no_other() {
     let dir = tempfile::tempdir().unwrap();
-    let library = testbed::engine().unwrap();
-    let command = engine::test_command("engine_child").unwrap();
-    let engine = Engine::start(EngineOptions { library, dir: dir.path().join("engine"), command }).await.unwrap();
-    let store = Store::connect(engine.connect_options("tokentrail")).unwrap();
-    store.migrate().await.unwrap();
+    let (engine, store) = database(dir.path()).await;
     let place = (store.clone(), "default".to_owned());
     let source = |id: &str, kind, push: Option<&str>| Expected {
         source_id: id.into(),

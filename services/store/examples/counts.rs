@@ -5,10 +5,12 @@
 //! copy by the other way, and asks for all counts: at rest, with 70 seconds at 5,000 receipts a second that are not rolled
 //! up, and after a backfill over 30 days. The receipts are made by the engine itself, past the store's inserts.
 
-use std::{error::Error, path::Path, time::Instant};
+mod support;
+
+use std::{error::Error, time::Instant};
 use store::{
     DEFAULT_DATABASE, Rolling, Store,
-    engine::{self, Engine, EngineOptions, State},
+    engine::{Engine, State},
 };
 
 const DEFAULT_RECEIPTS: u64 = 1_000_000;
@@ -32,20 +34,9 @@ fn cpu(pid: u32) -> f64 {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    engine::run_if_asked();
+    support::begin();
     let receipts = std::env::args().nth(1).map_or(Ok(DEFAULT_RECEIPTS), |text| text.parse())?;
-    let library = std::env::var_os("TOKENTRAIL_ENGINE")
-        .ok_or("set TOKENTRAIL_ENGINE to what services/store/engine/fetch.sh prints")?;
-    let dir = tempfile::tempdir()?;
-    let engine = Engine::start(EngineOptions {
-        library: library.into(),
-        dir: Path::new(dir.path()).join("engine"),
-        command: vec![std::env::current_exe()?.into_os_string()],
-    })
-    .await?;
-    let result = measure(&engine, receipts).await;
-    engine.close().await;
-    result
+    support::on_an_engine(async |engine| measure(engine, receipts).await).await
 }
 
 /// Receipts `first..first + count` of stream `stream`, `gap_us` apart from `start_ms` on, with marks of a dead writer.

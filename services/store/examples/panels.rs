@@ -5,15 +5,17 @@
 //! thirty fails; one in a thousand a change), with sessions, tokens, grants and names beside them, keeps their counts as the roller does, and asks every question of the overview and of one person as the
 //! reader that Grafana has, over the last 7 days. Rows are made by the engine itself, past the store's inserts.
 
+mod support;
+
 use clickhouse::Client;
 use dashboards::{
     Source,
     expand::{ALL, Choice},
 };
-use std::{error::Error, path::Path, time::Instant};
+use std::{error::Error, time::Instant};
 use store::{
     DEFAULT_DATABASE, Rolling, Store,
-    engine::{self, Engine, EngineOptions, State},
+    engine::{Engine, State},
 };
 
 const DEFAULT_DECISIONS: u64 = 200_000;
@@ -30,20 +32,9 @@ const CELLS: usize = 96;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    engine::run_if_asked();
+    support::begin();
     let decisions = std::env::args().skip(1).find_map(|text| text.parse().ok()).unwrap_or(DEFAULT_DECISIONS);
-    let library = std::env::var_os("TOKENTRAIL_ENGINE")
-        .ok_or("set TOKENTRAIL_ENGINE to what services/store/engine/fetch.sh prints")?;
-    let dir = tempfile::tempdir()?;
-    let engine = Engine::start(EngineOptions {
-        library: library.into(),
-        dir: Path::new(dir.path()).join("engine"),
-        command: vec![std::env::current_exe()?.into_os_string()],
-    })
-    .await?;
-    let result = measure(&engine, decisions).await;
-    engine.close().await;
-    result
+    support::on_an_engine(async |engine| measure(engine, decisions).await).await
 }
 
 /// Rows of a table, each of `columns` an expression over `number` and `at`.

@@ -5,12 +5,14 @@
 //! with roles in them and Backstage roles with policies; and asks who has one of four rights, from the right and from everybody. Rows
 //! are made by the engine itself, past the store's inserts.
 
+mod support;
+
 use clickhouse::Client;
-use std::{error::Error, path::Path, time::Instant};
+use std::{error::Error, time::Instant};
 use store::{
     DEFAULT_DATABASE, Store,
     correlation::RightQuery,
-    engine::{self, Engine, EngineOptions, State},
+    engine::{Engine, State},
 };
 
 const DEFAULT_PEOPLE: u64 = 100_000;
@@ -22,20 +24,9 @@ const TICKS_PER_SECOND: f64 = 100.0;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    engine::run_if_asked();
+    support::begin();
     let people = std::env::args().skip(1).find_map(|text| text.parse().ok()).unwrap_or(DEFAULT_PEOPLE);
-    let library = std::env::var_os("TOKENTRAIL_ENGINE")
-        .ok_or("set TOKENTRAIL_ENGINE to what services/store/engine/fetch.sh prints")?;
-    let dir = tempfile::tempdir()?;
-    let engine = Engine::start(EngineOptions {
-        library: library.into(),
-        dir: Path::new(dir.path()).join("engine"),
-        command: vec![std::env::current_exe()?.into_os_string()],
-    })
-    .await?;
-    let result = measure(&engine, people).await;
-    engine.close().await;
-    result
+    support::on_an_engine(async |engine| measure(engine, people).await).await
 }
 
 /// Rows of `grant_rows` or `world_rows`: a person (or none) and values, all over `number`.

@@ -1,6 +1,7 @@
 //! What is stored and the correlation has not taken in yet: positions only, so that any lag fits into memory.
 
 use super::Announcement;
+use correlate::rows::{Change, DecisionRow, Reason, Row, Verdict};
 use events::ids::StreamId;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -72,6 +73,23 @@ pub struct Touched {
 }
 
 impl Touched {
+    /// What blocks changed. Of decisions the rules read all that a person has, of events those of a time: a session that began yesterday
+    /// must not have them read a day.
+    pub(super) fn of(pending: &[Pending], changes: &[Change]) -> Self {
+        let windows = || pending.iter().map(|one| one.window).filter(|window| window.earliest <= window.latest);
+        let notable = changes.iter().filter_map(|change| match &change.row {
+            Some(Row::Decision(decision)) if notable(decision) => Some(decision),
+            _ => None,
+        });
+        let persons = notable.filter_map(|decision| decision.person.as_ref()).map(|person| person.0.clone());
+        Self {
+            since: windows().map(|window| window.earliest).min(),
+            until: windows().map(|window| window.latest).max(),
+            persons: persons.collect(),
+            everybody: false,
+        }
+    }
+
     /// Adds what changed later.
     pub fn and(&mut self, other: Self) {
         self.since = [self.since, other.since].into_iter().flatten().min();
@@ -83,6 +101,13 @@ impl Touched {
             self.everybody = true;
         }
     }
+}
+
+/// A decision that a rule may ask about.
+fn notable(decision: &DecisionRow) -> bool {
+    matches!(decision.verdict, Verdict::Exposure | Verdict::Violation | Verdict::NameCollision)
+        || decision.candidates == 0
+        || decision.reasons.contains(&Reason::CredentialOfAnother)
 }
 
 struct State {

@@ -32,7 +32,7 @@ use acknowledged::Pending;
 use aside::Untold;
 use begin::{Begun, TakeOver, Trust};
 use checkpoint::Saving;
-use correlate::rows::{Change, DecisionRow, Reason, Row, Verdict};
+use correlate::rows::Change;
 use pen::{Halt, Pen};
 use std::{
     sync::Arc,
@@ -310,7 +310,7 @@ impl Stage {
                 None => return Ok((fold, Some(End::Stopped))),
             }
         }
-        self.acknowledged.touch(touched(pending, &changes));
+        self.acknowledged.touch(Touched::of(pending, &changes));
         Ok((fold, None))
     }
 
@@ -353,30 +353,6 @@ impl Stage {
             }
         }
     }
-}
-
-/// What a block changed, for the rules. Of decisions they read all that a person has, of events those of a time: a session that began
-/// yesterday must not have them read a day.
-fn touched(pending: &[Pending], changes: &[Change]) -> Touched {
-    let windows = || pending.iter().map(|one| one.window).filter(|window| window.earliest <= window.latest);
-    let notable = changes.iter().filter_map(|change| match &change.row {
-        Some(Row::Decision(decision)) if notable(decision) => Some(decision),
-        _ => None,
-    });
-    let persons = notable.filter_map(|decision| decision.person.as_ref()).map(|person| person.0.clone());
-    Touched {
-        since: windows().map(|window| window.earliest).min(),
-        until: windows().map(|window| window.latest).max(),
-        persons: persons.collect(),
-        everybody: false,
-    }
-}
-
-/// A decision that a rule may ask about.
-fn notable(decision: &DecisionRow) -> bool {
-    matches!(decision.verdict, Verdict::Exposure | Verdict::Violation | Verdict::NameCollision)
-        || decision.candidates == 0
-        || decision.reasons.contains(&Reason::CredentialOfAnother)
 }
 
 /// Settling can take long: not on a thread that serves requests.

@@ -1,0 +1,91 @@
+//! What the rules found, written to the register: rows with the places of their evidence, then steps.
+
+use super::Detector;
+use drift::{Rule, finding::Candidate, register::Changes};
+use std::collections::BTreeMap;
+use store::{
+    StoreError,
+    correlation::Id,
+    findings::{FindingChange, FindingRow},
+};
+use uuid::Uuid;
+
+/// Evidence of a finding lies at most so long before its beginning, milliseconds.
+const EVIDENCE_BEFORE: i64 = 86_400_000;
+/// Findings whose evidence is asked for together.
+const EVIDENCE_TOGETHER: usize = 500;
+/// Who changes a finding when the rules do.
+pub const BY_RULES: &str = "rules";
+
+impl Detector {
+    /// Writes rows and then steps; true if there were any.
+    pub(super) async fn write(&self, (rule, now): (&Rule, i64), changes: &Changes<'_>) -> Result<bool, StoreError> {
+        let (store, tenant) = (&self.reader.store, &self.reader.tenant);
+        let places = self.places(changes).await?;
+        let mut rows = Vec::with_capacity(changes.rows.len());
+        for (id, candidate) in &changes.rows {
+            rows.push(FindingRow {
+                tenant: tenant.clone(),
+                finding_id: *id,
+                version: now.unsigned_abs(),
+                rule: rule.id.to_owned(),
+                rule_version: rule.version,
+                person: candidate.person.clone(),
+                severity: candidate.severity.to_string(),
+                confidence: candidate.confidence.to_string(),
+                first_at: store::correlation::storable(candidate.first),
+                last_at: store::correlation::storable(candidate.last),
+                detail: serde_json::Value::Object(candidate.values.clone()).to_string(),
+                evidence: candidate.evidence.iter().map(|event| Id(*event)).collect(),
+                receipts: candidate.evidence.iter().filter_map(|event| places.get(event).cloned()).collect(),
+                content: drift::finding::content(candidate),
+            });
+        }
+        let steps: Vec<FindingChange> = changes
+            .steps
+            .iter()
+            .enumerate()
+            .map(|(place, step)| FindingChange {
+                tenant: tenant.clone(),
+                finding_id: step.finding,
+                change_id: step.change,
+                // Steps of one finding in one round stand in their order.
+                changed_at: now + i64::try_from(place).unwrap_or_default().min(1) * i64::from(step.what != "opened"),
+                what: step.what.to_owned(),
+                actor: BY_RULES.to_owned(),
+                reason: step.reason.to_owned(),
+                until: None,
+            })
+            .collect();
+        // A crash between the two leaves a finding without its first step: the next round writes it.
+        if !rows.is_empty() {
+            store.put_findings(&rows).await?;
+        }
+        if !steps.is_empty() {
+            store.put_finding_changes(&steps).await?;
+            for step in &steps {
+                tracing::info!(rule = rule.id, finding = %step.finding_id, what = step.what, "A finding changed.");
+            }
+        }
+        Ok(!rows.is_empty() || !steps.is_empty())
+    }
+
+    /// Where the evidence of findings lies. Asked for many at once: ClickHouse keeps events by time, so that one question about one event
+    /// can cost as much as one about a thousand.
+    async fn places(&self, changes: &Changes<'_>) -> Result<BTreeMap<Uuid, String>, StoreError> {
+        let mut places = BTreeMap::new();
+        let mut found: Vec<&Candidate> = changes.rows.iter().map(|(_, candidate)| *candidate).collect();
+        found.sort_by_key(|candidate| candidate.first);
+        for some in found.chunks(EVIDENCE_TOGETHER) {
+            let times = some.iter().map(|one| (one.first, one.last.saturating_add(1)));
+            let Some((first, last)) = times.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) else { continue };
+            // Evidence can be older than the finding: the failures before the login that is one.
+            for from in [first, first.saturating_sub(EVIDENCE_BEFORE)] {
+                let wanted = some.iter().flat_map(|one| &one.evidence).filter(|event| !places.contains_key(*event));
+                let wanted: Vec<Uuid> = wanted.copied().collect();
+                places.extend(self.reader.store.receipts_of(&self.reader.tenant, &wanted, (from, last)).await?);
+            }
+        }
+        Ok(places)
+    }
+}

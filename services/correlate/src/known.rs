@@ -9,6 +9,7 @@ use crate::{
     snapshots::Snapshots,
     state::{
         catalog::Catalog,
+        gone::Gone,
         keycloak::Keycloak,
         persons::{Member, Persons},
         rbac::Rbac,
@@ -68,6 +69,8 @@ pub(crate) struct Known {
     /// The furthest that a decision's span reaches beyond its time, by reference, where it does: a line whose time is hardly known
     /// costs those of its own reference.
     pub widest: HashMap<Id, Millis>,
+    /// What was forgotten.
+    pub gone: Gone,
 }
 
 impl Known {
@@ -98,6 +101,7 @@ impl Known {
             keys: RefCell::default(),
             latest: HashMap::new(),
             widest: HashMap::new(),
+            gone: Gone::default(),
         }
     }
 
@@ -182,6 +186,7 @@ impl Known {
             keys: _,
             latest,
             widest,
+            gone,
         } = self;
         names.put(to);
         reads.put(to);
@@ -199,6 +204,7 @@ impl Known {
         bearers.put(to);
         latest.put(to);
         widest.put(to);
+        gone.put(to);
     }
 
     /// As it was kept.
@@ -222,8 +228,10 @@ impl Known {
             keys: RefCell::default(),
             latest: Kept::get(from)?,
             widest: Kept::get(from)?,
+            gone: Kept::get(from)?,
         })
     }
+
     /// Bytes by part: of what is large by its own parts.
     pub(crate) fn rooms(&self) -> Vec<(String, usize)> {
         let within = [
@@ -243,6 +251,7 @@ impl Known {
             ("bearers", self.bearers.room()),
             ("keys", self.keys.borrow().room()),
             ("latest", self.latest.room() + self.widest.room()),
+            ("gone", self.gone.room()),
         ];
         parts.chain(rest.into_iter().map(|(part, bytes)| (part.to_owned(), bytes))).collect()
     }

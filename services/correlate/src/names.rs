@@ -67,6 +67,11 @@ impl Kept for Names {
 }
 
 impl Names {
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.texts.len()
+    }
+
     pub(crate) fn sym(&mut self, text: &str) -> Sym {
         let packed = Packed::of(text);
         self.find(&packed).unwrap_or_else(|| self.add(packed))

@@ -56,10 +56,10 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             let report = status::fetch(&RunFile::read(&load()?)?).await?;
             print(format, &report, status::render)? && report.without_store.is_none()
         }
-        Command::Trace { term, format } => {
+        Command::Trace { words, format } => {
             let config = load()?;
             let store = running::store(&config)?;
-            let trail = trace::lookup(&store, &config, &term).await?;
+            let trail = trace::lookup(&store, &config, &words).await?;
             print(format, &trail, |trail| trace::render(trail, usize::MAX))?
         }
         Command::Explain { .. }

@@ -24,7 +24,7 @@ pub struct Fold {
     contradicted: bool,
     unsure: bool,
     old: Option<i64>,
-    /// How much came that was too old.
+    /// So many blocks had something that is too old.
     olds: u64,
 }
 
@@ -68,24 +68,18 @@ impl Fold {
 
     /// Takes an event in.
     pub fn take(&mut self, told: &Told) {
-        self.days.note(told.event.time);
+        if self.floor().is_none_or(|floor| told.event.time >= floor) {
+            self.days.note(told.event.time);
+        }
         self.correlator.take_event(&told.event);
     }
 
     /// Takes an event in of which a copy may have been taken before. A fact stays as it was taken first: where copies of one
-    /// event do not say the same, the order of arrival would count, and all must be read anew. The same of what happened before
-    /// all that is kept: it is not taken in at all, so that what is said stays what all the rest says.
+    /// event do not say the same, the order of arrival would count, and all must be read anew. The same of what needs what was forgotten,
+    /// which the correlator tells when it settles: until then it says what all the rest says.
     pub(super) fn take_late(&mut self, told: &Told) {
         self.contradicted |= told.copies.iter().any(|copy| !same_facts(copy, &told.event));
-        if self.floor().is_some_and(|floor| told.event.time < floor) {
-            return self.note_old(told.event.time);
-        }
         self.take(told);
-    }
-
-    fn note_old(&mut self, time: i64) {
-        self.olds += 1;
-        self.old = Some(self.old.map_or(time, |old| old.min(time)));
     }
 
     /// The earliest of what came and needs what was forgotten; none: nothing does.
@@ -93,7 +87,7 @@ impl Fold {
         self.old
     }
 
-    /// How much of that came.
+    /// After how many blocks some of that had come.
     pub(super) fn olds(&self) -> u64 {
         self.olds
     }
@@ -118,7 +112,8 @@ impl Fold {
         self.rows.begin();
         let changes = self.correlator.settle();
         if let Some(time) = self.correlator.too_old() {
-            self.note_old(time);
+            self.olds += 1;
+            self.old = Some(self.old.map_or(time, |old| old.min(time)));
         }
         changes
     }

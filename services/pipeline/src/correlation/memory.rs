@@ -1,7 +1,7 @@
 //! How much the correlation keeps in memory, and what happens when that is too much: what is long over is forgotten.
 //!
 //! A row that is forgotten stays in ClickHouse as it was said last: nothing deletes it, and nothing says it again. What is at or behind
-//! the floor is answered as if everything were known. Whatever happened before the floor and comes only now is noted, and once
+//! the floor is answered as if everything were known. Whatever comes only now and needs what was forgotten is noted, and once
 //! no more of it comes everything is read anew (`reading.rs`), in the order of time.
 
 use super::{PACE, PAST_QUIET_MS, Stage, ending, fold::Fold};

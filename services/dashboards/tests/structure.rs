@@ -245,8 +245,18 @@ fn the_data_source_is_the_reader_and_its_password_is_in_no_file_of_ours() {
 }
 
 /// Small by nature, or added up from kept counts.
-const SMALL: [&str; 9] =
-    ["aliases", "correlated", "fates", "gaps", "line_counts", "persons", "rule_states", "streams", "watermarks"];
+const SMALL: [&str; 10] = [
+    "aliases",
+    "correlated",
+    "fates",
+    "gaps",
+    "line_counts",
+    "persons",
+    "rule_states",
+    "streams",
+    "suppressions",
+    "watermarks",
+];
 /// Grow without end: only with a bound of time or of one person.
 const LARGE: [&str; 7] =
     ["cells", "coverage", "credentials", "dead_letters", "decisions", "missing_events", "sessions"];

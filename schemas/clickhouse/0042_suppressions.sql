@@ -40,8 +40,27 @@ HAVING countIf(x.what = 'made') > 0;
 -- silent about it: `over_unheard` says that it ended while it was suppressed. A suppression of one finding can be ended before its time.
 CREATE OR REPLACE VIEW {database}.findings {on_cluster} DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
 WITH
+    -- Spans of suppressions by tenant, rule and whom or what they are for, as `suppressions` says, which would be planned by itself.
+    (
+        SELECT mapFromArrays(groupArray(told), groupArray(spans)) FROM
+        (
+            SELECT concat(g.tenant, '|', g.rule, '|', g.subject_kind, '|', g.subject) AS told, groupArray((g.made_at, g.over_at, g.owner, toString(g.id))) AS spans
+            FROM
+            (
+                SELECT toString(x.tenant) AS tenant, x.suppression_id AS id, anyIf(toString(x.rule), x.what = 'made') AS rule,
+                    anyIf(toString(x.subject_kind), x.what = 'made') AS subject_kind, anyIf(x.subject, x.what = 'made') AS subject,
+                    anyIf(x.owner, x.what = 'made') AS owner, minIf(x.changed_at, x.what = 'made') AS made_at, min(x.until) AS over_at
+                FROM {database}.suppression_rows AS x FINAL
+                GROUP BY x.tenant, x.suppression_id
+                HAVING countIf(x.what = 'made') > 0
+            ) AS g
+            GROUP BY told
+        )
+    ) AS groups,
     -- (from, to, owner, id of the group; empty: of this finding alone)
-    arrayConcat(if(c.quiet_to IS NULL, [], [(c.quiet_from, assumeNotNull(c.quiet_to), c.owner, '')]), p.spans, s.spans) AS spans,
+    arrayConcat(if(c.quiet_to IS NULL, [], [(c.quiet_from, assumeNotNull(c.quiet_to), c.owner, '')]),
+        groups[concat(toString(f.tenant), '|', toString(f.rule), '|person|', f.person)],
+        groups[concat(toString(f.tenant), '|', toString(f.rule), '|source|', JSONExtractString(f.detail, 'source'))]) AS spans,
     -- those that count now, the longest first
     arrayReverseSort(q -> q.2, arrayFilter(q -> q.1 <= now64(3) AND q.2 > now64(3), spans)) AS quiet
 SELECT f.tenant AS tenant, f.finding_id AS finding_id, toString(f.rule) AS rule, f.rule_version AS rule_version, f.person AS person,
@@ -72,17 +91,7 @@ LEFT JOIN
         max(x.changed_at) AS last_change_at
     FROM (SELECT * FROM {database}.finding_change_rows FINAL) AS x
     GROUP BY x.tenant, x.finding_id
-) AS c ON f.tenant = c.tenant AND f.finding_id = c.finding_id
-LEFT JOIN
-(
-    SELECT g.tenant AS tenant, g.rule AS rule, g.subject AS person, groupArray((g.made_at, g.over_at, g.owner, toString(g.suppression_id))) AS spans
-    FROM {database}.suppressions AS g WHERE g.subject_kind = 'person' GROUP BY g.tenant, g.rule, g.subject
-) AS p ON p.tenant = f.tenant AND p.rule = toString(f.rule) AND p.person = f.person
-LEFT JOIN
-(
-    SELECT g.tenant AS tenant, g.rule AS rule, g.subject AS source, groupArray((g.made_at, g.over_at, g.owner, toString(g.suppression_id))) AS spans
-    FROM {database}.suppressions AS g WHERE g.subject_kind = 'source' GROUP BY g.tenant, g.rule, g.subject
-) AS s ON s.tenant = f.tenant AND s.rule = toString(f.rule) AND s.source = JSONExtractString(f.detail, 'source');
+) AS c ON f.tenant = c.tenant AND f.finding_id = c.finding_id;
 
 -- As before, and until when nobody is told of what is suppressed.
 CREATE OR REPLACE VIEW {database}.register_in {on_cluster} DEFINER = CURRENT_USER SQL SECURITY DEFINER AS

@@ -59,6 +59,7 @@ const MIGRATIONS: &[Migration] = migrations![
     37 "0037_session_expiry",
     38 "0038_towards_rights",
     42 "0042_suppressions",
+    43 "0043_flat_panels",
 ];
 
 const DATABASE: &str = "CREATE DATABASE IF NOT EXISTS {database} {on_cluster}";

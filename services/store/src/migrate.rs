@@ -60,6 +60,7 @@ const MIGRATIONS: &[Migration] = migrations![
     38 "0038_towards_rights",
     42 "0042_suppressions",
     43 "0043_flat_panels",
+    44 "0044_history",
 ];
 
 const DATABASE: &str = "CREATE DATABASE IF NOT EXISTS {database} {on_cluster}";

@@ -157,3 +157,45 @@ async fn one_finding_is_suppressed_until_its_end_or_until_somebody_ends_it() {
     let over = said(&database, 2).await;
     assert_eq!((over.state.as_str(), over.over_unheard), ("ENDED", 1));
 }
+
+/// As docs/alerts.md says of a backup: the register was lost, and found anew, before what people did is put back, twice.
+#[tokio::test]
+async fn what_people_did_may_be_put_back_when_everything_was_found_anew() {
+    let (database, now) = (Database::new().await, now());
+    let found = [finding(1, "D02", "p1"), finding(2, "D02", "p2"), finding(3, "D12", ""), finding(4, "D05", "p1")];
+    // Who finds something again opens it under the same id.
+    let opened = |at: i64| (1..=4).map(move |n| FindingChange { change_id: id(n), ..change(n, ("opened", at), None) });
+    let opened = |at: i64| opened(at).collect::<Vec<_>>();
+    database.store.put_findings(&found).await.unwrap();
+    database.store.put_finding_changes(&opened(now - DAY)).await.unwrap();
+    let by_people = [
+        change(1, ("closed", now - HOUR), None),
+        change(2, ("suppressed", now - HOUR), Some(now + DAY)),
+        change(4, ("acknowledged", now - HOUR), None),
+    ];
+    database.store.put_finding_changes(&by_people).await.unwrap();
+    let silent = group(10, ("D12", "source", "kc"), (now - HOUR, now + DAY));
+    database.store.put_suppression_changes(&[silent]).await.unwrap();
+    let states = async || {
+        [state(&database, 1).await, state(&database, 2).await, state(&database, 3).await, state(&database, 4).await]
+    };
+    let before = states().await;
+    assert_eq!(before, ["CLOSED", "SUPPRESSED", "SUPPRESSED", "ACKNOWLEDGED"]);
+
+    let sql = database.sql();
+    let run = async |text: &str| sql.query(text).execute().await.unwrap();
+    let tables = ["finding_change_rows", "suppression_rows"];
+    for table in tables {
+        let kept = format!("CREATE TABLE kept_{table} ENGINE = MergeTree ORDER BY tuple() AS SELECT * FROM {table}");
+        run(&kept).await;
+        run(&format!("TRUNCATE TABLE {table}")).await;
+    }
+    run("TRUNCATE TABLE finding_rows").await;
+    database.store.put_findings(&found).await.unwrap();
+    database.store.put_finding_changes(&opened(now)).await.unwrap();
+    assert_eq!(states().await, ["OPEN"; 4], "what people did is nowhere else");
+    for table in tables.into_iter().chain(tables) {
+        run(&format!("INSERT INTO {table} SELECT * FROM kept_{table}")).await;
+    }
+    assert_eq!(states().await, before);
+}

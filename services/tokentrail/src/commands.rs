@@ -54,7 +54,7 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Status { format } => {
             let report = status::fetch(&RunFile::read(&load()?)?).await?;
-            print(format, &report, status::render)?
+            print(format, &report, status::render)? && report.without_store.is_none()
         }
         Command::Trace { term, format } => {
             let config = load()?;

@@ -94,6 +94,7 @@ impl Storage {
             pid: std::process::id(),
             intake: self.addresses.intake,
             admin: self.addresses.admin,
+            stores: true,
             store: Some(RunStore {
                 store_url: options.url,
                 store_user: options.user,

@@ -142,16 +142,21 @@ async fn register(config: &Config, command: FindingsCommand) -> anyhow::Result<b
     let tenant = &config.tenant;
     match command {
         FindingsCommand::List(args) => {
-            print(args.format, &findings::list(&store, tenant, &args).await?, |found| findings::render_list(found))
+            let unlisted = findings::unlisted(&store, tenant, &args).await?;
+            let found = findings::list(&store, tenant, &args).await?;
+            print(args.format, &found, |found| findings::render_list(found, unlisted))
         }
         FindingsCommand::Show { finding, format } => {
             print(format, &findings::show(&store, tenant, &finding).await?, findings::render_shown)
         }
         FindingsCommand::Ack(args) => findings::change(&store, tenant, ("acknowledged", &args, None)).await,
         FindingsCommand::Close(args) => findings::change(&store, tenant, ("closed", &args, None)).await,
-        FindingsCommand::Suppress { until, args } => {
-            findings::change(&store, tenant, ("suppressed", &args, Some(until.0))).await
+        FindingsCommand::Suppress(args) => findings::suppressing::suppress(&store, config, &args).await,
+        FindingsCommand::Suppressions(args) => {
+            let found = findings::suppressing::list(&store, tenant, &args).await?;
+            print(args.format, &found, |found| findings::suppressing::render(found))
         }
+        FindingsCommand::Unsuppress(args) => findings::suppressing::unsuppress(&store, tenant, &args).await,
     }
 }
 

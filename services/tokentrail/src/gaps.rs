@@ -95,8 +95,9 @@ impl GapReport {
                 "an older state of the journal was put back: what the store has beyond it has no log now"
             }
             "sender_dropped" => {
-                "the sender's spool was full: raise --spool-mib; a whole log of that time repairs it (`tokentrail import \
-                --from --to`)"
+                "the sender's spool was full (raise --spool-mib), or a followed log was cut back, deleted or compressed before it was \
+                sent (keep the newest rotated file as it is: `delaycompress`); a whole log of that time repairs it (`tokentrail \
+                import --from --to`)"
             }
             _ => "import that time again",
         }

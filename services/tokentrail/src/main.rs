@@ -253,7 +253,7 @@ struct SendArgs {
     #[arg(long, value_enum, default_value_t = spool::WhenFull::Drop)]
     when_full: spool::WhenFull,
     /// Most disk that standard input may take while the collector cannot be reached, MiB.
-    #[arg(long, default_value_t = 256)]
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     spool_mib: u64,
     #[command(flatten)]
     collector: CollectorArgs,

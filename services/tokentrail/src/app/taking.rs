@@ -77,7 +77,9 @@ impl Taking<'_> {
         let metrics = Arc::new(IntakeMetrics::new(registry, verifier.sources())?);
         let mut run = [0; 8];
         getrandom::fill(&mut run).context("the system gives no random bytes")?;
-        let limits = Limits::default();
+        let listen = &config.listen;
+        let (connections, connections_per_ip) = (listen.connections, listen.connections_per_address);
+        let limits = Limits { connections, connections_per_ip, ..Limits::default() };
         let routes = collector::http::router(Intake {
             verifier,
             receiver: Receiver::new(&config.tenant, key.clone(), run, limits.clone()),
@@ -143,7 +145,7 @@ fn take_over(journal: &Journal, consumer: &str) -> anyhow::Result<()> {
 }
 
 impl Taken {
-    /// Returns when pull, heartbeats or the forwarder have ended, which they must not.
+    /// Returns when the journal, pull, heartbeats or the forwarder have ended, which they must not.
     pub async fn ended(&mut self) -> Result<anyhow::Result<()>, tokio::task::JoinError> {
         let forward = async {
             match &self.forward {
@@ -152,6 +154,8 @@ impl Taken {
             }
         };
         tokio::select! {
+            // Whoever reads it would notice; while ClickHouse is away nobody does.
+            Err(closed) = self.journal.wait_past(u64::MAX) => Ok(Err(anyhow::Error::new(closed).context("nothing can be kept"))),
             ended = &mut self.pulls => ended,
             () = forward => Ok(Err(anyhow::anyhow!("the forwarder ended; see the log"))),
         }

@@ -166,10 +166,16 @@ kept_struct!(Told { span, actor, permission, action, resource_type, resource, ou
 impl Known {
     /// Everything but the configuration, and what can be made anew from it.
     pub(crate) fn keep(&self, to: &mut Writer<'_>) {
+        self.names.put(to);
+        self.keep_but_names(to);
+    }
+
+    /// The same, but for the names.
+    pub(crate) fn keep_but_names(&self, to: &mut Writer<'_>) {
         // All fields by name: one that is added must be kept as well.
         let Self {
             config: _,
-            names,
+            names: _,
             reads,
             pending,
             snapshots,
@@ -188,7 +194,6 @@ impl Known {
             widest,
             gone,
         } = self;
-        names.put(to);
         reads.put(to);
         pending.put(to);
         snapshots.put(to);
@@ -209,9 +214,15 @@ impl Known {
 
     /// As it was kept.
     pub(crate) fn restore(config: Config, from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        let names = Kept::get(from)?;
+        Self::restore_under((config, names), from)
+    }
+
+    /// The same, under names that are known.
+    pub(crate) fn restore_under((config, names): (Config, Names), from: &mut Reader<'_>) -> Result<Self, Unreadable> {
         Ok(Self {
             config,
-            names: Kept::get(from)?,
+            names,
             reads: Kept::get(from)?,
             pending: Kept::get(from)?,
             snapshots: Kept::get(from)?,

@@ -98,6 +98,17 @@ impl Rows {
         answered.put(to);
     }
 
+    /// What holds names by number.
+    pub(crate) fn keep_listed(&self, to: &mut Writer<'_>) {
+        self.listed.put(to);
+    }
+
+    /// The same as it was kept.
+    pub(crate) fn restore_listed(&mut self, from: &mut Reader<'_>) -> Result<(), Unreadable> {
+        self.listed = Kept::get(from)?;
+        Ok(())
+    }
+
     /// As it was kept, under the same secret.
     pub(crate) fn restore(self, from: &mut Reader<'_>) -> Result<Self, Unreadable> {
         let Self { hashers, .. } = self;

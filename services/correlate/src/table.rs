@@ -59,6 +59,11 @@ impl<T> Pile<T> {
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.0.iter_mut().flatten()
     }
+
+    /// The entries; each piece goes as soon as it was read.
+    pub fn into_entries(self) -> impl Iterator<Item = T> {
+        self.0.into_iter().flatten()
+    }
 }
 
 /// A map whose entries lie in the order in which they came.
@@ -127,9 +132,9 @@ impl<K: Copy + Eq + Hash, V> Table<K, V> {
     /// Keeps what `keep` says, in no more room than it needs.
     pub fn retain(&mut self, mut keep: impl FnMut(&K, &mut V) -> bool) {
         let all = std::mem::take(&mut self.entries);
-        // Made anew, because room that was made once stays; and each piece goes as soon as it was read.
+        // Made anew, because room that was made once stays.
         self.numbers = HashTable::new();
-        for (key, mut value) in all.0.into_iter().flatten() {
+        for (key, mut value) in all.into_entries() {
             if keep(&key, &mut value) {
                 self.get_or_insert_with(key, || value);
             }

@@ -11,6 +11,7 @@
 //! anew.
 
 mod decisions;
+mod names;
 mod needs;
 
 use crate::{correlator::Correlator, known::Known, moment::Millis, rows::Key};
@@ -32,6 +33,7 @@ impl Correlator {
             }
         });
         rows.sweep();
+        self.pack();
         self.sized.take();
     }
 

@@ -86,7 +86,7 @@ impl Forgetful {
 
 #[test]
 fn what_is_forgotten_is_as_if_it_were_known() {
-    let report = each_world(worlds() / 4, |seed, report| {
+    let report = each_world(worlds() / 8, |seed, report| {
         let world = World::of_steps(seed, 200);
         let mut random = StdRng::seed_from_u64(seed ^ 0xf09);
         let config = under(&mut random);

@@ -286,7 +286,7 @@ mod tests {
             }
             log.get_or_default(to);
             tree.entry(to).or_default();
-            let kept = |key: &i32, value: &mut usize| (key.unsigned_abs() as usize + *value) % 3 != 0;
+            let kept = |key: &i32, value: &mut usize| !(key.unsigned_abs() as usize + *value).is_multiple_of(3);
             log.retain(|key, value| kept(key, value));
             tree.retain(|key, value| kept(key, value));
             assert_eq!(matches!(log, Log::Many(_)), tree.len() > FEW);

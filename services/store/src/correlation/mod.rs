@@ -16,8 +16,9 @@ mod rights;
 mod stored;
 mod towards;
 mod unannounced;
+mod walk;
 
-pub use ask::{Bearer, DecisionQuery, Matching};
+pub use ask::{Bearer, DecisionQuery, JudgedRecord, Matching};
 pub use checkpoint::{Later, Seal, Sealing, Unsealing};
 pub use covered::{Covered, Ranges};
 pub use merge::Told;

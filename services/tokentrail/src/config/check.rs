@@ -24,6 +24,9 @@ impl Config {
         if self.listen.tls_client_crl.is_some() && self.listen.tls_client_ca.is_none() {
             bail!("listen.tls_client_crl says what the CAs of listen.tls_client_ca took back: set that too");
         }
+        if self.listen.connections == 0 || self.listen.connections_per_address == 0 {
+            bail!("listen.connections and listen.connections_per_address are at least 1");
+        }
         address("store", self.store.url.as_deref(), self.store.ca_file.as_ref())?;
         if self.journal.max_mib > MOST_MIB || self.journal.segment_mib > MOST_MIB {
             bail!("journal.max_mib and journal.segment_mib are at most {MOST_MIB}");

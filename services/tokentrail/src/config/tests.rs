@@ -81,6 +81,16 @@ fn the_documented_example_is_the_default() {
 }
 
 #[test]
+fn bounds_of_connections_are_at_least_one() {
+    let config = load("[listen]\nconnections = 7\nconnections_per_address = 3", &[]).unwrap();
+    assert_eq!((config.listen.connections, config.listen.connections_per_address), (7, 3));
+    for key in ["connections", "connections_per_address"] {
+        let error = format!("{:#}", load(&format!("[listen]\n{key} = 0"), &[]).unwrap_err());
+        assert!(error.contains(key) && error.contains("at least 1"), "{error}");
+    }
+}
+
+#[test]
 fn heartbeats_that_cannot_be_sent_are_refused() {
     let keycloak = "[sources.kc]\nkind = \"keycloak\"\nwebhook_secret_files = [\"s\"]\n[sources.kc.heartbeat]\n";
     let backstage = "[sources.bs]\nkind = \"backstage\"\ntoken_files = [\"s\"]\n[sources.bs.heartbeat]\n";

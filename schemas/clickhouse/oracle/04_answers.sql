@@ -63,7 +63,7 @@ SELECT tenant, source, session,
     countIf(what IN ('login', 'issue', 'callback')) AS signs,
     arraySort(groupUniqArrayIf(client, what IN ('login', 'issue') AND client != '')) AS clients,
     minIf((at, rank, event), what IN ('login', 'issue', 'refused', 'callback')) AS first, countIf(what IN ('login', 'issue', 'refused', 'callback')) AS happened,
-    maxIf(at, what IN ('login', 'issue', 'refused')) AS last_use, countIf(what IN ('login', 'issue', 'refused')) AS use_count,
+    maxIf(at, what IN ('login', 'issue')) AS last_use, countIf(what IN ('login', 'issue')) AS use_count,
     maxIf(at, what = 'listed') AS last_listed,
     groupArrayIf(at, what = 'issue') AS issued,
     minIf(actor_name, what = 'login' AND actor_kind = 'impersonator' AND actor_name != '') AS impersonator
@@ -76,21 +76,22 @@ FROM (
 
 -- The first end that is told; a revoked grant ends a session only if no other client used it.
 CREATE TABLE {oracle}.told_ends ENGINE = Memory AS
-SELECT tenant, source, session, min((at, rank, event, how)) AS end FROM (
-    SELECT f.tenant AS tenant, f.source AS source, f.session AS session, e.at AS at, e.rank AS rank, e.event AS event, e.how AS how
+SELECT tenant, source, session, min((at, rank, event, how)) AS end, countIf(own) AS own FROM (
+    SELECT f.tenant AS tenant, f.source AS source, f.session AS session, e.at AS at, e.rank AS rank, e.event AS event, e.how AS how, true AS own
     FROM {oracle}.session_facts AS f INNER JOIN {oracle}.session_ends AS e ON e.tenant = f.tenant AND e.source = f.source AND e.session = f.session
     WHERE e.which = 'session' AND f.happened > 0 AND (e.how != 'revoke_grant' OR length(f.clients) <= 1)
     UNION ALL
-    SELECT f.tenant, f.source, f.session, e.at, e.rank, e.event, e.how
+    SELECT f.tenant, f.source, f.session, e.at, e.rank, e.event, e.how, false
     FROM {oracle}.session_facts AS f INNER JOIN {oracle}.session_ends AS e ON e.tenant = f.tenant AND e.source = f.source AND e.user = f.user
     WHERE e.which = 'user' AND f.user != '' AND f.happened > 0 AND (e.at, e.rank, e.event) >= f.first
     UNION ALL
-    SELECT f.tenant, f.source, f.session, e.at, e.rank, e.event, e.how
+    SELECT f.tenant, f.source, f.session, e.at, e.rank, e.event, e.how, false
     FROM {oracle}.session_facts AS f INNER JOIN {oracle}.session_ends AS e ON e.tenant = f.tenant AND e.source = f.source AND e.within = f.within
     WHERE e.which = 'realm' AND f.user != '' AND f.happened > 0 AND (e.at, e.rank, e.event) >= f.first
 ) GROUP BY tenant, source, session;
 
--- Or the first complete read of sessions after its last sign of life that does not list it.
+-- Or the first complete read of sessions after its last sign of life that does not list it: also where all sessions of a user or realm
+-- are ended later.
 CREATE TABLE {oracle}.absences ENGINE = Memory AS
 SELECT f.tenant AS tenant, f.source AS source, f.session AS session, argMin(r.end, r.begin) AS at
 FROM {oracle}.session_facts AS f
@@ -102,8 +103,9 @@ GROUP BY tenant, source, session;
 CREATE TABLE {oracle}.sessions ENGINE = Memory AS
 SELECT f.tenant AS tenant, p.person AS person, f.source AS source_id, f.session AS session_id, if(f.logins > 0, f.started, NULL) AS started_at,
     if(f.signs > 0, f.last_seen, NULL) AS last_seen_at,
-    multiIf(e.session != '', e.end.1, a.session != '', a.at, NULL) AS ended_at,
-    multiIf(e.session != '', e.end.4, a.session != '', 'absent_from_read', '') AS ended_by,
+    e.session != '' AND (e.own > 0 OR a.session = '' OR e.end.1 <= a.at) AS is_told,
+    multiIf(is_told, e.end.1, a.session != '', a.at, NULL) AS ended_at,
+    multiIf(is_told, e.end.4, a.session != '', 'absent_from_read', '') AS ended_by,
     f.clients AS clients, f.logins AS logins, f.refreshes AS refreshes, f.is_offline AS offline,
     arrayExists(at -> at > ended_at + c.skew, f.issued) AND ended_at IS NOT NULL AS active_after_end, f.impersonator AS impersonator
 FROM {oracle}.session_facts AS f

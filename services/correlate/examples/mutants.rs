@@ -128,6 +128,20 @@ const MUTANTS: &[Mutant] = &[
         replace: "calls.range(moment..).last()",
         test: ("worlds", "what_is_said_is_the_truth"),
     },
+    Mutant {
+        rule: "a token is known for as long as a decision can rest on it",
+        file: "forget/decisions.rs",
+        find: "first.min(over).saturating_sub(life).saturating_sub(self.reach())",
+        replace: "first.min(over).saturating_add(0 * life.saturating_sub(self.reach()))",
+        test: ("worlds", "forgetting::what_is_forgotten_is_as_if_it_were_known"),
+    },
+    Mutant {
+        rule: "what is gone is never said again",
+        file: "settle.rs",
+        find: "paid.range(first..).filter(|(_, paid)| !paid.over)",
+        replace: "paid.range(first..)",
+        test: ("worlds", "forgetting::what_is_forgotten_is_as_if_it_were_known"),
+    },
 ];
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {

@@ -6,6 +6,7 @@ use crate::{
     log::{Log, Set},
     moment::{Millis, Moment, Span},
     names::{Id, Names, Sym},
+    places::Places,
     snapshots::Snapshots,
     state::{
         catalog::Catalog,
@@ -71,11 +72,12 @@ pub(crate) struct Known {
     pub widest: HashMap<Id, Millis>,
     /// What was forgotten.
     pub gone: Gone,
+    pub places: Places,
 }
 
 impl Known {
     pub(crate) fn new(config: Config) -> Self {
-        let skew = config.skew;
+        let (skew, places) = (config.skew, Places::new(&config));
         // Whether a Backstage has spoken yet must not show in the rows.
         let mut names = Names::default();
         for join in &config.joins {
@@ -102,6 +104,7 @@ impl Known {
             latest: HashMap::new(),
             widest: HashMap::new(),
             gone: Gone::default(),
+            places,
         }
     }
 
@@ -193,6 +196,7 @@ impl Known {
             latest,
             widest,
             gone,
+            places: _,
         } = self;
         reads.put(to);
         pending.put(to);
@@ -220,6 +224,7 @@ impl Known {
 
     /// The same, under names that are known.
     pub(crate) fn restore_under((config, names): (Config, Names), from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        let places = Places::new(&config);
         Ok(Self {
             config,
             names,
@@ -240,6 +245,7 @@ impl Known {
             latest: Kept::get(from)?,
             widest: Kept::get(from)?,
             gone: Kept::get(from)?,
+            places,
         })
     }
 

@@ -36,6 +36,7 @@ mod log;
 mod moment;
 mod names;
 pub mod persons;
+mod places;
 mod reading;
 pub mod rows;
 mod settle;

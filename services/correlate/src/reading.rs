@@ -223,7 +223,13 @@ impl Known {
     }
 
     fn sessions_read(&mut self, seen: &Seen<'_>, dirt: &mut Dirt) {
+        if self.gone.floor.is_some_and(|floor| seen.at.begin < floor) {
+            self.reaches_gone_sessions(seen.at.begin);
+        }
         for (user, session) in seen.pairs(List::Sessions) {
+            if self.is_session_gone(session, Some(seen.at.moment())) {
+                continue;
+            }
             let (found, waiting) = self.sessions.session(session, Some(user));
             found.realm = found.realm.or(Some(seen.place.within));
             found.listed.insert(seen.at.begin);

@@ -10,6 +10,7 @@ use crate::{
     known::Known,
     moment::{Millis, Moment},
     names::Id,
+    places::{Place, Places},
     rows::{Change, Key, Row},
     table::Table,
 };
@@ -23,15 +24,11 @@ use uuid::Uuid;
 pub(crate) struct Rows {
     /// By what stands for a key; the keys themselves would be most of the memory.
     said: Table<Place, Said>,
-    /// Begun with a secret that only this deployment has: nobody can make two keys meet, and a checkpoint's rows are found again.
-    hashers: [DefaultHasher; 2],
+    places: Places,
     /// Keys of the rows that are listed per user (gaps also per group, role and reference), and can therefore end.
     listed: Table<Id, Keys>,
     answered: u64,
 }
-
-/// Stands for a key: enough of a keyed hash that no two of a thousand million rows meet.
-type Place = [u8; 12];
 
 /// Of bytes, because a number of eight would ask for more room than it takes.
 type Digest = [u8; 8];
@@ -80,19 +77,12 @@ kept_struct!(Said { version, digest });
 impl Rows {
     /// Nothing was said yet.
     pub(crate) fn new(config: &Config) -> Self {
-        let secret = config.key.mark("correlation keys", &[&config.tenant]);
-        let hashers = [0, 1].map(|half| {
-            let mut hasher = DefaultHasher::new();
-            hasher.write(secret.as_bytes());
-            hasher.write_u8(half);
-            hasher
-        });
-        Self { said: Table::default(), hashers, listed: Table::default(), answered: 0 }
+        Self { said: Table::default(), places: Places::new(config), listed: Table::default(), answered: 0 }
     }
 
     /// All of it.
     pub(crate) fn keep(&self, to: &mut Writer<'_>) {
-        let Self { said, hashers: _, listed, answered } = self;
+        let Self { said, places: _, listed, answered } = self;
         said.put(to);
         listed.put(to);
         answered.put(to);
@@ -111,8 +101,8 @@ impl Rows {
 
     /// As it was kept, under the same secret.
     pub(crate) fn restore(self, from: &mut Reader<'_>) -> Result<Self, Unreadable> {
-        let Self { hashers, .. } = self;
-        Ok(Self { said: Kept::get(from)?, hashers, listed: Kept::get(from)?, answered: Kept::get(from)? })
+        let Self { places, .. } = self;
+        Ok(Self { said: Kept::get(from)?, places, listed: Kept::get(from)?, answered: Kept::get(from)? })
     }
 
     /// Bytes by part.
@@ -120,20 +110,9 @@ impl Rows {
         [("said", self.said.room()), ("listed", self.listed.room())]
     }
 
-    /// What stands for a key.
-    fn place(&self, key: &Key) -> Place {
-        let mut place = [0; 12];
-        for (part, begun) in place.chunks_mut(8).zip(&self.hashers) {
-            let mut hasher = begun.clone();
-            key.hash(&mut hasher);
-            part.copy_from_slice(&hasher.finish().to_le_bytes()[..part.len()]);
-        }
-        place
-    }
-
     /// Notes that a row is never said again, nor taken back; true if it ever was said.
     pub(crate) fn let_go(&mut self, key: &Key) -> bool {
-        let place = self.place(key);
+        let place = self.places.of(key);
         let said = self.said.get_mut(&place).filter(|said| said.version != LET_GO);
         said.map(|said| said.version = LET_GO).is_some()
     }
@@ -176,7 +155,7 @@ impl Rows {
 
     fn say(&mut self, key: Key, row: Option<Row>, because: Uuid, changes: &mut Vec<Change>) {
         let digest = row.as_ref().map_or(GONE, digest);
-        let place = self.place(&key);
+        let place = self.places.of(&key);
         match self.said.get_mut(&place) {
             Some(said) if said.digest == digest => {}
             Some(said) => {

@@ -26,7 +26,7 @@ impl Known {
             _ => None,
         });
         let good = || session.uses.iter().filter(|(_, used)| used.what != UseKind::Refused);
-        let ended = self.ended(session);
+        let ended = self.ended(id, session);
         let alive: Vec<Millis> = good().map(|(at, _)| at.at).chain(session.callbacks.keys().map(|at| at.at)).collect();
         let clients: BTreeSet<String> =
             good().map(|(_, used)| self.owned(used.client)).filter(|client| !client.is_empty()).collect();
@@ -52,24 +52,32 @@ impl Known {
     }
 
     /// The earliest end that is told. A revoked grant ends a session only if no other client used it: single sign-on goes on.
-    fn ended(&self, session: &Session) -> Option<(Millis, EndKind)> {
+    pub(crate) fn ended(&self, id: Id, session: &Session) -> Option<(Millis, EndKind)> {
         let first = session.uses.keys().chain(session.callbacks.keys()).min().copied()?;
         let used = session.uses.values().filter(|used| used.what != UseKind::Refused);
         let clients: BTreeSet<_> = used.map(|used| used.client).collect();
         let own = session.ends.iter().filter(|(_, how)| **how != EndKind::RevokeGrant || clients.len() <= 1);
-        let mut ends: Vec<(Moment, EndKind)> = own.map(|(at, how)| (*at, *how)).collect();
+        let own = own.map(|(at, how)| (*at, *how)).min();
+        let mut wide: Option<(Moment, EndKind)> = None;
         if let Some(user) = session.user {
             let of_user = self.sessions.ends.get(&user);
             let of_realm = session.realm.and_then(|name| self.sessions.ends.get(&Id { source: user.source, name }));
-            let wide = of_user.into_iter().chain(of_realm).flatten();
-            ends.extend(wide.map(|(at, how)| (*at, *how)).filter(|(at, _)| *at >= first));
+            let all = of_user.into_iter().chain(of_realm).flatten();
+            wide = all.map(|(at, how)| (*at, *how)).filter(|(at, _)| *at >= first).min();
+            // What cannot have been alive any more was not ended by it.
+            wide = wide.filter(|(at, _)| at.at <= self.alive_until(id, session));
         }
-        ends.into_iter().min().map(|(at, how)| (at.at, how)).or_else(|| self.absent(session, first.at))
+        let told = own.into_iter().chain(wide).min().map(|(at, how)| (at.at, how));
+        if own.is_some() {
+            return told;
+        }
+        let absent = self.absent(session, first.at);
+        told.into_iter().chain(absent).min_by_key(|(at, _)| *at)
     }
 
     /// By when a session has ended at the latest if nobody used it after all that is known: at the end of the time that the realm lets
     /// one be idle (if the realm tells of refreshes at all), or live.
-    fn expires(&self, id: Id, session: &Session) -> Option<Millis> {
+    pub(crate) fn expires(&self, id: Id, session: &Session) -> Option<Millis> {
         let realm = Id { source: id.source, name: session.realm? };
         let used = session.uses.iter().filter(|(_, used)| used.what != UseKind::Refused).map(|(at, _)| at.at);
         let alive = used.chain(session.callbacks.keys().map(|at| at.at)).chain(session.listed.iter().copied());
@@ -91,7 +99,9 @@ impl Known {
 
     /// A complete read of sessions, after the last sign of life, that does not list it.
     fn absent(&self, session: &Session, first: Millis) -> Option<(Millis, EndKind)> {
-        let last = session.uses.keys().map(|at| at.at).max().unwrap_or(first);
+        // Whoever is refused does not use it.
+        let used = session.uses.iter().filter(|(_, used)| used.what != UseKind::Refused);
+        let last = used.map(|(at, _)| at.at).max().unwrap_or(first);
         let last = session.listed.iter().copied().max().map_or(last, |listed| listed.max(last));
         let scope = crate::state::reads::Scope { list: crate::facts::List::Sessions, within: session.realm? };
         let reads = self.reads.of(scope);
@@ -145,7 +155,7 @@ impl Known {
 
     /// The event that issued a refresh token, before it was presented at `moment`.
     fn parent(&self, presented: Id, moment: Moment) -> Option<Uuid> {
-        self.sessions.refresh_of.get(&presented)?.last_before(moment).map(|at| at.event)
+        self.sessions.refresh_of.get(&presented)?.issued.last_before(moment).map(|at| at.event)
     }
 }
 

@@ -2,8 +2,8 @@
 //! said last.
 //!
 //! Histories stay whole (who was in which group, what a group carried, who was called what): they grow with changes, and every
-//! answer may ask them about any instant. What grows with every event goes: decisions, tokens, credentials. Of the last two
-//! the row goes first, and the evidence once no decision that is still answered can rest on it.
+//! answer may ask them about any instant. What grows with every event goes: decisions, tokens, credentials, sessions that are over. Of
+//! tokens and credentials the row goes first, and the evidence once no decision that is still answered can rest on it.
 //!
 //! What reaches back behind the floor by its nature (an operator who merges two persons, a tie that is seen for the first time, a
 //! missing event that comes to light) changes rows that are gone, if there are any of those whom it concerns. Then the state is not
@@ -13,6 +13,7 @@
 mod decisions;
 mod names;
 mod needs;
+mod sessions;
 
 use crate::{correlator::Correlator, known::Known, moment::Millis, rows::Key};
 
@@ -76,6 +77,7 @@ impl Known {
         self.forget_decisions(over, gone);
         self.forget_credentials(over, gone);
         self.forget_tokens(over, gone);
+        self.forget_sessions(over, gone);
         // Made anew of those who are asked about.
         self.keys.take();
     }

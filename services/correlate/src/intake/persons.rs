@@ -51,7 +51,10 @@ impl Known {
         }
     }
 
-    fn user_renamed(&self, user: Id, dirt: &mut Dirt) {
+    fn user_renamed(&mut self, user: Id, dirt: &mut Dirt) {
+        if self.gone.users.contains_key(&user) {
+            self.gone.needed(Millis::MIN);
+        }
         dirt.user(user, Millis::MIN);
         dirt.sessions_of(user, Millis::MIN);
         let issues = self.sessions.issues.get(&user).into_iter().flat_map(|log| log.keys());

@@ -71,6 +71,7 @@ impl Known {
             self.user_may_have_changed(user, dirt);
         }
         if !lives {
+            self.is_too_old(place.moment.at);
             self.sessions.ends.get_or_default(user).insert(place.moment, EndKind::UserDeleted);
             dirt.sessions_of(user, Millis::MIN);
         }

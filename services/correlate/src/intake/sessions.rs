@@ -7,7 +7,7 @@ use crate::{
     known::Known,
     moment::Millis,
     names::Id,
-    state::sessions::{Called, Issue, Once, Use, UseKind},
+    state::sessions::{Called, Issue, Once, Refresh, Use, UseKind},
 };
 
 impl Known {
@@ -18,6 +18,11 @@ impl Known {
         }
         let user = (!user.is_empty()).then(|| self.id(place, user));
         let (session, client) = (self.id(place, session), self.names.sym(client));
+        // Whoever is refused does not use it.
+        let heard = (what != UseKind::Refused).then_some(place.moment);
+        if self.is_session_gone(session, heard) {
+            return;
+        }
         let (found, waiting) = self.sessions.session(session, user);
         found.realm = found.realm.or(Some(place.within));
         let used = Use { client, what };
@@ -68,15 +73,21 @@ impl Known {
         let realm = Id { source: place.source, name: place.within };
         let first_refresh = issued.grant == Grant::Refresh && self.sessions.refreshing.insert(realm);
         if first_refresh && self.sessions.realms.knows(realm) {
+            self.reaches_gone_sessions(place.moment.at);
             self.sessions_of_realm(realm, dirt);
         }
         dirt.tokens.insert((user, place.moment));
         if !issued.refresh.is_empty() {
             let refresh = self.id(place, issued.refresh);
-            self.sessions.refresh_of.get_or_insert_with(refresh, || Once::At(place.moment)).also(place.moment);
+            let made = || Refresh { session, issued: Once::At(place.moment) };
+            self.sessions.refresh_of.get_or_insert_with(refresh, made).issued.also(place.moment);
             dirt.tokens.extend(self.sessions.issued_for(refresh, place.moment));
         }
         if !issued.presented.is_empty() {
+            let token = self.id(place, issued.presented);
+            if session.is_none() && !self.sessions.refresh_of.contains_key(&token) {
+                self.reaches_gone_sessions(place.moment.at);
+            }
             self.presented(place, (issued.presented, Some(user)), dirt);
         }
         let from = place.moment.at.saturating_sub(self.longest_tie());
@@ -99,6 +110,9 @@ impl Known {
             Ended::One { session, user } => {
                 let user = (!user.is_empty()).then(|| self.id(place, user));
                 let session = self.id(place, session);
+                if self.is_too_old(place.moment.at) || self.is_session_gone(session, Some(place.moment)) {
+                    return;
+                }
                 let (found, waiting) = self.sessions.session(session, user);
                 found.realm = found.realm.or(Some(place.within));
                 found.ends.insert(place.moment, how);
@@ -109,11 +123,13 @@ impl Known {
             }
             Ended::OfUser(user) => {
                 let user = self.id(place, user);
+                self.is_too_old(place.moment.at);
                 self.sessions.ends.get_or_default(user).insert(place.moment, how);
                 dirt.sessions_of(user, Millis::MIN);
             }
             Ended::OfRealm => {
                 let realm = Id { source: place.source, name: place.within };
+                self.is_too_old(place.moment.at);
                 self.sessions.ends.get_or_default(realm).insert(place.moment, how);
                 self.sessions_of_realm(realm, dirt);
             }
@@ -122,6 +138,10 @@ impl Known {
 
     pub(super) fn lifespans(&mut self, place: &Place, said: Lifespans, dirt: &mut Dirt) {
         let realm = Id { source: place.source, name: place.within };
+        let floor = self.gone.floor.unwrap_or(Millis::MIN);
+        if self.sessions.realms.reaches_back(realm, (place.moment, said), floor) {
+            self.reaches_gone_sessions(place.moment.at);
+        }
         if self.sessions.realms.note(realm, place.moment, said) {
             self.sessions_of_realm(realm, dirt);
         }
@@ -140,6 +160,9 @@ impl Known {
             return;
         }
         let session = self.names.id(&keycloak, session);
+        if self.is_session_gone(session, Some(place.moment)) {
+            return;
+        }
         let (found, _) = self.sessions.session(session, None);
         if found.callbacks.get(&place.moment).is_some_and(|called| called.backstage == backstage) {
             return;

@@ -1,6 +1,7 @@
 //! What was forgotten, as far as it must be known: up to when of whom, so that what would need it is told and not answered worse.
 
-use crate::{checkpoint::kept_struct, moment::Millis, names::Id, table::Table};
+use crate::{checkpoint::kept_struct, moment::Millis, names::Id, places::Place, table::Table};
+use hashbrown::HashMap;
 
 /// What is no longer there.
 #[derive(Default)]
@@ -12,8 +13,10 @@ pub(crate) struct Gone {
     pub over: Option<Millis>,
     /// Of an entity reference, or of another caller: the last instant of a decision or credential whose row is gone.
     pub references: Table<Id, Millis>,
-    /// Of a user: likewise of tokens and callbacks.
+    /// Of a user: likewise of tokens, callbacks and sessions.
     pub users: Table<Id, Millis>,
+    /// Sessions, by what stands for their names: of one that was never known all can be said, of one that was forgotten nothing.
+    pub sessions: HashMap<Place, ()>,
     /// The earliest instant of what was taken in and would have needed what was forgotten.
     late: Option<Millis>,
 }
@@ -36,4 +39,4 @@ impl Gone {
     }
 }
 
-kept_struct!(Gone { floor, over, references, users, late });
+kept_struct!(Gone { floor, over, references, users, sessions, late });

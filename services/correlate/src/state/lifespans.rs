@@ -55,6 +55,23 @@ impl Realms {
         news
     }
 
+    /// Whether what is said changes for how long sessions lived before `floor`: as what is said first does, and what a snapshot
+    /// finds otherwise than was said before then.
+    pub(crate) fn reaches_back(&self, realm: Id, said: (Moment, Lifespans), floor: Millis) -> bool {
+        let (moment, said) = said;
+        let Some(log) = self.said.get(&realm) else { return true };
+        if log.get(&moment) == Some(&said) {
+            return false;
+        }
+        let (mut known, mut last) = (Lifespans::default(), None);
+        for (at, before) in log.range(..moment) {
+            (known, last) = (before.or(known), Some(*at));
+        }
+        last.is_none_or(|last| {
+            moment.at < floor || (last.at < floor && moment.rank == Rank::Read && said.or(known) != known)
+        })
+    }
+
     /// Whether anything is said of a realm.
     pub(crate) fn knows(&self, realm: Id) -> bool {
         self.said.contains_key(&realm)

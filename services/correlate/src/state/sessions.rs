@@ -83,8 +83,8 @@ pub(crate) struct Sessions {
     pub issues: Table<Id, Log<Moment, Issue>>,
     /// Presentations of a refresh token: to whom tokens were issued for it; refused: nobody.
     pub presented: Table<Id, Log<Moment, Option<Id>>>,
-    /// Who issued a refresh token: the event.
-    pub refresh_of: Table<Id, Once>,
+    /// What issued a refresh token.
+    pub refresh_of: Table<Id, Refresh>,
     /// Backstage tokens of an entity reference.
     pub paid: Table<Id, Log<Moment, Paid>>,
     /// Callbacks of a user's sessions: (session, Backstage).
@@ -95,6 +95,12 @@ pub(crate) struct Sessions {
     pub realms: Realms,
     /// Realms that ever told of a refresh: of others it is not known whether nobody uses a session.
     pub refreshing: BTreeSet<Id>,
+}
+
+/// A refresh token: the session that it is of, and the event that issued it.
+pub(crate) struct Refresh {
+    pub session: Option<Id>,
+    pub issued: Once,
 }
 
 /// What as a rule happens once.
@@ -158,6 +164,7 @@ kept_enum!(UseKind {
     2 Refused {},
 });
 kept_struct!(Session { user, realm, uses, ends, callbacks, listed });
+kept_struct!(Refresh { session, issued });
 kept_enum!(Once { 0 At { 0: moment }, 1 More { 0: moments } });
 kept_struct!(Called { backstage, brought });
 kept_struct!(Paid { span, claims, placed, over });

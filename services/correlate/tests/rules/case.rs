@@ -302,6 +302,16 @@ impl Rows {
 impl Case {
     /// Tells everything to a correlator of one's own.
     pub fn tell_all(&self, correlator: &mut Correlator) {
-        self.tellers.iter().for_each(|teller| teller(correlator));
+        self.tell_from(0, correlator);
+    }
+
+    /// How much there is to tell.
+    pub fn told(&self) -> usize {
+        self.tellers.len()
+    }
+
+    /// Tells what was added since.
+    pub fn tell_from(&self, told: usize, correlator: &mut Correlator) {
+        self.tellers[told..].iter().for_each(|teller| teller(correlator));
     }
 }

@@ -3,9 +3,11 @@
 use crate::case::Case;
 use correlate::{
     Correlator, Moment, Rank, Span,
-    facts::{Decided, Fact, Grant, Issued, What},
+    facts::{Account, Decided, EndKind, Ended, Fact, Grant, Issued, Lifespans, What},
+    rows::{Key, Row},
 };
 use events::event::Outcome;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 const DAY: i64 = 86_400_000;
@@ -18,7 +20,10 @@ struct Days {
 
 impl Days {
     fn new() -> Self {
-        Self { correlator: Correlator::new(Case::new().config), events: 0 }
+        let mut days = Self { correlator: Correlator::new(Case::new().config), events: 0 };
+        let lives = Lifespans { idle: Some(1_800_000), max: Some(36_000_000), ..Lifespans::default() };
+        days.take(0, ("kc", Rank::Change), What::Lifespans(lives));
+        days
     }
 
     fn take(&mut self, at: i64, place: (&str, Rank), what: What<'_>) {
@@ -91,7 +96,137 @@ fn memory_does_not_grow_with_the_days() {
         flat.push(forgetful.size());
     }
     assert!(grown[14] > 2 * grown[5], "{grown:?}");
-    // Sessions and refresh tokens stay.
-    assert!(flat[14] * 100 < flat[5] * 135, "{flat:?}");
+    assert!(flat[14] * 100 < flat[5] * 110, "{flat:?}");
     assert_eq!(forgetful.correlator.too_old(), None, "nothing reached back");
+}
+
+/// One that forgot all that lies before 3,000 s, and what it said so far.
+struct Forgetful {
+    correlator: Correlator,
+    said: BTreeMap<Key, Row>,
+    gone: BTreeSet<Key>,
+}
+
+impl Forgetful {
+    fn of(case: &Case) -> Self {
+        let mut correlator = Correlator::new(case.config.clone());
+        case.tell_all(&mut correlator);
+        let mut one = Self { correlator, said: BTreeMap::new(), gone: BTreeSet::new() };
+        one.settle();
+        one.correlator.forget(3_000_000, &mut |key| {
+            one.gone.insert(key.clone());
+        });
+        one
+    }
+
+    fn settle(&mut self) {
+        for change in self.correlator.settle() {
+            assert!(!self.gone.contains(&change.key), "said again: {change:?}");
+            match change.row {
+                Some(row) => drop(self.said.insert(change.key, row)),
+                None => drop(self.said.remove(&change.key)),
+            }
+        }
+    }
+}
+
+/// Ann signs in to s1, is decided about and signs out; ben's s2 goes on.
+fn long_ago() -> Case {
+    let mut case = Case::new();
+    case.catalog(
+        1.0,
+        &[("user:default/ann", "u1", &["group:default/ops"]), ("user:default/ben", "u2", &["group:default/ops"])],
+        &[("group:default/ops", "ops")],
+    );
+    case.member(2.0, ("u1", "ops", true));
+    case.sign_in(10.0, ("u1", "s1", "user:default/ann"));
+    case.decision(15.0, "user:default/ann", Outcome::Allow);
+    case.ended(20.0, Ended::One { session: "s1", user: "u1" }, EndKind::Logout);
+    case.sign_in(30.0, ("u2", "s2", "user:default/ben"));
+    case
+}
+
+/// What comes later: whether it would need what was forgotten, and how to tell it.
+type Later = (&'static str, bool, fn(&mut Case));
+
+const LATER: [Later; 12] = [
+    ("whom nobody decided about was in a group long ago", false, |case| {
+        case.member(1.5, ("u3", "ops", true));
+    }),
+    ("whoever was decided about was not", true, |case| {
+        case.member(12.0, ("u1", "ops", false));
+    }),
+    ("a group ends", false, |case| {
+        case.keycloak(4_000.0, What::GroupDeleted { group: "ops" });
+    }),
+    ("a user ends", false, |case| {
+        case.keycloak(4_000.0, What::UserDeleted { user: "u1" });
+    }),
+    ("a session of long ago goes on", false, |case| {
+        case.refresh(4_000.0, ("u2", "s2"), ("s2", "next"));
+    }),
+    ("and is decided about", false, |case| {
+        case.refresh(4_000.0, ("u2", "s2"), ("s2", "next"));
+        case.issuing(4_000.1, "user:default/ben");
+        case.decision(4_001.0, "user:default/ben", Outcome::Deny);
+    }),
+    ("one that ended is used again", true, |case| {
+        case.refresh(4_000.0, ("u1", "s1"), ("s1", "next"));
+    }),
+    ("somebody tries to use it", false, |case| {
+        let refused = What::Refused { user: "u1", session: "s1", presented: "s1" };
+        case.tell(4_000.0, ("kc", "r", Rank::Issue), refused);
+    }),
+    ("a decision of long ago", true, |case| {
+        case.decision(16.0, "user:default/ann", Outcome::Allow);
+    }),
+    ("a token of long ago", true, |case| {
+        case.refresh(16.0, ("u2", "s2"), ("s2", "next"));
+    }),
+    ("two persons are one", true, |case| {
+        let account = |name| Account { kind: events::act::AccountKind::KeycloakUser, source: "kc", name };
+        let merged = What::Merged { account: account("u1"), into: account("u2") };
+        case.tell(4_000.0, ("tokentrail", "", Rank::Change), merged);
+    }),
+    ("all sessions end", false, |case| {
+        case.ended(4_000.0, Ended::OfRealm, EndKind::Admin);
+    }),
+];
+
+#[test]
+fn what_would_need_what_was_forgotten_is_told_and_all_else_is_exact() {
+    for (what, needed, later) in LATER {
+        let mut case = long_ago();
+        let mut forgetful = Forgetful::of(&case);
+        assert_eq!(forgetful.gone.len(), 6, "two tokens, two credentials, a decision, a session: {:?}", forgetful.gone);
+        let told = case.told();
+        later(&mut case);
+        case.tell_from(told, &mut forgetful.correlator);
+        forgetful.settle();
+        assert_eq!(forgetful.correlator.too_old().is_some(), needed, "{what}");
+        assert_eq!(forgetful.correlator.too_old(), None, "{what}: told once");
+        let mut all = Correlator::new(case.config.clone());
+        case.tell_all(&mut all);
+        if !needed {
+            assert_eq!(forgetful.said, all.rows(), "{what}");
+        }
+    }
+}
+
+#[test]
+fn what_must_have_ended_before_was_not_ended_by_what_ends_all() {
+    let mut case = long_ago();
+    case.read(100.0, ("kc", "r"), (vec![], vec![], vec![(correlate::facts::List::Sessions, vec![])]));
+    case.ended(4_000.0, Ended::OfUser("u2"), EndKind::Admin);
+    assert_eq!(case.rows().session("s2").ended, Some((100_000, EndKind::AbsentFromRead)));
+    case.refresh(3_900.0, ("u2", "s2"), ("s2", "next"));
+    assert_eq!(case.rows().session("s2").ended, Some((4_000_000, EndKind::Admin)));
+    let refused = What::Refused { user: "u1", session: "s3", presented: "x" };
+    case.login(50.0, ("u1", "s3", "backstage"));
+    case.tell(200.0, ("kc", "r", Rank::Issue), refused);
+    assert_eq!(
+        case.rows().session("s3").ended,
+        Some((100_000, EndKind::AbsentFromRead)),
+        "whoever is refused does not use it"
+    );
 }

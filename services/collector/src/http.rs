@@ -1,6 +1,6 @@
 //! The HTTP intake: proof, bounds, inflating, splitting, append, answer. A 2xx is sent only after the append is durable.
 
-mod problem;
+pub(crate) mod problem;
 
 use crate::{
     inflate::{Coding, InflateError, inflate},
@@ -13,8 +13,8 @@ use crate::{
 use axum::{
     Router,
     body::Body,
-    extract::{Path, Request, State},
-    http::{HeaderMap, HeaderValue, Response, header},
+    extract::{FromRequestParts, Path, Request, State},
+    http::{HeaderMap, HeaderValue, Response, header, request::Parts},
     routing::post,
 };
 use bytes::Bytes;
@@ -24,7 +24,7 @@ use events::{
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use problem::Problem;
-use std::{sync::Arc, time::Instant};
+use std::{convert::Infallible, sync::Arc, time::Instant};
 use tokio::sync::Semaphore;
 
 /// Header that makes a delivery a backfill; needs a bearer token of the source.
@@ -87,9 +87,20 @@ pub fn router(intake: Intake) -> Router {
         .with_state(shared)
 }
 
+/// The source that the path names; what is no text names none, and gets the answer of an unknown one.
+struct NamedSource(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for NamedSource {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(head: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        Ok(Self(Path::from_request_parts(head, state).await.map_or_else(|_| String::new(), |Path(source)| source)))
+    }
+}
+
 async fn keycloak_events(
     State(shared): State<Arc<Shared>>,
-    Path(source): Path<String>,
+    NamedSource(source): NamedSource,
     request: Request,
 ) -> Response<Body> {
     let answer = shared.keycloak(&source, request).await;
@@ -98,7 +109,7 @@ async fn keycloak_events(
 
 async fn backstage_lines(
     State(shared): State<Arc<Shared>>,
-    Path(source): Path<String>,
+    NamedSource(source): NamedSource,
     request: Request,
 ) -> Response<Body> {
     let answer = shared.backstage(&source, request, Input::Lines).await;
@@ -107,7 +118,7 @@ async fn backstage_lines(
 
 async fn catalog_snapshot(
     State(shared): State<Arc<Shared>>,
-    Path(source): Path<String>,
+    NamedSource(source): NamedSource,
     request: Request,
 ) -> Response<Body> {
     let answer = shared.backstage(&source, request, Input::Snapshot).await;
@@ -116,7 +127,7 @@ async fn catalog_snapshot(
 
 async fn close_input(
     State(shared): State<Arc<Shared>>,
-    Path(source): Path<String>,
+    NamedSource(source): NamedSource,
     request: Request,
 ) -> Response<Body> {
     let answer = shared.close(&source, request).await;
@@ -124,7 +135,7 @@ async fn close_input(
 }
 
 /// Reads on, and keeps nothing: a sender that is still writing when the connection closes never sees the answer.
-async fn discard(body: &mut Body) {
+pub(crate) async fn discard(body: &mut Body) {
     let mut left = DISCARD_BYTES;
     while left > 0
         && let Some(Ok(frame)) = body.frame().await

@@ -6,8 +6,17 @@ pub mod client;
 mod guard;
 pub mod tls;
 
-use crate::{config::Limits, metrics::Metrics};
-use axum::{Router, body::Body, extract::Request};
+use crate::{
+    config::Limits,
+    http::{discard, problem},
+    metrics::Metrics,
+};
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    http::{HeaderValue, header},
+};
 use client::{ClientAuthority, Peer};
 use guard::{Active, Guard, Times};
 use hyper::{body::Incoming, service::service_fn};
@@ -27,7 +36,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
 };
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
@@ -37,6 +46,11 @@ const HEAD_BYTES: usize = 16 * 1024;
 
 /// Streams of one HTTP/2 connection at once.
 const HTTP2_STREAMS: u32 = 64;
+
+/// Connections over the bounds that are answered at once; further ones are closed without an answer.
+const REFUSALS: usize = 64;
+/// How long such a connection has for its request and its answer, a TLS handshake included.
+const REFUSAL_TIME: Duration = Duration::from_secs(5);
 
 /// How long connections that were accepted before a stop have for their request to arrive.
 const LAST_HEADS: Duration = Duration::from_millis(500);
@@ -88,6 +102,7 @@ impl Server {
             times: Times { head: Duration::from_secs(self.limits.header_seconds), idle },
             handshake: Duration::from_secs(self.limits.handshake_seconds),
             all: Arc::new(Semaphore::new(self.limits.connections)),
+            refusals: Arc::new(Semaphore::new(REFUSALS)),
             addresses: Addresses { most: self.limits.connections_per_ip, open: Mutex::default() },
             metrics: self.metrics,
         });
@@ -127,6 +142,7 @@ struct Shared {
     times: Times,
     handshake: Duration,
     all: Arc<Semaphore>,
+    refusals: Arc<Semaphore>,
     addresses: Addresses,
     metrics: Option<Arc<Metrics>>,
 }
@@ -148,11 +164,19 @@ impl Drop for Seat {
 }
 
 impl Shared {
-    /// Starts a connection, or closes it at once when there are too many.
+    /// Starts a connection, or refuses it when there are too many.
     fn admit(self: Arc<Self>, stream: TcpStream, ip: IpAddr, watcher: hyper_util::server::graceful::Watcher) {
         let Some(seat) = self.seat(ip) else {
             if let Some(metrics) = &self.metrics {
                 metrics.connections_refused.inc();
+            }
+            if let Ok(permit) = self.refusals.clone().try_acquire_owned() {
+                tokio::spawn(async move {
+                    if tokio::time::timeout(REFUSAL_TIME, self.refuse(stream)).await.is_err() {
+                        tracing::debug!("A connection over the bounds did not hear its answer in time.");
+                    }
+                    drop(permit);
+                });
             }
             return;
         };
@@ -174,6 +198,44 @@ impl Shared {
             }
             drop(seat);
         });
+    }
+
+    /// Answers the first request of a connection with 503 and ends it: a sender that hears so repeats, as Keycloak's plugin,
+    /// which gives up on a connection that is closed.
+    async fn refuse(&self, stream: TcpStream) {
+        let _ = stream.set_nodelay(true);
+        match &self.tls {
+            None => self.refuse_on(stream).await,
+            Some(acceptor) => match acceptor.accept(stream).await {
+                Ok(stream) => self.refuse_on(stream).await,
+                Err(error) => tracing::debug!(%error, "A TLS handshake failed."),
+            },
+        }
+    }
+
+    async fn refuse_on<S>(&self, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let answered = Arc::new(Notify::new());
+        let told = answered.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let told = told.clone();
+            async move {
+                discard(&mut Body::new(request.into_body())).await;
+                let mut answer = problem::CONNECTIONS.response();
+                answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                told.notify_one();
+                Ok::<_, std::convert::Infallible>(answer)
+            }
+        });
+        let connection = self.builder.serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(connection);
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            () = answered.notified() => connection.as_mut().graceful_shutdown(),
+        }
+        let _ = connection.await;
     }
 
     fn seat(self: &Arc<Self>, ip: IpAddr) -> Option<Seat> {

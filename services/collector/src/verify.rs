@@ -1,7 +1,8 @@
 //! Proof of origin over the raw bytes: HMAC, bearer token, HTTP Basic, JWT or the client's certificate. The only way out of
 //! [`Unverified`].
 //!
-//! Unknown sources, missing and bad proofs all give the same [`Refused`] after comparable work. Secrets are compared as
+//! Unknown sources, missing and bad proofs all give the same [`Refused`] after the same work: a source that is not there is
+//! checked like one that is, against secrets that nobody has, and a signature always against two. Secrets are compared as
 //! hashes in constant time. Never looks into a body but to hash it.
 
 pub mod certificate;
@@ -97,13 +98,21 @@ pub struct KnownSource {
     proofs: Proofs,
 }
 
-#[derive(Default)]
 struct Proofs {
-    hmac: Vec<Hmac<Sha256>>,
+    /// How many of the keys are the source's; the others are nobody's.
+    secrets: usize,
+    hmac: [Hmac<Sha256>; HMAC_SECRETS],
     bearer: Vec<[u8; 32]>,
     basic: Vec<[u8; 32]>,
     jwt: Option<jwt::Checker>,
     certificates: Vec<CertificateName>,
+}
+
+impl Default for Proofs {
+    fn default() -> Self {
+        let hmac = [(); HMAC_SECRETS].map(|()| mac(&random()));
+        Self { secrets: 0, hmac, bearer: Vec::new(), basic: Vec::new(), jwt: None, certificates: Vec::new() }
+    }
 }
 
 impl std::fmt::Debug for Proofs {
@@ -115,13 +124,17 @@ impl std::fmt::Debug for Proofs {
 /// Shortest secret that is taken, bytes.
 const SECRET_BYTES: usize = 12;
 
+/// Secrets that a signature is compared with: as many as a source can have.
+const HMAC_SECRETS: usize = 2;
+
 /// Header of keycloak-events: lower-case hex of HMAC-SHA-256 over the raw body.
 pub const SIGNATURE_HEADER: &str = "x-keycloak-signature";
 
 /// Checks requests against the configured sources.
 pub struct Verifier {
     sources: HashMap<String, Arc<KnownSource>>,
-    decoy: Hmac<Sha256>,
+    /// Stands in for a source that is not there.
+    nobody: Arc<KnownSource>,
 }
 
 impl Verifier {
@@ -134,10 +147,16 @@ impl Verifier {
                 return Err(BadSource::Twice(source.id.clone()));
             }
         }
-        let mut decoy = [0; 32];
-        // Without randomness the decoy key is guessable, but nothing is ever accepted by it.
-        let _ = getrandom::fill(&mut decoy);
-        Ok(Self { sources: known, decoy: mac(&decoy) })
+        Ok(Self { sources: known, nobody: Arc::new(KnownSource::nobody()) })
+    }
+
+    /// The source, or one that nothing proves, so that the work is the same.
+    fn source(&self, id: &str, is: impl Fn(SourceKind) -> bool) -> &Arc<KnownSource> {
+        self.sources.get(id).filter(|source| is(source.kind)).unwrap_or(&self.nobody)
+    }
+
+    fn known(&self, source: &Arc<KnownSource>) -> Result<Arc<KnownSource>, Refused> {
+        if Arc::ptr_eq(source, &self.nobody) { Err(Refused) } else { Ok(source.clone()) }
     }
 
     /// All sources, in no order.
@@ -155,14 +174,10 @@ impl Verifier {
     ) -> Result<Verified, Refused> {
         let presented = presented.into();
         let headers = presented.headers;
-        let Some(source) = self.sources.get(id).filter(|source| source.kind == kind) else {
-            return Err(self.refuse(headers, &body));
-        };
+        let source = self.source(id, |known| known == kind);
         if let Some(signature) = headers.get(SIGNATURE_HEADER) {
-            return match source.check_hmac(signature.as_bytes(), &body.0) {
-                Ok(()) => Ok(Verified { source: source.clone(), proof: Proof::Hmac, body: body.0 }),
-                Err(Refused) => Err(Refused),
-            };
+            source.check_hmac(signature.as_bytes(), &body.0)?;
+            return Ok(Verified { source: self.known(source)?, proof: Proof::Hmac, body: body.0 });
         }
         let proof = match source.check_head(presented) {
             Ok(proof) => proof,
@@ -173,7 +188,7 @@ impl Verifier {
                 Proof::Jwt
             }
         };
-        Ok(Verified { source: source.clone(), proof, body: body.0 })
+        Ok(Verified { source: self.known(source)?, proof, body: body.0 })
     }
 
     /// Proves a request by its head alone (bearer token, Basic or certificate), so that a large body is only read when it
@@ -183,33 +198,18 @@ impl Verifier {
         (kind, id): (SourceKind, &str),
         presented: impl Into<Presented<'a>>,
     ) -> Result<Admitted, Refused> {
-        let presented = presented.into();
-        let Some(source) = self.sources.get(id).filter(|source| source.kind == kind) else {
-            return Err(self.refuse(presented.headers, &Unverified::new(Bytes::new())));
-        };
-        let proof = source.check_head(presented)?;
-        Ok(Admitted { source: source.clone(), proof })
+        let source = self.source(id, |known| known == kind);
+        let proof = source.check_head(presented.into())?;
+        Ok(Admitted { source: self.known(source)?, proof })
     }
 
     /// Finds a source of any product and proves a request of its operator: bearer token only.
     pub fn verify_operator(&self, id: &str, headers: &HeaderMap) -> Result<Admitted, Refused> {
-        let Some(source) = self.sources.get(id) else {
-            return Err(self.refuse(headers, &Unverified::new(Bytes::new())));
-        };
+        let source = self.source(id, |_| true);
         match source.check_authorization(headers)? {
-            Proof::Bearer => Ok(Admitted { source: source.clone(), proof: Proof::Bearer }),
+            Proof::Bearer => Ok(Admitted { source: self.known(source)?, proof: Proof::Bearer }),
             _ => Err(Refused),
         }
-    }
-
-    /// Does the work of a check for a source that does not exist.
-    fn refuse(&self, headers: &HeaderMap, body: &Unverified<Bytes>) -> Refused {
-        if let Some(signature) = headers.get(SIGNATURE_HEADER) {
-            let _ = check(std::slice::from_ref(&self.decoy), signature.as_bytes(), &body.0);
-        } else {
-            let _ = authorization(headers, "bearer").map(|token| digest(token.as_bytes()));
-        }
-        Refused
     }
 }
 
@@ -237,11 +237,16 @@ impl KnownSource {
             SourceAuth::Keycloak(auth) => (SourceKind::Keycloak, Proofs::keycloak(auth, &source.id, fetch)?),
             SourceAuth::Backstage(auth) => (SourceKind::Backstage, Proofs::backstage(auth, &source.id)?),
         };
-        let words = proofs.hmac.len() + proofs.bearer.len() + proofs.basic.len();
+        let words = proofs.secrets + proofs.bearer.len() + proofs.basic.len();
         if words == 0 && proofs.jwt.is_none() && proofs.certificates.is_empty() {
             return Err(BadSource::NoProof(source.id.clone()));
         }
         Ok(Self { id: source.id.clone(), kind, zone, place, proofs })
+    }
+
+    /// Who can prove nothing.
+    fn nobody() -> Self {
+        Self::of_topic("", SourceKind::Keycloak)
     }
 
     /// A source whose records the brokers prove; no request is ever one of it.
@@ -250,7 +255,7 @@ impl KnownSource {
     }
 
     fn check_hmac(&self, signature: &[u8], body: &[u8]) -> Result<(), Refused> {
-        check(&self.proofs.hmac, signature, body)
+        check(&self.proofs.hmac[..], self.proofs.secrets, (signature, body))
     }
 
     /// An `Authorization` header, or a certificate where there is none.
@@ -274,13 +279,16 @@ impl KnownSource {
 
 impl Proofs {
     fn keycloak(auth: &KeycloakAuth, id: &str, fetch: &Arc<dyn jwks::FetchKeys>) -> Result<Self, BadSource> {
-        if auth.hmac.len() > 2 {
+        if auth.hmac.len() > HMAC_SECRETS {
             return Err(BadSource::TooManyHmac(id.to_owned()));
         }
         strong(id, &auth.hmac)?;
         let mut proofs = Self::tokens(&auth.bearer, &auth.basic, id)?;
         proofs.certificates = certificates(id, &auth.certificates)?;
-        proofs.hmac = auth.hmac.iter().map(|secret| mac(secret.expose().as_bytes())).collect();
+        proofs.secrets = auth.hmac.len();
+        for (key, secret) in proofs.hmac.iter_mut().zip(&auth.hmac) {
+            *key = mac(secret.expose().as_bytes());
+        }
         let jwt = auth.jwt.as_ref().map(|jwt| jwt::Checker::new(jwt, fetch.clone()));
         proofs.jwt = jwt.transpose().map_err(|_| BadSource::Keys(id.to_owned()))?;
         Ok(proofs)
@@ -318,7 +326,16 @@ fn mac(secret: &[u8]) -> Hmac<Sha256> {
     Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length")
 }
 
+/// A key that nobody has. Without randomness it could be guessed, but nothing is ever accepted by it.
+fn random() -> [u8; 32] {
+    let mut key = [0; 32];
+    let _ = getrandom::fill(&mut key);
+    key
+}
+
 fn digest(bytes: &[u8]) -> [u8; 32] {
+    #[cfg(test)]
+    work::DIGESTS.with(|done| done.set(done.get() + 1));
     Sha256::digest(bytes).into()
 }
 
@@ -328,17 +345,19 @@ fn any_equal(known: &[[u8; 32]], given: &[u8; 32]) -> bool {
     hits.into()
 }
 
-/// Checks a hex signature with each prepared key.
-fn check(keys: &[Hmac<Sha256>], signature: &[u8], body: &[u8]) -> Result<(), Refused> {
+/// Checks a hex signature with each prepared key; only the first `secrets` are the source's.
+fn check(keys: &[Hmac<Sha256>], secrets: usize, (signature, body): (&[u8], &[u8])) -> Result<(), Refused> {
     let mut given = [0; 32];
     // A signature that is no hex is compared as zeros: the same work as for a wrong one.
     let decoded = hex::decode_to_slice(signature, &mut given).is_ok() && !signature.iter().any(u8::is_ascii_uppercase);
-    for key in keys {
+    for (index, key) in keys.iter().enumerate() {
         let mut mac = key.clone();
         mac.update(body);
         let full: [u8; 32] = mac.finalize().into_bytes().into();
+        #[cfg(test)]
+        work::MACS.with(|done| done.set(done.get() + 1));
         // Which of the secrets was right is no secret; what is wrong is compared with all of them.
-        if bool::from(full.ct_eq(&given)) && decoded {
+        if bool::from(full.ct_eq(&given)) && decoded && index < secrets {
             return Ok(());
         }
     }
@@ -351,6 +370,16 @@ fn authorization<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
     let (value, None) = (values.next()?, values.next()) else { return None };
     let (given, credentials) = value.to_str().ok()?.split_once(' ')?;
     given.eq_ignore_ascii_case(scheme).then(|| credentials.trim())
+}
+
+/// What was done in this thread, for the test that refusals cost the same.
+#[cfg(test)]
+mod work {
+    use std::cell::Cell;
+    thread_local! {
+        pub static MACS: Cell<u32> = const { Cell::new(0) };
+        pub static DIGESTS: Cell<u32> = const { Cell::new(0) };
+    }
 }
 
 #[cfg(test)]

@@ -107,7 +107,7 @@ async fn slow_heads_and_idle_connections_are_ended_and_slow_bodies_are_answered(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_over_the_bounds_are_closed_and_places_come_back() {
+async fn connections_over_the_bounds_are_told_to_come_again_and_places_come_back() {
     for limits in
         [Limits { connections: 2, ..Limits::default() }, Limits { connections_per_ip: 2, ..Limits::default() }]
     {
@@ -119,8 +119,18 @@ async fn connections_over_the_bounds_are_closed_and_places_come_back() {
             kept.push(stream);
         }
         let mut third = TcpStream::connect(running.address).await.unwrap();
-        let _ = third.write_all(whole().as_bytes()).await;
-        assert_eq!(answer(&mut third).await, "");
+        let text = ask(&mut third, whole().as_bytes()).await;
+        assert!(text.starts_with("HTTP/1.1 503"), "{text:?}");
+        for part in ["retry-after: 5", "connection: close", "application/problem+json", "too many connections"] {
+            assert!(text.contains(part), "{part}: {text:?}");
+        }
+        assert_eq!(answer(&mut third).await, "", "and it is closed");
+        let mut large = TcpStream::connect(running.address).await.unwrap();
+        let body = vec![b'x'; 900 << 10];
+        let head = request(&format!("content-length: {}\r\n", body.len()), "");
+        let text = ask(&mut large, &[head.as_bytes(), &body].concat()).await;
+        assert!(text.starts_with("HTTP/1.1 503"), "a sender that is still writing hears it too: {text:?}");
+        assert_eq!(running.journal.take().len(), 2, "nothing of them is kept");
         kept.clear();
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
@@ -214,6 +224,11 @@ async fn a_new_certificate_is_used_without_a_restart() {
     certificate.reload(&second.0, &second.1).unwrap();
     assert!(ask_tls(running.address, &second.2).await.unwrap().starts_with("HTTP/1.1 200"));
     assert!(ask_tls(running.address, &first.2).await.is_err());
+
+    let none = Limits { connections: 0, ..Limits::default() };
+    let full = start(none, Some(certificate.server_config().unwrap())).await;
+    let text = ask_tls(full.address, &second.2).await.unwrap();
+    assert!(text.starts_with("HTTP/1.1 503") && text.contains("retry-after: 5"), "{text:?}");
 
     // A client that never starts its handshake loses its place; the others are served meanwhile.
     let mut silent = TcpStream::connect(running.address).await.unwrap();

@@ -20,7 +20,7 @@ use crate::{
     rules::{self, RulesCommand},
     running::{self, RunFile},
     secrets,
-    send::{Sender, Until},
+    send::{QUIET, Sender, Until},
     snapshot::{self, SnapshotCommand},
     spool::Spool,
     status, trace, trusting,
@@ -56,10 +56,10 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             let report = status::fetch(&RunFile::read(&load()?)?).await?;
             print(format, &report, status::render)? && report.without_store.is_none()
         }
-        Command::Trace { term, format } => {
+        Command::Trace { words, format } => {
             let config = load()?;
             let store = running::store(&config)?;
-            let trail = trace::lookup(&store, &config, &term).await?;
+            let trail = trace::lookup(&store, &config, &words).await?;
             print(format, &trail, |trail| trace::render(trail, usize::MAX))?
         }
         Command::Explain { .. }
@@ -209,7 +209,8 @@ fn intake(config: &Config, source: &str, args: &CollectorArgs) -> anyhow::Result
         }
     };
     let ca_file = args.ca_file.as_ref().map(std::path::absolute).transpose()?;
-    Intake::new(&base, (source, &token), &trusting::at(&config.data_dir, "--ca-file", ca_file.as_ref())?)
+    let trust = trusting::at(&config.data_dir, "--ca-file", ca_file.as_ref())?;
+    Ok(Intake::new(&base, (source, &token), &trust)?.token_in(config.data_dir.join(token_file)))
 }
 
 async fn send(config: &Config, args: SendArgs) -> anyhow::Result<bool> {
@@ -225,7 +226,7 @@ async fn send(config: &Config, args: SendArgs) -> anyhow::Result<bool> {
     }
     let file = std::path::absolute(&args.file)?;
     let name = file.display().to_string().replace(['/', '\\'], "_");
-    let sender = Sender { intake, instance, state: state_dir.join(format!("{name}.json")) };
+    let sender = Sender { intake, instance, state: state_dir.join(format!("{name}.json")), quiet: QUIET };
     let bar = bar("bytes");
     let until = if args.follow { Until::Stopped } else { Until::End };
     let mut progress = |sent: u64, size: u64| {

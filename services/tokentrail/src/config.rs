@@ -79,6 +79,10 @@ pub struct Listen {
     /// PEM file of the lists of revoked client certificates (CRL), one of every CA of `tls_client_ca` and between. Read again
     /// when it changes.
     pub tls_client_crl: Option<PathBuf>,
+    /// Most connections to the intake at once; further ones are answered 503.
+    pub connections: usize,
+    /// Most of them from one address. Behind a proxy all come from the proxy's.
+    pub connections_per_address: usize,
 }
 
 /// Settings of the journal.
@@ -251,6 +255,7 @@ impl Default for Config {
 
 impl Default for Listen {
     fn default() -> Self {
+        let limits = collector::config::Limits::default();
         Self {
             intake: ([127, 0, 0, 1], 8480).into(),
             admin: ([127, 0, 0, 1], 8481).into(),
@@ -258,6 +263,8 @@ impl Default for Listen {
             tls_key: None,
             tls_client_ca: None,
             tls_client_crl: None,
+            connections: limits.connections,
+            connections_per_address: limits.connections_per_ip,
         }
     }
 }

@@ -99,8 +99,9 @@ impl GapReport {
                 proven. `SELECT * FROM contested_receipts` names the positions; both are kept"
             }
             "sender_dropped" => {
-                "the sender's spool was full: raise --spool-mib; a whole log of that time repairs it (`tokentrail import \
-                --from --to`)"
+                "the sender's spool was full (raise --spool-mib), or a followed log was cut back, deleted or compressed before it was \
+                sent (keep the newest rotated file as it is: `delaycompress`); a whole log of that time repairs it (`tokentrail \
+                import --from --to`)"
             }
             _ => "import that time again",
         }

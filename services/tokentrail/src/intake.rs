@@ -1,12 +1,18 @@
 //! Client of our own intake: what `send`, `import` and `demo` speak. Tries again until acknowledged; never drops.
 
+use crate::secrets;
 use anyhow::bail;
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 use trust::Trust;
 
 /// First and longest wait between two tries.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(15));
+/// How often a refusal that lasts is said again.
+const SAID_AGAIN: Duration = Duration::from_secs(600);
 /// One request, body included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// An answer longer than this is not ours.
@@ -19,7 +25,21 @@ pub struct Intake {
     refused: Refusal,
     base: String,
     source: String,
-    token: String,
+    token: Token,
+}
+
+/// A token, read again from its file with each try: one that was exchanged there counts without a restart.
+#[derive(Clone)]
+struct Token {
+    text: String,
+    file: Option<PathBuf>,
+}
+
+impl Token {
+    fn now(&self) -> String {
+        let read = self.file.as_deref().map(|file| secrets::read(Path::new(""), file));
+        read.and_then(Result::ok).unwrap_or_else(|| self.text.clone())
+    }
 }
 
 /// What a refused certificate of the collector means.
@@ -52,8 +72,13 @@ impl Intake {
             refused: Refusal::Ends,
             base: base.trim_end_matches('/').to_owned(),
             source: source.to_owned(),
-            token: token.to_owned(),
+            token: Token { text: token.to_owned(), file: None },
         })
+    }
+
+    /// Reads the token again from this file before each try.
+    pub fn token_in(self, file: PathBuf) -> Self {
+        Self { token: Token { file: Some(file), ..self.token }, ..self }
     }
 
     /// For who ships without end: a certificate that is refused today may be renewed tomorrow.
@@ -63,7 +88,32 @@ impl Intake {
 
     /// Sends with the source's bearer token until acknowledged. Fails only on an answer that no repetition can change.
     pub async fn deliver(&self, delivery: &Delivery<'_>) -> anyhow::Result<()> {
-        self.until_acknowledged(|| self.request(delivery).bearer_auth(&self.token)).await
+        self.until_acknowledged(|| self.request(delivery).bearer_auth(self.token.now())).await
+    }
+
+    /// The same, for who must not end: what refuses today (a token that was exchanged, a proxy) may be mended tomorrow.
+    /// Says so on standard error, at once and then now and then. Fails like [`Intake::deliver`] where `ends` says so.
+    pub async fn deliver_at_last(&self, delivery: &Delivery<'_>, ends: impl Fn() -> bool) -> anyhow::Result<()> {
+        let (mut said, mut wait) = (Said::default(), RETRY.0);
+        loop {
+            let Err(error) = self.deliver(delivery).await else {
+                if said.ever() {
+                    tracing::info!("the collector takes lines again");
+                }
+                return Ok(());
+            };
+            if ends() {
+                return Err(error);
+            }
+            if said.is_due(Instant::now()) {
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "the collector refuses lines; they are kept and sent when it takes them"
+                );
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(RETRY.1);
+        }
     }
 
     /// Sends with the given headers only (a signed webhook), until acknowledged.
@@ -115,6 +165,24 @@ impl Intake {
     }
 }
 
+/// When something that lasts was said.
+#[derive(Default)]
+struct Said(Option<Instant>);
+
+impl Said {
+    fn ever(&self) -> bool {
+        self.0.is_some()
+    }
+
+    fn is_due(&mut self, now: Instant) -> bool {
+        let due = self.0.is_none_or(|last| now.duration_since(last) >= SAID_AGAIN);
+        if due {
+            self.0 = Some(now);
+        }
+        due
+    }
+}
+
 fn again(status: StatusCode) -> bool {
     status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT
 }
@@ -125,4 +193,32 @@ fn problem(text: &str) -> String {
     let Ok(problem) = serde_json::from_str::<serde_json::Value>(text) else { return "no explanation".into() };
     let part = |name: &str| problem.get(name).and_then(|v| v.as_str()).unwrap_or_default().to_owned();
     format!("{}: {}", part("title"), part("detail"))
+}
+
+#[cfg(test)]
+pub mod fake;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lasts_is_said_at_once_and_now_and_then() {
+        let (mut said, start) = (Said::default(), Instant::now());
+        assert!(!said.ever());
+        let due: Vec<bool> =
+            [0, 1, 599, 600, 601, 1_199, 1_200].map(|seconds| said.is_due(start + Duration::from_secs(seconds))).into();
+        assert_eq!(due, [true, false, false, true, false, false, true]);
+        assert!(said.ever());
+    }
+
+    #[test]
+    fn a_token_that_was_exchanged_in_its_file_counts_and_one_that_is_gone_leaves_the_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("token");
+        let token = Token { text: "first".into(), file: Some(file.clone()) };
+        assert_eq!(token.now(), "first");
+        std::fs::write(&file, "second\n").unwrap();
+        assert_eq!(token.now(), "second");
+    }
 }

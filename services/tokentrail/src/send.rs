@@ -1,19 +1,23 @@
 //! `tokentrail send`: ships a file, a growing and rotating file, or standard input, in order, until acknowledged.
 //!
 //! Stamps each line when it was read. The stamp is on disk before the first try, so a repeated batch carries the same
-//! stamps and is recognised as a repetition. Never moves its position before the collector has acknowledged.
+//! stamps and is recognised as a repetition. Never moves its position before the collector has acknowledged. What a
+//! followed file becomes in a rotation is in `follow`.
+
+mod follow;
+mod place;
+mod rotated;
 
 use crate::{
     delivery_key,
     intake::{Delivery, Intake},
-    lines::{PARTS_BYTES, Parts, frame, is_framed},
-    secrets::write_private,
+    lines::{PARTS_BYTES, Parts, frame, frame_own, is_framed},
 };
 use anyhow::{Context, bail};
-use serde::{Deserialize, Serialize};
+use place::{Pending, Place};
 use std::{
     fs::File,
-    io::{BufRead, BufReader, Seek, SeekFrom},
+    io::{BufRead, BufReader, Read, Seek, SeekFrom},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::Duration,
@@ -25,25 +29,11 @@ const BATCH_LINES: usize = 10_000;
 const BATCH_BYTES: usize = 4 << 20;
 /// A line longer than this is cut, and the cut is said.
 const LINE_BYTES: usize = 1 << 20;
+const NS_PER_MS: i64 = 1_000_000;
 /// How often a followed file is looked at when nothing is new.
 const POLL: Duration = Duration::from_millis(250);
-
-/// Where a file is read from next, kept beside the data of the sender.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
-struct Place {
-    /// Inode of the file, to tell a rotated file from a grown one.
-    inode: u64,
-    /// All bytes below are acknowledged.
-    offset: u64,
-    /// A batch that was tried: its end and the stamp of its first line.
-    pending: Option<Pending>,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
-struct Pending {
-    end: u64,
-    stamp_ns: i64,
-}
+/// A file that was rotated is read until nothing was added for this long: its writer learns of the rotation later.
+pub const QUIET: Duration = Duration::from_secs(2);
 
 /// What is shipped and how.
 pub struct Sender {
@@ -53,6 +43,8 @@ pub struct Sender {
     pub instance: String,
     /// File that keeps the place.
     pub state: PathBuf,
+    /// How long a rotated file must be quiet.
+    pub quiet: Duration,
 }
 
 /// How to end.
@@ -99,6 +91,20 @@ impl Batch {
     }
 }
 
+/// What was tried before is no longer in the file.
+#[derive(Debug)]
+struct Changed;
+
+impl std::fmt::Display for Changed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(
+            "the file changed below what was sent of it: delete the sender's state file to send it from its start",
+        )
+    }
+}
+
+impl std::error::Error for Changed {}
+
 impl Sender {
     /// Ships `path`. `progress` hears (bytes acknowledged, size of the file) after each batch.
     pub async fn file(
@@ -107,80 +113,107 @@ impl Sender {
         until: Until,
         progress: &mut (dyn FnMut(u64, u64) + Send),
     ) -> anyhow::Result<u64> {
-        let mut shipped = 0;
-        loop {
-            let mut file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-            let inode = file.metadata()?.ino();
-            let mut place = self.place(inode)?;
-            let backlog_end = file.metadata()?.len();
-            if place.offset > backlog_end {
-                tracing::warn!(
-                    "the file is shorter than what was sent of it: it was truncated and is read from its start"
-                );
-                place = Place { inode, ..Place::default() };
-            }
-            loop {
-                let size = file.metadata()?.len();
-                let batch = read_batch(&mut file, &place, now_ns(), until)?;
-                if let Some(batch) = batch {
-                    shipped += batch.lines as u64;
-                    let backlog = place.offset < backlog_end && until == Until::Stopped;
-                    self.ship(&mut place, batch, if backlog { Age::Backlog } else { Age::Fresh }).await?;
-                    progress(place.offset, size);
-                    continue;
-                }
-                if until == Until::End {
-                    return Ok(shipped);
-                }
-                let rotated = std::fs::metadata(path).map_or(true, |now| now.ino() != inode);
-                if rotated && std::fs::metadata(path).is_ok() {
-                    break; // everything of the old file is acknowledged; go on with the new one
-                }
-                if file.metadata()?.len() < place.offset {
-                    tracing::warn!("the file was truncated and is read from its start");
-                    place = Place { inode, ..Place::default() };
-                }
-                tokio::time::sleep(POLL).await;
-            }
+        let mut run = Run { sender: self, path, until, progress, lines: 0, taken: false };
+        match until {
+            Until::End => run.once().await?,
+            Until::Stopped => run.follow().await?,
         }
+        Ok(run.lines)
     }
 
-    async fn ship(&self, place: &mut Place, batch: Batch, age: Age) -> anyhow::Result<()> {
-        place.pending = Some(Pending { end: batch.end, stamp_ns: batch.stamp_ns });
-        // Commit point: from here a crash repeats exactly this batch with exactly these stamps, under the same key.
-        self.keep(place)?;
+    fn key(&self, place: &Place, body: &[u8]) -> (&'static str, String) {
         let at = [self.instance.as_bytes(), &place.inode.to_be_bytes(), &place.offset.to_be_bytes()];
-        let key = delivery_key::header("send", &at, &batch.body);
-        let mut headers = vec![("x-tokentrail-instance", self.instance.clone()), key];
+        delivery_key::header("send", &at, body)
+    }
+
+    fn next(&self, file: &mut File, place: &Place, until: Until) -> anyhow::Result<Option<Batch>> {
+        let batch = read_batch(file, place, now_ns(), until)?;
+        let tried = place.pending.as_ref().and_then(|pending| pending.key.as_ref());
+        match (&batch, tried) {
+            (Some(batch), Some(tried)) if self.key(place, &batch.body).1 != *tried => bail!(Changed),
+            _ => Ok(batch),
+        }
+    }
+}
+
+/// One run of a sender over one name of a file.
+struct Run<'a> {
+    sender: &'a Sender,
+    path: &'a Path,
+    until: Until,
+    progress: &'a mut (dyn FnMut(u64, u64) + Send),
+    lines: u64,
+    /// The collector has taken something of this run.
+    taken: bool,
+}
+
+impl Run<'_> {
+    async fn once(&mut self) -> anyhow::Result<()> {
+        let mut file = File::open(self.path).with_context(|| format!("cannot open {}", self.path.display()))?;
+        let inode = file.metadata()?.ino();
+        let kept = Place::kept_in(&self.sender.state)?.filter(|place| place.inode == inode);
+        let mut place = kept.unwrap_or_else(|| Place::begin(inode, now_ms()));
+        if !place.fits(&file)? {
+            tracing::warn!("the file is not the one that was sent in part: it is read from its start");
+            place = Place::begin(inode, now_ms());
+        }
+        self.ship_rest(&mut file, &mut place, Age::Fresh).await
+    }
+
+    /// Ships all that is there, a last line without an end, too.
+    async fn ship_rest(&mut self, file: &mut File, place: &mut Place, age: Age) -> anyhow::Result<()> {
+        self.tell_gap(place).await?;
+        while let Some(batch) = self.sender.next(file, place, Until::End)? {
+            self.ship((file, place), batch, age).await?;
+        }
+        Ok(())
+    }
+
+    async fn ship(&mut self, (file, place): (&File, &mut Place), batch: Batch, age: Age) -> anyhow::Result<()> {
+        let key = self.sender.key(place, &batch.body);
+        place.pending = Some(Pending { end: batch.end, stamp_ns: batch.stamp_ns, key: Some(key.1.clone()) });
+        // Commit point: from here a crash repeats exactly this batch with exactly these stamps, under the same key.
+        place.keep(&self.sender.state)?;
+        let mut headers = vec![("x-tokentrail-instance", self.sender.instance.clone()), key];
         if age == Age::Backlog {
             headers.push(("x-tokentrail-backlog", "true".into()));
         }
         if batch.lines > 0 {
-            self.intake
-                .deliver(&Delivery { route: "backstage", content_type: "text/plain", headers, body: batch.body })
-                .await?;
+            self.deliver(headers, batch.body).await?;
         }
         // Commit point: acknowledged, so on the collector's disk. A crash before the next line repeats the batch.
+        let size = file.metadata()?.len();
+        if batch.end >= size {
+            place.at = batch.stamp_ns / NS_PER_MS;
+        }
         place.offset = batch.end;
         place.pending = None;
-        self.keep(place)
+        place.remember(file)?;
+        place.keep(&self.sender.state)?;
+        self.lines += batch.lines as u64;
+        (self.progress)(place.offset, size);
+        Ok(())
     }
 
-    fn place(&self, inode: u64) -> anyhow::Result<Place> {
-        let fresh = Place { inode, ..Place::default() };
-        let text = match std::fs::read(&self.state) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(fresh),
-            Err(error) => return Err(error).with_context(|| format!("cannot read {}", self.state.display())),
-        };
-        let place: Place = serde_json::from_slice(&text).with_context(|| {
-            format!("{} is damaged; delete it to send the file from its start", self.state.display())
-        })?;
-        Ok(if place.inode == inode { place } else { fresh })
+    /// Tells the collector of lines that nobody can read any more.
+    async fn tell_gap(&mut self, place: &mut Place) -> anyhow::Result<()> {
+        let Some(gap) = &place.gap else { return Ok(()) };
+        let mut body = Vec::new();
+        frame_own(&mut body, gap.until.saturating_mul(NS_PER_MS), gap.record().as_bytes());
+        let headers = vec![("x-tokentrail-instance", self.sender.instance.clone()), self.sender.key(place, &body)];
+        self.deliver(headers, body).await?;
+        // Commit point: the gap is told. A crash before the next line tells it again, under the same key.
+        place.gap = None;
+        place.keep(&self.sender.state)
     }
 
-    fn keep(&self, place: &Place) -> anyhow::Result<()> {
-        write_private(&self.state, &serde_json::to_vec(place)?)
+    /// A refusal ends a run at its start, when whoever began it is there to mend it. Later one that follows goes on trying.
+    async fn deliver(&mut self, headers: Vec<(&'static str, String)>, body: Vec<u8>) -> anyhow::Result<()> {
+        let ends = self.until == Until::End || !self.taken;
+        let delivery = Delivery { route: "backstage", content_type: "text/plain", headers, body };
+        self.sender.intake.deliver_at_last(&delivery, || ends).await?;
+        self.taken = true;
+        Ok(())
     }
 }
 
@@ -193,9 +226,11 @@ enum Age {
 /// The next lines behind the place, framed; none if no whole line is there.
 fn read_batch(file: &mut File, place: &Place, now_ns: i64, until: Until) -> anyhow::Result<Option<Batch>> {
     file.seek(SeekFrom::Start(place.offset))?;
-    let mut reader = BufReader::new(file);
     let stamp_ns = place.pending.as_ref().map_or(now_ns, |pending| pending.stamp_ns);
     let stop_at = place.pending.as_ref().map(|pending| pending.end);
+    // What was tried is tried again as it was, also where it ended inside a line.
+    let until = if stop_at.is_some() { Until::End } else { until };
+    let mut reader = BufReader::new(file.take(stop_at.unwrap_or(u64::MAX).saturating_sub(place.offset)));
     let mut batch = Batch { body: Vec::new(), lines: 0, end: place.offset, stamp_ns };
     let (mut line, mut parts, mut whole, mut caught_up) = (Vec::new(), Parts::default(), None, false);
     while match stop_at {
@@ -227,9 +262,13 @@ fn read_batch(file: &mut File, place: &Place, now_ns: i64, until: Until) -> anyh
     if let Some(end) = stop_at
         && batch.end != end
     {
-        bail!("the file changed below what was sent of it: delete the sender's state file to send it from its start");
+        bail!(Changed);
     }
     Ok((batch.end > place.offset).then_some(batch))
+}
+
+fn now_ms() -> i64 {
+    now_ns() / NS_PER_MS
 }
 
 /// Now, UTC nanoseconds since the epoch.
@@ -238,68 +277,4 @@ pub fn now_ns() -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::Write;
-
-    fn batch_of(content: &[u8], place: &Place, until: Until) -> Option<Batch> {
-        let mut file = tempfile::tempfile().unwrap();
-        file.write_all(content).unwrap();
-        read_batch(&mut file, place, 1_000_000_000, until).unwrap()
-    }
-
-    #[test]
-    fn lines_are_stamped_in_order_and_framed_ones_kept() {
-        let batch =
-            batch_of(b"a\n\nb\n2026-11-23T21:24:51.255972001Z stdout F c\n", &Place::default(), Until::End).unwrap();
-        let text = String::from_utf8(batch.body).unwrap();
-        assert_eq!(
-            text,
-            "1970-01-01T00:00:01.000000000Z stdout F a\n1970-01-01T00:00:01.000000001Z stdout F b\n2026-11-23T21:24:51.255972001Z stdout F c\n"
-        );
-        assert_eq!(batch.lines, 3);
-    }
-
-    #[test]
-    fn half_a_line_waits_when_following_and_counts_at_the_end() {
-        assert_eq!(batch_of(b"a\nhal", &Place::default(), Until::Stopped).unwrap().end, 2);
-        assert_eq!(batch_of(b"a\nhal", &Place::default(), Until::End).unwrap().end, 5);
-        assert!(batch_of(b"hal", &Place::default(), Until::Stopped).is_none());
-    }
-
-    #[test]
-    fn a_batch_never_ends_inside_a_line_that_its_runtime_has_cut() {
-        let cri = |tag: &str, text: &str| format!("2026-11-23T21:24:51.255972001Z stdout {tag} {text}\n");
-        let (begin, end) = (cri("P", "{\"a\":"), cri("F", "1}"));
-        let text = format!("{begin}{end}{begin}");
-        let whole = (begin.len() + end.len()) as u64;
-        assert_eq!(batch_of(text.as_bytes(), &Place::default(), Until::Stopped).unwrap().end, whole);
-        let behind = Place { offset: whole, ..Place::default() };
-        assert!(batch_of(text.as_bytes(), &behind, Until::Stopped).is_none(), "the rest of the line will come");
-        let last = batch_of(text.as_bytes(), &behind, Until::End).unwrap();
-        assert_eq!((last.end, last.lines), (text.len() as u64, 1), "nothing more will come");
-
-        let full = "x\n".repeat(BATCH_LINES - 1) + &text;
-        let batch = batch_of(full.as_bytes(), &Place::default(), Until::End).unwrap();
-        assert_eq!(batch.lines, BATCH_LINES + 1, "one more than fits, so that the line is whole");
-        let endless = begin.repeat((BATCH_BYTES + PARTS_BYTES) / begin.len() + 9);
-        let batch = batch_of(endless.as_bytes(), &Place::default(), Until::Stopped).unwrap();
-        assert!(batch.body.len() < BATCH_BYTES + PARTS_BYTES + begin.len(), "a line without end holds up nobody");
-    }
-
-    #[test]
-    fn a_tried_batch_is_repeated_byte_for_byte() {
-        let place = Place { inode: 0, offset: 0, pending: Some(Pending { end: 2, stamp_ns: 5_000_000_000 }) };
-        let batch = batch_of(b"a\nb\n", &place, Until::Stopped).unwrap();
-        assert_eq!(batch.body, b"1970-01-01T00:00:05.000000000Z stdout F a\n");
-        assert_eq!(batch.end, 2);
-    }
-
-    #[test]
-    fn a_file_that_changed_below_is_an_error_and_no_silent_jump() {
-        let mut file = tempfile::tempfile().unwrap();
-        file.write_all(b"abc\nd\n").unwrap();
-        let place = Place { inode: 0, offset: 0, pending: Some(Pending { end: 2, stamp_ns: 5 }) };
-        assert!(read_batch(&mut file, &place, 1, Until::Stopped).is_err());
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 //! repetition. When the spool is full, lines are dropped and counted, or the writer waits: as told.
 
 mod place;
+mod writer;
 
 use crate::{
     delivery_key,
@@ -22,11 +23,19 @@ use std::{
     time::Duration,
 };
 use tokio::sync::Notify;
+use writer::{Teed, Writer};
 
-/// A spool file is closed at this size; a closed file is deleted when the collector has acknowledged all of it.
+/// A spool file is closed at this size, or at a part of the spool's; a closed file is deleted when the collector has
+/// acknowledged all of it.
 const FILE_BYTES: u64 = 8 << 20;
+/// Into how many files a small spool is cut.
+const FILES: u64 = 4;
+/// A line longer than this is cut, and the cut is said.
+const LINE_BYTES: usize = 1 << 20;
 /// Most bytes in one request.
 const BATCH_BYTES: usize = 4 << 20;
+/// Between two tries after an error of the spool itself.
+const PAUSE: Duration = Duration::from_secs(1);
 /// How long a first line waits for company.
 const LINGER: Duration = Duration::from_millis(100);
 
@@ -89,7 +98,8 @@ impl Spool {
         self.dir.join(format!("{number:020}.lines"))
     }
 
-    /// Reads lines until the input ends: on to `tee`, and into the spool. Blocking; for a thread of its own.
+    /// Reads lines until the input ends: on to `tee`, and into the spool. Blocking; for a thread of its own. What becomes
+    /// of the spool (a full disk) never ends the reading: who writes would die of a closed pipe.
     pub fn fill(
         &self,
         input: impl Read,
@@ -108,38 +118,28 @@ impl Spool {
         mut tee: Option<Box<dyn Write + Send>>,
         when_full: WhenFull,
     ) -> anyhow::Result<()> {
-        let mut reader = BufReader::new(input);
+        let mut input = Teed { reader: BufReader::new(input), tee: tee.take() };
         let (mut line, mut framed) = (Vec::new(), Vec::new());
         let mut files = Writer::new(self)?;
         let mut dropping = Dropping::left_in(&self.dir)?;
         let mut last_stamp = 0;
         loop {
-            line.clear();
-            let read = reader.read_until(b'\n', &mut line);
-            if !matches!(read, Ok(1..)) {
-                if let Some(dropping) = dropping.take() {
-                    // The one record for which there is always room.
-                    self.tell(dropping, &mut files, &mut last_stamp)?;
-                }
-                return read.map(|_| ()).context("cannot read standard input");
-            }
-            if let Some(tee) = &mut tee {
-                // A closed pipe behind us is no reason to stop shipping.
-                if tee.write_all(&line).and_then(|()| tee.flush()).is_err() {
-                    tracing::warn!("what --tee writes to is closed; shipping goes on");
-                }
-            }
+            let read = input.line(&mut line);
+            let ended = !matches!(read, Ok(true));
             let text = line.trim_ascii_end();
-            if text.is_empty() {
+            if !ended && text.is_empty() {
                 continue;
             }
-            if !self.has_room_for(text.len() as u64, when_full) {
-                self.lock().dropped += 1;
-                dropping.get_or_insert_with(|| Dropping::begin(&self.dir, now_ns())).line(now_ns());
+            if !ended && !self.has_room_for(text.len() as u64, &mut files, when_full) {
+                self.drop_line(&mut dropping);
                 continue;
             }
-            if let Some(dropping) = dropping.take() {
-                self.tell(dropping, &mut files, &mut last_stamp)?;
+            if let Some(dropped) = dropping.take() {
+                // At the end of the input it is the one record for which there is always room.
+                dropping = self.tell(dropped, &mut files, &mut last_stamp);
+            }
+            if ended {
+                return read.map(|_| ()).context("cannot read standard input");
             }
             framed.clear();
             if is_framed(text) {
@@ -148,22 +148,48 @@ impl Spool {
             } else {
                 frame(&mut framed, stamp(&mut last_stamp), text);
             }
-            files.write(&framed, text)?;
+            while let Err(error) = files.write(&framed, text) {
+                tracing::debug!(error = format!("{error:#}"), "the spool's disk takes nothing");
+                if when_full == WhenFull::Drop {
+                    self.drop_line(&mut dropping);
+                    break;
+                }
+                std::thread::sleep(PAUSE);
+            }
         }
     }
 
-    /// Writes the record of dropped lines in their place.
-    fn tell(&self, dropping: Dropping, files: &mut Writer<'_>, last_stamp: &mut i64) -> anyhow::Result<()> {
-        let mut framed = Vec::new();
-        frame_own(&mut framed, stamp(last_stamp), dropping.record().as_bytes());
-        files.write(&framed, b"")?;
-        // Commit point: the record is in the spool. A crash before the mark is removed tells the gap twice, as one that
-        // began at the same time.
-        dropping.told()
+    fn drop_line(&self, dropping: &mut Option<Dropping>) {
+        self.lock().dropped += 1;
+        dropping.get_or_insert_with(|| Dropping::begin(&self.dir, now_ns())).line(now_ns());
     }
 
-    fn has_room_for(&self, bytes: u64, when_full: WhenFull) -> bool {
-        let full = |state: &State| state.files.iter().map(|(_, size)| size).sum::<u64>() + bytes > self.max_bytes;
+    /// Writes the record of dropped lines in their place; gives it back if it cannot be written now.
+    fn tell(&self, dropping: Dropping, files: &mut Writer<'_>, last_stamp: &mut i64) -> Option<Dropping> {
+        let mut framed = Vec::new();
+        frame_own(&mut framed, stamp(last_stamp), dropping.record().as_bytes());
+        if files.write(&framed, b"").is_err() {
+            return Some(dropping);
+        }
+        // Commit point: the record is in the spool. A crash before the mark is removed tells the gap twice, as one that
+        // began at the same time.
+        if let Err(error) = dropping.told() {
+            tracing::warn!(error = format!("{error:#}"), "lines that were dropped will be told of again");
+        }
+        None
+    }
+
+    /// Waits for room, or says that there is none. One line has room in a spool that holds nothing.
+    fn has_room_for(&self, bytes: u64, files: &mut Writer<'_>, when_full: WhenFull) -> bool {
+        let full = |state: &State| {
+            let taken: u64 = state.files.iter().map(|(_, size)| size).sum();
+            taken > 0 && taken + bytes > self.max_bytes
+        };
+        if !full(&self.lock()) {
+            return true;
+        }
+        // Only closed files are ever deleted: without this, what is acknowledged of the last one would be full for ever.
+        files.close();
         let state = self.lock();
         if when_full == WhenFull::Block {
             drop(self.shared.room.wait_while(state, |state| full(state)).unwrap_or_else(PoisonError::into_inner));
@@ -177,10 +203,30 @@ impl Spool {
         self.lock().dropped
     }
 
-    /// Ships the files in order until the input has ended and all is acknowledged. Returns bytes acknowledged.
+    /// Ships the files in order until the input has ended and all is acknowledged. Returns bytes acknowledged. Nothing
+    /// ends it before the input ends, for with the process the pipe of who writes would break; from then on a refusal
+    /// does, and what is left in the spool is sent at the next start.
     pub async fn ship(&self, intake: &Intake, instance: &str) -> anyhow::Result<u64> {
         let mut place = Place::kept_in(&self.dir)?.unwrap_or_default();
         let mut shipped = 0;
+        loop {
+            match self.ship_files(&mut place, &mut shipped, (intake, instance)).await {
+                Ok(()) => return Ok(shipped),
+                Err(error) if self.lock().ended => return Err(error),
+                Err(error) => {
+                    tracing::error!(error = format!("{error:#}"), "the spool cannot be sent for the moment");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn ship_files(
+        &self,
+        place: &mut Place,
+        shipped: &mut u64,
+        (intake, instance): (&Intake, &str),
+    ) -> anyhow::Result<()> {
         loop {
             let (first, more, ended) = {
                 let state = self.lock();
@@ -188,14 +234,14 @@ impl Spool {
             };
             let Some((number, size)) = first else {
                 if ended {
-                    return Ok(shipped);
+                    return Ok(());
                 }
                 self.shared.news.notified().await;
                 continue;
             };
-            place = place.in_file(number, size);
+            *place = std::mem::take(place).in_file(number, size);
             let complete = more || ended;
-            let next = if place.offset < size { self.batch(&place, size, complete)? } else { None };
+            let next = if place.offset < size { self.batch(place, size, complete)? } else { None };
             if let Some(body) = next {
                 let end = place.offset + body.len() as u64;
                 // Commit point: from here a crash repeats exactly this batch, under the same key.
@@ -204,9 +250,10 @@ impl Spool {
                 let at = [instance.as_bytes(), &number.to_be_bytes(), &place.offset.to_be_bytes()];
                 let headers =
                     vec![("x-tokentrail-instance", instance.to_owned()), delivery_key::header("spool", &at, &body)];
-                intake.deliver(&Delivery { route: "backstage", content_type: "text/plain", headers, body }).await?;
+                let delivery = Delivery { route: "backstage", content_type: "text/plain", headers, body };
+                intake.deliver_at_last(&delivery, || self.lock().ended).await?;
                 // Commit point: acknowledged, so on the collector's disk. A crash before the next line repeats the batch.
-                shipped += end - place.offset;
+                *shipped += end - place.offset;
                 (place.offset, place.pending) = (end, None);
                 place.keep(&self.dir)?;
             } else if complete && place.offset >= size {
@@ -251,51 +298,6 @@ impl Spool {
 fn stamp(last: &mut i64) -> i64 {
     *last = now_ns().max(*last + 1);
     *last
-}
-
-/// Writes the newest file of a spool and begins the next one.
-struct Writer<'a> {
-    spool: &'a Spool,
-    number: u64,
-    file: File,
-    parts: Parts,
-}
-
-impl<'a> Writer<'a> {
-    fn new(spool: &'a Spool) -> anyhow::Result<Self> {
-        // A number is never used twice, also when the folder is empty: what is kept of the place is about one file.
-        let last = spool.lock().files.back().map(|(number, _)| *number);
-        let number = last.max(Place::kept_in(&spool.dir)?.map(|place| place.file)).map_or(0, |last| last + 1);
-        Ok(Self { spool, number, file: Self::create(spool, number)?, parts: Parts::default() })
-    }
-
-    fn create(spool: &Spool, number: u64) -> anyhow::Result<File> {
-        let path = spool.path(number);
-        let file = File::options().create_new(true).append(true).open(&path);
-        let file = file.with_context(|| format!("cannot create the spool file {}", path.display()))?;
-        spool.lock().files.push_back((number, 0));
-        Ok(file)
-    }
-
-    /// Appends a line (`text` is how it was read), and goes on to a new file at a place where no line is open.
-    fn write(&mut self, framed: &[u8], text: &[u8]) -> anyhow::Result<()> {
-        self.file.write_all(framed).context("cannot write the spool")?;
-        self.parts.line(text);
-        let size = {
-            let mut state = self.spool.lock();
-            let size = state.files.iter_mut().find(|(number, _)| *number == self.number).map(|(_, size)| size);
-            size.map_or(0, |size| {
-                *size += framed.len() as u64;
-                *size
-            })
-        };
-        self.spool.shared.news.notify_one();
-        if (size >= FILE_BYTES && self.parts.whole()) || size >= FILE_BYTES + PARTS_BYTES as u64 {
-            self.number += 1;
-            self.file = Self::create(self.spool, self.number)?;
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

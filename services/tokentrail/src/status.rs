@@ -8,7 +8,7 @@ mod journal;
 mod kafka;
 mod render;
 
-pub use correlation::{CorrelationReport, OwnerReport};
+pub use correlation::{CorrelationReport, MemoryReport, OwnerReport};
 pub use faults::FaultReport;
 pub use journal::JournalReport;
 #[cfg(feature = "kafka")]

@@ -203,8 +203,13 @@ fn lines_that_were_dropped_are_a_gap() {
         writeln!(input, "a line of plain text that says nothing about access, number {number:>12}").unwrap();
     }
     drop(input);
-    let spooled = program.data.join("send/backstage/spool/00000000000000000000.lines");
-    let kept = || std::fs::read_to_string(&spooled).unwrap_or_default();
+    let spool = program.data.join("send/backstage/spool");
+    let kept = || {
+        let files = std::fs::read_dir(&spool).into_iter().flatten().map(|entry| entry.unwrap().path());
+        let mut files: Vec<_> = files.filter(|file| file.extension().is_some_and(|end| end == "lines")).collect();
+        files.sort();
+        files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect::<String>()
+    };
     let started = Instant::now();
     while !kept().ends_with("}\n") {
         assert!(started.elapsed() < HAPPENS, "the end of the input does not tell of dropped lines");

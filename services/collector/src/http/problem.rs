@@ -12,7 +12,7 @@ const RETRY_SECONDS: u32 = 5;
 /// A refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Problem {
-    pub(super) reason: Reason,
+    pub(crate) reason: Reason,
     status: StatusCode,
     title: &'static str,
     detail: &'static str,
@@ -20,7 +20,7 @@ pub struct Problem {
 
 macro_rules! problems {
     ($($name:ident: $reason:ident $status:ident $title:literal $detail:literal;)+) => {
-        $(pub(super) const $name: Problem = Problem {
+        $(pub(crate) const $name: Problem = Problem {
             reason: Reason::$reason, status: StatusCode::$status, title: $title, detail: $detail,
         };)+
     };
@@ -41,6 +41,8 @@ problems! {
     BROKEN_CODING: Encoding BAD_REQUEST "broken content encoding" "The body is not of the content encoding that it names, or its transfer was cut.";
     TIMEOUT: Timeout REQUEST_TIMEOUT "body too slow" "The body did not arrive in time; send it again.";
     BUSY: Busy TOO_MANY_REQUESTS "too many requests at once" "Send again after the time in Retry-After, with fewer requests at once.";
+    CONNECTIONS: Busy SERVICE_UNAVAILABLE "too many connections"
+        "Send again after the time in Retry-After, over fewer connections at once. The bounds, in all and per address, are in the config of the collector.";
     FULL: Full SERVICE_UNAVAILABLE "no room in the journal" "Nothing was kept. Send again after the time in Retry-After.";
     STOPPED: Stopped SERVICE_UNAVAILABLE "the journal has stopped" "Nothing can be kept until the collector is restarted. Send again later.";
     UNPROCESSABLE: Unprocessable UNPROCESSABLE_ENTITY "not a closing record"

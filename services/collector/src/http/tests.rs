@@ -253,3 +253,22 @@ async fn import_snapshot_and_close_need_a_token_of_the_source() {
     let entries = journal.entries.lock().unwrap();
     assert_eq!((&*entries[2].body, &*entries[3].body), (close.as_bytes(), claim.as_bytes()));
 }
+
+#[tokio::test]
+async fn a_source_that_is_no_text_is_an_unknown_one_and_counted() {
+    let (app, journal) = app();
+    for path in ["/v1/keycloak/%FF", "/v1/backstage/%C3%28", "/v1/snapshot/backstage-catalog/%FF", "/v1/close/%FF"] {
+        let request = |path: &str| {
+            let head = Request::post(path).header("authorization", format!("Bearer {TOKEN}"));
+            head.body(Body::from("{}")).unwrap()
+        };
+        let unknown = path.rsplit_once('/').unwrap().0.to_owned() + "/nobody";
+        let (status, headers, answer) = send(&app, request(path)).await;
+        assert_eq!(
+            (status, headers["content-type"].to_str().unwrap()),
+            (StatusCode::UNAUTHORIZED, "application/problem+json")
+        );
+        assert_eq!(answer, send(&app, request(&unknown)).await.2, "{path}");
+    }
+    assert!(journal.headers().is_empty());
+}

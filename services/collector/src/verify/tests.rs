@@ -247,3 +247,55 @@ async fn keys_are_refreshed_and_serve_on_for_a_bounded_time() {
     tokio::time::advance(jwks::KEYS_COOLDOWN).await;
     assert_eq!(check_token(&verifier, &good()).await, Ok(Proof::Jwt));
 }
+
+/// Macs and hashes that one request took.
+async fn work_of(verifier: &Verifier, (kind, id): (SourceKind, &str), headers: &HeaderMap) -> [(u32, u32); 3] {
+    let done = || {
+        let done = (work::MACS.with(std::cell::Cell::get), work::DIGESTS.with(std::cell::Cell::get));
+        work::MACS.with(|done| done.set(0));
+        work::DIGESTS.with(|done| done.set(0));
+        done
+    };
+    done();
+    let body = Unverified::new(Bytes::from_static(BODY));
+    assert_eq!(verifier.verify((kind, id), headers, body).await.map(|_| ()), Err(Refused));
+    let whole = done();
+    assert_eq!(verifier.verify_head((kind, id), headers).map(|_| ()), Err(Refused));
+    let head = done();
+    assert_eq!(verifier.verify_operator(id, headers).map(|_| ()), Err(Refused));
+    [whole, head, done()]
+}
+
+/// Counted, not timed: whether a source exists, which proofs it has and how many secrets costs a refused request nothing.
+#[tokio::test]
+async fn a_refusal_is_the_same_work_whoever_is_named() {
+    let hmac = |secrets: &[&str]| secrets.iter().map(|secret| Secret::new(*secret)).collect::<Vec<_>>();
+    let bearer = || vec![Secret::new("a-long-bearer-token")];
+    let basic = || vec![Basic { user: "hook".into(), password: Secret::new("a-long-password") }];
+    let source = |id: &str, auth| Source { id: id.into(), kind: SourceAuth::Keycloak(auth), zone: "UTC".into() };
+    let auth = KeycloakAuth::default;
+    let portal = BackstageAuth { bearer: bearer(), ..Default::default() };
+    let sources = [
+        source("one", KeycloakAuth { hmac: hmac(&["the-only-secret"]), ..auth() }),
+        source("two", KeycloakAuth { hmac: hmac(&["the-old-secret", "the-new-secret"]), bearer: bearer(), ..auth() }),
+        source("none", KeycloakAuth { basic: basic(), ..auth() }),
+        Source { id: "portal".into(), kind: SourceAuth::Backstage(portal), zone: "UTC".into() },
+    ];
+    let verifier = Verifier::new(&sources, Arc::new(jwks::NoKeys)).unwrap();
+    let wrong = [
+        (headers(SIGNATURE_HEADER, &sign("no-such-secret", BODY)), (2, 0)),
+        (headers(SIGNATURE_HEADER, "zz"), (2, 0)),
+        (headers("authorization", "Bearer another-long-token"), (0, 1)),
+        (headers("authorization", &format!("Basic {}", STANDARD.encode("hook:another-password"))), (0, 1)),
+        (HeaderMap::new(), (0, 0)),
+    ];
+    for (headers, whole) in &wrong {
+        let expected = work_of(&verifier, (SourceKind::Keycloak, "nobody"), headers).await;
+        assert_eq!(expected[0], *whole, "{headers:?}");
+        for id in ["one", "two", "none", "portal", ""] {
+            for kind in [SourceKind::Keycloak, SourceKind::Backstage] {
+                assert_eq!(work_of(&verifier, (kind, id), headers).await, expected, "{id}: {headers:?}");
+            }
+        }
+    }
+}

@@ -69,7 +69,11 @@ pub fn sources() -> Vec<Source> {
 }
 
 pub fn intake(journal: Arc<dyn Append>, limits: Limits) -> (Router, Arc<Metrics>) {
-    let verifier = Verifier::new(&sources(), Arc::new(NoKeys)).unwrap();
+    intake_of(&sources(), journal, limits)
+}
+
+pub fn intake_of(sources: &[Source], journal: Arc<dyn Append>, limits: Limits) -> (Router, Arc<Metrics>) {
+    let verifier = Verifier::new(sources, Arc::new(NoKeys)).unwrap();
     let metrics = Arc::new(Metrics::new(&prometheus::Registry::new(), verifier.sources()).unwrap());
     let receiver = Receiver::new("default", key(), [2; 8], limits);
     let intake = Intake { verifier, receiver, journal, metrics: metrics.clone(), clock: || NOW };

@@ -29,11 +29,11 @@ const LAYING: Duration = Duration::from_secs(1_800);
 type Question = (&'static str, fn(&Laid, u64) -> Vec<String>);
 
 const QUESTIONS: [Question; 9] = [
-    ("trace person NAME", |laid, n| words("trace person", &[laid.name(n)])),
-    ("trace session ID", |laid, n| words("trace session", &[laid.session(n)])),
-    ("trace token ID", |laid, n| words("trace token", &[laid.token(n)])),
-    ("trace event ID", |laid, n| words("trace event", &[laid.event(n)])),
-    ("trace decision ID", |laid, n| words("trace decision", &[laid.decision(n)])),
+    ("trace person NAME", |laid, n| words("trace", &[laid.name(n)])),
+    ("trace session ID", |laid, n| words("trace", &[laid.session(n)])),
+    ("trace token ID", |laid, n| words("trace", &[laid.token(n)])),
+    ("trace event ID", |laid, n| words("trace", &[laid.event(n)])),
+    ("trace decision ID", |laid, n| words("trace", &[laid.decision(n)])),
     ("access NAME", |laid, n| words("access", &[laid.name(n)])),
     ("access NAME --from 7d ago --to now", |laid, n| {
         words("access", &[laid.name(n), "--from=7d ago".into(), "--to=now".into()])

@@ -138,7 +138,7 @@ impl Laid {
     fn derived(&self, (table, count): (&str, u64), columns: &[(&str, &str)]) -> String {
         let (names, values): (Vec<&str>, Vec<&str>) = columns.iter().copied().unzip();
         let step = DAYS * DAY_MS / i64::try_from(count).unwrap().max(1);
-        let kind = Value::from(format!("{table} {}", names[1])).to_string().replace('"', "'");
+        let kind = Value::from(format!("{table} {}", values[0].replace('\'', ""))).to_string().replace('"', "'");
         format!(
             "INSERT INTO {table} (tenant, person, at, row_id, version, is_deleted, content, because, {}) \
              WITH fromUnixTimestamp64Milli({} + toInt64(number) * {step}, 'UTC') AS moment \
@@ -157,14 +157,14 @@ impl Laid {
         let few = self.events / LOGINS;
         format!(
             "INSERT INTO event_rows (tenant, source_id, time, event_id, input, version, is_deleted, source_kind, kind, native_type, native_id, \
-               data_class, outcome, realm, person, person_id, person_name, actor, client, session_id, token_id, ip, permission, \
+               time_basis, data_class, outcome, realm, person, person_id, person_name, actor, client, session_id, token_id, ip, permission, \
                stream, seq) \
              WITH number % {DECISIONS} = 0 AS decides, number % {LOGINS} = 7 AS signs_in \
              SELECT 'default', if(decides, 'backstage', 'keycloak'), fromUnixTimestamp64Milli({} + toInt64(number) * {step}, 'UTC'), \
                toUUID({}), if(decides, 'lines', 'webhook'), 281474976710656, 0, if(decides, 'backstage', 'keycloak'), \
                multiIf(decides, 'decision', signs_in, 'login', 'refresh'), multiIf(decides, 'permission-evaluation', signs_in, 'LOGIN', 'REFRESH_TOKEN'), \
-               toString(generateUUIDv4(number)), if(decides, 'decision', 'authentication'), if(decides, 'allow', 'success'), 'acme', \
-               sipHash128(if(decides, intDiv(number, {DECISIONS}), number) % 20000), toString(generateUUIDv4(number, 1)), concat('u', toString(number % 20000)), \
+               toString(generateUUIDv4(number)), if(decides, 'shipper', 'event'), if(decides, 'decision', 'authentication'), if(decides, 'allow', 'success'), 'acme', \
+               sipHash128(if(decides, intDiv(number, {DECISIONS}), number) % 20000), lower(hex(sipHash128(number, 'p'))), concat('u', toString(number % 20000)), \
                sipHash128(if(decides, intDiv(number, {DECISIONS}), number) % 20000), 'backstage', \
                if(decides, '', {}), if(decides OR signs_in, '', {}), '10.0.0.1', if(decides, 'catalog.entity.read', ''), \
                toFixedString('bench', 16), number FROM numbers({})",

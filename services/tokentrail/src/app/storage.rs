@@ -141,6 +141,7 @@ impl Storage {
                     name: self.config.kafka.client_id.clone(),
                     metrics: metrics.clone(),
                     checkpoints: self.config.correlation.checkpoints(),
+                    memory: self.config.correlation.memory(),
                     faults,
                     probe: None,
                 };

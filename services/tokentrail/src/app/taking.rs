@@ -77,7 +77,9 @@ impl Taking<'_> {
         let metrics = Arc::new(IntakeMetrics::new(registry, verifier.sources())?);
         let mut run = [0; 8];
         getrandom::fill(&mut run).context("the system gives no random bytes")?;
-        let limits = Limits::default();
+        let listen = &config.listen;
+        let (connections, connections_per_ip) = (listen.connections, listen.connections_per_address);
+        let limits = Limits { connections, connections_per_ip, ..Limits::default() };
         let routes = collector::http::router(Intake {
             verifier,
             receiver: Receiver::new(&config.tenant, key.clone(), run, limits.clone()),

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 /// Most of a size in the config, MiB: a pebibyte.
 const MOST_MIB: u64 = 1 << 30;
+/// Least memory of the correlation, MiB: with less it would forget all the time.
+const LEAST_MEMORY_MIB: u64 = 16;
 
 impl Config {
     /// Refuses settings that fit no program.
@@ -22,12 +24,18 @@ impl Config {
         if self.listen.tls_client_crl.is_some() && self.listen.tls_client_ca.is_none() {
             bail!("listen.tls_client_crl says what the CAs of listen.tls_client_ca took back: set that too");
         }
+        if self.listen.connections == 0 || self.listen.connections_per_address == 0 {
+            bail!("listen.connections and listen.connections_per_address are at least 1");
+        }
         address("store", self.store.url.as_deref(), self.store.ca_file.as_ref())?;
         if self.journal.max_mib > MOST_MIB || self.journal.segment_mib > MOST_MIB {
             bail!("journal.max_mib and journal.segment_mib are at most {MOST_MIB}");
         }
         if self.journal.segment_mib == 0 || self.journal.max_mib < 4 * self.journal.segment_mib {
             bail!("journal.max_mib must be at least four segments of journal.segment_mib");
+        }
+        if !(LEAST_MEMORY_MIB..=MOST_MIB).contains(&self.correlation.memory_mib) {
+            bail!("correlation.memory_mib must be {LEAST_MEMORY_MIB} to {MOST_MIB}");
         }
         self.kafka.check().context("kafka")?;
         self.alerts.check()?;

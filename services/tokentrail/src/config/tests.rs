@@ -81,6 +81,16 @@ fn the_documented_example_is_the_default() {
 }
 
 #[test]
+fn bounds_of_connections_are_at_least_one() {
+    let config = load("[listen]\nconnections = 7\nconnections_per_address = 3", &[]).unwrap();
+    assert_eq!((config.listen.connections, config.listen.connections_per_address), (7, 3));
+    for key in ["connections", "connections_per_address"] {
+        let error = format!("{:#}", load(&format!("[listen]\n{key} = 0"), &[]).unwrap_err());
+        assert!(error.contains(key) && error.contains("at least 1"), "{error}");
+    }
+}
+
+#[test]
 fn heartbeats_that_cannot_be_sent_are_refused() {
     let keycloak = "[sources.kc]\nkind = \"keycloak\"\nwebhook_secret_files = [\"s\"]\n[sources.kc.heartbeat]\n";
     let backstage = "[sources.bs]\nkind = \"backstage\"\ntoken_files = [\"s\"]\n[sources.bs.heartbeat]\n";
@@ -116,4 +126,16 @@ fn snapshots_that_could_read_nothing_are_refused() {
     assert!(error(format!("{backstage}url = \"http://b\"\ntoken_file = \"t\"\npage = 1")).contains("at least 2"));
     let good = load(&format!("{backstage}url = \"http://b\"\ntoken_file = \"t\""), &[]).unwrap();
     assert_eq!(good.sources["bs"].snapshot.as_ref().unwrap().interval_hours, 24);
+}
+
+#[test]
+fn the_memory_of_the_correlation_is_a_gibibyte_and_at_least_some() {
+    let budget =
+        |mib: &str| load("", &[("TOKENTRAIL__CORRELATION__MEMORY_MIB", mib)]).map(|c| c.correlation.memory().budget);
+    assert_eq!(load("", &[]).unwrap().correlation.memory().budget, 1 << 30);
+    assert_eq!(budget("16").unwrap(), 16 << 20);
+    for wrong in ["15", "0", "1073741825"] {
+        let error = format!("{:#}", budget(wrong).unwrap_err());
+        assert!(error.contains("correlation.memory_mib must be 16 to"), "{error}");
+    }
 }

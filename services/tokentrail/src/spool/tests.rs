@@ -1,6 +1,6 @@
 use super::*;
-use axum::{Router, extract::State as Shared, http::HeaderMap, routing::post};
-use std::future::pending;
+use crate::intake::fake::{Answer, collector};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 fn lines_of(spool: &Spool) -> Vec<String> {
     let numbers: Vec<_> = spool.lock().files.iter().copied().collect();
@@ -82,44 +82,11 @@ fn what_an_earlier_run_left_comes_first() {
     assert_eq!(lines.iter().map(|line| last_word(line)).collect::<Vec<_>>(), ["old", "new"]);
 }
 
-/// A collector that keeps what comes, and answers only the first `answers` deliveries.
-struct Collector {
-    intake: Intake,
-    got: tokio::sync::mpsc::UnboundedReceiver<(String, String)>,
-}
-
-#[derive(Clone)]
-struct Keeping {
-    answers: Arc<Mutex<usize>>,
-    put: tokio::sync::mpsc::UnboundedSender<(String, String)>,
-}
-
-async fn keep(Shared(keeping): Shared<Keeping>, headers: HeaderMap, body: String) {
-    let key = headers[collector::http::DELIVERY_HEADER].to_str().unwrap().to_owned();
-    keeping.put.send((key, body)).unwrap();
-    let left = keeping.answers.lock().unwrap().checked_sub(1);
-    match left {
-        Some(left) => *keeping.answers.lock().unwrap() = left,
-        None => pending::<()>().await,
-    }
-}
-
-async fn collector(answers: usize) -> Collector {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let (put, got) = tokio::sync::mpsc::unbounded_channel();
-    let keeping = Keeping { answers: Arc::new(Mutex::new(answers)), put };
-    let routes = Router::new().route("/v1/backstage/portal", post(keep)).with_state(keeping);
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, routes).await });
-    Collector { intake: Intake::new(&base, ("portal", "token"), &trust::Trust::system()).unwrap(), got }
-}
-
 #[tokio::test]
 async fn a_restart_repeats_the_batch_that_was_tried_under_its_key_and_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     filled(dir.path(), 1 << 20, "acknowledged\n");
-    let mut first = collector(1).await;
+    let mut first = collector(|n| if n < 1 { Answer::Take } else { Answer::Never }).await;
     let spool = filled(dir.path(), 1 << 20, "tried\n");
     let batch = {
         let shipping = spool.ship(&first.intake, "b1");
@@ -141,7 +108,7 @@ async fn a_restart_repeats_the_batch_that_was_tried_under_its_key_and_nothing_el
     file.write_all(b"2026-11-23T21:24:51Z stdout F grown\n").unwrap();
 
     // The process died here: the collector has the batch, the sender does not know.
-    let mut second = collector(usize::MAX).await;
+    let mut second = collector(|_| Answer::Take).await;
     let spool = filled(dir.path(), 1 << 20, "later\n");
     spool.ship(&second.intake, "b1").await.unwrap();
     let mut got = Vec::new();
@@ -182,4 +149,138 @@ fn a_batch_holds_whole_lines_also_of_those_that_came_in_parts() {
     let (number, size) = spool.lock().files[0];
     let whole = spool.batch(&Place::default().in_file(number, size), size, false).unwrap().unwrap();
     assert_eq!(whole, format!("{begin}{end}").as_bytes());
+}
+
+/// Longest wait for something to happen on a loaded machine.
+const HAPPENS: Duration = Duration::from_secs(120);
+
+/// Numbered lines of 100 bytes.
+fn numbered(lines: usize) -> String {
+    (0..lines).map(|n| format!("line {n:>94}\n")).collect()
+}
+
+/// Reads `input` in a thread and ships it; gives the spool back, and what each of the two said.
+async fn through(
+    spool: &Spool,
+    (input, when_full): (String, WhenFull),
+    intake: &Intake,
+) -> (anyhow::Result<()>, anyhow::Result<u64>) {
+    let filler = spool.clone();
+    let reading = std::thread::spawn(move || filler.fill(input.as_bytes(), None, when_full));
+    let shipped = tokio::time::timeout(HAPPENS, spool.ship(intake, "b1")).await.expect("it ends");
+    (reading.join().unwrap(), shipped)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_spool_takes_any_number_of_lines_while_the_collector_answers() {
+    const LINES: usize = 8_000;
+    for when_full in [WhenFull::Block, WhenFull::Drop] {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(dir.path(), 256 << 10).unwrap();
+        let mut collector = collector(|_| Answer::Take).await;
+        let (read, shipped) = through(&spool, (numbered(LINES), when_full), &collector.intake).await;
+        read.unwrap();
+        shipped.unwrap();
+        let bodies = collector.bodies();
+        let came = bodies.lines().filter(|line| line.contains("stdout F line ")).count();
+        assert_eq!(came as u64 + spool.dropped(), LINES as u64, "{when_full:?}");
+        match when_full {
+            WhenFull::Block => {
+                assert_eq!(spool.dropped(), 0);
+                let numbers = bodies.lines().map(|line| last_word(line).parse::<usize>().unwrap());
+                assert!(numbers.eq(0..LINES), "each line once, in order");
+            }
+            WhenFull::Drop => assert!(came * 100 * 4 > 256 << 10, "at least what fits comes: {came}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_larger_than_the_spool_is_no_reason_to_wait_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path(), 64 << 10).unwrap();
+    let mut collector = collector(|_| Answer::Take).await;
+    let large = "x".repeat(LINE_BYTES + 5);
+    let (read, shipped) = through(&spool, (format!("a\n{large}\nb\n"), WhenFull::Block), &collector.intake).await;
+    read.unwrap();
+    shipped.unwrap();
+    let bodies = collector.bodies();
+    let lengths: Vec<_> = bodies.lines().map(|line| last_word(line).len()).collect();
+    assert_eq!(lengths, [1, LINE_BYTES, 1], "cut to what a line may be");
+}
+
+/// Standard input that goes on until it is told to end.
+struct Endless {
+    ends: Arc<AtomicBool>,
+    next: usize,
+}
+
+impl Read for Endless {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.ends.load(Ordering::Relaxed) {
+            return Ok(0);
+        }
+        std::thread::sleep(Duration::from_millis(1)); // it writes as slowly as a backend
+        let line = format!("line {:>20}\n", self.next);
+        self.next += 1;
+        buffer[..line.len()].copy_from_slice(line.as_bytes());
+        Ok(line.len())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_ends_nothing_while_somebody_writes_and_is_overcome() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path(), 8 << 20).unwrap();
+    let mut collector = collector(|n| if (1..4).contains(&n) { Answer::Refuse } else { Answer::Take }).await;
+    let ends = Arc::new(AtomicBool::new(false));
+    let (filler, input) = (spool.clone(), Endless { ends: ends.clone(), next: 0 });
+    let tee_path = dir.path().join("tee");
+    let tee = Box::new(File::create(&tee_path).unwrap());
+    let reading = std::thread::spawn(move || filler.fill(input, Some(tee), WhenFull::Drop));
+    let (shipper, intake) = (spool.clone(), collector.intake.clone());
+    let shipping = tokio::spawn(async move { shipper.ship(&intake, "b1").await });
+    let tries = collector.tries.clone();
+    let overcome = async {
+        while tries.load(Ordering::Relaxed) < 6 {
+            assert!(!shipping.is_finished(), "a refusal must not end the process");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(HAPPENS, overcome).await.expect("it is tried again");
+    ends.store(true, Ordering::Relaxed);
+    reading.join().unwrap().unwrap();
+    tokio::time::timeout(HAPPENS, shipping).await.unwrap().unwrap().unwrap();
+    let came = collector.bodies().lines().count();
+    assert_eq!(came, std::fs::read_to_string(tee_path).unwrap().lines().count(), "all that was teed came");
+    assert_eq!(spool.dropped(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_after_the_end_of_the_input_is_said_and_leaves_the_lines_for_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = filled(dir.path(), 1 << 20, "kept\n");
+    let refusing = collector(|_| Answer::Refuse).await;
+    let shipped = tokio::time::timeout(HAPPENS, spool.ship(&refusing.intake, "b1")).await.expect("it ends");
+    assert!(format!("{:#}", shipped.unwrap_err()).contains("401"));
+    let mut taking = collector(|_| Answer::Take).await;
+    filled(dir.path(), 1 << 20, "").ship(&taking.intake, "b1").await.unwrap();
+    assert!(taking.bodies().ends_with(" kept\n"));
+}
+
+#[test]
+fn a_disk_that_is_full_drops_lines_and_ends_nothing() {
+    const LINES: usize = 30_000;
+    let dir = tempfile::tempdir().unwrap();
+    let Some(disk) = testbed::SmallDisk::mount(dir.path(), 1).unwrap() else { return };
+    let tee_dir = tempfile::tempdir().unwrap();
+    let tee = tee_dir.path().join("tee");
+    let spool = Spool::open(&disk.dir().join("spool"), 64 << 20).unwrap();
+    spool.fill(numbered(LINES).as_bytes(), Some(Box::new(File::create(&tee).unwrap())), WhenFull::Drop).unwrap();
+    assert_eq!(std::fs::read_to_string(&tee).unwrap(), numbered(LINES), "who writes is not disturbed");
+    let lines = lines_of(&spool);
+    let whole = lines.iter().filter(|line| last_word(line).parse::<usize>().is_ok()).count() as u64;
+    assert!(whole > 1_000, "{whole}");
+    assert_eq!(whole + spool.dropped(), LINES as u64);
+    assert_eq!(told(&spool).1, whole, "no half line stays");
 }

@@ -1,7 +1,7 @@
 //! A rule is suppressed for a source or a person: what it finds stands in the register, nobody is told until the suppression is ended,
 //! and what stands then is told.
 
-use crate::{Story, receiver::Receiver, support::Program, told, until};
+use crate::{Story, judged, receiver::Receiver, support::Program, told, until};
 use serde_json::Value;
 
 const WORD: [&str; 4] = ["--by", "ana", "--reason", "known"];
@@ -22,6 +22,8 @@ fn refused(story: &Story, program: &Program, args: &[&str]) -> String {
 
 /// Before anything is found: D11 is suppressed for the source. What is meant by nobody is refused.
 pub fn before(story: &Story, program: &Program) {
+    // ClickHouse answers from here on.
+    judged(program);
     let (later, late) = (at(DAYS), at(400));
     let refusals = [
         (&["--rule", "D11", "--source", "kc", "--until", "2020-01-01T00:00:00Z"][..], "366 days"),

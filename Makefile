@@ -7,7 +7,7 @@ DENY_VERSION := 0.20.2
 DENY := $(CACHE)/tools/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 BIN := target/demo/tokentrail
 
-.PHONY: help demo up test check bench bench-kafka bench-rooms bench-panels advisories dashboards pictures engine build-demo mutants
+.PHONY: help demo up test check bench bench-kafka bench-rooms bench-panels bench-asks advisories dashboards pictures engine build-demo mutants
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -70,3 +70,6 @@ bench-rooms: ## what each room costs by itself: intake, normalising, snapshots, 
 
 bench-panels: engine ## what the dashboards' questions take over DECISIONS=200000 decisions
 	@TOKENTRAIL_ENGINE="$$(services/store/engine/fetch.sh)" cargo run --locked --release -q -p store --example panels -- $(or $(DECISIONS),200000)
+
+bench-asks: engine ## what trace, access, explain and who-can take over ASKED_EVENTS=2000000 events
+	@ASKED_EVENTS="$(or $(ASKED_EVENTS),2000000)" cargo bench --locked -p tokentrail --bench asks

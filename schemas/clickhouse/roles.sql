@@ -43,6 +43,7 @@ GRANT SELECT ON tokentrail.correlated TO tokentrail_read;
 GRANT SELECT ON tokentrail.findings TO tokentrail_read;
 GRANT SELECT ON tokentrail.finding_changes TO tokentrail_read;
 GRANT SELECT ON tokentrail.rule_states TO tokentrail_read;
+GRANT SELECT ON tokentrail.suppressions TO tokentrail_read;
 GRANT SELECT ON tokentrail.snapshot_events TO tokentrail_read;
 GRANT SELECT ON tokentrail.snapshots TO tokentrail_read;
 GRANT SELECT ON tokentrail.snapshot_areas TO tokentrail_read;

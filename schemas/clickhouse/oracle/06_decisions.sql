@@ -174,7 +174,7 @@ LEFT JOIN support AS u ON u.tenant = s.tenant AND u.event = s.event
 LEFT JOIN {oracle}.credentials AS c ON c.tenant = s.tenant AND c.event = s.event
 LEFT JOIN {oracle}.people AS p ON p.tenant = s.tenant AND p.source = s.keycloak AND p.user = s.user;
 
--- What decisions on conditions came to: no line of their own tells it, but that of the call in which they were made, if both carry one trace.
+-- What decisions on conditions came to: no line of their own tells it, but that of the call in which they were made, if both carry one trace and lie within an hour.
 CREATE TABLE {oracle}.finals ENGINE = Memory AS
 WITH calls AS (
     SELECT tenant, source, details['trace_id'] AS trace, (at, event) AS moment, multiIf(kind = 'decision', outcome, outcome = 'success', 'allow', 'deny') AS became
@@ -184,5 +184,5 @@ WITH calls AS (
 )
 SELECT d.tenant AS tenant, d.event AS event_id, argMinIf(c.became, c.moment, c.became != '') AS final_outcome
 FROM (SELECT *, details['trace_id'] AS trace FROM {oracle}.told WHERE kind = 'decision' AND source_kind = 'backstage' AND outcome = 'conditional') AS d
-LEFT JOIN calls AS c ON c.tenant = d.tenant AND c.source = d.source AND c.trace = d.trace AND d.trace != '' AND c.moment >= (d.at, d.event)
+LEFT JOIN calls AS c ON c.tenant = d.tenant AND c.source = d.source AND c.trace = d.trace AND d.trace != '' AND c.moment >= (d.at, d.event) AND c.moment.1 <= d.at + 3600000
 GROUP BY tenant, event_id;

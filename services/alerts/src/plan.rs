@@ -49,9 +49,9 @@ pub fn fires(finding: &Finding) -> bool {
     matches!(finding.state.as_str(), "OPEN" | "ACKNOWLEDGED") && finding.standing == "open"
 }
 
-/// True if a finding was over before anybody did anything about it.
+/// True if a finding was over before anybody did anything about it, also to be spared of it.
 fn passed(finding: &Finding) -> bool {
-    finding.state == "ENDED" && finding.standing == "ended" && finding.handling.is_empty()
+    finding.state == "ENDED" && finding.standing == "ended" && finding.handling.is_empty() && finding.over_unheard == 0
 }
 
 /// What is to be told: what fires anew or worse, what was told to fire and does no more, and what was opened at or after `since` (UTC
@@ -102,6 +102,8 @@ mod tests {
             owner: String::new(),
             suppressed_until: None,
             state: state.into(),
+            suppression: String::new(),
+            over_unheard: 0,
         }
     }
 
@@ -149,6 +151,8 @@ mod tests {
         assert_eq!(said(over("", 100), &[], Severity::Medium), []);
         assert_eq!(said(over("closed", 100), &[], Severity::Low), [], "somebody has seen it");
         assert_eq!(said(over("", 99), &[], Severity::Low), [], "long before this receiver looks");
+        let unheard = Finding { over_unheard: 1, ..over("", 100) };
+        assert_eq!(said(unheard, &[], Severity::Low), [], "it came and went while it was suppressed");
         assert_eq!(said(finding(1, "WITHDRAWN", "low"), &[], Severity::Low), [], "it was none");
         assert_eq!(What::of(&What::Passed.to_text()), Some(What::Passed));
     }

@@ -183,6 +183,8 @@ pub fn test_notice(now: i64) -> Finding {
         owner: String::new(),
         suppressed_until: None,
         state: "OPEN".into(),
+        suppression: String::new(),
+        over_unheard: 0,
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     settle::{Rows, everything},
 };
 use events::event::Event;
-use std::collections::BTreeMap;
+use std::{cell::Cell, collections::BTreeMap};
 
 /// The correlation of one tenant.
 ///
@@ -21,13 +21,15 @@ pub struct Correlator {
     pub(crate) known: Known,
     pub(crate) dirt: Dirt,
     pub(crate) rows: Rows,
+    /// Bytes, as measured last, and how many entries there were then.
+    pub(crate) sized: Cell<Option<(usize, usize)>>,
 }
 
 impl Correlator {
     /// Knows nothing yet.
     pub fn new(config: Config) -> Self {
         let rows = Rows::new(&config);
-        Self { known: Known::new(config), dirt: Dirt::default(), rows }
+        Self { known: Known::new(config), dirt: Dirt::default(), rows, sized: Cell::default() }
     }
 
     /// Takes a fact in. A fact that was taken before changes nothing.
@@ -42,7 +44,11 @@ impl Correlator {
 
     /// Answers everything anew that was touched since the last time. Changes come in the order of their keys.
     pub fn settle(&mut self) -> Vec<Change> {
-        self.rows.settle(&self.known, std::mem::take(&mut self.dirt))
+        let dirt = std::mem::take(&mut self.dirt);
+        if let Some(from) = self.known.needs_gone(&dirt) {
+            self.known.gone.needed(from);
+        }
+        self.rows.settle(&self.known, dirt)
     }
 
     /// Every row, answered anew: what all changes together come to. For checks; it costs as much as everything so far.

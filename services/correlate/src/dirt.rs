@@ -40,6 +40,15 @@ pub(crate) struct Dirt {
 }
 
 impl Dirt {
+    /// Nothing was touched.
+    pub(crate) fn is_clean(&self) -> bool {
+        let Self { event: _, users, references, sources, sessions, user_sessions, user_sign_ins, .. } = self;
+        let Self { tokens, decisions, traces, listed, .. } = self;
+        let people = users.is_empty() && references.is_empty() && sources.is_empty() && listed.is_empty();
+        let sessions = sessions.is_empty() && user_sessions.is_empty() && user_sign_ins.is_empty();
+        people && sessions && tokens.is_empty() && decisions.is_empty() && traces.is_empty()
+    }
+
     fn note<K: Ord>(map: &mut BTreeMap<K, Since>, key: K, since: Since) {
         map.entry(key)
             .and_modify(|known| {

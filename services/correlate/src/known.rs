@@ -9,6 +9,7 @@ use crate::{
     snapshots::Snapshots,
     state::{
         catalog::Catalog,
+        gone::Gone,
         keycloak::Keycloak,
         persons::{Member, Persons},
         rbac::Rbac,
@@ -68,6 +69,8 @@ pub(crate) struct Known {
     /// The furthest that a decision's span reaches beyond its time, by reference, where it does: a line whose time is hardly known
     /// costs those of its own reference.
     pub widest: HashMap<Id, Millis>,
+    /// What was forgotten.
+    pub gone: Gone,
 }
 
 impl Known {
@@ -98,6 +101,7 @@ impl Known {
             keys: RefCell::default(),
             latest: HashMap::new(),
             widest: HashMap::new(),
+            gone: Gone::default(),
         }
     }
 
@@ -162,10 +166,16 @@ kept_struct!(Told { span, actor, permission, action, resource_type, resource, ou
 impl Known {
     /// Everything but the configuration, and what can be made anew from it.
     pub(crate) fn keep(&self, to: &mut Writer<'_>) {
+        self.names.put(to);
+        self.keep_but_names(to);
+    }
+
+    /// The same, but for the names.
+    pub(crate) fn keep_but_names(&self, to: &mut Writer<'_>) {
         // All fields by name: one that is added must be kept as well.
         let Self {
             config: _,
-            names,
+            names: _,
             reads,
             pending,
             snapshots,
@@ -182,8 +192,8 @@ impl Known {
             keys: _,
             latest,
             widest,
+            gone,
         } = self;
-        names.put(to);
         reads.put(to);
         pending.put(to);
         snapshots.put(to);
@@ -199,13 +209,20 @@ impl Known {
         bearers.put(to);
         latest.put(to);
         widest.put(to);
+        gone.put(to);
     }
 
     /// As it was kept.
     pub(crate) fn restore(config: Config, from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        let names = Kept::get(from)?;
+        Self::restore_under((config, names), from)
+    }
+
+    /// The same, under names that are known.
+    pub(crate) fn restore_under((config, names): (Config, Names), from: &mut Reader<'_>) -> Result<Self, Unreadable> {
         Ok(Self {
             config,
-            names: Kept::get(from)?,
+            names,
             reads: Kept::get(from)?,
             pending: Kept::get(from)?,
             snapshots: Kept::get(from)?,
@@ -222,8 +239,10 @@ impl Known {
             keys: RefCell::default(),
             latest: Kept::get(from)?,
             widest: Kept::get(from)?,
+            gone: Kept::get(from)?,
         })
     }
+
     /// Bytes by part: of what is large by its own parts.
     pub(crate) fn rooms(&self) -> Vec<(String, usize)> {
         let within = [
@@ -243,6 +262,7 @@ impl Known {
             ("bearers", self.bearers.room()),
             ("keys", self.keys.borrow().room()),
             ("latest", self.latest.room() + self.widest.room()),
+            ("gone", self.gone.room()),
         ];
         parts.chain(rest.into_iter().map(|(part, bytes)| (part.to_owned(), bytes))).collect()
     }

@@ -13,7 +13,9 @@
 //!
 //! A caller makes one [`Correlator`] per tenant, takes every event of a block and settles once; each change is one row to write,
 //! keyed by [`rows::Key`]. Any instant can be asked at any time, so a late fact needs no replay. What it needs is the evidence in
-//! memory; nothing is evicted yet, and what is kept grows with the facts. [`checkpoint`] makes a start cheap.
+//! memory, which grows with the facts. So a caller has it forget from time to time what lies far enough back ([`Correlator::forget`]),
+//! and reads everything anew where something comes that would have needed it ([`Correlator::too_old`]). [`checkpoint`] makes a
+//! start cheap.
 //!
 //! Where to begin: [`Correlator`], then `intake.rs` (fact -> history), `state/ledger.rs` and `state/history.rs` (what a history is) and
 //! `answer/judge.rs` (what a decision is measured against).
@@ -26,6 +28,7 @@ mod config;
 mod correlator;
 mod dirt;
 pub mod facts;
+mod forget;
 mod intake;
 mod keys;
 mod known;

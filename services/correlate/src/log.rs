@@ -47,6 +47,26 @@ impl<K: Ord + Copy, V> Log<K, V> {
         }
     }
 
+    /// Keeps what `keep` says, in no more room than it needs.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&K, &mut V) -> bool) {
+        match self {
+            Self::Few(all) => {
+                all.retain_mut(|(key, value)| keep(key, value));
+                all.shrink_to_fit();
+            }
+            Self::Many(all) => {
+                all.retain(keep);
+                if all.len() <= FEW {
+                    *self = Self::Few(std::mem::take(all).into_iter().collect());
+                }
+            }
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+
     pub(crate) fn get(&self, key: &K) -> Option<&V> {
         match self {
             Self::Many(all) => all.get(key),
@@ -163,6 +183,15 @@ impl<K: Ord + Copy> Set<K> {
         self.0.insert(key, ());
     }
 
+    /// Keeps what `keep` says.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&K) -> bool) {
+        self.0.retain(|key, ()| keep(key));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(crate) fn range(&self, range: impl RangeBounds<K>) -> impl DoubleEndedIterator<Item = &K> {
         self.0.range(range).map(|(key, ())| key)
     }
@@ -257,6 +286,11 @@ mod tests {
             }
             log.get_or_default(to);
             tree.entry(to).or_default();
+            let kept = |key: &i32, value: &mut usize| (key.unsigned_abs() as usize + *value) % 3 != 0;
+            log.retain(|key, value| kept(key, value));
+            tree.retain(|key, value| kept(key, value));
+            assert_eq!(matches!(log, Log::Many(_)), tree.len() > FEW);
+            assert_eq!(log.is_empty(), tree.is_empty());
             assert!(log.iter_mut().map(|(key, value)| (*key, *value)).eq(tree.into_iter()));
         }
     }

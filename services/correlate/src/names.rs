@@ -39,7 +39,7 @@ kept_struct!(Id { source, name });
 
 impl Kept for Sym {
     fn put(&self, to: &mut Writer<'_>) {
-        self.0.put(to);
+        to.name(self.0);
     }
 
     fn get(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
@@ -67,6 +67,11 @@ impl Kept for Names {
 }
 
 impl Names {
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.texts.len()
+    }
+
     pub(crate) fn sym(&mut self, text: &str) -> Sym {
         let packed = Packed::of(text);
         self.find(&packed).unwrap_or_else(|| self.add(packed))
@@ -84,6 +89,15 @@ impl Names {
     fn find(&self, text: &Packed) -> Option<Sym> {
         let is_it = |number: &u32| self.texts.get(*number as usize) == Some(text);
         self.numbers.find(self.hasher.hash_one(Some(text)), is_it).map(|number| Sym(*number))
+    }
+
+    /// Those that are reached, in the order that they had; and the new number of each.
+    pub(crate) fn only(self, reached: &[bool]) -> (Self, Vec<u32>) {
+        let (mut left, mut numbers) = (Self::default(), Vec::with_capacity(reached.len()));
+        for (text, reached) in self.texts.into_entries().zip(reached) {
+            numbers.push(if *reached { left.add(text).0 } else { u32::MAX });
+        }
+        (left, numbers)
     }
 
     /// Before every other in the order of numbers.

@@ -227,8 +227,8 @@ impl Known {
             let (found, waiting) = self.sessions.session(session, Some(user));
             found.realm = found.realm.or(Some(seen.place.within));
             found.listed.insert(seen.at.begin);
-            if waiting.is_some() {
-                dirt.user(user, Millis::MIN);
+            if let Some(since) = waiting {
+                self.callbacks_moved(user, since, dirt);
             }
         }
         let here = |(id, session): &(&Id, &Session)| {

@@ -63,6 +63,9 @@ fn listed(known: &Known, user: Id) -> Vec<(Key, Row)> {
     rows
 }
 
+/// The version of a row that was let go: of others it is at least one.
+const LET_GO: u32 = 0;
+
 /// The digest of no row.
 const GONE: Digest = [0; 8];
 
@@ -95,6 +98,17 @@ impl Rows {
         answered.put(to);
     }
 
+    /// What holds names by number.
+    pub(crate) fn keep_listed(&self, to: &mut Writer<'_>) {
+        self.listed.put(to);
+    }
+
+    /// The same as it was kept.
+    pub(crate) fn restore_listed(&mut self, from: &mut Reader<'_>) -> Result<(), Unreadable> {
+        self.listed = Kept::get(from)?;
+        Ok(())
+    }
+
     /// As it was kept, under the same secret.
     pub(crate) fn restore(self, from: &mut Reader<'_>) -> Result<Self, Unreadable> {
         let Self { hashers, .. } = self;
@@ -115,6 +129,23 @@ impl Rows {
             part.copy_from_slice(&hasher.finish().to_le_bytes()[..part.len()]);
         }
         place
+    }
+
+    /// Notes that a row is never said again, nor taken back; true if it ever was said.
+    pub(crate) fn let_go(&mut self, key: &Key) -> bool {
+        let place = self.place(key);
+        let said = self.said.get_mut(&place).filter(|said| said.version != LET_GO);
+        said.map(|said| said.version = LET_GO).is_some()
+    }
+
+    /// Takes what was let go out of memory.
+    pub(crate) fn sweep(&mut self) {
+        self.said.retain(|_, said| said.version != LET_GO);
+    }
+
+    /// How many rows are remembered.
+    pub(crate) fn count(&self) -> usize {
+        self.said.len()
     }
 
     /// How often a row was answered (and, of a person's listed rows, how often a list was).
@@ -238,8 +269,11 @@ impl Work {
                 work.sessions.entry(*session).or_insert(dirt.event);
             }
         }
-        for token in dirt.tokens {
-            work.tokens.entry(token).or_insert(dirt.event);
+        for (user, moment) in dirt.tokens {
+            let issue = known.sessions.issues.get(&user).and_then(|all| all.get(&moment));
+            if issue.is_none_or(|issue| !issue.over) {
+                work.tokens.entry((user, moment)).or_insert(dirt.event);
+            }
         }
         work
     }
@@ -261,8 +295,14 @@ impl Work {
         let tied = tied.flat_map(|ledger| ledger.segments()).filter_map(|segment| segment.says);
         let callers = known.decisions.keys().copied();
         let pairs = |(of, log): (&Id, Vec<Moment>)| log.into_iter().map(|moment| (*of, moment)).collect::<Vec<_>>();
-        let issues = sessions.issues.iter().flat_map(|(user, log)| pairs((user, log.keys().copied().collect())));
-        let paid = sessions.paid.iter().flat_map(|(of, log)| pairs((of, log.keys().copied().collect())));
+        let issues = sessions.issues.iter().flat_map(|(user, log)| {
+            let said = log.iter().filter(|(_, issue)| !issue.over);
+            pairs((user, said.map(|(moment, _)| *moment).collect()))
+        });
+        let paid = sessions.paid.iter().flat_map(|(of, log)| {
+            let said = log.iter().filter(|(_, paid)| !paid.over);
+            pairs((of, said.map(|(moment, _)| *moment).collect()))
+        });
         let decisions = known.decisions.iter().flat_map(|(of, log)| pairs((of, log.keys().copied().collect())));
         Self {
             sessions: sessions.sessions.keys().map(|session| (*session, nobody)).collect(),
@@ -302,7 +342,8 @@ impl Work {
     fn from(&mut self, known: &Known, reference: Id, since: Since) {
         let first = Moment::floor(since.from);
         if let Some(paid) = known.sessions.paid.get(&reference) {
-            for moment in paid.range(first..).map(|(moment, _)| *moment) {
+            for (moment, _) in paid.range(first..).filter(|(_, paid)| !paid.over) {
+                let moment = *moment;
                 self.credentials.entry((reference, moment)).or_insert(since.because);
             }
         }

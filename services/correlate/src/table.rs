@@ -1,4 +1,4 @@
-//! Maps and lists that only grow, with millions of entries: no entry has room beside it that is not used, and none is moved when
+//! Maps and lists that grow, and seldom lose anything, with millions of entries: no entry has room beside it that is not used, and none is moved when
 //! room is made for more.
 //!
 //! A hash map of the usual kind holds its entries in a table of which, as it grows by doubling, an eighth to more than half is empty. Here that
@@ -59,9 +59,14 @@ impl<T> Pile<T> {
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.0.iter_mut().flatten()
     }
+
+    /// The entries; each piece goes as soon as it was read.
+    pub fn into_entries(self) -> impl Iterator<Item = T> {
+        self.0.into_iter().flatten()
+    }
 }
 
-/// A map whose entries stay, in the order in which they came.
+/// A map whose entries lie in the order in which they came.
 #[derive(Clone, Debug)]
 pub struct Table<K, V> {
     /// Numbers of entries, by their keys.
@@ -122,6 +127,28 @@ impl<K: Copy + Eq + Hash, V> Table<K, V> {
         V: Default,
     {
         self.get_or_insert_with(key, V::default)
+    }
+
+    /// Keeps what `keep` says, in no more room than it needs.
+    pub fn retain(&mut self, mut keep: impl FnMut(&K, &mut V) -> bool) {
+        let all = std::mem::take(&mut self.entries);
+        // Made anew, because room that was made once stays.
+        self.numbers = HashTable::new();
+        for (key, mut value) in all.into_entries() {
+            if keep(&key, &mut value) {
+                self.get_or_insert_with(key, || value);
+            }
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// True if there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// All entries.
@@ -201,6 +228,10 @@ mod tests {
         }
         table.iter_mut().for_each(|(key, value)| *value ^= *key);
         tree.iter_mut().for_each(|(key, value)| *value ^= *key);
+        let before = table.room();
+        table.retain(|key, _| key % 3 == 0);
+        tree.retain(|key, _| key % 3 == 0);
+        assert!(table.room() < before / 2, "{} of {before}", table.room());
         let mut chunks = Vec::new();
         let mut take = |chunk| {
             chunks.push(chunk);

@@ -11,9 +11,11 @@ pub mod finding;
 pub mod register;
 pub mod rules;
 pub mod settings;
+pub mod subject;
 
 pub use baseline::Baseline;
 pub use facts::Facts;
 pub use finding::{Candidate, Confidence, Severity};
 pub use rules::{Judged, RULES, Rule, State};
 pub use settings::Settings;
+pub use subject::Subject;

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)] // a test may panic
 
 use drift::{
-    Candidate, Facts, Rule, Settings, Severity, State,
+    Candidate, Facts, Rule, Settings, Severity, State, Subject,
     baseline::Listed,
     facts::{BaselineFacts, BaselineGroup, Member, Product, Source},
     finding::content,
@@ -47,6 +47,8 @@ fn group(facts: &mut Facts) -> &mut BaselineGroup {
 
 fn found(facts: &Facts) -> Vec<(String, String)> {
     let found = rule().judge(facts, &Settings::default()).found;
+    assert_eq!(rule().subjects(), [Subject::Person, Subject::Source]);
+    assert!(found.iter().all(|one| one.values["source"] == "kc"));
     found.iter().map(|one| (one.values["what"].as_str().unwrap().to_owned(), one.person.clone())).collect()
 }
 

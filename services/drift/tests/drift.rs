@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)] // a test may panic
 
 use drift::{
-    Candidate, Facts, RULES, Rule, Settings, Severity, State,
+    Candidate, Facts, RULES, Rule, Settings, Severity, State, Subject,
     facts::{Act, Decision, Gap, Missing, Product, Source},
     finding::content,
     register::{Held, Looked, Standing, compare},
@@ -66,8 +66,17 @@ fn allow(n: u128, at: i64, verdict: &str, delay: Option<i64>) -> Decision {
     }
 }
 
+/// What a rule finds; each finding names what the rule says that its findings can be told by.
 fn found(rule: &str, facts: &Facts) -> Vec<Candidate> {
-    Rule::of(rule).unwrap().judge(facts, &Settings::default()).found
+    let rule = Rule::of(rule).unwrap();
+    let found = rule.judge(facts, &Settings::default()).found;
+    for one in &found {
+        let names = [(Subject::Person, !one.person.is_empty()), (Subject::Source, one.values.contains_key("source"))];
+        for (subject, named) in names {
+            assert_eq!(rule.subjects().contains(&subject), named, "{} {subject}: {one:?}", rule.id);
+        }
+    }
+    found
 }
 
 #[test]

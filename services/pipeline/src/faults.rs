@@ -3,10 +3,13 @@
 
 use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     task::Poll,
     time::Duration,
 };
@@ -52,14 +55,25 @@ pub struct Fault {
     pub count: u64,
     /// The last time, UTC milliseconds.
     pub at: i64,
-    /// It works again.
+    /// It works again, all of it.
     pub well: bool,
+}
+
+/// One of the workers of a part.
+type Worker = u64;
+
+/// What is known of a part that died.
+struct Record {
+    fault: Fault,
+    /// Those that died and have not worked again.
+    ill: BTreeSet<Worker>,
 }
 
 /// A cheap handle: parts note, status and metrics look.
 #[derive(Clone)]
 pub struct Faults {
-    board: Arc<Mutex<BTreeMap<Part, Fault>>>,
+    board: Arc<Mutex<BTreeMap<Part, Record>>>,
+    workers: Arc<AtomicU64>,
     clock: fn() -> i64,
     total: IntCounterVec,
     up: IntGaugeVec,
@@ -73,42 +87,56 @@ impl Faults {
         let (total, up) = (IntCounterVec::new(total, &["part"])?, IntGaugeVec::new(up, &["part"])?);
         registry.register(Box::new(total.clone()))?;
         registry.register(Box::new(up.clone()))?;
-        Ok(Self { board: Arc::default(), clock, total, up })
+        Ok(Self { board: Arc::default(), workers: Arc::default(), clock, total, up })
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Part, Fault>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Part, Record>> {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Every part that died since the start.
     pub fn told(&self) -> Vec<(Part, Fault)> {
-        self.lock().iter().map(|(part, fault)| (*part, *fault)).collect()
+        self.lock().iter().map(|(part, record)| (*part, record.fault)).collect()
     }
 
-    /// A part works: it is up, and well if it ever died.
+    /// A part that has one worker works: it is up, and well if it ever died.
     pub fn well(&self, part: Part) {
-        self.up.with_label_values(&[part.as_str()]).set(1);
-        if let Some(fault) = self.lock().get_mut(&part).filter(|fault| !fault.well) {
-            fault.well = true;
+        self.works(part, 0);
+    }
+
+    /// A worker works: its part is well once none of its workers is ill.
+    fn works(&self, part: Part, worker: Worker) {
+        let mut board = self.lock();
+        let record = board.get_mut(&part).filter(|record| !record.fault.well);
+        if let Some(record) = record {
+            record.ill.remove(&worker);
+            if !record.ill.is_empty() {
+                return;
+            }
+            record.fault.well = true;
             tracing::info!(part = part.as_str(), "A part that had died works again.");
         }
+        self.up.with_label_values(&[part.as_str()]).set(1);
     }
 
-    fn note(&self, part: Part) {
+    fn note(&self, part: Part, worker: Worker) {
+        let mut board = self.lock();
+        let unknown = || Record { fault: Fault { count: 0, at: 0, well: false }, ill: BTreeSet::new() };
+        let record = board.entry(part).or_insert_with(unknown);
+        record.ill.insert(worker);
+        record.fault = Fault { count: record.fault.count + 1, at: (self.clock)(), well: false };
         self.total.with_label_values(&[part.as_str()]).inc();
         self.up.with_label_values(&[part.as_str()]).set(0);
-        let mut board = self.lock();
-        let fault = board.entry(part).or_insert(Fault { count: 0, at: 0, well: false });
-        *fault = Fault { count: fault.count + 1, at: (self.clock)(), well: false };
-        tracing::error!(
-            part = part.as_str(),
-            count = fault.count,
-            "A part died by a fault of its own; it begins again."
-        );
+        let count = record.fault.count;
+        tracing::error!(part = part.as_str(), count, "A part died by a fault of its own; it begins again.");
     }
 
-    /// Runs work to its end; none if it died, which is noted.
+    /// Runs the work of a part that has one worker to its end; none if it died, which is noted.
     pub async fn caught<T>(&self, part: Part, work: impl Future<Output = T>) -> Option<T> {
+        self.caught_of((part, 0), work).await
+    }
+
+    async fn caught_of<T>(&self, (part, worker): (Part, Worker), work: impl Future<Output = T>) -> Option<T> {
         let mut work = pin!(work);
         // What a part shares with others it keeps behind locks and in channels, whose values are whole at any instant; the rest goes
         // with it. A future that panicked is not polled again.
@@ -120,20 +148,22 @@ impl Faults {
             });
         let done = polled.await;
         if done.is_none() {
-            self.note(part);
+            self.note(part, worker);
         }
         done
     }
 
     /// Runs work until it ends by itself, anew each time that it dies.
     pub async fn kept<T, F: Future<Output = T>>(&self, part: Part, work: impl Fn() -> F) -> T {
+        let worker = self.workers.fetch_add(1, Ordering::Relaxed) + 1;
+        let _until_it_ends = Employed { faults: self, part, worker };
         let mut wait = AGAIN.0;
         loop {
-            let mut running = pin!(self.caught(part, Box::pin(work())));
+            let mut running = pin!(self.caught_of((part, worker), Box::pin(work())));
             let ended = tokio::select! {
                 ended = &mut running => ended,
                 () = sleep(WELL) => {
-                    self.well(part);
+                    self.works(part, worker);
                     wait = AGAIN.0;
                     running.await
                 }
@@ -143,6 +173,21 @@ impl Faults {
             }
             sleep(wait).await;
             wait = (wait * 2).min(AGAIN.1);
+        }
+    }
+}
+
+/// A worker that is given up is not waited for: whoever takes its place will work or die by itself.
+struct Employed<'a> {
+    faults: &'a Faults,
+    part: Part,
+    worker: Worker,
+}
+
+impl Drop for Employed<'_> {
+    fn drop(&mut self) {
+        if let Some(record) = self.faults.lock().get_mut(&self.part) {
+            record.ill.remove(&self.worker);
         }
     }
 }
@@ -165,7 +210,7 @@ pub(crate) fn on_a_thread<T: Send + 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::AtomicU32;
 
     fn faults() -> (Registry, Faults) {
         let registry = Registry::new();
@@ -208,5 +253,42 @@ mod tests {
         assert_eq!(done, "done");
         assert_eq!(faults.told(), [(Part::Counts, Fault { count: 3, at: 7, well: true })]);
         assert_eq!(metric(&registry, "tokentrail_part_faults_total"), 3.0);
+    }
+    #[tokio::test(start_paused = true)]
+    async fn a_part_of_two_is_not_well_because_one_of_them_is() {
+        let (registry, faults) = faults();
+        let begun = AtomicU32::new(0);
+        let well = faults.kept(Part::Alerts, || sleep(WELL * 5));
+        let ill = faults.kept(Part::Alerts, || async {
+            assert!(begun.fetch_add(1, Ordering::SeqCst) >= 3, "a fault");
+            sleep(WELL * 5).await;
+        });
+        let watched = async {
+            while begun.load(Ordering::SeqCst) < 4 {
+                assert!(faults.told().iter().all(|(_, fault)| !fault.well));
+                sleep(Duration::from_millis(100)).await;
+            }
+            // The other one has run for long meanwhile, or will have soon.
+            faults.works(Part::Alerts, 1);
+            assert_eq!(metric(&registry, "tokentrail_part_up"), 0.0);
+            sleep(WELL + Duration::from_secs(1)).await;
+            assert!(faults.told()[0].1.well);
+            assert_eq!(metric(&registry, "tokentrail_part_up"), 1.0);
+        };
+        tokio::join!(well, ill, watched);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_given_up_while_it_is_ill_is_not_waited_for() {
+        let (registry, faults) = faults();
+        let dies = faults.kept::<(), _>(Part::Alerts, || async { panic!("a fault") });
+        tokio::select! {
+            () = dies => {}
+            () = sleep(Duration::from_secs(2)) => {}
+        }
+        assert_eq!(metric(&registry, "tokentrail_part_up"), 0.0);
+        faults.kept(Part::Alerts, || sleep(WELL * 2)).await;
+        assert!(faults.told()[0].1.well);
+        assert_eq!(metric(&registry, "tokentrail_part_up"), 1.0);
     }
 }

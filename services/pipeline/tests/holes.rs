@@ -122,6 +122,18 @@ async fn what_is_missing_behind_intake_is_a_gap_with_its_numbers() {
     let written: Vec<Gap> = store.gaps("default", 0).await.unwrap();
     assert_eq!(written.len(), 4, "history is kept: {written:?}");
     assert!(written.iter().any(|gap| gap.repaired_at == Some(now + 2)), "{written:?}");
+
+    // Another receipt at a position that is taken. The same one again is nothing.
+    let twice = vec![receipt(1, 0, "{}"), StoredReceipt { commitment: [9; 32], ..receipt(1, 4, "{}") }];
+    store.insert(&Block { receipts: twice, events: Vec::new() }).await.unwrap();
+    keeper.round(now + 4, true).await.unwrap();
+    keeper.round(now + 5, true).await.unwrap();
+    let contested: Vec<Gap> = store.gaps("default", 0).await.unwrap();
+    let contested: Vec<&Gap> = contested.iter().filter(|gap| gap.cause == "position_contested").collect();
+    let [gap] = contested[..] else { panic!("one gap, not {contested:?}") };
+    let (since, until) = (receipt(1, 4, "{}").receipt.header.received_at, Some(gap.since + 1));
+    assert_eq!((gap.since, gap.until, gap.repaired_at), (since, until, None));
+    assert!(gap.scope.ends_with("01"), "{}", gap.scope);
     engine.close().await;
 }
 

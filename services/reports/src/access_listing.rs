@@ -89,37 +89,39 @@ const SQL: &str = "WITH told AS (
     SELECT if(m.person = '', a.person, m.person) AS person, min(a.gone) AS gone,
         multiIf(countIf(a.enabled = 'true' AND a.gone = 0) > 0, 'true', countIf(a.enabled = 'false' AND a.gone = 0) > 0, 'false', '') AS enabled
     FROM accounts AS a LEFT ANY JOIN merged AS m ON m.account = a.person GROUP BY person
-), logins AS (
-    SELECT if(m.person = '', l.account, m.person) AS person, max(l.at) AS at
-    FROM (SELECT lower(hex(person)) AS account, max(time) AS at FROM told WHERE kind = 'login' AND outcome = 'success' GROUP BY account) AS l
-    LEFT ANY JOIN merged AS m ON m.account = l.account GROUP BY person
+), seen AS (
+    -- Everybody of whom anything is told, and their last login: the one look at all events.
+    SELECT if(m.person = '', t.account, m.person) AS person, maxIf(t.login_at, t.logins > 0) AS login_at, sum(t.logins) AS logins
+    FROM (SELECT lower(hex(person)) AS account, maxIf(time, kind = 'login' AND outcome = 'success') AS login_at, countIf(kind = 'login' AND outcome = 'success') AS logins
+        FROM told WHERE person != toFixedString('', 16) GROUP BY account) AS t
+    LEFT ANY JOIN merged AS m ON m.account = t.account GROUP BY person
 ), used AS (
     SELECT person, arrayJoin(arrayDistinct(arrayConcat(support.1, support.2, support.4))) AS right_id, max(decided_at) AS at FROM decisions
     WHERE tenant = {tenant:String} AND outcome = 'allow' AND decided_at <= fromUnixTimestamp64Milli({to:Int64}, 'UTC') GROUP BY person, right_id HAVING right_id != ''
 ), machines AS (
     SELECT person FROM aliases WHERE tenant = {tenant:String} AND kind = 'client'
 ), everybody AS (
-    SELECT person FROM persons WHERE tenant = {tenant:String} AND keycloak_user_id IS NOT NULL AND keycloak_user_id != ''
-        AND person NOT IN (SELECT person FROM people WHERE gone = 1)
-        AND (person IN (SELECT lower(hex(person)) FROM told)
-          OR person IN (SELECT person FROM merged WHERE account IN (SELECT lower(hex(person)) FROM told)))
+    SELECT p.person AS person, p.username AS username, p.keycloak_user_id AS keycloak_user_id, p.references AS references, u.enabled AS enabled,
+        if(s.logins = 0, NULL, s.login_at) AS last_login
+    FROM (SELECT person, username, keycloak_user_id, references FROM persons
+        WHERE tenant = {tenant:String} AND keycloak_user_id IS NOT NULL AND keycloak_user_id != '') AS p
+    INNER JOIN seen AS s ON s.person = p.person
+    LEFT ANY JOIN people AS u ON u.person = p.person
+    WHERE u.gone = 0
 )
 SELECT
-    e.person AS person, p.username AS username, p.keycloak_user_id AS keycloak_user_id, p.references AS references,
+    e.person AS person, e.username AS username, e.keycloak_user_id AS keycloak_user_id, e.references AS references,
     if(e.person IN (SELECT person FROM machines), 'service account', 'none on record') AS account_type,
-    multiIf(u.enabled = 'true', 1, u.enabled = 'false', 0, NULL) AS enabled,
+    multiIf(e.enabled = 'true', 1, e.enabled = 'false', 0, NULL) AS enabled,
     g.right_kind AS right_kind, g.right_id AS right_id, g.right_name AS right_name, g.grant_path AS grant_path,
     g.granted_at AS granted_time, g.granted_by AS granted_by, g.held_from AS effective_from,
     'none on record' AS approval, 'none on record' AS expires, 'none on record' AS mfa_enrolled,
-    if(l.person = '', NULL, l.at) AS last_login, if(s.person = '', NULL, s.at) AS last_use,
+    e.last_login AS last_login, if(s.person = '', NULL, s.at) AS last_use,
     multiIf(g.right_kind = '', '', g.rests_on_gap = 1, 'replay-with-gap', toUInt128(g.granted_in) = 0, 'snapshot', 'replay') AS basis,
     multiIf(g.right_kind = '', '', g.rests_on_gap = 1, 'inferred', 'proven') AS confidence,
     if(toUInt128(g.granted_in) = 0, '', toString(g.granted_in)) AS evidence
 FROM everybody AS e
-LEFT ANY JOIN (SELECT person, username, keycloak_user_id, references FROM persons WHERE tenant = {tenant:String}) AS p ON p.person = e.person
 LEFT JOIN every_path AS g ON g.person = e.person
-LEFT ANY JOIN people AS u ON u.person = e.person
-LEFT ANY JOIN logins AS l ON l.person = e.person
 LEFT ANY JOIN used AS s ON s.person = e.person AND s.right_id = g.right_id
 ORDER BY username, person, right_name, right_id, grant_path, granted_time, effective_from, evidence";
 
@@ -140,7 +142,7 @@ SELECT name, n FROM (
 pub(crate) const REPORT: Report = Report {
     id: "R01",
     name: "access-listing",
-    version: "1.2.0",
+    version: "1.2.1",
     question: "Who held which right at that instant, by which path, granted when and by whom, and when was it last used?",
     criteria: &["CC6.1", "CC6.2", "CC6.3"],
     span: Span::AsOf,

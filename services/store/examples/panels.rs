@@ -191,7 +191,7 @@ async fn measure(engine: &Engine, decisions: u64) -> Result<(), Box<dyn Error>> 
     let source = Source::read(&dashboards::folder().join("source"))?;
     let reader = as_grafana(&source, as_user(&engine.reader_options()));
     let to = START + DAYS * DAY_MS;
-    let person: String = client.query("SELECT lower(hex(sipHash128(toUInt64(7))))").fetch_one().await?;
+    let person: String = client.query("SELECT lower(hex(sipHash128(toUInt16(7))))").fetch_one().await?;
     let choice = everything(&source, (to - 7 * DAY_MS, to)).with("person", &person).with("search", &person);
     for (dashboard, whole) in [("overview", "the whole overview"), ("investigation", "all of one person")] {
         println!("\n{:<66}{:>8}{:>8}", format!("{dashboard}, milliseconds, the best of {TRIES}"), "wall", "engine");

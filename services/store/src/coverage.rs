@@ -284,6 +284,15 @@ impl Store {
         Ok(rows(asked).await?.pop().unwrap_or_default())
     }
 
+    /// When the first and the last receipt came in that share their position in a stream with another one.
+    pub async fn contested(&self, tenant: &str, stream: StreamId) -> Result<Option<(i64, i64)>, StoreError> {
+        let sql = "SELECT toUnixTimestamp64Milli(min(received_at)), toUnixTimestamp64Milli(max(received_at)) FROM receipts \
+            WHERE tenant = {tenant:String} AND stream = unhex({stream:String}) AND seq IN (SELECT seq FROM contested_receipts \
+              WHERE tenant = {tenant:String} AND stream = unhex({stream:String})) HAVING count() > 0";
+        let asked = self.ask(sql).param("tenant", tenant).param("stream", stream.to_string());
+        Ok(rows(asked).await?.pop())
+    }
+
     /// What the openings of streams say of the streams before them, as far as their bodies are kept.
     pub async fn seals(&self, tenant: &str) -> Result<Vec<Seal>, StoreError> {
         let sql = "SELECT JSONExtractString(body, 'previous_stream') AS previous, JSONExtractUInt(body, 'previous_seq'), received_at \

@@ -154,6 +154,18 @@ impl Store {
         all(asked.param("failures", failures as u64), ("persons", ROWS_MAX)).await
     }
 
+    /// Accounts that an event of a time disabled, deleted or locked for good. Also some of which a newer normaliser says something else.
+    pub async fn drift_put_out(&self, query: &DriftQuery<'_>) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT DISTINCT lower(hex(person)) AS account FROM event_rows WHERE tenant = {tenant:String} AND is_deleted = 0 \
+             AND (kind IN ('user_deleted', 'user_locked_permanently') \
+               OR (kind IN ('user_created', 'user_updated') AND details['enabled'] = 'false')) AND person != toFixedString('', 16) \
+             AND time >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND time < fromUnixTimestamp64Milli({to:Int64}, 'UTC') \
+             ORDER BY account LIMIT {beyond:UInt32}";
+        let (from, to) = bounds(query);
+        let asked = self.ask(sql).param("tenant", query.tenant).param("from", from).param("to", to);
+        all(asked, ("persons", ROWS_MAX)).await
+    }
+
     /// The first event of some sources; those that have none are not named.
     pub async fn first_events(&self, tenant: &str, sources: &[String]) -> Result<Vec<(String, i64)>, StoreError> {
         let sql = "SELECT toString(source_id), toUnixTimestamp64Milli(min(time)) FROM event_rows WHERE tenant = {tenant:String} \

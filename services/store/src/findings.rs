@@ -107,10 +107,14 @@ pub struct Finding {
     pub changes: u64,
     /// Who handled it last. Personal.
     pub owner: String,
-    /// End of the last suppression.
+    /// End of the longest suppression that counts now, else of its own last one.
     pub suppressed_until: Option<i64>,
     /// OPEN, ACKNOWLEDGED, SUPPRESSED, ENDED, CLOSED or WITHDRAWN.
     pub state: String,
+    /// The suppression of a group by which it is suppressed; empty: none, or it is suppressed by itself.
+    pub suppression: String,
+    /// 1: it ended while it was suppressed.
+    pub over_unheard: u8,
 }
 
 /// How a rule stands.
@@ -156,7 +160,7 @@ pub struct AlertMessage {
 
 /// Columns of [`Finding`], in order.
 const FINDING: &str = "finding_id, rule, rule_version, person, severity, confidence, first_at, last_at, detail, \
-    arrayMap(x -> toString(x), f.evidence) AS evidence, receipts, content, opened_at, standing, handling, changes, owner, suppressed_until, state";
+    arrayMap(x -> toString(x), f.evidence) AS evidence, receipts, content, opened_at, standing, handling, changes, owner, suppressed_until, state, suppression, over_unheard";
 
 impl Store {
     /// Writes findings; their changes are written after them.

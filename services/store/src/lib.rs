@@ -28,6 +28,7 @@ mod replay;
 mod rollup;
 mod rows;
 mod settings;
+pub mod suppressions;
 
 pub use cell::Counted;
 pub use connect::ConnectOptions;
@@ -128,6 +129,7 @@ pub const VIEWS: &[&str] = &[
     "stream_cells_recounted",
     "streams",
     "streams_recounted",
+    "suppressions",
     "tokens",
     "watermarks",
     "world",

@@ -58,6 +58,9 @@ const MIGRATIONS: &[Migration] = migrations![
     36 "0036_names",
     37 "0037_session_expiry",
     38 "0038_towards_rights",
+    42 "0042_suppressions",
+    43 "0043_flat_panels",
+    44 "0044_history",
 ];
 
 const DATABASE: &str = "CREATE DATABASE IF NOT EXISTS {database} {on_cluster}";

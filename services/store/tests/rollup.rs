@@ -99,6 +99,16 @@ async fn agree(database: &Database, when: &str) {
     ] {
         assert_eq!(table(database, rolled).await, table(database, definition).await, "{rolled}, {when}");
     }
+    let (from, to) = (NOON - MINUTE, NOON + 2 * MINUTE);
+    let rolled =
+        format!("SELECT tenant, source_id, stored FROM continuity_in(from = {from}, to = {to}) WHERE stored > 0");
+    let definition = format!(
+        "SELECT tenant, source_id, sum(stored) AS stored FROM cells_recounted WHERE cell >= {} AND cell < {} \
+         GROUP BY tenant, source_id HAVING stored > 0",
+        from / MINUTE,
+        to / MINUTE
+    );
+    assert_eq!(table(database, &rolled).await, table(database, &definition).await, "{rolled}, {when}");
 }
 
 /// The same of the paths, which are defined by events: only where no block is there by half.

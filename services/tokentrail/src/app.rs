@@ -115,6 +115,7 @@ impl App {
         let (stop_intake, intake_stopped) = watch::channel(false);
         let (stop_storage, storage_stopped) = watch::channel(false);
         let (found, observer) = watch::channel(None);
+        let (alone, observed) = watch::channel(None);
         let addresses = listeners.addresses()?;
         let (intake_listener, admin_listener) = listeners.adopt()?;
         let taken = match intake_listener {
@@ -140,7 +141,7 @@ impl App {
             })
         };
         let mut routes =
-            collector::admin::router(registry.clone(), ready).merge(announce::status_route(observer.clone()));
+            collector::admin::router(registry.clone(), ready).merge(announce::status_route(observer.clone(), observed));
         if let Some(taken) = &taken {
             routes = routes.merge(order::route(taken.orders.clone()));
             routes = routes.merge(acts::route(&config.tenant, taken.journal.clone()));
@@ -177,7 +178,10 @@ impl App {
                 .as_ref()
                 .map_or_else(|| watch::Sender::new(States::new()).subscribe(), |taken| taken.snapshots.clone()),
         };
+        let (intake, admin_at, stores) = (addresses.intake, addresses.admin, role.stores());
+        RunFile { pid: std::process::id(), intake, admin: admin_at, stores, store: None }.write(config)?;
         let storage = if role.stores() {
+            alone.send_replace(Some(observing.clone()));
             let storage = storage::Storage {
                 config: config.clone(),
                 context: NormaliseContext { key },
@@ -198,9 +202,6 @@ impl App {
                 (None, None) => bail!("nothing to read from"),
             })
         } else {
-            let run =
-                RunFile { pid: std::process::id(), intake: addresses.intake, admin: addresses.admin, store: None };
-            run.write(config)?;
             found.send_replace(Some(observing));
             None
         };

@@ -54,12 +54,12 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Status { format } => {
             let report = status::fetch(&RunFile::read(&load()?)?).await?;
-            print(format, &report, status::render)?
+            print(format, &report, status::render)? && report.without_store.is_none()
         }
-        Command::Trace { term, format } => {
+        Command::Trace { words, format } => {
             let config = load()?;
             let store = running::store(&config)?;
-            let trail = trace::lookup(&store, &config, &term).await?;
+            let trail = trace::lookup(&store, &config, &words).await?;
             print(format, &trail, |trail| trace::render(trail, usize::MAX))?
         }
         Command::Explain { .. }
@@ -142,16 +142,21 @@ async fn register(config: &Config, command: FindingsCommand) -> anyhow::Result<b
     let tenant = &config.tenant;
     match command {
         FindingsCommand::List(args) => {
-            print(args.format, &findings::list(&store, tenant, &args).await?, |found| findings::render_list(found))
+            let unlisted = findings::unlisted(&store, tenant, &args).await?;
+            let found = findings::list(&store, tenant, &args).await?;
+            print(args.format, &found, |found| findings::render_list(found, unlisted))
         }
         FindingsCommand::Show { finding, format } => {
             print(format, &findings::show(&store, tenant, &finding).await?, findings::render_shown)
         }
         FindingsCommand::Ack(args) => findings::change(&store, tenant, ("acknowledged", &args, None)).await,
         FindingsCommand::Close(args) => findings::change(&store, tenant, ("closed", &args, None)).await,
-        FindingsCommand::Suppress { until, args } => {
-            findings::change(&store, tenant, ("suppressed", &args, Some(until.0))).await
+        FindingsCommand::Suppress(args) => findings::suppressing::suppress(&store, config, &args).await,
+        FindingsCommand::Suppressions(args) => {
+            let found = findings::suppressing::list(&store, tenant, &args).await?;
+            print(args.format, &found, |found| findings::suppressing::render(found))
         }
+        FindingsCommand::Unsuppress(args) => findings::suppressing::unsuppress(&store, tenant, &args).await,
     }
 }
 

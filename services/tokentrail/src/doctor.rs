@@ -87,9 +87,14 @@ pub fn from_report(config: &Config, report: &Report, now: i64) -> Vec<Check> {
         "clickhouse",
         "ClickHouse acknowledges",
         (report.store_up == Some(false)).then(|| {
-            "look at the log; intake goes on, and what is pending is stored when ClickHouse answers again".into()
+            let why = report.without_store.as_deref().unwrap_or("it has not acknowledged the last block");
+            format!("{why}; look at the log. Intake goes on, and what is pending is stored when it answers again")
         }),
     );
+    if report.without_store.is_some() {
+        // What came in, what is missing and how the answers stand is written there.
+        return checks;
+    }
     checks.extend(correlation::checks(report));
     checks.extend(report.gaps.iter().map(GapReport::check));
     for (id, source) in &config.sources {
@@ -137,7 +142,7 @@ pub async fn run(config: &Config) -> anyhow::Result<Findings> {
     let mut checks = from_report(config, &report, now);
     checks.extend(crate::pulling::check(config).await);
     checks.extend(kafka::topic(config).await);
-    if run.store.is_none() {
+    if run.store.is_none() || report.without_store.is_some() {
         return Ok(Findings { good: checks.iter().all(Check::good), checks });
     }
     let store = run.store(config)?;

@@ -1,9 +1,10 @@
 //! `tokentrail findings list|show|ack|close|suppress` and `tokentrail alerts test`: the register for the analyst.
 
+pub mod suppressing;
+
 use crate::{
     Format,
     app::now_ms,
-    ask::When,
     config::Config,
     status::moment,
     table::{Align, Table, visible},
@@ -17,6 +18,7 @@ use serde_json::{Map, Value};
 use store::{
     Store,
     findings::{Finding, FindingChange},
+    suppressions::Suppression,
 };
 use uuid::Uuid;
 
@@ -37,14 +39,12 @@ pub enum FindingsCommand {
     Ack(ChangeArgs),
     /// Say that it is done with; it stands again if the rules find it anew after it ended.
     Close(ChangeArgs),
-    /// Be silent about it for a time.
-    Suppress {
-        /// Until when (RFC 3339); a suppression without an end does not exist.
-        #[arg(long, value_name = "TIME", value_parser = crate::ask::when::parse)]
-        until: When,
-        #[command(flatten)]
-        args: ChangeArgs,
-    },
+    /// Be silent for a time about one finding, or about all of a rule that are of one person or one source.
+    Suppress(suppressing::SuppressArgs),
+    /// What is suppressed for a person or a source: by whom, why and until when.
+    Suppressions(suppressing::SuppressionsArgs),
+    /// End a suppression before its time, of a person or source (its id) or of one finding; what stands is told.
+    Unsuppress(ChangeArgs),
 }
 
 /// `tokentrail alerts`.
@@ -61,7 +61,7 @@ pub enum AlertsCommand {
 }
 
 /// `tokentrail findings list`.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct ListArgs {
     /// Also what is over, withdrawn, closed or suppressed.
     #[arg(long)]
@@ -80,7 +80,7 @@ pub struct ListArgs {
 /// A change by an operator.
 #[derive(Args)]
 pub struct ChangeArgs {
-    /// Id of the finding, or its first eight digits.
+    /// Its id, or the first eight digits.
     pub finding: String,
     /// Who says so; default: the user of this shell.
     #[arg(long, env = "USER", hide_env_values = true)]
@@ -101,8 +101,14 @@ pub async fn list(store: &Store, tenant: &str, args: &ListArgs) -> anyhow::Resul
     Ok(found)
 }
 
-/// For people.
-pub fn render_list(found: &[Finding]) -> String {
+/// How many are left out of a list of what stands because they are suppressed.
+pub async fn unlisted(store: &Store, tenant: &str, args: &ListArgs) -> anyhow::Result<usize> {
+    let all = list(store, tenant, &ListArgs { all: true, ..args.clone() }).await?;
+    Ok(if args.all { 0 } else { all.iter().filter(|one| one.state == "SUPPRESSED").count() })
+}
+
+/// For people; `unlisted`: how many more are suppressed.
+pub fn render_list(found: &[Finding], unlisted: usize) -> String {
     let mut table = Table::new(&[
         ("finding", Align::Left),
         ("rule", Align::Left),
@@ -118,16 +124,31 @@ pub fn render_list(found: &[Finding]) -> String {
             short(one),
             format!("{} {name}", one.rule),
             one.severity.clone(),
-            one.state.clone(),
+            state(one),
             one.person.chars().take(8).collect(),
             moment(one.first_at),
             values(&detail(one)),
         ]);
     }
+    let more = match unlisted {
+        0 => String::new(),
+        more => {
+            format!("  {more} more suppressed: `tokentrail findings list --all`, `tokentrail findings suppressions`\n")
+        }
+    };
     if found.is_empty() {
-        return "  nothing stands; `tokentrail rules list` says which rules could be judged\n".into();
+        let nothing = if unlisted == 0 { "nothing stands" } else { "nothing stands but what is suppressed" };
+        return format!("  {nothing}; `tokentrail rules list` says which rules could be judged\n{more}");
     }
-    table.render()
+    table.render() + &more
+}
+
+/// The state, and of what is suppressed until when.
+fn state(finding: &Finding) -> String {
+    match finding.suppressed_until.filter(|_| finding.state == "SUPPRESSED") {
+        Some(until) => format!("SUPPRESSED until {} by {}", moment(until), visible(&finding.owner)),
+        None => finding.state.clone(),
+    }
 }
 
 fn short(finding: &Finding) -> String {
@@ -159,6 +180,8 @@ pub struct Shown {
     check: &'static str,
     names: Vec<String>,
     history: Vec<FindingChange>,
+    /// The suppression of a person or source by which it is suppressed.
+    suppressed_by: Option<Suppression>,
 }
 
 /// The finding that an id, or its beginning, means.
@@ -181,15 +204,23 @@ pub async fn show(store: &Store, tenant: &str, id: &str) -> anyhow::Result<Shown
     let bearers = store.names_of(tenant, &persons).await?;
     let mut names: Vec<String> = bearers.into_iter().flat_map(|one| one.names).map(|name| name.name).collect();
     names.dedup();
+    let by = |one: &Suppression| one.suppression_id.to_string() == finding.suppression;
+    let suppressed_by = store.suppressions(tenant).await?.into_iter().find(by);
     let rule = Rule::of(&finding.rule);
     let (name, asks, check) = rule.map_or(("", "", ""), |rule| (rule.name, rule.asks, rule.check));
-    Ok(Shown { finding, name, asks, check, names, history })
+    Ok(Shown { finding, name, asks, check, names, history, suppressed_by })
+}
+
+/// Who is silent about a group, and why.
+fn by_whom(one: &Suppression) -> String {
+    let (id, subject) = (one.suppression_id, &one.subject_kind);
+    format!("for this {subject} until {} by {}: {} ({id})", moment(one.until), one.owner, one.reason)
 }
 
 /// For people.
 pub fn render_shown(shown: &Shown) -> String {
     let finding = &shown.finding;
-    let mut out = format!("  {} {} · {} · {}\n", finding.rule, shown.name, finding.state, finding.finding_id);
+    let mut out = format!("  {} {} · {} · {}\n", finding.rule, shown.name, state(finding), finding.finding_id);
     let mut line = |name: &str, text: String| {
         if !text.is_empty() {
             out.push_str(&format!("  {name:<12}{}\n", visible(&text)));
@@ -201,6 +232,7 @@ pub fn render_shown(shown: &Shown) -> String {
     line("from", format!("{} to {}", moment(finding.first_at), moment(finding.last_at)));
     line("values", values(&detail(finding)));
     line("what to do", shown.check.into());
+    line("suppressed", shown.suppressed_by.as_ref().map(by_whom).unwrap_or_default());
     out.push_str("\n  What happened to it\n");
     for change in &shown.history {
         let until = change.until.map(|until| format!(" until {}", moment(until))).unwrap_or_default();
@@ -229,13 +261,7 @@ pub async fn change(
 ) -> anyhow::Result<bool> {
     let finding = one(store, tenant, &args.finding).await?;
     let now = now_ms();
-    if until.is_some_and(|until| until <= now) {
-        bail!("--until must lie ahead, such as 2030-01-31T00:00:00Z");
-    }
-    let (by, reason) = (args.by.trim(), args.reason.trim());
-    if by.is_empty() || reason.is_empty() || by == pipeline::detect::BY_RULES {
-        bail!("--by names a person and --reason says why; neither may be empty, and `rules` is no person");
-    }
+    let (by, reason) = word(&args.by, &args.reason)?;
     let row = FindingChange {
         tenant: tenant.to_owned(),
         finding_id: finding.finding_id,
@@ -250,6 +276,15 @@ pub async fn change(
     let until = until.map(|until| format!(" until {}", moment(until))).unwrap_or_default();
     eprintln!("{} {} is {what}{until}", finding.rule, short(&finding));
     Ok(true)
+}
+
+/// Who says so and why, as they are written.
+fn word<'a>(by: &'a str, reason: &'a str) -> anyhow::Result<(&'a str, &'a str)> {
+    let (by, reason) = (by.trim(), reason.trim());
+    if by.is_empty() || reason.is_empty() || by == pipeline::detect::BY_RULES {
+        bail!("--by names a person and --reason says why; neither may be empty, and `rules` is no person");
+    }
+    Ok((by, reason))
 }
 
 /// How a receiver took a test.

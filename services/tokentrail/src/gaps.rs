@@ -94,6 +94,10 @@ impl GapReport {
             "log_rolled_back" => {
                 "an older state of the journal was put back: what the store has beyond it has no log now"
             }
+            "position_contested" => {
+                "two different receipts stand at one position of a stream: somebody wrote history twice, and neither is \
+                proven. `SELECT * FROM contested_receipts` names the positions; both are kept"
+            }
             "sender_dropped" => {
                 "the sender's spool was full (raise --spool-mib), or a followed log was cut back, deleted or compressed before it was \
                 sent (keep the newest rotated file as it is: `delaycompress`); a whole log of that time repairs it (`tokentrail \

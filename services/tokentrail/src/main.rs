@@ -82,8 +82,10 @@ enum Command {
     },
     /// Show what is known of an event, session, token, user or receipt, in time order, with the receipt of each line.
     Trace {
-        /// An event id, session id, token id, username, entity reference, Keycloak user id, or STREAM/SEQ.
-        term: String,
+        /// An event id, session id, token id, username, entity reference, Keycloak user id, or STREAM/SEQ; before it, if you like, what it
+        /// is: person, session, token, event, decision (from the login to it) or receipt.
+        #[arg(value_name = "KIND TERM", num_args = 1..=2, required = true)]
+        words: Vec<String>,
         #[arg(long, value_enum, default_value_t = Format::Table)]
         format: Format,
     },

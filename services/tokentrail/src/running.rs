@@ -19,7 +19,10 @@ pub struct RunFile {
     pub intake: Option<SocketAddr>,
     /// Admin listener.
     pub admin: SocketAddr,
-    /// ClickHouse; none in a process that stores nothing.
+    /// Whether it stores what comes in.
+    #[serde(default)]
+    pub stores: bool,
+    /// ClickHouse; none in a process that stores nothing, and as long as ClickHouse has not answered.
     #[serde(flatten)]
     pub store: Option<RunStore>,
 }
@@ -70,7 +73,12 @@ impl RunFile {
 
     /// The store of the running program.
     pub fn store(&self, config: &Config) -> anyhow::Result<store::Store> {
-        let run = self.store.as_ref().context("the program that runs here stores nothing: ask where `process` runs")?;
+        let lacks = if self.stores {
+            "ClickHouse has not answered the program that runs here yet (`tokentrail status` says why)"
+        } else {
+            "the program that runs here stores nothing: ask where `process` runs"
+        };
+        let run = self.store.as_ref().context(lacks)?;
         let options = store::ConnectOptions {
             url: run.store_url.clone(),
             database: config.store.database.clone(),

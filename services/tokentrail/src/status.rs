@@ -8,7 +8,7 @@ mod journal;
 mod kafka;
 mod render;
 
-pub use correlation::{CorrelationReport, OwnerReport};
+pub use correlation::{CorrelationReport, MemoryReport, OwnerReport};
 pub use faults::FaultReport;
 pub use journal::JournalReport;
 #[cfg(feature = "kafka")]
@@ -54,6 +54,9 @@ pub struct Report {
     pub journal: Option<JournalReport>,
     /// True if ClickHouse acknowledged the last block; none in a process that stores nothing.
     pub store_up: Option<bool>,
+    /// Why ClickHouse cannot be asked now: then receipts that wait are told, and neither fates nor gaps nor rules.
+    #[serde(default)]
+    pub without_store: Option<String>,
     /// Kafka; none without.
     #[serde(default)]
     pub kafka: Option<KafkaReport>,
@@ -228,6 +231,22 @@ impl Observer {
         Ok(Report { paths, other_lines, gaps, kafka, rules, correlation, ..self.add_up(inputs, pending) })
     }
 
+    /// What is known while ClickHouse cannot be asked: what waits in the journal, and how the parts stand.
+    pub async fn without_store(&self, why: String) -> anyhow::Result<Report> {
+        let from = self.journal.as_ref().map(|(journal, consumer)| journal.committed(consumer));
+        let kafka = self.kafka().await?;
+        let pending = match (&self.journal, from) {
+            (Some((journal, _)), Some(from)) => {
+                let (journal, end) = (journal.clone(), journal.durable_end());
+                tokio::task::spawn_blocking(move || count_pending(&journal, (from, end), &BTreeMap::new())).await??
+            }
+            _ => Pending::default(),
+        };
+        let correlation = self.correlation.as_ref().map(CorrelationReport::of);
+        let (store_up, without_store) = (Some(false), Some(why));
+        Ok(Report { store_up, without_store, kafka, correlation, ..self.add_up(BTreeMap::new(), pending) })
+    }
+
     async fn kafka(&self) -> anyhow::Result<Option<KafkaReport>> {
         let Some(observe) = self.kafka.clone() else { return Ok(None) };
         let journal = self.journal.as_ref().map(|(journal, _)| journal.clone());
@@ -280,6 +299,7 @@ impl Observer {
                 .as_ref()
                 .map(|(journal, consumer)| JournalReport::new((journal, consumer), self.scrubbed.borrow().clone())),
             store_up: self.store.as_ref().map(|_| self.metrics.store_up.get() == 1),
+            without_store: None,
             kafka: None,
             topics: self.topics.as_ref().map(|observe| observe()).unwrap_or_default(),
             inputs: inputs.into_values().collect(),
@@ -358,8 +378,15 @@ pub async fn fetch(run: &RunFile) -> anyhow::Result<Report> {
         .send()
         .await
         .context("the running program does not answer")?;
-    let answer = answer.error_for_status().context("the running program cannot tell its status now")?;
-    answer.json().await.context("the running program is of another version")
+    // Without ClickHouse it says so by its code, and tells what it knows.
+    let answer = match answer.status() {
+        reqwest::StatusCode::SERVICE_UNAVAILABLE => answer,
+        _ => answer.error_for_status().context("the running program cannot tell its status now")?,
+    };
+    let text = answer.text().await.context("the running program does not answer")?;
+    serde_json::from_str(&text).with_context(|| {
+        format!("the running program cannot tell its status, or is of another version: {}", text.trim())
+    })
 }
 
 /// UTC milliseconds as people read them.

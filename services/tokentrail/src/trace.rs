@@ -1,23 +1,32 @@
 //! `tokentrail trace`: what is known of a user, session, token, event or receipt, in time order, each line with the
 //! receipt that it came from. A user is followed across both systems by the recorded catalog annotation, and what operators said.
 
+mod render;
+
+pub use render::{around, render};
+
 use crate::{
     aliases::{self, Alias},
+    ask::explain,
     config::{Config, Kind},
     deployment,
+    gaps::GapReport,
     status::moment,
-    table::{Align, Table},
 };
 use anyhow::{Context, bail};
 use events::{
     event::{DataClass, Event},
-    ids::{Position, StreamId},
+    ids::{Position, StreamId, event_id},
     person::{DeploymentKey, PersonKey},
     receipt::Payload,
 };
 use serde::Serialize;
-use std::collections::BTreeSet;
-use store::{EventPage, PersonQuery, Store, StoredEvent, Term, TraceQuery, correlation::Matching};
+use std::collections::{BTreeSet, HashMap};
+use store::{
+    EventPage, PersonQuery, Store, StoredEvent, Term, TraceQuery,
+    correlation::{JudgedRecord, Matching},
+};
+use uuid::Uuid;
 
 /// Most events of one trace.
 const MOST_EVENTS: u32 = 10_000;
@@ -72,61 +81,193 @@ impl From<StoredEvent> for Step {
     }
 }
 
-/// Finds what the term means and everything about it.
-pub async fn lookup(store: &Store, config: &Config, term: &str) -> anyhow::Result<Trail> {
+/// What a term is said to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    Person,
+    Session,
+    Token,
+    Event,
+    Decision,
+    Receipt,
+}
+
+impl Subject {
+    const ALL: [(&'static str, Self); 6] = [
+        ("person", Self::Person),
+        ("session", Self::Session),
+        ("token", Self::Token),
+        ("event", Self::Event),
+        ("decision", Self::Decision),
+        ("receipt", Self::Receipt),
+    ];
+
+    fn named(name: &str) -> anyhow::Result<Self> {
+        let found = Self::ALL.iter().find(|(known, _)| *known == name);
+        let Some((_, subject)) = found else {
+            let known: Vec<&str> = Self::ALL.iter().map(|(known, _)| *known).collect();
+            bail!("{name} is nothing that can be traced; that can: {}", known.join(", "));
+        };
+        Ok(*subject)
+    }
+}
+
+/// Finds what the words mean and everything about it: a term of any kind, or a kind and a term.
+pub async fn lookup(store: &Store, config: &Config, words: &[String]) -> anyhow::Result<Trail> {
+    let (subject, term) = match words {
+        [term] => (None, term.as_str()),
+        [kind, term] => (Some(Subject::named(kind)?), term.as_str()),
+        _ => (None, ""),
+    };
     if term.trim().is_empty() {
         bail!(
             "trace what? give an event, session or token id, a username, an entity reference, a user id or STREAM/SEQ"
         );
     }
-    let (page, understood) = match find_person(store, config, term).await? {
-        Some((persons, understood)) => {
-            let query = PersonQuery {
-                tenant: config.tenant.clone(),
-                persons,
-                from: 0,
-                to: i64::from(u32::MAX) * 1000,
-                limit: MOST_EVENTS,
-            };
-            (store.person_events(&query).await?, understood)
+    let mut trail = match subject {
+        Some(Subject::Decision) => return decision(store, config, term).await,
+        Some(Subject::Person) | None => match find_person(store, config, term).await? {
+            Some(found) => of_persons(store, config, (term, found)).await?,
+            None if subject.is_some() => {
+                let known = "not a user that is known by that name: events that name it as it stands";
+                of_terms(store, config, (term, &[Term::Name(term.to_owned())]), known).await?
+            }
+            None => {
+                let known = "not a user of the recorded catalog: events that name it as it stands";
+                of_terms(store, config, (term, &meanings(config, term)), known).await?
+            }
+        },
+        Some(Subject::Session) => of_terms(store, config, (term, &[Term::Session(term.to_owned())]), "").await?,
+        Some(Subject::Token) => of_terms(store, config, (term, &[Term::Token(term.to_owned())]), "").await?,
+        Some(Subject::Event) => {
+            let all = [Term::Id(String::new(), events_of(config, term)), Term::Name(term.to_owned())];
+            of_terms(store, config, (term, &all), "").await?
         }
-        None => {
-            let query = TraceQuery { tenant: config.tenant.clone(), term: kind_of(term), limit: MOST_EVENTS };
-            let page = store.trace(&query).await?;
-            let note = "not a user of the recorded catalog: events that name it as it stands".to_owned();
-            (page, vec![note])
+        Some(Subject::Receipt) => {
+            let receipt = receipt(term).context("a receipt is named STREAM/SEQ")?;
+            of_terms(store, config, (term, &[receipt]), "").await?
         }
     };
+    judge(store, config, &mut trail.events).await?;
+    Ok(trail)
+}
+
+async fn of_persons(
+    store: &Store,
+    config: &Config,
+    (term, (persons, understood)): (&str, (Vec<PersonKey>, Vec<String>)),
+) -> anyhow::Result<Trail> {
+    let (tenant, to) = (config.tenant.clone(), i64::from(u32::MAX) * 1000);
+    let query = PersonQuery { tenant, persons, from: 0, to, limit: MOST_EVENTS };
+    Ok(trail(term, understood, store.person_events(&query).await?))
+}
+
+/// What the first of some terms finds that finds anything.
+async fn of_terms(
+    store: &Store,
+    config: &Config,
+    (term, meanings): (&str, &[Term]),
+    note: &str,
+) -> anyhow::Result<Trail> {
+    let understood: Vec<String> = Some(note).filter(|note| !note.is_empty()).map(str::to_owned).into_iter().collect();
+    let mut page = EventPage { events: Vec::new(), more: false };
+    for meaning in meanings {
+        let query = TraceQuery { tenant: config.tenant.clone(), term: meaning.clone(), limit: MOST_EVENTS };
+        page = store.trace(&query).await?;
+        if !page.events.is_empty() {
+            break;
+        }
+    }
+    Ok(trail(term, understood, page))
+}
+
+fn trail(term: &str, understood: Vec<String>, page: EventPage) -> Trail {
     let EventPage { events, more } = page;
-    let mut steps: Vec<Step> = events.into_iter().map(Step::from).collect();
+    Trail { term: term.to_owned(), understood, events: events.into_iter().map(Step::from).collect(), more }
+}
+
+/// Events that an id may be: by our id, or by that of each source.
+fn events_of(config: &Config, term: &str) -> Vec<Uuid> {
+    let own = Uuid::parse_str(term).ok();
+    let of_sources = config.sources.keys().map(|source| event_id(&config.tenant, source, term, 0));
+    own.into_iter().chain(of_sources).collect()
+}
+
+/// What a term may mean, that first which an index finds.
+fn meanings(config: &Config, term: &str) -> Vec<Term> {
+    match receipt(term) {
+        Some(receipt) => vec![receipt],
+        None => vec![Term::Id(term.to_owned(), events_of(config, term)), Term::Name(term.to_owned())],
+    }
+}
+
+fn receipt(term: &str) -> Option<Term> {
+    let (stream, seq) = term.split_once('/')?;
+    let (stream, seq) = (stream.parse::<StreamId>().ok()?, seq.parse().ok()?);
+    Some(Term::Receipt(Position { stream, seq }))
+}
+
+/// From the login to the decision: its session as far as that, the credential, and what gave and took the rights; with what is missing.
+async fn decision(store: &Store, config: &Config, id: &str) -> anyhow::Result<Trail> {
+    let told = explain::find(store, config, id).await?;
+    let decision = &told.decision;
+    let mut steps = Vec::new();
+    let mut more = false;
+    if !decision.session_id.is_empty() {
+        let term = Term::Session(decision.session_id.clone());
+        let query = TraceQuery { tenant: config.tenant.clone(), term, limit: MOST_EVENTS };
+        let page = store.trace(&query).await?;
+        more = page.more;
+        steps.extend(page.events.into_iter().filter(|one| one.event.time <= decision.at).map(Step::from));
+    }
+    let mut evidence = vec![decision.event_id, decision.credential];
+    evidence.extend(told.grants.iter().flat_map(|grant| [grant.granted_in, grant.removed_in]));
+    evidence.retain(|event| !event.is_nil());
+    let found = store.events_named(&config.tenant, &evidence).await?;
+    steps.extend(found.into_iter().map(Step::from));
+    steps.sort_by_key(|step| (step.event.time, step.event.event_id));
+    steps.dedup_by_key(|step| step.event.event_id);
+    let began = told.session.as_ref().and_then(|session| session.started_at).unwrap_or(decision.at);
+    let mut understood = vec![format!(
+        "decision {}: {}, {}; `tokentrail explain {}` says why",
+        decision.event_id,
+        decision.verdict.replace('_', " "),
+        if decision.reasons.is_empty() {
+            decision.grade.clone()
+        } else {
+            format!("{} ({})", decision.grade, decision.reasons.join(", "))
+        },
+        decision.event_id
+    )];
+    for missing in &told.missing_events {
+        understood.push(format!("an event is missing between {} and {}", moment(missing.at), moment(missing.before)));
+    }
+    let gaps = store.gaps(&config.tenant, began).await?.into_iter().filter(|gap| {
+        gap.repaired_at.is_none() && gap.since <= decision.at && gap.until.is_none_or(|until| until >= began)
+    });
+    understood.extend(gaps.map(|gap| format!("not complete: {}", GapReport::from(gap).line())));
     judge(store, config, &mut steps).await?;
-    Ok(Trail { term: term.to_owned(), understood, events: steps, more })
+    Ok(Trail { term: id.to_owned(), understood, events: steps, more })
 }
 
 /// Puts beside each decision what the correlation says of it.
 async fn judge(store: &Store, config: &Config, steps: &mut [Step]) -> anyhow::Result<()> {
     let is_decision = |step: &&Step| step.event.data_class == DataClass::Decision;
     let ids: Vec<_> = steps.iter().filter(is_decision).map(|step| step.event.event_id).collect();
-    let mut found: std::collections::HashMap<_, _> = std::collections::HashMap::new();
-    for ids in ids.chunks(1_000) {
-        for row in store.decisions_of(&config.tenant, ids).await? {
-            let judged = Judged { verdict: row.verdict, delay_ms: row.delay_ms, clock: row.clock, grade: row.grade };
-            found.insert(row.event_id, judged);
-        }
-    }
+    let times = || steps.iter().filter(is_decision).map(|step| step.event.time);
+    let (Some(first), Some(last)) = (times().min(), times().max()) else { return Ok(()) };
+    let rows = store.judged_of(&config.tenant, &ids, (first, last)).await?;
+    let mut found: HashMap<Uuid, Judged> = rows
+        .into_iter()
+        .map(|row| {
+            let JudgedRecord { event_id, verdict, delay_ms, clock, grade } = row;
+            (event_id, Judged { verdict, delay_ms, clock, grade })
+        })
+        .collect();
     for step in steps {
         step.judged = found.remove(&step.event.event_id);
     }
     Ok(())
-}
-
-fn kind_of(term: &str) -> Term {
-    if let Some((stream, seq)) = term.split_once('/')
-        && let (Ok(stream), Ok(seq)) = (stream.parse::<StreamId>(), seq.parse())
-    {
-        return Term::Receipt(Position { stream, seq });
-    }
-    Term::Any(term.to_owned())
 }
 
 /// The person keys behind a name, if a recorded catalog state ties it to a Keycloak user.
@@ -201,150 +342,18 @@ async fn recorded(store: &Store, config: &Config) -> anyhow::Result<Vec<(String,
     Ok(out)
 }
 
-/// The part of a trail that leads to one event: the other system's last words before it, and those of its own, at most so many
-/// lines together. Returns how many events between the two are left out.
-pub fn around(mut trail: Trail, event: uuid::Uuid, lines: usize) -> (Trail, usize) {
-    let steps = &trail.events;
-    let Some(at) = steps.iter().rposition(|step| step.event.event_id == event) else { return (trail, 0) };
-    let own = &steps[at].event.source_id;
-    let other = steps[..at].iter().rposition(|step| step.event.source_id != *own);
-    // From `end` back as far as half of the lines go.
-    let begin = |end: usize, least: usize| {
-        let fits = |start: &usize| runs(&steps[*start..=end]).len() <= lines / 2;
-        (least..=end).rev().take_while(fits).last().unwrap_or(end)
-    };
-    let Some(other) = other else {
-        trail.events = trail.events.drain(begin(at, 0)..=at).collect();
-        return (trail, 0);
-    };
-    let (first, second) = (begin(other, 0), begin(at, other + 1));
-    let mut index = 0;
-    trail.events.retain(|_| {
-        index += 1;
-        (first..=other).contains(&(index - 1)) || (second..=at).contains(&(index - 1))
-    });
-    trail.more = false;
-    (trail, second - other - 1)
-}
-
-/// The trail for people; at most `lines` rows, repeated neighbours in one.
-pub fn render(trail: &Trail, lines: usize) -> String {
-    use Align::Left;
-    let mut out: String = trail.understood.iter().map(|line| format!("  {}\n", crate::table::visible(line))).collect();
-    if trail.events.is_empty() {
-        out.push_str("  nothing is known of it\n");
-        return out;
-    }
-    out.push('\n');
-    let mut table = Table::new(&[
-        ("time (UTC)", Left),
-        ("repeated", Left),
-        ("source", Left),
-        ("what", Left),
-        ("outcome", Left),
-        ("verdict, grade", Left),
-        ("session", Left),
-        ("dated by", Left),
-        ("receipt", Left),
-    ]);
-    let runs = runs(&trail.events);
-    let hidden = runs.len().saturating_sub(lines);
-    for run in runs.iter().take(lines) {
-        let event = &run.first.event;
-        let repeats = || format!("×{} until {}", run.count, clock(run.last));
-        table.row(vec![
-            moment(event.time),
-            if run.count > 1 { repeats() } else { String::new() },
-            event.source_id.clone(),
-            what(event),
-            outcome(run.first),
-            judged(run.first.judged.as_ref()),
-            event.session_id.chars().take(8).collect(),
-            event.time_basis.as_str().to_owned(),
-            format!("{}/{}", event.receipt.stream.to_string().get(..8).unwrap_or_default(), event.receipt.seq),
-        ]);
-    }
-    out.push_str(&table.render());
-    if hidden > 0 || trail.more {
-        out.push_str(&format!(
-            "  ... {hidden} more lines{}\n",
-            if trail.more { ", and more events than one trace lists" } else { "" }
-        ));
-    }
-    out
-}
-
-/// Neighbours that say the same: one line with a count and the time of the last.
-struct Run<'a> {
-    first: &'a Step,
-    count: usize,
-    last: i64,
-}
-
-fn runs(steps: &[Step]) -> Vec<Run<'_>> {
-    let mut runs: Vec<Run<'_>> = Vec::new();
-    for step in steps {
-        let same = |run: &&mut Run<'_>| {
-            let (verdict, other) = (run.first.judged.as_ref(), step.judged.as_ref());
-            what(&run.first.event) == what(&step.event)
-                && outcome(run.first) == outcome(step)
-                && verdict.map(|judged| (&judged.verdict, &judged.grade))
-                    == other.map(|judged| (&judged.verdict, &judged.grade))
-        };
-        match runs.last_mut().filter(same) {
-            Some(run) => (run.count, run.last) = (run.count + 1, step.event.time),
-            None => runs.push(Run { first: step, count: 1, last: step.event.time }),
-        }
-    }
-    runs
-}
-
-/// The time of day.
-fn clock(ms: i64) -> String {
-    moment(ms).split('T').nth(1).unwrap_or_default().to_owned()
-}
-
-fn outcome(step: &Step) -> String {
-    let event = &step.event;
-    let mut text = event.outcome.as_str().to_owned();
-    if !event.error.is_empty() {
-        text = format!("{text}: {}", event.error);
-    }
-    if !step.conflicts.is_empty() {
-        text = format!("{text} CONFLICT in {}", step.conflicts.join(", "));
-    }
-    text
-}
-
-/// Verdict, seconds and grade; nothing where no permission was judged.
-fn judged(judged: Option<&Judged>) -> String {
-    let Some(judged) = judged.filter(|judged| judged.verdict != "not_judged") else { return String::new() };
-    let delay =
-        judged.delay_ms.map(|ms| format!(" {}.{} s", ms / 1_000, ms.rem_euclid(1_000) / 100)).unwrap_or_default();
-    format!("{}{delay}, {}", judged.verdict.replace('_', " "), judged.grade)
-}
-
-/// What happened, in few words.
-fn what(event: &Event) -> String {
-    let mut parts = vec![event.kind.clone()];
-    let object = [&event.permission, &event.right_name, &event.right_id, &event.resource, &event.client];
-    parts.extend(object.into_iter().find(|text| !text.is_empty()).cloned());
-    if event.kind == "user_updated"
-        && let Some(enabled) = event.details.get("enabled")
-    {
-        parts.push(format!("enabled={enabled}"));
-    }
-    parts.join(" ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn positions_are_told_from_entity_references() {
+    fn positions_are_told_from_entity_references_and_kinds_are_named() {
         let stream = "0".repeat(32);
-        assert_eq!(kind_of(&format!("{stream}/7")), Term::Receipt(Position { stream: StreamId([0; 16]), seq: 7 }));
-        assert_eq!(kind_of("user:default/ann"), Term::Any("user:default/ann".into()));
+        let position = Position { stream: StreamId([0; 16]), seq: 7 };
+        assert_eq!(receipt(&format!("{stream}/7")), Some(Term::Receipt(position)));
+        assert_eq!(receipt("user:default/ann"), None);
+        assert_eq!(Subject::named("session").unwrap(), Subject::Session);
+        let error = Subject::named("group").unwrap_err().to_string();
+        assert!(error.contains("person, session, token, event, decision, receipt"), "{error}");
     }
 }

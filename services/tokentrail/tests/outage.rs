@@ -87,7 +87,7 @@ fn intake_goes_on_while_clickhouse_is_dead_and_all_is_caught_up() {
     let started = Instant::now();
     while program.get_admin("/v1/status").is_none() {
         assert!(started.elapsed() < COMES_BACK, "the engine came not back; log: {}", program.log());
-        std::thread::yield_now();
+        std::thread::sleep(Duration::from_millis(100));
     }
     program.drained();
     metrics_tell_it(&program);
@@ -122,4 +122,64 @@ fn a_second_signal_stops_at_once_and_nothing_acknowledged_is_lost() {
     let counted = &program.sql("SELECT count() AS n FROM events WHERE source_id = 'keycloak'")[0];
     assert_eq!(counted["n"], 50);
     assert_eq!(program.terminate(), Some(0));
+}
+
+/// Without ClickHouse: `status` tells what waits and says that it is not all, `doctor` what to look at, and nothing is guessed.
+fn what_waits_is_told(data: &std::path::Path) {
+    let asked = |words: &[&str]| support::command(data).args(words).output().unwrap();
+    let told = asked(&["status", "--format", "json"]);
+    let status: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
+    assert_eq!(told.status.code(), Some(1), "not all is well: {status}");
+    assert!(status["without_store"].is_string() && status["store_up"] == false, "{status}");
+    let webhook = status["inputs"].as_array().unwrap().iter().find(|input| input["source"] == "keycloak").unwrap();
+    assert_eq!([&webhook["received"], &webhook["pending"], &webhook["stored"]], [&10, &10, &0], "{status}");
+    let people = String::from_utf8(asked(&["status"]).stdout).unwrap();
+    assert!(people.contains("ClickHouse cannot be asked: it has not answered since the start"), "{people}");
+    let doctor = asked(&["doctor"]);
+    let found = String::from_utf8(doctor.stdout).unwrap();
+    assert_eq!(doctor.status.code(), Some(1), "{found}");
+    assert!(found.contains("look  ClickHouse acknowledges: it has not answered since the start"), "{found}");
+    assert!(!found.contains("nothing has come in"), "{found}");
+    let trace = asked(&["trace", "ann"]);
+    assert_eq!(trace.status.code(), Some(2), "{}", String::from_utf8_lossy(&trace.stderr));
+}
+
+#[test]
+fn a_journal_that_can_keep_nothing_ends_the_program_though_nobody_reads_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    // No ClickHouse: nothing reads the journal, and nothing but its own end can tell of it.
+    let settings = [("TOKENTRAIL__STORE__URL", "http://127.0.0.1:9"), ("TOKENTRAIL__JOURNAL__SEGMENT_MIB", "1")];
+    let mut program = Program::start(&data, &settings);
+    post(&program, 0..10);
+    what_waits_is_told(&data);
+    // The next segment cannot be made.
+    std::fs::rename(data.join("journal"), data.join("elsewhere")).unwrap();
+    std::fs::write(data.join("journal"), "").unwrap();
+    let (url, secret) = (format!("{}/v1/keycloak/keycloak", program.intake()), program.secret("keycloak.webhook"));
+    let refused = block_on(async move {
+        let http = client();
+        for number in 0..3_000 {
+            let body = login(&format!("33333333-0000-4000-8000-{number:012}"), 1_795_469_103_342);
+            let request = http.post(&url).header("x-keycloak-signature", sign(&secret, body.as_bytes()));
+            match request.header("content-type", "application/json").body(body).send().await {
+                Ok(answer) if answer.status().is_success() => {}
+                // Refused, or nobody is there any more.
+                Ok(answer) => return answer.status().as_u16() == 503,
+                Err(error) => return error.is_connect() || error.is_request(),
+            }
+        }
+        false
+    });
+    assert!(refused, "what cannot be kept was acknowledged; log: {}", program.log());
+    let started = Instant::now();
+    let status = loop {
+        if let Some(status) = program.child.try_wait().unwrap() {
+            break status;
+        }
+        assert!(started.elapsed() < COMES_BACK, "it goes on and refuses for ever; log: {}", program.log());
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert!(status.code().is_some_and(|code| code != 0), "whoever supervises it must see a failure: {status}");
+    assert!(program.log().contains("nothing can be kept"), "{}", program.log());
 }

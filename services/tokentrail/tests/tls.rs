@@ -118,7 +118,7 @@ fn an_external_clickhouse_behind_a_ca_of_its_own_is_used_and_another_is_refused(
     let status = program.drained();
     let webhook = status["inputs"].as_array().unwrap().iter().find(|input| input["input"] == "webhook").unwrap();
     assert_eq!(webhook["stored"], 20, "{webhook}");
-    assert_eq!(program.run["store_url"], good.as_str());
+    assert_eq!(program.store()["store_url"], good.as_str());
     let trace = run(&data, &config, &["trace", "id-7", "--format", "json"]);
     assert!(String::from_utf8_lossy(&trace.stdout).contains("id-7"), "{trace:?}");
     assert!(run(&data, &config, &["replay", "--dry-run"]).status.success());

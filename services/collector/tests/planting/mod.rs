@@ -27,7 +27,7 @@ pub fn planted(seed: u64) -> impl Iterator<Item = Planted> {
         let ((secret, piece), by_looks) =
             if n % 4 < 2 { (looks_like_one(&mut random), true) } else { (password(&mut random), false) };
         let place = random.random_range(0..10_000);
-        let to = if n % 2 == 0 { To::Keycloak } else { To::Backstage };
+        let to = if n.is_multiple_of(2) { To::Keycloak } else { To::Backstage };
         let body = match (to, by_looks) {
             (To::Keycloak, true) => keycloak_by_looks(place, &secret),
             (To::Keycloak, false) => keycloak_by_place(place, &secret),

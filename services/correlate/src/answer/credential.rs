@@ -17,7 +17,7 @@ use std::ops::Bound;
 use uuid::Uuid;
 
 /// Most neighbours of each kind that are looked at for one token: beyond it, a flood, nothing is certain.
-const MAX_NEIGHBOURS: usize = 32;
+pub(crate) const MAX_NEIGHBOURS: usize = 32;
 
 /// What paid for a Backstage token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,6 +11,9 @@ use crate::{
 use events::event::Outcome;
 use std::collections::BTreeSet;
 
+/// A call is over by then: what carries the same trace id later is another one's.
+pub(crate) const LONGEST_CALL: Millis = 3_600_000;
+
 /// What a judgement of rights comes to.
 pub(super) struct Judged {
     pub verdict: Verdict,
@@ -90,7 +93,8 @@ impl Known {
         }
         let trace = Id { source: reference.source, name: told.trace? };
         let calls = self.traces.get(&trace)?;
-        calls.range(moment..).next().map(|(_, outcome)| *outcome)
+        let soon = moment..=Moment::ceiling(moment.at.saturating_add(LONGEST_CALL));
+        calls.range(soon).next().map(|(_, outcome)| *outcome)
     }
 
     fn credential(&self, question: &Question, t: Millis, grading: &mut Grading) -> Behind {

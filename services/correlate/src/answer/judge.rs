@@ -167,7 +167,9 @@ impl Known {
 
     fn held_by_catalog(&self, question: &Question, pair: (Id, Id), t: Millis) -> bool {
         let (user, group) = pair;
+        // A read of all members speaks of everybody, also of whom it does not list.
         self.keycloak.members.get(user, group).is_none()
+            && !self.members_were_read(user)
             && self
                 .catalog
                 .members

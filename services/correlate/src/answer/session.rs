@@ -8,7 +8,7 @@ use crate::{
     rows::{SessionRow, SignIn, TokenRow},
     state::{
         lifespans::Life,
-        sessions::{Session, Use, UseKind},
+        sessions::{Called, Session, Use, UseKind},
     },
 };
 use std::collections::BTreeSet;
@@ -100,6 +100,13 @@ impl Known {
     }
 
     fn sign_ins(&self, id: Id, session: &Session) -> Vec<SignIn> {
+        let sign_in =
+            |(at, brought): (Moment, Option<Uuid>)| SignIn { callback: at.event, at: at.at, credential: brought };
+        self.brought(id, session, Moment::ceiling(Millis::MAX)).into_iter().map(sign_in).collect()
+    }
+
+    /// The callbacks of a session up to an instant, and the Backstage tokens that they brought. Of nobody's, nothing is said.
+    pub(crate) fn brought(&self, id: Id, session: &Session, until: Moment) -> Vec<(Moment, Option<Uuid>)> {
         let Some(user) = session.user else { return Vec::new() };
         let references = self.references_of(user);
         let brought = |callback: Moment, backstage| {
@@ -113,12 +120,9 @@ impl Known {
                 });
             tokens.next()
         };
-        let sign_in = |(at, backstage): (&Moment, &crate::names::Sym)| SignIn {
-            callback: at.event,
-            at: at.at,
-            credential: brought(*at, *backstage),
-        };
-        session.callbacks.iter().map(sign_in).collect()
+        let found =
+            |(at, called): (&Moment, &Called)| (*at, called.brought.unwrap_or_else(|| brought(*at, called.backstage)));
+        session.callbacks.range(..until).map(found).collect()
     }
 
     pub(crate) fn token_row(&self, user: Id, moment: Moment) -> Option<TokenRow> {

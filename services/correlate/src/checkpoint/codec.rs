@@ -12,6 +12,15 @@ const TRUSTED: usize = 1 << 16;
 #[error("the checkpoint cannot be read")]
 pub struct Unreadable;
 
+/// How the numbers of names are written.
+enum Numbers {
+    AsTheyAre,
+    /// Not at all: it is noted which of them are.
+    Reached(Vec<bool>),
+    /// Each as another one.
+    Anew(Vec<u32>),
+}
+
 /// Where values go.
 pub struct Writer<'a> {
     chunk: Vec<u8>,
@@ -23,17 +32,52 @@ pub struct Writer<'a> {
     wanted: bool,
     /// The last text that was a key.
     pub(super) key: Option<Uuid>,
+    numbers: Numbers,
 }
 
 impl<'a> Writer<'a> {
     /// Hands chunks of `size` bytes or a little more to `full`, until that says that no more are wanted.
     pub fn new(size: usize, full: &'a mut dyn FnMut(Vec<u8>) -> bool) -> Self {
-        Self { chunk: Vec::new(), size, room: size + size / 8, full, wanted: true, key: None }
+        let numbers = Numbers::AsTheyAre;
+        Self { chunk: Vec::new(), size, room: size + size / 8, full, wanted: true, key: None, numbers }
+    }
+
+    /// Writes nothing, and notes which of so many names are written.
+    pub(crate) fn noting(names: usize, full: &'a mut dyn FnMut(Vec<u8>) -> bool) -> Self {
+        let numbers = Numbers::Reached(vec![false; names]);
+        Self { wanted: false, numbers, ..Self::new(0, full) }
+    }
+
+    /// Writes the name of each number under another number.
+    pub(crate) fn renumber(&mut self, numbers: Vec<u32>) {
+        self.numbers = Numbers::Anew(numbers);
+    }
+
+    /// The names that were written, by number.
+    pub(crate) fn reached(self) -> Vec<bool> {
+        if let Numbers::Reached(reached) = self.numbers { reached } else { Vec::new() }
+    }
+
+    /// The number of a name.
+    pub(crate) fn name(&mut self, number: u32) {
+        let place = number as usize;
+        match &mut self.numbers {
+            Numbers::AsTheyAre => self.number(u64::from(number)),
+            Numbers::Reached(reached) => {
+                if let Some(reached) = reached.get_mut(place) {
+                    *reached = true;
+                }
+            }
+            Numbers::Anew(numbers) => {
+                let anew = numbers.get(place).copied().unwrap_or(u32::MAX);
+                self.number(u64::from(anew));
+            }
+        }
     }
 
     /// Hands everything to `full` in one piece, for which there is room for about so many bytes.
     pub(crate) fn in_one(room: usize, full: &'a mut dyn FnMut(Vec<u8>) -> bool) -> Self {
-        Self { chunk: Vec::new(), size: usize::MAX, room, full, wanted: true, key: None }
+        Self { room, ..Self::new(usize::MAX >> 1, full) }
     }
 
     /// Hands the last chunk over; whether all of them were wanted.

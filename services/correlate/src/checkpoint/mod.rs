@@ -22,11 +22,12 @@ use crate::{
     settle::Rows,
 };
 use events::{event::Outcome, person::PersonKey, snapshot::Area};
+use std::cell::Cell;
 
 impl Correlator {
     /// Hands over all of the state.
     pub fn keep(&self, to: &mut Writer<'_>) {
-        let Self { known, dirt, rows } = self;
+        let Self { known, dirt, rows, sized: _ } = self;
         known.keep(to);
         dirt.put(to);
         rows.keep(to);
@@ -36,7 +37,7 @@ impl Correlator {
     pub fn restore(config: Config, from: &mut Reader<'_>) -> Result<Self, Unreadable> {
         let rows = Rows::new(&config);
         let known = Known::restore(config, from)?;
-        Ok(Self { known, dirt: Kept::get(from)?, rows: rows.restore(from)? })
+        Ok(Self { known, dirt: Kept::get(from)?, rows: rows.restore(from)?, sized: Cell::default() })
     }
 
     /// What takes the memory: bytes by part of the state, largest first. Costs a walk through all of it.

@@ -21,14 +21,21 @@ impl Known {
         for found in found {
             dirt.user(found.of, found.from);
         }
-        self.unborn(user, dirt);
-        self.born(user, dirt);
+        self.reborn(user, dirt);
     }
 
-    /// Gives a user what the realm gave to new users when this one was created.
-    pub(super) fn born(&mut self, user: Id, dirt: &mut Dirt) {
+    /// What a user was given at birth may be another by what is known now.
+    fn reborn(&mut self, user: Id, dirt: &mut Dirt) {
+        if self.gifts(user).as_ref() != self.keycloak.born_with.get(&user) {
+            self.unborn(user, dirt);
+            self.born(user, dirt);
+        }
+    }
+
+    /// When a user was created, and what the realm gave to new users then.
+    fn gifts(&self, user: Id) -> Option<(Moment, BTreeSet<Gift>)> {
         let keycloak = &self.keycloak;
-        let (Some(birth), Some(within)) = (keycloak.born(user), keycloak.users.within(user)) else { return };
+        let (birth, within) = (keycloak.born(user)?, keycloak.users.within(user)?);
         let named = keycloak.settled.get(&birth);
         let defaults = keycloak.defaults.of(Id { source: user.source, name: within }, birth.at);
         let unnamed = defaults.map(|(group, _)| group).filter(|group| {
@@ -38,6 +45,12 @@ impl Known {
         });
         let mut gifts: BTreeSet<Gift> = unnamed.map(Gift::Group).collect();
         gifts.extend(keycloak.default_roles.get(&within).copied().map(Gift::Role));
+        Some((birth, gifts))
+    }
+
+    /// Gives a user what the realm gave to new users when this one was created.
+    pub(super) fn born(&mut self, user: Id, dirt: &mut Dirt) {
+        let (Some((birth, gifts)), Some(within)) = (self.gifts(user), self.keycloak.users.within(user)) else { return };
         let mark = Mark { moment: birth, says: Some(()), by: None };
         for gift in &gifts {
             let found = match *gift {
@@ -69,8 +82,7 @@ impl Known {
         let users: Vec<Id> = self.keycloak.users.all().filter(of_realm).collect();
         for user in users {
             dirt.decisions_of(user, from);
-            self.unborn(user, dirt);
-            self.born(user, dirt);
+            self.reborn(user, dirt);
         }
     }
 

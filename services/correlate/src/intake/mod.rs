@@ -101,8 +101,12 @@ impl Known {
                 }
             }
             What::BackstageIssued { reference, claims, instance } => {
+                if self.is_too_old(fact.moment.at) {
+                    return;
+                }
                 let reference = self.id(&place, reference);
-                let paid = Paid { span: fact.span, claims: self.names.sym(claims), placed: !instance.is_empty() };
+                let (claims, placed) = (self.names.sym(claims), !instance.is_empty());
+                let paid = Paid { span: fact.span, claims, placed, over: false };
                 let known = self.sessions.paid.get_or_default(reference);
                 if known.get(&place.moment) == Some(&paid) {
                     return;
@@ -135,6 +139,9 @@ impl Known {
 
     fn decided(&mut self, place: &Place, said: (&Decided<'_>, &Fact<'_>), dirt: &mut Dirt) {
         let (decided, fact) = said;
+        if self.is_too_old(place.moment.at) {
+            return;
+        }
         let name = if decided.reference.is_empty() { decided.actor.1 } else { decided.reference };
         let reference = self.id(place, name);
         let trace = (!decided.trace.is_empty()).then(|| self.names.sym(decided.trace));

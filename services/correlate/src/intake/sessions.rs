@@ -7,13 +7,13 @@ use crate::{
     known::Known,
     moment::Millis,
     names::Id,
-    state::sessions::{Issue, Once, Use, UseKind},
+    state::sessions::{Called, Issue, Once, Use, UseKind},
 };
 
 impl Known {
     pub(super) fn used(&mut self, place: &Place, said: (&str, &str, &str), what: UseKind, dirt: &mut Dirt) {
         let (user, session, client) = said;
-        if session.is_empty() {
+        if session.is_empty() || self.is_too_old(place.moment.at) {
             return;
         }
         let user = (!user.is_empty()).then(|| self.id(place, user));
@@ -32,13 +32,19 @@ impl Known {
     }
 
     /// Callbacks, the first of them at `since`, were found to be a user's: what paid for tokens around them may be another.
-    fn callbacks_moved(&self, user: Id, since: Millis, dirt: &mut Dirt) {
+    pub(crate) fn callbacks_moved(&mut self, user: Id, since: Millis, dirt: &mut Dirt) {
+        if self.gone.over.is_some_and(|over| since < over) {
+            self.gone.needed(since);
+        }
         let from = since.saturating_sub(self.longest_tie());
         dirt.decisions_of(user, from);
         dirt.sign_ins_of(user, from);
     }
 
     pub(super) fn issued(&mut self, place: &Place, issued: &Issued<'_>, dirt: &mut Dirt) {
+        if self.is_too_old(place.moment.at) {
+            return;
+        }
         let user = self.id(place, issued.user);
         let session = (!issued.session.is_empty()).then(|| self.id(place, issued.session));
         let issue = Issue {
@@ -49,6 +55,7 @@ impl Known {
             presented: self.names.sym(issued.presented),
             refresh: self.names.sym(issued.refresh),
             offline: issued.offline,
+            over: false,
         };
         let issues = self.sessions.issues.get_or_default(user);
         // A second copy, of which there is one of nearly everything.
@@ -79,6 +86,9 @@ impl Known {
 
     pub(super) fn presented(&mut self, place: &Place, said: (&str, Option<Id>), dirt: &mut Dirt) {
         let (token, user) = said;
+        if self.is_too_old(place.moment.at) {
+            return;
+        }
         let token = self.id(place, token);
         self.sessions.presented.get_or_default(token).insert(place.moment, user);
         dirt.tokens.extend(self.sessions.issued_for(token, place.moment));
@@ -126,12 +136,15 @@ impl Known {
     pub(super) fn callback(&mut self, place: &Place, session: &str, dirt: &mut Dirt) {
         let backstage = place.source;
         let Some(keycloak) = self.join(backstage).map(|join| join.keycloak.clone()) else { return };
-        let session = self.names.id(&keycloak, session);
-        let (found, _) = self.sessions.session(session, None);
-        if found.callbacks.get(&place.moment) == Some(&backstage) {
+        if self.is_too_old(place.moment.at) {
             return;
         }
-        found.callbacks.insert(place.moment, backstage);
+        let session = self.names.id(&keycloak, session);
+        let (found, _) = self.sessions.session(session, None);
+        if found.callbacks.get(&place.moment).is_some_and(|called| called.backstage == backstage) {
+            return;
+        }
+        found.callbacks.insert(place.moment, Called { backstage, brought: None });
         let user = found.user;
         dirt.sessions.insert(session);
         if let Some(user) = user {

@@ -27,10 +27,10 @@ pub(crate) struct Catalog {
 impl Catalog {
     pub(crate) fn new(skew: Millis) -> Self {
         Self {
-            users: Book::new(List::Users, Rules { only: None, skew, absence_counts: true }),
-            groups: Book::new(List::Groups, Rules { only: None, skew, absence_counts: true }),
-            parents: Book::new(List::Groups, Rules { only: None, skew, absence_counts: true }),
-            members: Relation::new(List::CatalogMembers, Rules { only: None, skew, absence_counts: true }),
+            users: Book::new(List::Users, Rules::listed(skew)),
+            groups: Book::new(List::Groups, Rules::listed(skew)),
+            parents: Book::new(List::Groups, Rules::listed(skew)),
+            members: Relation::new(List::CatalogMembers, Rules::listed(skew)),
             references: Table::default(),
         }
     }

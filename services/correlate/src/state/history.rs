@@ -136,7 +136,7 @@ impl<V: Copy + PartialEq> History<V> {
         if self.segments.len() < FEW {
             self.segments.shrink_to_fit();
         }
-        first_difference(&old, &self.segments[kept..], kept == 0)
+        first_difference(&old, &self.segments[kept..], (kept == 0, rules.unheard_is_none))
     }
 
     /// Every mark from the first one on, and those reads after `begin` that can matter: at the edges of runs, and next to marks.
@@ -211,12 +211,20 @@ fn contradict<V: PartialEq>(says: Option<V>, implied: Option<Option<V>>) -> bool
     }
 }
 
-/// `whole`: these are the segments from the beginning on.
-fn first_difference<V: Copy + PartialEq>(old: &[Segment<V>], new: &[Segment<V>], whole: bool) -> Option<Millis> {
+/// `whole`: these are the segments from the beginning on. `unheard_is_none`: see [`Rules`].
+fn first_difference<V: Copy + PartialEq>(
+    old: &[Segment<V>],
+    new: &[Segment<V>],
+    (whole, unheard_is_none): (bool, bool),
+) -> Option<Millis> {
     // Without evidence it is taken not to be so.
     let nothing = [Segment { from: None, says: None, since: None, by: None, gap: false }];
-    let old = if old.is_empty() && whole { &nothing } else { old };
-    let same = old.iter().zip(new).take_while(|(old, new)| old == new).count();
+    let silent = |segment: &&Segment<V>| segment.says.is_none() && !segment.gap;
+    let (old, same) = match old.is_empty() && whole {
+        true if unheard_is_none => (old, new.iter().take_while(silent).count()),
+        true => (&nothing[..], usize::from(new.first() == Some(&nothing[0]))),
+        false => (old, old.iter().zip(new).take_while(|(old, new)| old == new).count()),
+    };
     let from = |list: &[Segment<V>]| list.get(same).map(|segment| segment.from.map_or(Millis::MIN, |from| from.at));
     match (from(old), from(new)) {
         (Some(a), Some(b)) => Some(a.min(b)),
@@ -257,6 +265,7 @@ mod tests {
                 only: random.random_bool(0.7).then_some(1),
                 skew: random.random_range(0..4),
                 absence_counts: random.random_bool(0.5),
+                unheard_is_none: random.random_bool(0.5),
             };
             let mut history = History::default();
             for at in 0..reads.len() {

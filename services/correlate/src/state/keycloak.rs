@@ -92,17 +92,18 @@ pub(crate) struct InGroup {
 
 impl Keycloak {
     pub(crate) fn new(skew: Millis) -> Self {
-        let changes_only = Rules { only: Some(()), skew, absence_counts: true };
-        let repeats = Rules { only: None, skew, absence_counts: true };
+        let repeats = Rules::listed(skew);
+        let changes_only = Rules { only: Some(()), ..repeats };
+        let exists = Rules { unheard_is_none: false, ..changes_only };
         Self {
-            users: Book::new(List::Users, changes_only),
-            enabled: Book::new(List::Users, Rules { only: None, skew, absence_counts: false }),
-            usernames: Book::new(List::Users, Rules { only: None, skew, absence_counts: false }),
-            emails: Book::new(List::Users, Rules { only: None, skew, absence_counts: false }),
+            users: Book::new(List::Users, exists),
+            enabled: Book::new(List::Users, Rules::said(skew)),
+            usernames: Book::new(List::Users, Rules::said(skew)),
+            emails: Book::new(List::Users, Rules::said(skew)),
             members: Relation::new(List::Members, changes_only),
-            groups: Book::new(List::Groups, changes_only),
-            called: Book::new(List::Groups, Rules { only: None, skew, absence_counts: false }),
-            parents: Book::new(List::Groups, Rules { only: None, skew, absence_counts: false }),
+            groups: Book::new(List::Groups, exists),
+            called: Book::new(List::Groups, Rules::said(skew)),
+            parents: Book::new(List::Groups, Rules::said(skew)),
             user_roles: Relation::new(List::UserRoles, repeats),
             group_roles: Relation::new(List::GroupRoles, repeats),
             composites: Relation::new(List::Composites, repeats),
@@ -110,7 +111,7 @@ impl Keycloak {
             by_path_only: HashMap::new(),
             settled: HashMap::new(),
             composites_named: HashMap::new(),
-            roles: Book::new(List::Roles, changes_only),
+            roles: Book::new(List::Roles, exists),
             roles_named: HashMap::new(),
             role_ends: HashMap::new(),
             default_roles: HashMap::new(),

@@ -39,6 +39,21 @@ pub(crate) struct Rules<V> {
     pub skew: Millis,
     /// A read that does not list the thing says that it has no value (else it says nothing).
     pub absence_counts: bool,
+    /// What nothing is said of is as what is said to have no value: hearing that changes no answer. (Of what exists it does: what was
+    /// never spoken of may have existed.)
+    pub unheard_is_none: bool,
+}
+
+impl<V> Rules<V> {
+    /// Of what reads list whole: what they do not list is not so.
+    pub(crate) fn listed(skew: Millis) -> Self {
+        Self { only: None, skew, absence_counts: true, unheard_is_none: true }
+    }
+
+    /// Of what is said of a thing where it is listed.
+    pub(crate) fn said(skew: Millis) -> Self {
+        Self { absence_counts: false, ..Self::listed(skew) }
+    }
 }
 
 /// The value from `from` on, until the next segment.
@@ -261,7 +276,7 @@ impl<V: Copy> Iterator for SegmentsIter<'_, V> {
 }
 
 kept_struct!(Mark<V> { moment, says, by });
-kept_struct!(Rules<V> { only, skew, absence_counts });
+kept_struct!(Rules<V> { only, skew, absence_counts, unheard_is_none });
 kept_struct!(Segment<V> { from, says, since, by, gap });
 kept_struct!(Missing<V> { after, before, becomes, found_by_read });
 kept_struct!(Plain<V> { evidence, before });
@@ -288,7 +303,8 @@ mod tests {
                 .collect();
             reads.sort_by_key(ReadAt::moment);
             let (only, absence_counts) = (random.random_bool(0.7).then_some(1), random.random_bool(0.5));
-            let rules = Rules { only, skew: random.random_range(0..4), absence_counts };
+            let unheard_is_none = random.random_bool(0.5);
+            let rules = Rules { only, skew: random.random_range(0..4), absence_counts, unheard_is_none };
             let (mut ledger, mut history) = (Ledger::default(), History::default());
             let mut moments: Vec<Moment> = Vec::new();
             for number in 0..random.random_range(1..8) {

@@ -56,11 +56,10 @@ pub(crate) struct Rbac {
 impl Rbac {
     pub(crate) fn new(skew: Millis) -> Self {
         // Lines repeat what is so already: at each start the policy file is told anew.
-        let repeats = Rules { only: None, skew, absence_counts: true };
         Self {
-            members: Relation::new(List::RoleMembers, repeats),
-            policies: Relation::new(List::Policies, repeats),
-            known: Book::new(List::Policies, repeats),
+            members: Relation::new(List::RoleMembers, Rules::listed(skew)),
+            policies: Relation::new(List::Policies, Rules::listed(skew)),
+            known: Book::new(List::Policies, Rules::listed(skew)),
             parts: HashMap::new(),
             replaced: HashMap::new(),
             unsure: HashMap::new(),

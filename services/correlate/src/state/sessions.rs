@@ -10,6 +10,7 @@ use crate::{
     table::Table,
 };
 use std::collections::BTreeSet;
+use uuid::Uuid;
 
 /// Tokens that were issued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub(crate) struct Issue {
     pub presented: Sym,
     pub refresh: Sym,
     pub offline: bool,
+    /// Its row is gone; what it paid for may be asked still.
+    pub over: bool,
 }
 
 /// One use of a session.
@@ -45,10 +48,18 @@ pub(crate) struct Session {
     pub realm: Option<Sym>,
     pub uses: Log<Moment, Use>,
     pub ends: Log<Moment, EndKind>,
-    /// Access lines of sign-in callbacks, by moment: which Backstage.
-    pub callbacks: Log<Moment, Sym>,
+    /// Access lines of sign-in callbacks, by moment.
+    pub callbacks: Log<Moment, Called>,
     /// Complete reads that listed it.
     pub listed: Set<Millis>,
+}
+
+/// A sign-in's callback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Called {
+    pub backstage: Sym,
+    /// The Backstage token that it brought, where what that follows from is forgotten.
+    pub brought: Option<Option<Uuid>>,
 }
 
 /// A Backstage token that was issued.
@@ -58,6 +69,8 @@ pub(crate) struct Paid {
     pub claims: Sym,
     /// The shipper names the instance that wrote the line.
     pub placed: bool,
+    /// Its row is gone; decisions may rest on it still.
+    pub over: bool,
 }
 
 /// All of them.
@@ -128,8 +141,8 @@ impl Sessions {
             found.user = Some(user);
             self.of_user.get_or_default(user).insert(session);
             let callbacks = self.callbacks.get_or_default(user);
-            for (moment, backstage) in &found.callbacks {
-                callbacks.insert(*moment, (session, *backstage));
+            for (moment, called) in &found.callbacks {
+                callbacks.insert(*moment, (session, called.backstage));
             }
             waiting = found.callbacks.keys().next().map(|moment| moment.at);
         }
@@ -137,7 +150,7 @@ impl Sessions {
     }
 }
 
-kept_struct!(Issue { session, client, grant, access, presented, refresh, offline });
+kept_struct!(Issue { session, client, grant, access, presented, refresh, offline, over });
 kept_struct!(Use { client, what });
 kept_enum!(UseKind {
     0 Login { impersonator: impersonator },
@@ -146,5 +159,6 @@ kept_enum!(UseKind {
 });
 kept_struct!(Session { user, realm, uses, ends, callbacks, listed });
 kept_enum!(Once { 0 At { 0: moment }, 1 More { 0: moments } });
-kept_struct!(Paid { span, claims, placed });
+kept_struct!(Called { backstage, brought });
+kept_struct!(Paid { span, claims, placed, over });
 kept_struct!(Sessions { sessions, of_user, issues, presented, refresh_of, paid, callbacks, ends, realms, refreshing });

@@ -5,6 +5,7 @@
 mod case;
 mod expiry;
 mod federated;
+mod forgetting;
 mod hostile;
 mod identity;
 mod persons;

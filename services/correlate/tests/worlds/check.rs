@@ -32,16 +32,32 @@ pub struct Report {
     pub unsure: u64,
     /// Decisions on conditions by what became of them.
     pub finals: BTreeMap<Option<bool>, u64>,
+    /// Rows that were let go, by kind.
+    pub gone: BTreeMap<&'static str, u64>,
     wrong: Vec<String>,
 }
 
 impl Report {
+    pub fn forgot<'a>(&mut self, keys: impl Iterator<Item = &'a Key>) {
+        for key in keys {
+            let kind = match key {
+                Key::Session(..) => "session",
+                Key::Token(_) => "token",
+                Key::Credential(_) => "credential",
+                Key::Decision(_) => "decision",
+                _ => "another",
+            };
+            *self.gone.entry(kind).or_default() += 1;
+        }
+    }
+
     pub fn add(&mut self, other: Self) {
         self.judged += other.judged;
         self.gaps += other.gaps;
         self.unseen += other.unseen;
         self.rested += other.rested;
         self.unsure += other.unsure;
+        other.gone.into_iter().for_each(|(kind, count)| *self.gone.entry(kind).or_default() += count);
         other.finals.into_iter().for_each(|(end, count)| *self.finals.entry(end).or_default() += count);
         other.paths.into_iter().for_each(|(path, count)| *self.paths.entry(path).or_default() += count);
         other.kinds.into_iter().for_each(|(kind, count)| *self.kinds.entry(kind).or_default() += count);

@@ -7,12 +7,12 @@ use crate::{
     worlds,
 };
 use correlate::{
-    Correlator,
+    Config, Correlator,
     checkpoint::{Reader, Unreadable, Writer},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
 
-fn kept(correlator: &Correlator, size: usize) -> Vec<Vec<u8>> {
+pub fn kept(correlator: &Correlator, size: usize) -> Vec<Vec<u8>> {
     let mut chunks = Vec::new();
     let mut take = |chunk| {
         chunks.push(chunk);
@@ -25,10 +25,14 @@ fn kept(correlator: &Correlator, size: usize) -> Vec<Vec<u8>> {
 }
 
 fn restored(chunks: Vec<Vec<u8>>) -> Result<Correlator, Unreadable> {
+    restored_under(&config(), chunks)
+}
+
+pub fn restored_under(config: &Config, chunks: Vec<Vec<u8>>) -> Result<Correlator, Unreadable> {
     let mut chunks = chunks.into_iter();
     let mut next = || chunks.next();
     let mut from = Reader::new(&mut next);
-    let correlator = Correlator::restore(config(), &mut from)?;
+    let correlator = Correlator::restore(config.clone(), &mut from)?;
     if from.is_done() { Ok(correlator) } else { Err(Unreadable) }
 }
 

@@ -10,6 +10,7 @@ mod check;
 mod checkpoints;
 mod conditions;
 mod deliver;
+mod forgetting;
 mod groups;
 mod lines;
 mod losses;

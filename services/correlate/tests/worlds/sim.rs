@@ -49,6 +49,10 @@ pub struct World {
 
 impl World {
     pub fn generate(seed: u64) -> Self {
+        Self::of_steps(seed, STEPS)
+    }
+
+    pub fn of_steps(seed: u64, steps: usize) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
         let id = |kind: &str, number: usize| format!("{kind}{seed:04x}-{number:04}");
         // Some trees are deep: each group below the one before it.
@@ -103,7 +107,7 @@ impl World {
             quiet: true,
         };
         world.begin();
-        for _ in 0..STEPS {
+        for _ in 0..steps {
             world.step();
         }
         world.pause(30_000);

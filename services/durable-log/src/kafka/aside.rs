@@ -60,7 +60,9 @@ struct Counts {
 impl Aside {
     pub(super) fn new(connection: &Connection, (topic, label): (String, Labeller)) -> KafkaResult<Self> {
         let copies = Arc::<Counts>::default();
-        let sending = Mutex::new((Arc::new(producer(connection, &copies)?), Files::of(connection)));
+        // Looked at before they are read: what is exchanged in between is seen as a change.
+        let files = Files::of(connection);
+        let sending = Mutex::new((Arc::new(producer(connection, &copies)?), files));
         Ok(Self { connection: connection.clone(), sending, copies, topic, label })
     }
 

@@ -70,8 +70,9 @@ pub struct LagMeter {
 impl LagMeter {
     /// Nothing is sent yet.
     pub fn new(connection: &Connection, topic: &str, group: &str) -> Result<Self, KafkaError> {
-        let consumer = Arc::new(client(connection, group)?);
-        let asking = Arc::new(Mutex::new((consumer, Files::of(connection))));
+        // Looked at before they are read: what is exchanged in between is seen as a change.
+        let files = Files::of(connection);
+        let asking = Arc::new(Mutex::new((Arc::new(client(connection, group)?), files)));
         Ok(Self { asking, connection: connection.clone(), topic: topic.to_owned(), group: group.to_owned() })
     }
 

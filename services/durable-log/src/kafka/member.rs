@@ -76,6 +76,8 @@ impl Member {
 
     pub(super) fn run(mut self) {
         loop {
+            // Looked at before they are read: what is exchanged in between is seen as a change.
+            let files = Files::of(&self.connection);
             let context = Rebalancing::new(Common::new(self.connection.tokens(), Role::Reads), self.shared.clone());
             let made = self.connection.consumer_config(&self.group).create_with_context(context);
             let subscribed = made.and_then(|consumer: Consuming| {
@@ -84,7 +86,7 @@ impl Member {
             });
             match subscribed {
                 Ok(consumer) => {
-                    let end = self.consume(&consumer);
+                    let end = self.consume(&consumer, files);
                     // Leaves the group: its partitions are revoked, which commits what is settled.
                     drop(consumer);
                     self.shared.give_up_all();
@@ -102,8 +104,7 @@ impl Member {
         }
     }
 
-    fn consume(&mut self, consumer: &Consuming) -> End {
-        let mut files = Files::of(&self.connection);
+    fn consume(&mut self, consumer: &Consuming, mut files: Files) -> End {
         loop {
             if self.shared.stop.load(Ordering::Relaxed) || self.loads.is_closed() {
                 return End::Stopped;

@@ -1,13 +1,13 @@
 //! What is stored and the correlation has not taken in yet: positions only, so that any lag fits into memory.
 
-use super::Announcement;
+use super::{Announcement, Remembered};
 use correlate::rows::{Change, DecisionRow, Reason, Row, Verdict};
 use events::ids::StreamId;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard},
 };
-use store::correlation::{Ranges, Window};
+use store::correlation::{Covered, Ranges, Window};
 use tokio::sync::{Notify, watch};
 
 /// Most persons that are remembered as touched.
@@ -50,6 +50,18 @@ pub(super) struct Pending {
     pub window: Window,
     /// The positions themselves: between them there may be some that are not stored yet.
     pub ranges: Ranges,
+}
+
+impl Pending {
+    /// Leaves only what is not covered; false: nothing is left.
+    pub(super) fn is_news(&mut self, covered: &Covered) -> bool {
+        if let Some(known) = covered.of(self.window.stream) {
+            self.ranges = self.ranges.without(known);
+        }
+        let first = self.ranges.iter().next().map(|range| range.0);
+        (self.window.first, self.window.end) = (first.unwrap_or_default(), self.ranges.end());
+        first.is_some()
+    }
 }
 
 /// What was taken at once: when it is done, all up to `ticket` is.
@@ -123,6 +135,7 @@ struct State {
     missed: bool,
     /// Why this processor cannot announce what it stores, so that ClickHouse tells it.
     by_store: Option<String>,
+    remembered: Option<Remembered>,
 }
 
 /// A cheap handle: whoever stores notes, the stage takes, the status looks.
@@ -144,6 +157,7 @@ impl Default for Acknowledged {
             noted: 0,
             missed: false,
             by_store: None,
+            remembered: None,
         };
         Self { state: Arc::new(Mutex::new(state)), bell: Arc::default(), finished: Arc::new(watch::Sender::new(0)) }
     }
@@ -205,9 +219,20 @@ impl Acknowledged {
         self.lock().missed
     }
 
+    /// How much is known by now.
+    pub(super) fn remember(&self, remembered: Remembered) {
+        self.lock().remembered = Some(remembered);
+    }
+
+    /// How much is known; none where nobody correlates, and before anything was read.
+    pub fn remembered(&self) -> Option<Remembered> {
+        self.lock().remembered
+    }
+
     /// Another processor correlates: whatever is known here is known there.
     pub(super) fn stand_by(&self) {
         let mut state = self.lock();
+        state.remembered = None;
         (state.phase, state.lag, state.waiting, state.missed) = (Phase::StandingBy, 0, 0, false);
         state.pending.clear();
     }

@@ -1,11 +1,10 @@
 //! What is stored and was not announced: found in ClickHouse, when a note there says that there is something (`hand_over.rs`).
 
-use super::{End, Stage, WINDOW_POSITIONS, acknowledged::Pending, checkpoint::Reached, fold::Fold, pen::Pen};
+use super::{End, Hand, Stage, WINDOW_POSITIONS, acknowledged::Pending, checkpoint::Reached, fold::Fold};
 use store::{
     StoreError,
     correlation::{Covered, Note, Ranges, Window},
 };
-use tokio::sync::watch;
 
 /// What became of a look for such blocks.
 pub(super) enum Untold {
@@ -22,7 +21,7 @@ impl Stage {
     pub(super) async fn take_untold(
         &self,
         (fold, reached): (Fold, &mut Reached),
-        (epoch, pen, stop): (u64, &Pen, &mut watch::Receiver<bool>),
+        hand: &mut Hand<'_>,
     ) -> Result<Untold, StoreError> {
         let tenant = &self.config.tenant;
         // Where ClickHouse does not tell, the next look does.
@@ -31,18 +30,18 @@ impl Stage {
             return Ok(Untold::None(fold));
         }
         let covered: &Reached = reached;
-        let looked = self.patiently(stop, || self.untold(covered)).await;
+        let looked = self.patiently(hand.stop, || self.untold(covered)).await;
         let Some((left, pending)) = looked else { return Ok(Untold::Ended(End::Stopped)) };
-        let (fold, end) = self.step(fold, &pending, (epoch, pen, stop)).await?;
+        let (fold, end) = self.step(fold, &pending, hand).await?;
         if let Some(end) = end {
             return Ok(Untold::Ended(end));
         }
         reached.covered.and(&left);
         // Commit point: the rows of all that was stored before these notes are acknowledged. A crash before this line looks again.
         let ends = reached.ends();
-        let put = || self.store.put_correlated_to(tenant, (epoch, &ends));
-        let Some(()) = self.patiently(stop, put).await else { return Ok(Untold::Ended(End::Stopped)) };
-        match self.patiently(stop, || self.answered(noted.clone())).await {
+        let put = || self.store.put_correlated_to(tenant, (hand.epoch, &ends));
+        let Some(()) = self.patiently(hand.stop, put).await else { return Ok(Untold::Ended(End::Stopped)) };
+        match self.patiently(hand.stop, || self.answered(noted.clone())).await {
             Some(()) => Ok(Untold::Taken(fold)),
             None => Ok(Untold::Ended(End::Stopped)),
         }

@@ -7,9 +7,11 @@
 //! - receipts: the checkpoint names the positions that are in it; every other stored position is read;
 //! - rows: those with a version behind the checkpoint's were written by somebody who went on from it. What they say is held
 //!   against what is said now ([`Fold::amend`]);
-//! - the past: a change of it that the checkpoint does not know makes it void, and so does a store that lacks what it covers.
+//! - the past: a change of it that the checkpoint does not know makes it void, and so does a store that lacks what it covers, and what
+//!   happened before all that the checkpoint keeps (`memory.rs`).
 //!
-//! So whoever takes over, whenever the one before stopped, comes to the rows of a run over all events.
+//! Where more came than fits beside it into memory everything is read as well, which is done in parts. So whoever takes over, whenever the
+//! one before stopped, comes to the rows of a run over all events.
 
 use super::{
     Stage,
@@ -17,10 +19,10 @@ use super::{
     ending,
     fold::Fold,
     pen::{Halt, Pen},
+    reading::Into,
     settle,
 };
 use crate::faults::on_a_thread;
-use std::time::Instant;
 use store::{StoreError, correlation::Covered};
 
 /// Positions of one read of what came after a checkpoint.
@@ -47,38 +49,20 @@ impl Stage {
     pub(super) async fn begin(&self, owner: TakeOver<'_>, trust: Trust) -> Result<Begun, Halt> {
         if trust == Trust::Checkpoints
             && let Some(begun) = self.resume(owner).await?
-            // Copies of one event that say different things, one of them in the checkpoint: which was taken first would count.
-            && !begun.fold.contradicted()
         {
-            self.metrics.resumes.inc();
-            return Ok(begun);
+            // Copies of one event that say different things, one of them in the checkpoint: which was taken first would count. Or something
+            // came since that is older than what is kept.
+            if begun.fold.is_sound() {
+                self.metrics.resumes.inc();
+                return Ok(begun);
+            }
+            if begun.fold.old().is_some() {
+                self.metrics.old_loads.inc();
+            }
         }
-        let begun = self.read_all(owner).await?;
+        let begun = self.read_all((owner.epoch, owner.past), &mut Into(self, owner)).await?;
         self.metrics.loads.inc();
         Ok(begun)
-    }
-
-    /// Everything that is stored, in whatever order: the answers do not depend on it.
-    async fn read_all(&self, owner: TakeOver<'_>) -> Result<Begun, Halt> {
-        let (began, tenant) = (Instant::now(), &self.config.tenant);
-        let covered = self.store.stored_positions(tenant, &Covered::default()).await?;
-        let standing = self.store.correlated_places(tenant).await?;
-        let mut fold = Fold::new(self.config.clone(), owner.epoch, standing);
-        let events = self
-            .store
-            .each_event(tenant, &mut |told| {
-                self.look(&told);
-                fold.take(&told);
-            })
-            .await?;
-        let (mut fold, changes) = settle(fold).await?;
-        self.write(&mut fold, &changes, (owner.epoch, owner.pen)).await?;
-        let rest = fold.unsaid();
-        if !self.write_rows(&rest, (owner.epoch, owner.pen)).await? {
-            return Err(Halt::Superseded);
-        }
-        let reached = Reached { covered, past: owner.past, whole: began.elapsed() };
-        Ok(Begun { fold, reached, events })
     }
 
     /// Goes on from the newest checkpoint that fits; none: everything must be read.
@@ -99,22 +83,30 @@ impl Stage {
                 tracing::warn!("The store lacks what a checkpoint of the correlation rests on: all is read.");
                 return Ok(None);
             }
-            return self.catch_up((fold, reached), number, owner).await.map(Some);
+            return self.catch_up((fold, reached), number, owner).await;
         }
         Ok(None)
     }
 
-    /// Takes in what a checkpoint does not know; `number` is the version up to which it knows the rows.
+    /// Takes in what a checkpoint does not know; `number` is the version up to which it knows the rows. None: that is too much.
     async fn catch_up(
         &self,
         (mut fold, mut reached): (Fold, Reached),
         number: u64,
         owner: TakeOver<'_>,
-    ) -> Result<Begun, Halt> {
+    ) -> Result<Option<Begun>, Halt> {
         let tenant = &self.config.tenant;
         let later = self.store.correlated_after(tenant, number).await?;
         let stored = self.store.stored_positions(tenant, &reached.covered).await?;
         let left = stored.without(&reached.covered);
+        let positions: u64 = left.iter().map(|(_, (first, end))| end - first).sum();
+        if positions > STEP.max(self.memory.part_events()) {
+            tracing::info!(
+                positions,
+                "More was stored since the last checkpoint than is taken in at once: all is read, in parts."
+            );
+            return Ok(None);
+        }
         let mut events = 0;
         for window in self.store.windows_of(tenant, &left, STEP).await? {
             let mut take = |told| {
@@ -124,9 +116,13 @@ impl Stage {
             events += self.store.events_of(tenant, &window, &mut take).await?;
         }
         let (mut fold, changes) = settle(fold).await?;
+        if !fold.is_sound() {
+            // What stands is better than what this would say.
+            return Ok(Some(Begun { fold, reached, events }));
+        }
         self.write(&mut fold, &changes, (owner.epoch, owner.pen)).await?;
         let amending = on_a_thread(move || {
-            let rows = fold.amend(later);
+            let rows = fold.amend(&later);
             (fold, rows)
         });
         let (fold, rows) = amending.await.ok_or_else(ending)?;
@@ -134,7 +130,7 @@ impl Stage {
             return Err(Halt::Superseded);
         }
         reached.covered.and(&stored);
-        Ok(Begun { fold, reached, events })
+        Ok(Some(Begun { fold, reached, events }))
     }
 
     /// Whether the store still has what is covered: it could have been put back to an earlier state.

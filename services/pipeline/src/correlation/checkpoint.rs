@@ -17,7 +17,7 @@ use store::{
 use tokio::sync::mpsc;
 
 /// How the bytes are laid out.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// About so many bytes go at once.
 const CHUNK_BYTES: usize = 8 << 20;
 /// After a beginning that took so long, a checkpoint is written without waiting for its time.
@@ -89,8 +89,8 @@ impl Stage {
     /// Writes a checkpoint of all that `fold` took in so far; how long that took, if it was written. Nothing else goes on
     /// meanwhile, because it is the state itself that is written.
     pub(super) async fn keep(&self, fold: Fold, reached: &Reached) -> Result<(Fold, Option<Duration>), StoreError> {
-        // What rests on the order of arrival is not to be gone on from.
-        if fold.contradicted() {
+        // What rests on the order of arrival, or lacks what is older than all that it keeps, is not to be gone on from.
+        if !fold.is_sound() {
             return Ok((fold, None));
         }
         let began = Instant::now();

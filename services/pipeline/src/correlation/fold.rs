@@ -1,44 +1,54 @@
-//! The correlator with the rows that stand: events in, rows to write out. No I/O, so that a self-check is the same code.
+//! The correlator with the rows that stand: events in, rows to write out. No I/O.
 
-use super::{
-    places::Places,
-    records::{at, content, push, row_id},
-};
+use super::{floor::Days, places::Places, rows::Rows};
 use correlate::{
     Config, Correlator,
     checkpoint::{Kept, Reader, Unreadable, Writer},
     facts::{Fact, facts},
-    rows::{Change, Row},
+    rows::Change,
 };
 use events::event::Event;
-use std::collections::{HashMap, HashSet};
-use store::correlation::{Correlated, Head, Later, Place, Table, Told, version};
-use uuid::Uuid;
+use std::collections::HashMap;
+use store::correlation::{Correlated, Later, Place, Told};
+
+/// Most floors that are tried at once: each costs a walk through all that is kept.
+const FLOORS: u32 = 8;
+/// Rows that are handed over at once.
+const ROWS_AT_ONCE: usize = 20_000;
 
 /// The correlation of one tenant, and what of it is stored.
 pub struct Fold {
     correlator: Correlator,
-    config: Config,
-    epoch: u64,
-    count: u64,
-    /// Rows that stand and were said by this fold.
-    said: Places,
-    /// Rows that stand from before and were not said again yet.
-    before: Places,
+    rows: Rows,
+    days: Days,
     contradicted: bool,
+    unsure: bool,
+    old: Option<i64>,
+    /// So many blocks had something that is too old.
+    olds: u64,
 }
 
 impl Fold {
     /// Knows nothing yet; `before` are the rows that stand.
     pub fn new(config: Config, epoch: u64, before: HashMap<[u8; 16], Place>) -> Self {
-        let correlator = Correlator::new(config.clone());
-        let before = before.into_iter().collect();
-        Self { correlator, config, epoch, count: 0, said: Places::default(), before, contradicted: false }
+        let mut fold = Self::of(Correlator::new(config.clone()), Rows::new(config, epoch, Places::default()));
+        before.iter().for_each(|(id, place)| fold.stands(*id, place));
+        fold
+    }
+
+    fn of(correlator: Correlator, rows: Rows) -> Self {
+        Self { correlator, rows, days: Days::default(), contradicted: false, unsure: false, old: None, olds: 0 }
+    }
+
+    /// A row stands from before.
+    pub(super) fn stands(&mut self, id: [u8; 16], place: &Place) {
+        self.rows.stands(id, place);
     }
 
     /// All of it, but for what stands from before: keep a fold that has said everything.
     pub(super) fn put(&self, to: &mut Writer<'_>) {
-        self.said.put(to);
+        self.rows.said.put(to);
+        self.days.put(to);
         self.correlator.keep(to);
     }
 
@@ -46,25 +56,45 @@ impl Fold {
     pub(super) fn get(owner: (Config, u64), from: &mut Reader<'_>) -> Result<Self, Unreadable> {
         let (config, epoch) = owner;
         let said = Kept::get(from)?;
+        let days = Kept::get(from)?;
         let correlator = Correlator::restore(config.clone(), from)?;
-        Ok(Self { correlator, config, epoch, count: 0, said, before: Places::default(), contradicted: false })
+        Ok(Self { days, ..Self::of(correlator, Rows::new(config, epoch, said)) })
     }
 
     /// The version of what was said last.
     pub(super) fn version(&self) -> u64 {
-        version(self.epoch, self.count)
+        self.rows.version()
     }
 
     /// Takes an event in.
     pub fn take(&mut self, told: &Told) {
+        if self.floor().is_none_or(|floor| told.event.time >= floor) {
+            self.days.note(told.event.time);
+        }
         self.correlator.take_event(&told.event);
     }
 
     /// Takes an event in of which a copy may have been taken before. A fact stays as it was taken first: where copies of one
-    /// event do not say the same, the order of arrival would count, and all must be read anew.
+    /// event do not say the same, the order of arrival would count, and all must be read anew. The same of what needs what was forgotten,
+    /// which the correlator tells when it settles: until then it says what all the rest says.
     pub(super) fn take_late(&mut self, told: &Told) {
         self.contradicted |= told.copies.iter().any(|copy| !same_facts(copy, &told.event));
         self.take(told);
+    }
+
+    /// The earliest of what came and needs what was forgotten; none: nothing does.
+    pub(super) fn old(&self) -> Option<i64> {
+        self.old
+    }
+
+    /// After how many blocks some of that had come.
+    pub(super) fn olds(&self) -> u64 {
+        self.olds
+    }
+
+    /// Lives with it: everything was read, and this is what fits. The earliest of what needed more.
+    pub(super) fn settle_for_less(&mut self) -> Option<i64> {
+        self.old.take()
     }
 
     /// True if the order of arrival may have counted.
@@ -72,111 +102,107 @@ impl Fold {
         self.contradicted
     }
 
+    /// True if what is said is what everything that was read says: such a state can be kept and gone on from.
+    pub(super) fn is_sound(&self) -> bool {
+        !self.contradicted && !self.unsure && self.old.is_none()
+    }
+
     /// Answers everything anew that was touched.
     pub fn settle(&mut self) -> Vec<Change> {
-        self.count += 1;
-        self.correlator.settle()
+        self.rows.begin();
+        let changes = self.correlator.settle();
+        if let Some(time) = self.correlator.too_old() {
+            self.olds += 1;
+            self.old = Some(self.old.map_or(time, |old| old.min(time)));
+        }
+        changes
     }
 
     /// The rows to write so that what stands is what `changes` say.
     pub fn records(&mut self, changes: &[Change]) -> Correlated {
-        let mut out = Correlated::default();
-        for change in changes {
-            let id = row_id(&self.config, &change.key);
-            let stood = self.said.remove(&id).or_else(|| self.before.remove(&id));
-            let because = change.because.unwrap_or(Uuid::nil());
-            let Some(row) = &change.row else {
-                if let Some(place) = stood {
-                    out.delete(place.table, self.head(id, &place, because));
-                }
-                continue;
-            };
-            let (table, person) = whose(row);
-            let place = Place { table, person, at: at(row), content: content(&self.config, row) };
-            let same = stood.as_ref() == Some(&place);
-            if let Some(old) = stood.filter(|old| old.person != place.person || old.at != place.at) {
-                out.delete(old.table, self.head(id, &old, because));
-            }
-            if !same {
-                push(&mut out, self.head(id, &place, because), (&change.key, row));
-            }
-            self.said.insert(id, &place);
-        }
-        out
+        self.rows.records(changes)
     }
 
-    /// After everything was read: takes away what stands from before and is said no more.
-    pub fn unsaid(&mut self) -> Correlated {
-        let mut out = Correlated::default();
-        for (id, place) in std::mem::take(&mut self.before).each() {
-            out.delete(place.table, self.head(id, &place, Uuid::nil()));
+    /// The same while everything is read in parts: of what has no end yet nothing.
+    pub(super) fn records_by_now(&mut self, changes: &[Change]) -> Correlated {
+        self.rows.records_by_now(changes)
+    }
+
+    /// Hands over, some at once, the rows to write that waited, until `each` wants no more. `over`: of sessions alone that nobody used from
+    /// this instant on.
+    pub(super) fn each_owed(&mut self, over: Option<i64>, each: &mut dyn FnMut(Correlated) -> bool) {
+        let Self { correlator, rows, .. } = self;
+        if !rows.owes() {
+            return;
         }
-        out
+        rows.begin();
+        let (mut out, mut wanted) = (Correlated::default(), true);
+        correlator.each_row(&mut |key, row| {
+            if !wanted {
+                return;
+            }
+            rows.record_owed((key, row), over, &mut out);
+            if out.len() >= ROWS_AT_ONCE {
+                wanted = each(std::mem::take(&mut out));
+            }
+        });
+        if wanted {
+            each(out);
+        }
+    }
+
+    /// Takes away what stands from before and is said no more: all of it, or (in the midst of reading) what began before an
+    /// instant.
+    pub(super) fn unsaid(&mut self, to: Option<i64>) -> Correlated {
+        self.rows.unsaid(to)
     }
 
     /// After a start from a checkpoint: `later` are rows that were written behind it. Takes away those that are not said now, and
     /// says again those that are and were changed or taken away. As a rule there are none: whoever goes on from one state with
-    /// the same events comes to the same rows. Only what a block said and a later one took back leaves some.
-    pub(super) fn amend(&mut self, later: Vec<Later>) -> Correlated {
-        self.count += 1;
-        let mut out = Correlated::default();
-        let mut again: HashSet<[u8; 16]> = HashSet::new();
-        for one in later {
-            let said = self.said.find(&one.row_id);
-            match said.filter(|said| said.person == one.place.person && said.at == one.place.at) {
-                Some(said) if one.deleted || said != one.place => drop(again.insert(one.row_id)),
-                None if !one.deleted => out.delete(one.place.table, self.head(one.row_id, &one.place, Uuid::nil())),
-                _ => {}
-            }
+    /// the same events comes to the same rows. Only what a block said and a later one took back leaves some. Where a row is not
+    /// said that may be one of those that were forgotten, nothing is written, and all must be read anew.
+    pub(super) fn amend(&mut self, later: &[Later]) -> Correlated {
+        let Self { correlator, rows, .. } = self;
+        let Some((mut out, again)) = rows.amend(later, correlator.floor()) else {
+            self.unsure = true;
+            return Correlated::default();
+        };
+        if !again.is_empty() {
+            correlator.each_row(&mut |key, row| rows.again(&again, (&key, &row), &mut out));
         }
-        if again.is_empty() {
-            return out;
-        }
-        self.correlator.each_row(&mut |key, row| {
-            let id = row_id(&self.config, &key);
-            if let Some(place) = self.said.find(&id).filter(|_| again.contains(&id)) {
-                push(&mut out, self.head(id, &place, Uuid::nil()), (&key, &row));
-            }
-        });
         out
     }
 
-    fn head(&self, row_id: [u8; 16], place: &Place, because: Uuid) -> Head {
-        Head {
-            tenant: self.config.tenant.clone(),
-            person: place.person.clone(),
-            at: place.at,
-            row_id,
-            version: version(self.epoch, self.count),
-            content: place.content,
-            because,
+    /// Bytes of all that is kept, about.
+    pub(super) fn size(&self) -> usize {
+        self.correlator.size() + self.rows.size() + self.days.size()
+    }
+
+    /// What was over before this is forgotten; none: everything is known.
+    pub(super) fn floor(&self) -> Option<i64> {
+        self.correlator.floor()
+    }
+
+    /// Forgets what is over, the oldest first, until no more than `target` bytes are left, and nothing that happened at `limit` or
+    /// later. What is forgotten stands as it was said: call it when everything is written.
+    pub(super) fn make_room(&mut self, target: usize, limit: i64) {
+        for tried in 0..FLOORS {
+            let size = self.size();
+            if size <= target {
+                return;
+            }
+            // What is no event's takes room, too: the part that is too much may have to be let go more than once.
+            let part = (size - target) as f64 / size as f64;
+            let Some(floor) = self.days.midnight(part.max(f64::from(tried) / f64::from(FLOORS)), limit) else { return };
+            self.forget(floor);
         }
     }
 
-    /// Everything that the correlation says now, by row id: what the tables must hold.
-    pub fn places(&self) -> HashMap<[u8; 16], Place> {
-        let mut places = HashMap::new();
-        self.correlator.each_row(&mut |key, row| {
-            let (table, person) = whose(&row);
-            let place = Place { table, person, at: at(&row), content: content(&self.config, &row) };
-            places.insert(row_id(&self.config, &key), place);
-        });
-        places
-    }
-}
-
-/// Table and person of a row.
-fn whose(row: &Row) -> (Table, String) {
-    let key = |person: Option<&events::person::PersonKey>| person.map(|key| key.0.clone()).unwrap_or_default();
-    match row {
-        Row::Session(row) => (Table::Sessions, key(row.person.as_ref())),
-        Row::Token(row) => (Table::Tokens, key(Some(&row.person))),
-        Row::Credential(row) => (Table::Credentials, key(Some(&row.person))),
-        Row::Grant(row) => (Table::Grants, key(Some(&row.person))),
-        Row::Decision(row) => (Table::Decisions, key(row.person.as_ref())),
-        Row::Gap(row) => (Table::MissingEvents, key(row.person.as_ref())),
-        Row::Alias(row) => (Table::Aliases, key(Some(&row.person))),
-        Row::World(row) => (Table::World, key(row.person.as_ref())),
+    fn forget(&mut self, floor: i64) {
+        let Self { correlator, rows, days, .. } = self;
+        correlator.forget(floor, &mut |key| rows.let_go(key));
+        rows.compact();
+        days.forget(floor);
     }
 }
 

@@ -25,6 +25,16 @@ pub struct CorrelationMetrics {
     pub unannounced: IntGauge,
     /// Blocks that ClickHouse tells it, because the topic did not take them.
     pub aside: IntCounter,
+    /// Bytes of what is known.
+    pub memory: IntGauge,
+    /// How many they may be.
+    pub budget: IntGauge,
+    /// Before when what was over is forgotten, UTC seconds; 0: nothing is.
+    pub floor: IntGauge,
+    /// Times that something was forgotten.
+    pub forgets: IntCounter,
+    /// Times that everything was read because of something older than that.
+    pub old_loads: IntCounter,
 }
 
 impl CorrelationMetrics {
@@ -62,6 +72,26 @@ impl CorrelationMetrics {
                 "tokentrail_correlation_told_by_store_blocks_total",
                 "Blocks of which ClickHouse tells the one that correlates, because the topic took no announcement",
             )?,
+            memory: IntGauge::new(
+                "tokentrail_correlation_memory_bytes",
+                "Memory of what the correlation knows and has said, about",
+            )?,
+            budget: IntGauge::new(
+                "tokentrail_correlation_memory_budget_bytes",
+                "Memory above which the correlation forgets what is over (correlation.memory_mib)",
+            )?,
+            floor: IntGauge::new(
+                "tokentrail_correlation_floor_timestamp_seconds",
+                "What was over before this instant is forgotten and stands as it was said; 0: nothing is",
+            )?,
+            forgets: IntCounter::new(
+                "tokentrail_correlation_forgets_total",
+                "Times that the correlation forgot what was over, because its memory was full",
+            )?,
+            old_loads: IntCounter::new(
+                "tokentrail_correlation_old_loads_total",
+                "Times that the correlation read everything because something came that was older than what it had kept",
+            )?,
         };
         metrics.owner.set(1);
         registry.register(Box::new(metrics.lag.clone()))?;
@@ -74,6 +104,11 @@ impl CorrelationMetrics {
         registry.register(Box::new(metrics.owner.clone()))?;
         registry.register(Box::new(metrics.unannounced.clone()))?;
         registry.register(Box::new(metrics.aside.clone()))?;
+        registry.register(Box::new(metrics.memory.clone()))?;
+        registry.register(Box::new(metrics.budget.clone()))?;
+        registry.register(Box::new(metrics.floor.clone()))?;
+        registry.register(Box::new(metrics.forgets.clone()))?;
+        registry.register(Box::new(metrics.old_loads.clone()))?;
         Ok(metrics)
     }
 }

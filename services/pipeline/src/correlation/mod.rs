@@ -1,9 +1,9 @@
 //! Who could do what, on which grounds: follows what ClickHouse has acknowledged and keeps the answers beside it.
 //!
 //! One owner per tenant: the program that alone stores, or one of several processors (`owner.rs`). At its start it goes on from the newest checkpoint and reads what came after it; without one, every
-//! stored event (streamed; docs/operations.md says what that costs). It writes only rows that differ from those that stand. From
+//! stored event (`reading.rs`). It writes only rows that differ from those that stand. From
 //! then on, block by block: reads the events that were acknowledged, settles once, writes the changes, and then moves its cursor;
-//! and now and then keeps all that it knows as a checkpoint. It is told of a block in passing and never waited for: storing goes
+//! forgets what is over where its memory is full (`memory.rs`), and now and then keeps all that it knows as a checkpoint. It is told of a block in passing and never waited for: storing goes
 //! on however far this lags. Where the past was changed (a replay, or a second copy of an event that says something else), all
 //! is read anew.
 
@@ -11,37 +11,43 @@ mod acknowledged;
 mod announcement;
 mod aside;
 mod begin;
+mod check;
 mod checkpoint;
+mod floor;
 mod fold;
 pub(crate) mod hand_over;
+mod memory;
 mod metrics;
 mod owner;
 mod pen;
 mod places;
+mod reading;
 mod records;
+mod rows;
+mod step;
 
 pub use acknowledged::{Acknowledged, Phase, Standing, Touched};
 pub use announcement::Announcement;
+pub use check::{Compared, compare};
 pub use fold::Fold;
 pub use hand_over::Correlating;
+pub use memory::{Memory, Remembered};
 pub use metrics::CorrelationMetrics;
 pub use owner::Owner;
 
 use crate::faults::{AGAIN, Faults, Part, on_a_thread};
-use acknowledged::Pending;
 use aside::Untold;
 use begin::{Begun, TakeOver, Trust};
 use checkpoint::Saving;
 use correlate::rows::Change;
+use memory::{Olds, Pacing};
 use pen::{Halt, Pen};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use store::{
-    Store, StoreError,
-    correlation::{Told, Window},
-};
+use step::Hand;
+use store::{Store, StoreError, correlation::Told};
 use tokio::sync::watch;
 
 /// Most positions of one read: with their events in memory a few tens of MiB.
@@ -83,6 +89,8 @@ pub struct Stage {
     pub metrics: CorrelationMetrics,
     /// How often a checkpoint is written at most, and at a stop; none: never, and none is gone on from.
     pub checkpoints: Option<Duration>,
+    /// How much may be kept in memory.
+    pub memory: Memory,
     /// Told when it dies by a fault of its own; it begins again.
     pub faults: Faults,
     /// Where a test lets it die.
@@ -93,6 +101,8 @@ pub struct Stage {
 enum End {
     Stopped,
     PastChanged,
+    /// Something came that is older than what is kept.
+    TooOld,
     /// A later owner has taken over.
     Superseded,
 }
@@ -105,9 +115,9 @@ impl Stage {
 
     async fn run_with(&self, pen: &Pen, mut stop: watch::Receiver<bool>) {
         let (mut wait, mut failed) = (RETRY.0, 0);
-        let mut again = AGAIN.0;
+        let (mut again, mut anew) = (AGAIN.0, false);
         loop {
-            let trust = if self.checkpoints.is_some() && failed < FAILED_BEGINNINGS {
+            let trust = if self.checkpoints.is_some() && failed < FAILED_BEGINNINGS && !std::mem::take(&mut anew) {
                 Trust::Checkpoints
             } else {
                 Trust::Events
@@ -146,6 +156,13 @@ impl Stage {
                 Ok(End::PastChanged) => {
                     (wait, failed) = (RETRY.0, 0);
                     tracing::info!("Events of the past were changed: the correlation reads everything again.");
+                }
+                Ok(End::TooOld) => {
+                    (wait, failed, anew) = (RETRY.0, 0, true);
+                    self.metrics.old_loads.inc();
+                    tracing::info!(
+                        "Events came that are older than what the correlation keeps in memory: it reads everything again."
+                    );
                 }
                 Err(error) => {
                     failed += 1;
@@ -197,6 +214,9 @@ impl Stage {
             "The correlation has read what is stored and follows from here."
         );
 
+        let mut hand = Hand { epoch, pen, stop, pacing: Pacing::default() };
+        fold = self.make_room(fold, &mut hand.pacing).await?;
+        let mut olds = None;
         let mut looked = Instant::now();
         let mut saving = Saving::after(loaded, began.elapsed());
         loop {
@@ -204,7 +224,7 @@ impl Stage {
             let stopped = tokio::select! {
                 () = self.acknowledged.more() => false,
                 () = tokio::time::sleep(PAST_LOOK) => false,
-                _ = stop.wait_for(|stop| *stop) => true,
+                _ = hand.stop.wait_for(|stop| *stop) => true,
             };
             if stopped {
                 if saving.news && self.checkpoints.is_some() {
@@ -217,10 +237,12 @@ impl Stage {
                 fold = kept;
                 saving = Saving::done(cost);
             }
-            let taken = self.acknowledged.take();
+            let mut taken = self.acknowledged.take();
             if !taken.pending.is_empty() {
+                // Of what a beginning has read already nothing is late.
+                taken.pending.retain_mut(|one| one.is_news(&reached.covered));
                 let step = Instant::now();
-                let (followed, end) = self.step(fold, &taken.pending, (epoch, pen, stop)).await?;
+                let (followed, end) = self.step(fold, &taken.pending, &mut hand).await?;
                 if let Some(end) = end {
                     return Ok(end);
                 }
@@ -231,17 +253,23 @@ impl Stage {
                 // Commit point, as above, for these blocks.
                 let ends = reached.ends();
                 let put = || self.store.put_correlated_to(tenant, (epoch, &ends));
-                let Some(()) = self.patiently(stop, put).await else { return Ok(End::Stopped) };
+                let Some(()) = self.patiently(hand.stop, put).await else { return Ok(End::Stopped) };
+                fold = self.make_room(fold, &mut hand.pacing).await?;
                 self.acknowledged.done(&taken);
                 saving.news = true;
                 if self.acknowledged.standing().lag < WINDOW_POSITIONS {
                     let rest = (step.elapsed() * REST.0).min(REST.1);
-                    let _ = tokio::time::timeout(rest, stop.wait_for(|stop| *stop)).await;
+                    let _ = tokio::time::timeout(rest, hand.stop.wait_for(|stop| *stop)).await;
                 }
             }
             let rested = began.elapsed() > took * PACE;
             if (fold.contradicted() || self.acknowledged.missed()) && rested {
                 return Ok(End::PastChanged);
+            }
+            let now = Instant::now();
+            olds = Olds::after(olds, (fold.old(), fold.olds()), now);
+            if rested && olds.as_ref().is_some_and(|olds| olds.are_over(took, now)) {
+                return Ok(End::TooOld);
             }
             if looked.elapsed() >= PAST_LOOK {
                 looked = Instant::now();
@@ -251,10 +279,13 @@ impl Stage {
                 if self.owns(epoch).await.is_ok_and(|owns| !owns) {
                     return Ok(End::Superseded);
                 }
-                let taken = self.take_untold((fold, &mut reached), (epoch, pen, stop)).await?;
+                let taken = self.take_untold((fold, &mut reached), &mut hand).await?;
                 match taken {
                     Untold::None(same) => fold = same,
-                    Untold::Taken(followed) => (fold, saving.news) = (followed, true),
+                    Untold::Taken(followed) => {
+                        fold = self.make_room(followed, &mut hand.pacing).await?;
+                        saving.news = true;
+                    }
                     Untold::Ended(end) => return Ok(end),
                 }
             }
@@ -274,44 +305,6 @@ impl Stage {
                 _ = stop.wait_for(|stop| *stop) => return Ok(None),
             }
         }
-    }
-
-    /// Some blocks: reads them back, takes them in, settles, writes. An end if not all of that was done.
-    async fn step(
-        &self,
-        mut fold: Fold,
-        pending: &[Pending],
-        (epoch, pen, stop): (u64, &Pen, &mut watch::Receiver<bool>),
-    ) -> Result<(Fold, Option<End>), StoreError> {
-        let tenant = &self.config.tenant;
-        for one in pending {
-            for window in windows(one.window) {
-                let read = || async {
-                    let mut told: Vec<Told> = Vec::new();
-                    if window.earliest <= window.latest {
-                        self.store.events_of(tenant, &window, &mut |event| told.push(event)).await?;
-                    }
-                    Ok(told)
-                };
-                let Some(told) = self.patiently(stop, read).await else { return Ok((fold, Some(End::Stopped))) };
-                self.metrics.events.inc_by(told.len() as u64);
-                for told in &told {
-                    self.look(told);
-                    fold.take_late(told);
-                }
-            }
-        }
-        let (mut fold, changes) = settle(fold).await?;
-        for chunk in changes.chunks(CHANGES_AT_ONCE) {
-            let rows = fold.records(chunk);
-            match self.wholly(stop, || self.write_rows(&rows, (epoch, pen))).await {
-                Some(true) => {}
-                Some(false) => return Ok((fold, Some(End::Superseded))),
-                None => return Ok((fold, Some(End::Stopped))),
-            }
-        }
-        self.acknowledged.touch(Touched::of(pending, &changes));
-        Ok((fold, None))
     }
 
     fn look(&self, told: &Told) {
@@ -367,14 +360,4 @@ async fn settle(mut fold: Fold) -> Result<(Fold, Vec<Change>), StoreError> {
 /// What is waited for never comes, because the program ends.
 fn ending() -> StoreError {
     StoreError::Unavailable("the program ends".into())
-}
-
-/// A window in parts that fit into memory.
-fn windows(whole: Window) -> impl Iterator<Item = Window> {
-    let step = usize::try_from(WINDOW_POSITIONS).unwrap_or(usize::MAX);
-    (whole.first..whole.end).step_by(step).map(move |first| Window {
-        first,
-        end: whole.end.min(first.saturating_add(WINDOW_POSITIONS)),
-        ..whole
-    })
 }

@@ -29,6 +29,8 @@ struct Small {
 }
 
 const NOWHERE: u8 = u8::MAX;
+/// Bytes that a place takes with its id and its part of the index.
+const BYTES: usize = 57;
 
 impl Small {
     fn of(place: &Place) -> Self {
@@ -66,6 +68,8 @@ impl Kept for Small {
 #[derive(Default)]
 pub(super) struct Places {
     entries: Entries<[u8; 16], Small>,
+    /// How many there are.
+    count: usize,
     /// How many of them stand.
     standing: usize,
 }
@@ -76,7 +80,12 @@ impl Places {
     }
 
     fn put_in(&mut self, id: [u8; 16], small: Small) {
-        let known = self.entries.get_or_insert_with(id, || Small { table: NOWHERE, ..small });
+        let mut new = false;
+        let known = self.entries.get_or_insert_with(id, || {
+            new = true;
+            Small { table: NOWHERE, ..small }
+        });
+        self.count += usize::from(new);
         self.standing += usize::from(known.table == NOWHERE);
         *known = small;
     }
@@ -97,17 +106,23 @@ impl Places {
         Some(stood.place())
     }
 
+    /// Bytes, about.
+    pub(super) fn size(&self) -> usize {
+        self.count * BYTES
+    }
+
+    /// Gives back the room of those that do not stand any more, where that is much.
+    pub(super) fn compact(&mut self) {
+        if self.standing >= self.count - self.count / 4 {
+            return;
+        }
+        self.entries.retain(|_, small| small.table != NOWHERE);
+        self.count = self.standing;
+    }
+
     /// All of them.
     pub(super) fn each(&self) -> impl Iterator<Item = ([u8; 16], Place)> {
         self.all().map(|(id, small)| (*id, small.place()))
-    }
-}
-
-impl FromIterator<([u8; 16], Place)> for Places {
-    fn from_iter<I: IntoIterator<Item = ([u8; 16], Place)>>(places: I) -> Self {
-        let mut all = Self::default();
-        places.into_iter().for_each(|(id, place)| all.insert(id, &place));
-        all
     }
 }
 
@@ -149,6 +164,13 @@ mod tests {
         assert_eq!((places.remove(&[5; 16]), places.find(&[5; 16])), (None, None));
         places.insert([5; 16], &all[5].1);
         assert!(places.remove(&[6; 16]).is_some());
+        assert_eq!((places.size(), places.standing), (8 * BYTES, 7));
+        for number in 100..110 {
+            places.insert([number; 16], &all[0].1);
+            assert!(places.remove(&[number; 16]).is_some());
+        }
+        places.compact();
+        assert_eq!((places.size(), places.standing), (7 * BYTES, 7), "only what stands takes room");
         all.retain(|(id, _)| *id != [6; 16]);
         let mut chunks = Vec::new();
         let mut take = |chunk| {

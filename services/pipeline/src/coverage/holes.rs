@@ -1,5 +1,5 @@
 //! Loss behind intake: seqs are dense, so a hole in a stream, an end before the one that the next stream's opening names, or a
-//! stream of which nothing is there, is loss. What a log lost is repaired when no number is missing any more.
+//! stream of which nothing is there, is loss; and two receipts at one position are a history that somebody wrote twice. What a log lost is repaired when no number is missing any more.
 
 use super::{Keeper, keeper::Look, reconcile::reconcile};
 use events::ids::StreamId;
@@ -50,9 +50,16 @@ impl Keeper {
                 found.push(self.rolled_back(seal));
             }
         }
+        for stream in streams.iter().filter(|stream| stream.contested > 0) {
+            // Between the counting and this look a merge cannot take one away: only an operator can.
+            if let Some((since, last)) = self.store.contested(&self.tenant, stream.stream).await? {
+                let scope = stream.stream.to_string();
+                found.push(Gap { scope, until: Some(last + 1), ..self.gap("", since, "position_contested") });
+            }
+        }
         let own: Vec<Gap> = written
             .iter()
-            .filter(|gap| matches!(gap.cause.as_str(), "records_missing" | "log_rolled_back"))
+            .filter(|gap| matches!(gap.cause.as_str(), "records_missing" | "log_rolled_back" | "position_contested"))
             .cloned()
             .collect();
         let whole = !found.iter().any(|gap| gap.cause == "records_missing")

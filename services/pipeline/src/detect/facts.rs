@@ -1,5 +1,6 @@
 //! From the store's rows to what the rules judge, and the questions that get them.
 
+use super::kept::Kept;
 use drift::{
     Facts,
     facts::{Act, Decision, Gap, Missing, Source},
@@ -15,16 +16,6 @@ use store::{
 };
 use uuid::Uuid;
 
-/// Events that tell of accounts and of the configuration of recording: few, and asked about over all time.
-pub(super) const KEPT: &[&str] = &[
-    "user_created",
-    "user_updated",
-    "user_deleted",
-    "user_locked_permanently",
-    "audit_config_changed",
-    "realm_updated",
-    "state_events_config",
-];
 /// Events by which somebody who was put out goes on.
 pub(super) const TOKENS: &[&str] = &["login", "token_issued", "token_refreshed", "token_exchanged"];
 /// Acts that are findings by themselves.
@@ -54,9 +45,10 @@ impl Reader {
         let query = DriftQuery { tenant: &self.tenant, persons: None, from, to };
         let mut facts = self.common(now, &[]).await?;
         facts.decisions = self.store.drift_decisions(&query).await?.into_iter().map(decision).collect();
-        let kept = self.store.drift_acts(&DriftQuery { from: i64::MIN, ..query }, KEPT).await?;
-        facts.acts = kept.into_iter().map(act).collect();
-        let out: Vec<String> = put_out(facts.acts.iter()).into_iter().collect();
+        let mut kept = Kept::default();
+        kept.renew(self, (i64::MIN, to)).await?;
+        facts.acts = kept.acts().cloned().collect();
+        let out = kept.out();
         if !out.is_empty() {
             let of_them = DriftQuery { persons: Some(&out), ..query };
             facts.acts.extend(self.store.drift_acts(&of_them, TOKENS).await?.into_iter().map(act));
@@ -139,15 +131,6 @@ impl Reader {
         }
         Ok(acts)
     }
-}
-
-/// Accounts that were ever disabled, deleted or locked.
-pub(super) fn put_out<'a>(acts: impl Iterator<Item = &'a Act>) -> BTreeSet<String> {
-    let out = |act: &&Act| {
-        matches!(act.kind.as_str(), "user_deleted" | "user_locked_permanently")
-            || act.details.get("enabled").is_some_and(|enabled| enabled == "false")
-    };
-    acts.filter(out).filter(|act| !act.account.is_empty()).map(|act| act.account.clone()).collect()
 }
 
 /// Accounts that are of some persons: by themselves, or merged by hand.

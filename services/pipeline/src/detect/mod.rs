@@ -6,6 +6,7 @@
 
 pub mod baseline;
 mod facts;
+mod kept;
 mod metrics;
 mod queue;
 mod writing;
@@ -21,6 +22,7 @@ use drift::{
     register::{Held, Looked, Standing, compare},
     rules::NOT_BUILT,
 };
+use kept::Kept;
 use queue::Queue;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -35,7 +37,6 @@ use tokio::{
     sync::watch,
     time::{Instant, sleep},
 };
-use uuid::Uuid;
 
 /// Between two looks whether something changed.
 const LOOK: Duration = Duration::from_millis(250);
@@ -77,8 +78,8 @@ impl Drop for Told<'_> {
 #[derive(Default)]
 struct Memory {
     queue: Queue,
-    /// Events about accounts and recording, by time.
-    kept: BTreeMap<(i64, Uuid), Act>,
+    /// Events about accounts and recording.
+    kept: Kept,
     /// Accounts that count as another one's person, as the kept events were read.
     merged: Vec<(String, String)>,
     states: BTreeMap<String, RuleState>,
@@ -205,15 +206,13 @@ impl Detector {
         let since = if memory.merged == merged { since } else { i64::MIN };
         memory.merged = merged;
         let lately = DriftQuery { from: since, ..all };
-        memory.kept.retain(|(at, _), _| *at < since);
-        let kept = whole(store.drift_acts(&lately, facts::KEPT).await, &mut facts.cut)?.into_iter().map(facts::act);
-        memory.kept.extend(kept.map(|act| ((act.at, act.event), act)));
-        let out = facts::put_out(memory.kept.values());
-        let out_list: Vec<String> = out.iter().cloned().collect();
+        let renewed = memory.kept.renew(&self.reader, (since, i64::MAX)).await.map(|()| Vec::<Act>::new());
+        whole(renewed, &mut facts.cut)?;
+        let out_list = memory.kept.out();
         let mut persons: BTreeSet<String> = touched.persons.clone();
         if !touched.everybody {
             persons.extend(findings.iter().map(|finding| finding.person.clone()).filter(|person| !person.is_empty()));
-            if !out.is_empty() {
+            if !out_list.is_empty() {
                 let active = DriftQuery { persons: Some(&out_list), ..lately };
                 let tokens = whole(store.drift_acts(&active, facts::TOKENS).await, &mut facts.cut)?;
                 persons.extend(tokens.into_iter().flat_map(|act| [act.account, act.person]));
@@ -232,7 +231,7 @@ impl Detector {
             let tokens = whole(store.drift_acts(&query, facts::TOKENS).await, &mut facts.cut)?;
             facts.acts.extend(tokens.into_iter().map(facts::act));
         }
-        facts.acts.extend(memory.kept.values().cloned());
+        facts.acts.extend(memory.kept.acts().cloned());
         facts.acts.extend(whole(self.reader.of_time((since, i64::MAX)).await, &mut facts.cut)?);
         facts::in_order(&mut facts.acts);
         if touched.everybody {

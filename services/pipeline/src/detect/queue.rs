@@ -3,6 +3,10 @@
 use crate::correlation::Touched;
 use std::collections::VecDeque;
 
+/// What reaches over more time than this, milliseconds, is judged twice: what an import brings of the past does not wait for
+/// what was noted with it.
+const APART: i64 = 60_000;
+
 /// Changes in the order in which they were noted.
 #[derive(Default)]
 pub(super) struct Queue {
@@ -24,7 +28,11 @@ impl Queue {
         if touched.everybody {
             return self.everything(now);
         }
-        self.waiting.push_back((until.min(now), touched));
+        let (first, last) = (touched.since.unwrap_or(until).min(now), until.min(now));
+        if last.saturating_sub(first) > APART {
+            self.waiting.push_back((first, touched.clone()));
+        }
+        self.waiting.push_back((last, touched));
     }
 
     /// Everything that is ripe, as one; none if there is nothing.
@@ -64,5 +72,20 @@ mod tests {
         // A clock that runs ahead holds nothing back for ever.
         queue.push(change(9_000, 9_000, "d"), 1_000);
         assert!(queue.take(1_000).is_some());
+    }
+
+    #[test]
+    fn what_is_old_does_not_wait_for_what_was_noted_with_it() {
+        let mut queue = Queue::default();
+        let (old, now) = (1_000, 1_000 + APART + 1);
+        queue.push(change(old, now, "a"), now);
+        assert_eq!(queue.take(old - 1), None);
+        assert_eq!(queue.take(old).map(|touched| (touched.since, touched.persons.len())), Some((Some(old), 1)));
+        assert_eq!(queue.take(now - 1), None);
+        assert!(queue.take(now).is_some_and(|touched| touched.persons.contains("a")));
+        // A block as usual is judged once.
+        queue.push(change(now - APART, now, "b"), now);
+        assert_eq!(queue.take(now - 1), None);
+        assert!(queue.take(now).is_some() && queue.take(i64::MAX).is_none());
     }
 }

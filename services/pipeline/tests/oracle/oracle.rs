@@ -167,6 +167,7 @@ impl Oracle {
             assert!(found.is_empty(), "{} differences:\n{}", found.len(), shown.join("\n"));
         }
         self.asked_from_rights().await;
+        self.asked_of_persons().await;
         let mut counts = [0; 4];
         for (table, count) in
             ["sessions", "grants", "decisions", "asked WHERE answer != ''"].into_iter().zip(&mut counts)
@@ -226,17 +227,41 @@ impl Oracle {
                     }
                     _ => RightQuery { ids: vec![right.clone()], ..RightQuery::default() },
                 };
-                let found = self.database.store.who_had(tenant, &query, at).await.unwrap();
-                let of_right: Vec<&EffectiveRecord> = found.iter().filter(|one| one.right_id == right).collect();
-                let sql = format!(
-                    "SELECT ?fields FROM {from}.{all} WHERE right_kind = '{kind}' AND right_id = '{right}' ORDER BY right_kind, right_id, person, path"
-                );
+                let mut found = self.database.store.who_had(tenant, &query, at).await.unwrap();
+                found.retain(|one| one.right_id == right);
+                let sql =
+                    format!("SELECT ?fields FROM {from}.{all} WHERE right_kind = '{kind}' AND right_id = '{right}'");
                 let expected: Vec<EffectiveRecord> = self.database.sql().query(&sql).fetch_all().await.unwrap();
-                assert_eq!(of_right, expected.iter().collect::<Vec<_>>(), "{tenant}: {kind} {right} at {at}");
+                assert!(found.is_sorted_by_key(|row| (&row.person, &row.path)), "{found:?}");
+                assert_eq!(sorted(found), sorted(expected.clone()), "{tenant}: {kind} {right} at {at}");
                 holders += expected.len();
             }
         }
         assert!(holders > 0, "somebody holds something");
+    }
+
+    /// What one person has is the same by the walk in memory as by the view, as of an instant and over all times.
+    async fn asked_of_persons(&self) {
+        let (own, from) = (&self.own, &self.database.name);
+        let tenants: BTreeSet<&str> = self.rights.iter().map(|asked| asked.tenant.as_str()).collect();
+        let mut rows = 0;
+        for tenant in tenants.into_iter().take(ASKED_FROM_RIGHTS) {
+            let times = self.rights.iter().filter(|asked| asked.tenant == tenant).map(|asked| asked.at);
+            let at = times.max().unwrap_or_default();
+            let persons = format!("SELECT DISTINCT person FROM {own}.viewed WHERE tenant = '{tenant}' ORDER BY person");
+            for person in self.database.sql().query(&persons).fetch_all::<String>().await.unwrap() {
+                for (since, until) in [(at, at), (-8_000_000_000_000_000, 8_000_000_000_000_000)] {
+                    let found = self.database.store.rights_of(tenant, &person, (since, until)).await.unwrap();
+                    let sql = format!(
+                        "SELECT ?fields FROM {from}.effective_in(tenant = '{tenant}', person = '{person}', from = {since}, to = {until})"
+                    );
+                    let expected: Vec<EffectiveRecord> = self.database.sql().query(&sql).fetch_all().await.unwrap();
+                    rows += expected.len();
+                    assert_eq!(sorted(found), sorted(expected), "{tenant}: {person} from {since} to {until}");
+                }
+            }
+        }
+        assert!(rows > 0, "somebody has something");
     }
 
     fn text(&self, file: &str) -> String {
@@ -249,6 +274,12 @@ impl Oracle {
         let asked = self.database.sql().query(&escaped(statement)).execute().await;
         asked.unwrap_or_else(|error| panic!("{error}\n{statement}"));
     }
+}
+
+/// In an order of all that they say: the view has one of what leads to a right alone.
+fn sorted(mut rows: Vec<EffectiveRecord>) -> Vec<EffectiveRecord> {
+    rows.sort_by_cached_key(|row| format!("{row:?}"));
+    rows
 }
 
 /// A question mark is a place for a value to the client.

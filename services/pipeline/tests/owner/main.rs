@@ -18,7 +18,7 @@ use events::{
 };
 use holder::Holder;
 use pipeline::{
-    correlation::{Acknowledged, Announcement, Correlating, CorrelationMetrics, Owner, Phase, Probe, Stage},
+    correlation::{Acknowledged, Announcement, Correlating, CorrelationMetrics, Memory, Owner, Phase, Probe, Stage},
     faults::Faults,
     flow::Flow,
     metrics::Metrics,
@@ -66,6 +66,7 @@ fn stage(name: &str, (store, acknowledged): (Store, Acknowledged), faults: Fault
         name: name.into(),
         metrics: CorrelationMetrics::register(&Registry::new()).unwrap(),
         checkpoints: Some(Duration::from_secs(600)),
+        memory: Memory { budget: 1 << 30, clock: || NOON },
         faults,
         probe,
     }

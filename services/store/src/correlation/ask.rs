@@ -4,9 +4,11 @@
 use super::{AliasRecord, DecisionRecord, Derived, MissingEventRecord, SessionRecord};
 use crate::{
     Store, StoreError,
-    query::{all, rows},
+    query::{all, parts, rows},
 };
+use clickhouse::Row;
 use events::receipt::Input;
+use serde::Deserialize;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
@@ -14,6 +16,8 @@ use uuid::Uuid;
 const ROWS_MAX: u32 = 500_000;
 /// Most decisions of one page.
 const PAGE_MAX: u32 = 50_000;
+/// A decision stands at the time of its event, or of the access line that dates it, milliseconds.
+const DATED_APART: i64 = 3_600_000;
 
 /// A person and every name that is known of them.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +26,22 @@ pub struct Bearer {
     pub person: String,
     /// In order of time.
     pub names: Vec<AliasRecord>,
+}
+
+/// How a decision stands.
+#[derive(Clone, Debug, PartialEq, Row, Deserialize)]
+pub struct JudgedRecord {
+    /// The event that tells it.
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub event_id: Uuid,
+    /// Verdict.
+    pub verdict: String,
+    /// Between the change of the right and the decision, milliseconds.
+    pub delay_ms: Option<i64>,
+    /// The clock that it obeys.
+    pub clock: String,
+    /// How sure the grounds are.
+    pub grade: String,
 }
 
 /// Which decisions. Empty lists and strings do not restrict.
@@ -74,12 +94,22 @@ impl Store {
         rows(self.ask(sql).param("tenant", tenant).param("digits", digits)).await
     }
 
-    /// The decisions that some events tell.
-    pub async fn decisions_of(&self, tenant: &str, events: &[Uuid]) -> Result<Vec<DecisionRecord>, StoreError> {
-        let sql = "SELECT ?fields FROM decision_rows FINAL WHERE tenant = {tenant:String} \
+    /// How the decisions stand that some events of a time (UTC milliseconds, both within) tell.
+    pub async fn judged_of(
+        &self,
+        tenant: &str,
+        events: &[Uuid],
+        (first, last): (i64, i64),
+    ) -> Result<Vec<JudgedRecord>, StoreError> {
+        let sql = "SELECT ?fields FROM judged_in(from = {first:Int64}, to = {last:Int64}) WHERE tenant = {tenant:String} \
             AND event_id IN (arrayMap(id -> toUUID(id), {events:Array(String)}))";
         let events: Vec<String> = events.iter().map(Uuid::to_string).collect();
-        rows(self.ask(sql).param("tenant", tenant).param("events", events)).await
+        let mut found = Vec::new();
+        for some in parts(&events) {
+            let asked = self.ask(sql).param("tenant", tenant).param("events", some);
+            found.extend(rows(asked.param("first", first - DATED_APART).param("last", last + DATED_APART)).await?);
+        }
+        Ok(found)
     }
 
     /// The latest decisions that fit, in order of time.

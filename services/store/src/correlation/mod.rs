@@ -10,19 +10,22 @@ mod merge;
 mod owner;
 mod past;
 mod persons;
+mod places;
 mod records;
 mod rights;
 mod stored;
 mod towards;
 mod unannounced;
+mod walk;
 
-pub use ask::{Bearer, DecisionQuery, Matching};
+pub use ask::{Bearer, DecisionQuery, JudgedRecord, Matching};
 pub use checkpoint::{Later, Seal, Sealing, Unsealing};
 pub use covered::{Covered, Ranges};
 pub use merge::Told;
 pub use owner::Ownership;
-pub use past::Window;
+pub use past::{Slice, Window};
 pub use persons::{PersonActRecord, SharedName};
+pub use places::Stretch;
 pub use records::{
     AliasRecord, CredentialRecord, DecisionRecord, Derived, GrantRecord, Head, Id, MissingEventRecord, SessionRecord,
     SignInRecord, SupportRecord, TokenRecord, WorldRecord,
@@ -30,11 +33,11 @@ pub use records::{
 pub use rights::{EffectiveRecord, RightQuery};
 pub use unannounced::Note;
 
-use crate::{Store, StoreError, cell::Cell, lock::now_ms, query::rows, settings::QUERY_WAIT};
+use crate::{Store, StoreError, cell::Cell, lock::now_ms, query::rows};
 use clickhouse::Row;
 use events::ids::StreamId;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// Bits of a version that count within one epoch.
@@ -110,6 +113,21 @@ impl Correlated {
         }
     }
 
+    /// The heads of all rows, and whether each takes a row away.
+    pub fn each(&self, each: &mut dyn FnMut(Head, bool)) {
+        fn heads<T: Derived>(rows: &[T], each: &mut dyn FnMut(Head, bool)) {
+            rows.iter().for_each(|row| each(row.head(), row.is_deleting()));
+        }
+        heads(&self.sessions, each);
+        heads(&self.tokens, each);
+        heads(&self.credentials, each);
+        heads(&self.grants, each);
+        heads(&self.decisions, each);
+        heads(&self.missing_events, each);
+        heads(&self.aliases, each);
+        heads(&self.world, each);
+    }
+
     /// How many rows.
     pub fn len(&self) -> usize {
         self.sessions.len()
@@ -153,14 +171,6 @@ struct PastChangeRow {
     recorded_at: i64,
     #[serde(with = "clickhouse::serde::uuid")]
     id: Uuid,
-}
-
-#[derive(Row, Deserialize)]
-struct PlaceRow {
-    row_id: [u8; 16],
-    person: String,
-    at: i64,
-    content: u64,
 }
 
 impl Store {
@@ -210,20 +220,6 @@ impl Store {
         ends.into_iter()
             .map(|(stream, next)| Ok((stream.parse().map_err(|_| crate::query::unknown("stream"))?, next)))
             .collect()
-    }
-
-    /// The rows that stand, by id.
-    pub async fn correlated_places(&self, tenant: &str) -> Result<HashMap<[u8; 16], Place>, StoreError> {
-        let mut places = HashMap::new();
-        for (table, name) in records::TABLES {
-            let sql = format!("SELECT row_id, person, at, content FROM {name} FINAL WHERE tenant = {{tenant:String}}");
-            let mut found = streaming(self.ask(&sql).param("tenant", tenant)).fetch::<PlaceRow>()?;
-            while let Some(row) = crate::error::within(QUERY_WAIT, found.next()).await? {
-                let place = Place { table: *table, person: row.person, at: row.at, content: row.content };
-                places.insert(row.row_id, place);
-            }
-        }
-        Ok(places)
     }
 
     /// Notes that events of the past are being changed: the correlation reads them again once that is over.

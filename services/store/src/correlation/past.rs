@@ -10,9 +10,7 @@ use crate::{Store, StoreError, error::within, query::rows, settings::QUERY_WAIT}
 use clickhouse::query::Query;
 use events::ids::StreamId;
 
-/// Rows that a day-wise read asks for at once, at least.
-const ROWS_PER_QUESTION: u64 = 500_000;
-const DAY: i64 = 86_400_000;
+const HOUR: i64 = 3_600_000;
 
 /// Positions of a stream, and between which times their events lie (UTC milliseconds, both ends within).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,31 +27,55 @@ pub struct Window {
     pub latest: i64,
 }
 
+/// A part of the time, UTC milliseconds, and about how many rows of events there are in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slice {
+    /// From this instant on.
+    pub from: i64,
+    /// Before this one.
+    pub to: i64,
+    /// Rows: copies of one event are one each.
+    pub rows: u64,
+}
+
 impl Store {
-    /// Hands over every event of a tenant, merged from its inputs, day by day; how many there were.
-    pub async fn each_event(&self, tenant: &str, each: &mut (dyn FnMut(Told) + Send)) -> Result<u64, StoreError> {
-        let sql = "SELECT toInt64(intDiv(toUnixTimestamp64Milli(time), 86400000)) AS day, count() FROM event_rows \
-            WHERE tenant = {tenant:String} GROUP BY day ORDER BY day";
-        let days = rows::<(i64, u64)>(self.ask(sql).param("tenant", tenant)).await?;
-        let mut count = 0;
-        let mut next = days.into_iter().peekable();
-        while let Some((first, mut expected)) = next.next() {
-            let mut last = first;
-            while let Some((day, more)) = next.next_if(|_| expected < ROWS_PER_QUESTION) {
-                (last, expected) = (day, expected + more);
+    /// Parts of the time that hold every event of a tenant, in order, of at least `rows` rows each but the last: whole hours, of
+    /// which each can hold any number.
+    pub async fn event_slices(&self, tenant: &str, rows_each: u64) -> Result<Vec<Slice>, StoreError> {
+        let sql = format!(
+            "SELECT toInt64(floor(toUnixTimestamp64Milli(time) / {HOUR})) AS hour, count() FROM event_rows \
+             WHERE tenant = {{tenant:String}} GROUP BY hour ORDER BY hour"
+        );
+        let hours = rows::<(i64, u64)>(self.ask(&sql).param("tenant", tenant)).await?;
+        let mut slices: Vec<Slice> = Vec::new();
+        for (hour, rows) in hours {
+            match slices.last_mut().filter(|slice| slice.rows < rows_each) {
+                Some(slice) => (slice.to, slice.rows) = ((hour + 1) * HOUR, slice.rows + rows),
+                None => slices.push(Slice { from: hour * HOUR, to: (hour + 1) * HOUR, rows }),
             }
-            let sql = format!(
-                "SELECT {COLUMNS} FROM event_rows FINAL WHERE tenant = {{tenant:String}} \
-                 AND time >= fromUnixTimestamp64Milli({{from:Int64}}, 'UTC') \
-                 AND time < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC') ORDER BY tenant, source_id, time, event_id, input"
-            );
-            // 1969 and before: a day is counted towards zero, so the first one reaches a day further down.
-            let from = if first <= 0 { (first - 1) * DAY } else { first * DAY };
-            let asked = self.ask(&sql).param("tenant", tenant).param("from", from).param("to", (last + 1) * DAY);
-            let asked = asked.with_setting("optimize_read_in_order", "1");
-            count += hand_over(streaming(asked), tenant, each).await?;
         }
-        Ok(count)
+        Ok(slices)
+    }
+
+    /// Hands over every event of a slice of the time, merged from its inputs; how many there were.
+    pub async fn events_in(
+        &self,
+        tenant: &str,
+        slice: &Slice,
+        each: &mut (dyn FnMut(Told) + Send),
+    ) -> Result<u64, StoreError> {
+        let asked = self.ask(&ordered(
+            "time >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND time < fromUnixTimestamp64Milli({to:Int64}, 'UTC')",
+        ));
+        let asked = asked.param("tenant", tenant).param("from", slice.from).param("to", slice.to);
+        let asked = asked.with_setting("optimize_read_in_order", "1");
+        hand_over(streaming(asked), tenant, each).await
+    }
+
+    /// Hands over what operators said of persons: it counts for all times.
+    pub async fn each_person_act(&self, tenant: &str, each: &mut (dyn FnMut(Told) + Send)) -> Result<u64, StoreError> {
+        let asked = self.ask(&ordered("kind IN ('person_merged', 'person_split')")).param("tenant", tenant);
+        hand_over(streaming(asked), tenant, each).await
     }
 
     /// Hands over the events of receipts, each merged from all inputs that the store has by now.
@@ -81,6 +103,14 @@ impl Store {
             .param("end", window.end);
         hand_over(streaming(asked), tenant, each).await
     }
+}
+
+/// Events of a tenant for which something holds, copies of one beside each other.
+fn ordered(condition: &str) -> String {
+    format!(
+        "SELECT {COLUMNS} FROM event_rows FINAL WHERE tenant = {{tenant:String}} AND {condition} \
+         ORDER BY tenant, source_id, time, event_id, input"
+    )
 }
 
 /// Copies of one event are neighbours: gathers and merges them.

@@ -38,6 +38,12 @@ pub trait Derived:
 
     /// The row that takes another away.
     fn deleting(head: Head) -> Self;
+
+    /// What identifies it.
+    fn head(&self) -> Head;
+
+    /// True if it takes another away.
+    fn is_deleting(&self) -> bool;
 }
 
 /// An id within a tuple.
@@ -86,6 +92,22 @@ macro_rules! derived {
 
             fn deleting(head: Head) -> Self {
                 Self { is_deleted: 1, ..Self::of(head) }
+            }
+
+            fn head(&self) -> Head {
+                Head {
+                    tenant: self.tenant.clone(),
+                    person: self.person.clone(),
+                    at: self.at,
+                    row_id: self.row_id,
+                    version: self.version,
+                    content: self.content,
+                    because: self.because,
+                }
+            }
+
+            fn is_deleting(&self) -> bool {
+                self.is_deleted != 0
             }
         }
     };

@@ -1,9 +1,13 @@
-//! Rights by every path: what follows from what somebody holds, along the rows of `world` (the view `effective_in`).
+//! Rights by every path: what follows from what somebody holds, along the rows of `world` (`walk.rs`; the view `effective_in`
+//! says the same).
 
-use super::WorldRecord;
+use super::{
+    WorldRecord,
+    walk::{Edge, Held, World, walk},
+};
 use crate::{
     Store, StoreError,
-    query::{all, rows},
+    query::{all, few, parts, rows},
 };
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
@@ -13,8 +17,12 @@ use uuid::Uuid;
 pub(super) const RIGHTS_MAX: (&str, u32) = ("rights", 500_000);
 /// The same of policies.
 const POLICIES_MAX: (&str, u32) = ("policies", 500_000);
-/// Times that the view can tell apart from "never" and "still".
-pub(super) const EVER: i64 = 8_000_000_000_000_000;
+/// The same of what leads from one right to another.
+const EDGES_MAX: (&str, u32) = ("rows of the world", 2_000_000);
+/// Rows of the world that are nobody's own.
+pub(super) const OF_NOBODY: &str =
+    "person = '' AND kind IN ('parent', 'group_role', 'composite', 'name', 'role_member', 'policy', 'lives')";
+const HELD_BY: &str = "person IN {some:Array(String)}";
 
 /// A person has a right, by one path.
 #[derive(Clone, Debug, PartialEq, Row, Serialize, Deserialize)]
@@ -69,10 +77,44 @@ impl Store {
         person: &str,
         span: (i64, i64),
     ) -> Result<Vec<EffectiveRecord>, StoreError> {
-        let sql = "SELECT ?fields FROM effective_in(tenant = {tenant:String}, person = {person:String}, from = {from:Int64}, to = {to:Int64}) \
-             ORDER BY right_kind, right_id, path, held_from LIMIT {beyond:UInt32}";
-        let asked = self.ask(sql).param("tenant", tenant).param("person", person);
-        all(asked.param("from", span.0.clamp(-EVER, EVER)).param("to", span.1.clamp(-EVER, EVER)), RIGHTS_MAX).await
+        let one = [person.to_owned()];
+        let held = self.held(tenant, (HELD_BY, &one)).await?;
+        let own = self
+            .edges(tenant, ("person IN {some:Array(String)} AND kind IN ('tie', 'gone', 'disabled')", &one))
+            .await?;
+        let edges = self.edges(tenant, (OF_NOBODY, &[])).await?;
+        few(walk(&held, &own, &World::of(&edges), span), RIGHTS_MAX)
+    }
+
+    /// Grants that fit.
+    pub(super) async fn held(&self, tenant: &str, (which, some): (&str, &[String])) -> Result<Vec<Held>, StoreError> {
+        let sql = format!(
+            "SELECT person, account, toString(source_id) AS source_id, toString(right_kind) AS right_kind, right_id, \
+               toUnixTimestamp64Milli(held_from) AS from, toUnixTimestamp64Milli(held_to) AS to, granted_by, granted_in, by_default, rests_on_gap \
+             FROM grant_rows FINAL WHERE tenant = {{tenant:String}} AND person != '' AND {which} LIMIT {{beyond:UInt32}}"
+        );
+        let mut found = Vec::new();
+        for some in parts(some) {
+            found.extend(all(self.ask(&sql).param("tenant", tenant).param("some", some), RIGHTS_MAX).await?);
+        }
+        few(found, RIGHTS_MAX)
+    }
+
+    /// Rows of the world that fit.
+    pub(super) async fn edges(&self, tenant: &str, (which, some): (&str, &[String])) -> Result<Vec<Edge>, StoreError> {
+        let sql = format!(
+            "SELECT toString(kind) AS kind, person, account, toString(source_id) AS source_id, holder, held, \
+               toString(held_source_id) AS held_source_id, toUnixTimestamp64Milli(held_from) AS from, \
+               toUnixTimestamp64Milli(held_to) AS to, begun_in, rests_on_gap \
+             FROM world_rows FINAL WHERE tenant = {{tenant:String}} AND {which} LIMIT {{beyond:UInt32}}"
+        );
+        let whole: &[&[String]] = &[&[]];
+        let parts = parts(some);
+        let mut found = Vec::new();
+        for some in if some.is_empty() { whole.iter() } else { parts.iter() } {
+            found.extend(all(self.ask(&sql).param("tenant", tenant).param("some", some), EDGES_MAX).await?);
+        }
+        few(found, EDGES_MAX)
     }
 
     /// When a person was disabled, and when they did not exist.

@@ -1,15 +1,15 @@
 //! Who has a right, asked from the right: what leads to it is looked for first, in the tree of groups, roles and Backstage's roles, which
-//! is small; then only those are read who hold something of that. Times are left to the view: what led to it once is looked at, too.
+//! is small; then only those are read who hold something of that, and walked from. What led to it once is looked at, too.
 
-use super::rights::{EVER, EffectiveRecord, RIGHTS_MAX, RightQuery};
+use super::{
+    rights::{EffectiveRecord, OF_NOBODY, RIGHTS_MAX, RightQuery},
+    walk::{World, walk},
+};
 use crate::{
     Store, StoreError,
-    query::{all, rows},
+    query::{few, rows},
 };
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Most things that lead to a right of which the question can name each; above that, everybody is asked.
-const TOWARDS_MOST: usize = 1_000;
 
 impl Store {
     /// Who had one of some rights at an instant, by every path.
@@ -20,24 +20,30 @@ impl Store {
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
-        let edges = "SELECT DISTINCT holder, held FROM world_rows WHERE tenant = {tenant:String} AND person = '' AND is_deleted = 0 \
-             AND kind IN ('parent', 'group_role', 'composite', 'name', 'role_member', 'policy')";
-        let edges: Vec<(String, String)> = rows(self.ask(edges).param("tenant", tenant)).await?;
-        let mut towards = leading_to(&edges, &wanted);
-        if towards.len() > TOWARDS_MOST {
-            // No restriction.
-            towards.clear();
-        }
-        let sql = "SELECT ?fields FROM effective_towards(tenant = {tenant:String}, person = '', from = {at:Int64}, to = {at:Int64}, \
-               towards = {towards:Array(String)}) \
-             WHERE (right_kind IN ('group', 'role') AND right_id IN {ids:Array(String)}) \
-             OR (right_kind = 'backstage_role' AND right_id = {role:String}) \
-             OR (right_kind = 'permission' AND splitByChar('|', right_id)[1] IN {permissions:Array(String)} \
-               AND (empty({actions:Array(String)}) OR hasAny(splitByChar(',', splitByChar('|', right_id)[2]), {actions:Array(String)}))) \
-             ORDER BY right_kind, right_id, person, path LIMIT {beyond:UInt32}";
-        let asked = self.ask(sql).param("tenant", tenant).param("at", at.clamp(-EVER, EVER)).param("towards", &towards);
-        let asked = asked.param("ids", &query.ids).param("role", &query.role);
-        all(asked.param("permissions", &query.permissions).param("actions", &query.actions), RIGHTS_MAX).await
+        let edges = self.edges(tenant, (OF_NOBODY, &[])).await?;
+        let steps: Vec<(&str, &str)> =
+            edges.iter().filter(|edge| edge.kind != "lives").map(|edge| (&*edge.holder, &*edge.held)).collect();
+        let towards = leading_to(&steps, &wanted);
+        let held = self.held(tenant, ("right_id IN {some:Array(String)}", &towards)).await?;
+        let ties =
+            self.edges(tenant, ("person != '' AND kind = 'tie' AND holder IN {some:Array(String)}", &towards)).await?;
+        let persons: BTreeSet<&str> =
+            held.iter().map(|held| &*held.person).chain(ties.iter().map(|tie| &*tie.person)).collect();
+        let persons: Vec<String> = persons.into_iter().map(str::to_owned).collect();
+        let mut own = match persons.is_empty() {
+            true => Vec::new(),
+            false => {
+                self.edges(tenant, ("person IN {some:Array(String)} AND kind IN ('gone', 'disabled')", &persons))
+                    .await?
+            }
+        };
+        own.extend(ties);
+        let within: BTreeSet<&str> = towards.iter().map(String::as_str).collect();
+        let mut edges = edges;
+        edges.retain(|edge| edge.kind == "lives" || within.contains(&*edge.held));
+        let mut found = walk(&held, &own, &World::of(&edges), (at, at));
+        found.retain(|row| asked_for(query, row));
+        few(found, RIGHTS_MAX)
     }
 
     /// Every policy that ever spoke of what is asked for, as the view calls it.
@@ -50,8 +56,23 @@ impl Store {
     }
 }
 
+fn asked_for(query: &RightQuery, row: &EffectiveRecord) -> bool {
+    let mut parts = row.right_id.split('|');
+    match row.right_kind.as_str() {
+        "group" | "role" => query.ids.contains(&row.right_id),
+        "backstage_role" => query.role == row.right_id,
+        "permission" => {
+            let permission = parts.next().is_some_and(|name| query.permissions.iter().any(|one| one == name));
+            let mut actions = parts.next().unwrap_or_default().split(',');
+            permission
+                && (query.actions.is_empty() || actions.any(|action| query.actions.iter().any(|one| one == action)))
+        }
+        _ => false,
+    }
+}
+
 /// Everything from which something of `wanted` can be reached along (holder, held), and that itself, in order.
-fn leading_to(edges: &[(String, String)], wanted: &[String]) -> Vec<String> {
+fn leading_to(edges: &[(&str, &str)], wanted: &[String]) -> Vec<String> {
     let mut holders: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (holder, held) in edges {
         holders.entry(held).or_default().push(holder);
@@ -74,7 +95,7 @@ mod tests {
 
     #[test]
     fn what_leads_to_a_right_is_found_through_circles_and_nothing_else_is() {
-        let edge = |holder: &str, held: &str| (holder.to_owned(), held.to_owned());
+        let edge = |holder: &'static str, held: &'static str| (holder, held);
         let edges = [edge("a", "b"), edge("b", "c"), edge("c", "a"), edge("x", "b"), edge("c", "y"), edge("p", "q")];
         let found = |wanted: &str| leading_to(&edges, &[wanted.to_owned()]);
         assert_eq!(found("b"), ["a", "b", "c", "x"]);

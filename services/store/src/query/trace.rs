@@ -17,12 +17,13 @@ pub enum Term {
     Token(String),
     /// A person key, as the person or as the actor.
     Person(PersonKey),
-    /// A Keycloak user id, username, e-mail or entity reference as written then. Not indexed: reads the tenant's events.
+    /// A Keycloak user id, username, e-mail or entity reference as written then, or the source's own id of an event. Not indexed: reads
+    /// the tenant's events.
     Name(String),
     /// One receipt.
     Receipt(Position),
-    /// Text of unknown meaning: any of session, token, native id or name.
-    Any(String),
+    /// A text of unknown meaning that may be the id of a session or a token, and events that it may be.
+    Id(String, Vec<Uuid>),
 }
 
 /// A trace.
@@ -59,6 +60,9 @@ pub struct EventPage {
     /// True if the limit cut the rest off.
     pub more: bool,
 }
+
+/// Within which inputs date one event, milliseconds.
+const APART: i64 = 3_600_000;
 
 const IN_SESSION: &str = "session_id = {text:String} OR code_id = {text:String}";
 const IN_TOKEN: &str =
@@ -100,33 +104,86 @@ impl Matching {
 
     /// First the ids of rows that match in any input, by index. Then those of which the match still stands: until a merge,
     /// rows also hold what a newer normaliser or an earlier receipt has replaced. Then those events, from all their inputs.
-    fn sql(&self, within: &str) -> String {
+    /// `first` and `last`: the times between which such rows lie.
+    fn sql(&self) -> String {
         let Self { rows, current } = self;
         format!(
-            "SELECT ?fields FROM events WHERE tenant = {{tenant:String}} AND event_id IN \
-             (SELECT event_id FROM event_inputs WHERE tenant = {{tenant:String}} AND ({current}) AND event_id IN \
-             (SELECT event_id FROM event_rows WHERE tenant = {{tenant:String}} AND ({rows}))) {within} \
+            "SELECT ?fields FROM events_in(from = {{first:Int64}}, to = {{last:Int64}}) WHERE tenant = {{tenant:String}} AND event_id IN \
+             (SELECT event_id FROM event_inputs_in(from = {{first:Int64}}, to = {{last:Int64}}) \
+              WHERE tenant = {{tenant:String}} AND ({current}) AND event_id IN \
+             (SELECT event_id FROM event_rows WHERE tenant = {{tenant:String}} AND ({rows}) \
+              AND time >= fromUnixTimestamp64Milli({{first:Int64}}, 'UTC') AND time < fromUnixTimestamp64Milli({{last:Int64}}, 'UTC'))) \
+             AND time >= fromUnixTimestamp64Milli({{from:Int64}}, 'UTC') AND time < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC') \
              ORDER BY time, event_id LIMIT {{limit:UInt32}}"
         )
+    }
+
+    /// The first and the last time of such rows. By an index this reads a few; then nothing else of all the others is read.
+    fn times(&self) -> String {
+        format!(
+            "SELECT toUnixTimestamp64Milli(min(time)), toUnixTimestamp64Milli(max(time)) FROM event_rows \
+             WHERE tenant = {{tenant:String}} AND ({}) AND time >= fromUnixTimestamp64Milli({{from:Int64}}, 'UTC') \
+             AND time < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC') HAVING count() > 0",
+            self.rows
+        )
+    }
+}
+
+/// What the places of a condition stand for.
+#[derive(Default)]
+struct Bound {
+    text: String,
+    keys: Vec<String>,
+    seq: u64,
+}
+
+impl Bound {
+    fn of(text: impl Into<String>) -> Self {
+        Self { text: text.into(), ..Self::default() }
     }
 }
 
 impl Store {
     /// All events of a term, in order of time.
     pub async fn trace(&self, query: &TraceQuery) -> Result<EventPage, StoreError> {
-        let any = format!("{IN_SESSION} OR {IN_TOKEN} OR {IN_NAMES} OR native_id = {{text:String}}");
-        let by = |matching: Matching, text: &str| self.ask(&matching.sql("")).param("text", text);
-        let ask = |matching: &str, text: &str| by(Matching::both(matching), text);
-        let asked = match &query.term {
-            Term::Event(id) => ask("event_id = toUUID({text:String})", &id.to_string()),
-            Term::Session(id) => ask(IN_SESSION, id),
-            Term::Token(id) => ask(IN_TOKEN, id),
-            Term::Name(name) => ask(IN_NAMES, name),
-            Term::Any(text) => ask(&any, text),
-            Term::Person(key) => self.ask(&Matching::persons().sql("")).param("keys", vec![&key.0]),
-            Term::Receipt(position) => by(Matching::receipt(), &position.stream.to_string()).param("seq", position.seq),
+        let (matching, bound): (Matching, Bound) = match &query.term {
+            Term::Event(id) => (Matching::both("event_id = toUUID({text:String})"), Bound::of(id.to_string())),
+            Term::Session(id) => (Matching::both(IN_SESSION), Bound::of(id)),
+            Term::Token(id) => (Matching::both(IN_TOKEN), Bound::of(id)),
+            Term::Name(name) => {
+                (Matching::both(&format!("{IN_NAMES} OR native_id = {{text:String}}")), Bound::of(name))
+            }
+            Term::Id(text, events) => {
+                let any = format!(
+                    "{IN_SESSION} OR {IN_TOKEN} OR event_id IN (arrayMap(id -> toUUID(id), {{keys:Array(String)}}))"
+                );
+                let keys = events.iter().map(Uuid::to_string).collect();
+                (Matching::both(&any), Bound { keys, ..Bound::of(text) })
+            }
+            Term::Person(key) => (Matching::persons(), Bound { keys: vec![key.0.clone()], ..Bound::default() }),
+            Term::Receipt(position) => {
+                (Matching::receipt(), Bound { seq: position.seq, ..Bound::of(position.stream.to_string()) })
+            }
         };
-        page(asked.param("tenant", &query.tenant), query.limit).await
+        self.matching((&query.tenant, query.limit), (&matching, &bound), (0, i64::from(u32::MAX) * 1_000)).await
+    }
+
+    async fn matching(
+        &self,
+        (tenant, limit): (&str, u32),
+        (matching, bound): (&Matching, &Bound),
+        (from, to): (i64, i64),
+    ) -> Result<EventPage, StoreError> {
+        let asked = |sql: &str| {
+            let asked = self.ask(sql).param("tenant", tenant).param("text", &bound.text).param("keys", &bound.keys);
+            asked.param("seq", bound.seq).param("from", from).param("to", to)
+        };
+        let Some((first, last)) = rows::<(i64, i64)>(asked(&matching.times())).await?.pop() else {
+            return Ok(EventPage { events: Vec::new(), more: false });
+        };
+        // Another input may date such an event a little otherwise.
+        let (first, last) = (first.saturating_sub(APART), last.saturating_add(APART));
+        page(asked(&matching.sql()).param("first", first).param("last", last), limit).await
     }
 
     /// Some events by id, at most a thousand, in order of time.
@@ -139,15 +196,9 @@ impl Store {
 
     /// The timeline of some persons.
     pub async fn person_events(&self, query: &PersonQuery) -> Result<EventPage, StoreError> {
-        let keys: Vec<&str> = query.persons.iter().map(|key| key.0.as_str()).collect();
-        let span = "AND time >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND time < fromUnixTimestamp64Milli({to:Int64}, 'UTC')";
-        let asked = self
-            .ask(&Matching::persons().sql(span))
-            .param("keys", keys)
-            .param("from", query.from)
-            .param("to", query.to)
-            .param("tenant", &query.tenant);
-        page(asked, query.limit).await
+        let keys = query.persons.iter().map(|key| key.0.clone()).collect();
+        let bound = Bound { keys, ..Bound::default() };
+        self.matching((&query.tenant, query.limit), (&Matching::persons(), &bound), (query.from, query.to)).await
     }
 
     /// Everybody's events with from <= time < to, after `after` in order of (time, id): the iterator of a replay.

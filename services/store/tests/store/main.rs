@@ -11,6 +11,7 @@ mod receipts;
 mod schema;
 #[path = "../support/mod.rs"]
 mod support;
+mod suppressions;
 mod traces;
 mod whole;
 

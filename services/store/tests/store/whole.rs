@@ -35,3 +35,31 @@ async fn of_more_persons_than_one_request_can_name_all_are_asked_for() {
     assert!(acts.is_sorted_by_key(|act| (act.time, act.event_id)));
     assert!(database.store.drift_decisions(&query).await.unwrap().is_empty());
 }
+
+/// Most accounts change all the time: those of whom a rule may ask are named by ClickHouse, and nobody else's changes are read.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_put_out_is_named_and_nobody_else() {
+    let database = Database::new().await;
+    let done = [
+        (1, "user_updated", "true"),
+        (2, "user_updated", "false"),
+        (3, "user_deleted", ""),
+        (4, "user_locked_permanently", ""),
+        (5, "user_created", "false"),
+        // Says nothing of an account.
+        (6, "login", "false"),
+        (0, "user_deleted", ""),
+    ];
+    for (account, kind, enabled) in done {
+        let made = format!(
+            "INSERT INTO event_rows (tenant, event_id, time, kind, person, details) SELECT '{TENANT}', generateUUIDv7(), \
+             fromUnixTimestamp64Milli(toInt64({account} * 10)), '{kind}', unhex('{account:032x}'), map('enabled', '{enabled}')"
+        );
+        database.sql().query(&made).execute().await.unwrap();
+    }
+    let query = DriftQuery { tenant: TENANT, persons: None, from: 0, to: 1_000_000 };
+    let accounts = |numbers: &[u32]| numbers.iter().map(|number| format!("{number:032x}")).collect::<Vec<_>>();
+    assert_eq!(database.store.drift_put_out(&query).await.unwrap(), accounts(&[2, 3, 4, 5]));
+    let later = DriftQuery { from: 30, to: 50, ..query };
+    assert_eq!(database.store.drift_put_out(&later).await.unwrap(), accounts(&[3, 4]));
+}

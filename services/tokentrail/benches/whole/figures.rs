@@ -2,6 +2,7 @@
 
 use crate::{
     Results,
+    measure::Times,
     report::{
         Figure,
         Goal::{AtLeast, AtMost},
@@ -17,6 +18,7 @@ pub fn figures(results: &Results) -> Vec<Figure> {
     storing(results, &mut figures);
     standing(results, &mut figures);
     correlated(results, &mut figures);
+    alarmed(results, &mut figures);
     figures
 }
 
@@ -153,6 +155,27 @@ fn correlated(results: &Results, figures: &mut Vec<Figure>) {
             steady.cpu.engine / events * 1e6
         ),
         why: "people and their histories beyond the budget",
+    });
+}
+
+fn alarmed(results: &Results, figures: &mut Vec<Figure>) {
+    let (alarmed, lateness) = (&results.alarmed, crate::alarm::LATENESS.as_secs());
+    let seconds = |times: &Times, share| times.at(share).as_secs_f64();
+    figures.push(Figure {
+        stage: "deciding event to delivery at 5,000/s, p99",
+        goal: AtMost(5.0),
+        unit: "s",
+        measured: seconds(&alarmed.beyond, 0.99),
+        note: format!(
+            "p50 {:.2}, of {} findings, from when the event is queryable and the allowance for late events ({lateness} s here) is over; \
+             from acknowledged, allowance included: p50 {:.2}, p99 {:.2}",
+            seconds(&alarmed.beyond, 0.5),
+            alarmed.told,
+            seconds(&alarmed.whole, 0.5),
+            seconds(&alarmed.whole, 0.99)
+        ),
+        why: "a burst is one message (alerts.group_seconds, 2 s); before it, the correlation and a round of the rules, which waits for \
+            the rest after the one before",
     });
 }
 

@@ -156,13 +156,13 @@ impl Load {
 }
 
 /// A keep-alive connection.
-struct Connection {
+pub struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
 impl Connection {
-    fn open(host: &str) -> Self {
+    pub fn open(host: &str) -> Self {
         let stream = TcpStream::connect(host).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -170,7 +170,7 @@ impl Connection {
     }
 
     /// Sends a request and reads its answer: the first seq it names.
-    fn post(&mut self, request: &[u8]) -> Option<u64> {
+    pub fn post(&mut self, request: &[u8]) -> Option<u64> {
         self.stream.write_all(request).unwrap();
         let mut read = 0;
         loop {

@@ -9,6 +9,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement")]
 
+mod alarm;
 mod figures;
 mod load;
 mod measure;
@@ -22,6 +23,7 @@ mod under_test;
 mod watch;
 mod workload;
 
+use alarm::Alarmed;
 use figures::figures;
 use load::Ledger;
 use measure::{load as load_average, machine, round};
@@ -52,6 +54,7 @@ struct Results {
     sizes: (f64, f64),
     ready: Ready,
     correlated: Correlated,
+    alarmed: Alarmed,
 }
 
 /// The same with the correlation beside the way of an event.
@@ -112,7 +115,9 @@ fn run(world: &Arc<World>, dir: &Path, events: u64) -> Results {
     let (program, ready) = UnderTest::start(data, Beside::Nothing);
     program.stop();
     let correlated = correlated(world, &dir.join("correlated"), events);
-    Results { steady, batches, compared, drained, counts, sizes, ready, correlated }
+    say("... and how soon a receiver is told of findings meanwhile ...");
+    let alarmed = alarm::alarmed(world, &dir.join("alarmed"), events);
+    Results { steady, batches, compared, drained, counts, sizes, ready, correlated, alarmed }
 }
 
 fn correlated(world: &Arc<World>, data: &Path, events: u64) -> Correlated {
@@ -158,6 +163,10 @@ fn details(r: &Results) -> Value {
     json!({
         "steady": steady_details(&r.steady),
         "correlated": {"steady": steady_details(&r.correlated.steady), "drained": stored(&r.correlated.drained)},
+        "alarmed": {
+            "events": r.alarmed.ledger.receipts(), "told": r.alarmed.told, "lateness_s": alarm::LATENESS.as_secs(),
+            "beyond": r.alarmed.beyond.to_json(), "from_acknowledged": r.alarmed.whole.to_json(),
+        },
         "compared": {
             "bare_us": round(r.compared.bare, 2), "intake_us": round(r.compared.intake, 2),
             "durable_us": round(r.compared.durable, 2),

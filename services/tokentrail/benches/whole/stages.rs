@@ -137,7 +137,7 @@ pub fn steady(world: &Arc<World>, program: &UnderTest, events: u64) -> Steady {
     let memory = MemorySeries::start(program.pid());
     let watch = Watch::start(program.queries(), LOOK);
     let before = program.cpu();
-    let outcome = load(world, program.address(), Shape::Single, Pace::Open { per_second: RATE, time }).run();
+    let outcome = at_the_rate(world, program, time);
     program.until_stored(stored_before + outcome.ledger.receipts());
     program.until_correlated();
     let cpu = program.cpu().since(before);
@@ -151,6 +151,11 @@ pub fn steady(world: &Arc<World>, program: &UnderTest, events: u64) -> Steady {
         quarters: quarters(&series),
         outcome,
     }
+}
+
+/// Single webhooks at [`RATE`].
+pub fn at_the_rate(world: &Arc<World>, program: &UnderTest, time: Duration) -> Outcome {
+    load(world, program.address(), Shape::Single, Pace::Open { per_second: RATE, time }).run()
 }
 
 /// Lag of every acknowledged request. A block's receipts are inserted in the order of the journal and after their

@@ -81,7 +81,12 @@ pub struct UnderTest {
 impl UnderTest {
     /// With its embedded engine.
     pub fn start(data: &Path, beside: Beside) -> (Self, Ready) {
-        let (mut program, started) = spawn(data, &[beside.setting()]);
+        Self::start_with(data, &[beside.setting()])
+    }
+
+    /// The same with settings of its own.
+    pub fn start_with(data: &Path, settings: &[(&str, &str)]) -> (Self, Ready) {
+        let (mut program, started) = spawn(data, settings);
         let intake = until("the intake is ready", || program.get_admin("/readyz").map(|_| started.elapsed()));
         let run = data.join("run.json");
         program.run = until("ClickHouse is ready", || serde_json::from_slice(&std::fs::read(&run).ok()?).ok());

@@ -141,6 +141,14 @@ struct Session {
     client: usize,
 }
 
+/// Whom an event is about, and who did it: places in the world.
+#[derive(Clone, Copy)]
+struct Whose {
+    user: usize,
+    group: usize,
+    admin: usize,
+}
+
 /// How a target wants its requests.
 #[derive(Clone, Debug)]
 pub struct Address {
@@ -237,19 +245,37 @@ impl Sender {
         request.bytes.extend_from_slice(&self.body);
     }
 
+    /// One signed webhook of somebody who gives themselves a group: a finding of D05. The `n`th one is another person's than all before.
+    pub fn escalation(&mut self, n: usize, request: &mut Prepared) {
+        self.body.clear();
+        let world = self.world.clone();
+        let (_, template) = world.events.iter().find(|(change, _)| *change == Change::Joins).unwrap();
+        let (place, group) = (self.session(), uneven(&mut self.random, GROUPS));
+        // Those of low numbers do most of what is done, those of the highest administer.
+        let person = USERS - 1 - ADMINS - n % (USERS / 2);
+        let ids = self.fill(template, place, Whose { user: person, group, admin: person });
+        self.signed(request);
+        (request.receipts, request.ids, request.lines) = (1, ids, false);
+    }
+
     /// Appends one event to the body; returns the first eight bytes of its id.
     fn event(&mut self) -> u64 {
         let world = self.world.clone();
         let (change, template) = &world.events[self.random.random_range(0..world.events.len())];
         let place = self.session();
         let (user, group) = self.whose(*change, place);
-        let (user, group) = (&world.users[user], &world.groups[group]);
+        let admin = USERS - 1 - self.random.random_range(0..ADMINS);
+        self.fill(template, place, Whose { user, group, admin })
+    }
+
+    fn fill(&mut self, template: &Template, place: usize, whose: Whose) -> u64 {
+        let world = self.world.clone();
+        let (user, group, admin) = (&world.users[whose.user], &world.groups[whose.group], &world.users[whose.admin]);
         let next = uuid(&mut self.random);
         let mut first = None;
         let now = jiff::Timestamp::now().as_millisecond();
         let Self { random, sessions, body, .. } = self;
         let session = &mut sessions[place];
-        let admin = &world.users[USERS - 1 - random.random_range(0..ADMINS)];
         template.fill(body, |hole, out| {
             let text = match hole {
                 Hole::Fresh => {

@@ -96,20 +96,30 @@ fn text(config: &Config, intake: SocketAddr, secrets: Secrets) -> anyhow::Result
     Ok(out)
 }
 
-/// `GET /v1/status`.
-pub fn status_route(observer: watch::Receiver<Option<Observer>>) -> Router {
+/// `GET /v1/status`: 200, or 503 with what is known without ClickHouse while that does not answer. `found` once it has answered,
+/// `alone` from the start on.
+pub fn status_route(found: watch::Receiver<Option<Observer>>, alone: watch::Receiver<Option<Observer>>) -> Router {
     Router::new().route(
         "/v1/status",
         get(move || async move {
-            let found = observer.borrow().clone();
-            let Some(found) = found else {
-                return (StatusCode::SERVICE_UNAVAILABLE, "ClickHouse has not answered yet\n").into_response();
+            let found = found.borrow().clone();
+            let why = match found {
+                None => "it has not answered since the start".to_owned(),
+                Some(found) => match found.report().await {
+                    Ok(report) => return Json(report).into_response(),
+                    Err(error) => format!("{error:#}"),
+                },
             };
-            match found.report().await {
-                Ok(report) => Json(report).into_response(),
+            let alone = alone.borrow().clone();
+            let told = match alone {
+                Some(alone) => alone.without_store(why.clone()).await,
+                None => Err(anyhow::anyhow!("the program is starting")),
+            };
+            match told {
+                Ok(report) => (StatusCode::SERVICE_UNAVAILABLE, Json(report)).into_response(),
                 Err(error) => {
-                    tracing::warn!(error = format!("{error:#}"), "The status cannot be told.");
-                    (StatusCode::SERVICE_UNAVAILABLE, "ClickHouse does not answer\n").into_response()
+                    tracing::warn!(error = format!("{error:#}"), why, "The status cannot be told.");
+                    (StatusCode::SERVICE_UNAVAILABLE, "the status cannot be told; see the log\n").into_response()
                 }
             }
         }),

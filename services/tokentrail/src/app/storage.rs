@@ -94,6 +94,7 @@ impl Storage {
             pid: std::process::id(),
             intake: self.addresses.intake,
             admin: self.addresses.admin,
+            stores: true,
             store: Some(RunStore {
                 store_url: options.url,
                 store_user: options.user,
@@ -140,6 +141,7 @@ impl Storage {
                     name: self.config.kafka.client_id.clone(),
                     metrics: metrics.clone(),
                     checkpoints: self.config.correlation.checkpoints(),
+                    memory: self.config.correlation.memory(),
                     faults,
                     probe: None,
                 };

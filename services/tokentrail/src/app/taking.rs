@@ -145,7 +145,7 @@ fn take_over(journal: &Journal, consumer: &str) -> anyhow::Result<()> {
 }
 
 impl Taken {
-    /// Returns when pull, heartbeats or the forwarder have ended, which they must not.
+    /// Returns when the journal, pull, heartbeats or the forwarder have ended, which they must not.
     pub async fn ended(&mut self) -> Result<anyhow::Result<()>, tokio::task::JoinError> {
         let forward = async {
             match &self.forward {
@@ -154,6 +154,8 @@ impl Taken {
             }
         };
         tokio::select! {
+            // Whoever reads it would notice; while ClickHouse is away nobody does.
+            Err(closed) = self.journal.wait_past(u64::MAX) => Ok(Err(anyhow::Error::new(closed).context("nothing can be kept"))),
             ended = &mut self.pulls => ended,
             () = forward => Ok(Err(anyhow::anyhow!("the forwarder ended; see the log"))),
         }

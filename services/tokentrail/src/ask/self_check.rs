@@ -1,13 +1,13 @@
 //! `tokentrail self-check`: answers everything again from all stored events in this process and compares with the rows that
-//! stand, for a random sample of persons. Reads only.
+//! stand, for a random sample of persons. Reads only, and takes no more memory than the correlation may.
 
 use crate::{config::Config, secrets};
 use anyhow::Context;
 use events::person::DeploymentKey;
-use pipeline::correlation::Fold;
+use pipeline::correlation::{Compared, compare};
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use store::{Store, correlation::Place};
+use std::collections::{BTreeMap, BTreeSet};
+use store::Store;
 
 /// What a comparison came to.
 #[derive(Serialize)]
@@ -34,28 +34,15 @@ pub async fn run(store: &Store, config: &Config, sample: usize) -> anyhow::Resul
 }
 
 async fn once(store: &Store, config: &Config, (key, sample): (&DeploymentKey, usize)) -> anyhow::Result<Checked> {
-    let tenant = &config.tenant;
-    let mut fold = Fold::new(config.correlation(key.clone()), 0, HashMap::new());
-    let events = store.each_event(tenant, &mut |told| fold.take(&told)).await.context("cannot read the events")?;
-    fold.settle();
-    let expected = fold.places();
-    let found = store.correlated_places(tenant).await?;
-    let everybody: BTreeSet<&str> =
-        expected.values().chain(found.values()).map(|place| place.person.as_str()).collect();
+    let compared = compare(store, config.correlation(key.clone()), config.correlation.memory());
+    let Compared { events, rows, mut differ } = compared.await.context("cannot read what is stored")?;
+    let everybody: BTreeSet<&str> = rows.keys().chain(differ.keys()).map(String::as_str).collect();
     let persons = choose(everybody.into_iter().collect(), sample)?;
-    let of = |place: &Place| persons.contains(place.person.as_str());
-    let mut differ: BTreeMap<String, usize> = BTreeMap::new();
-    let mut rows = 0;
-    for (id, place) in expected.iter().filter(|(_, place)| of(place)) {
-        rows += 1;
-        if found.get(id) != Some(place) {
-            *differ.entry(place.person.clone()).or_default() += 1;
-        }
-    }
-    for (_, place) in found.iter().filter(|(id, place)| of(place) && !expected.contains_key(*id)) {
-        *differ.entry(place.person.clone()).or_default() += 1;
-    }
-    Ok(Checked { events, persons: persons.len(), rows, differ })
+    let count = persons.len();
+    let compared = persons.iter().filter_map(|person| rows.get(*person)).sum();
+    let persons: BTreeSet<String> = persons.into_iter().map(str::to_owned).collect();
+    differ.retain(|person, _| persons.contains(person));
+    Ok(Checked { events, persons: count, rows: compared, differ })
 }
 
 fn choose(mut persons: Vec<&str>, sample: usize) -> anyhow::Result<BTreeSet<&str>> {

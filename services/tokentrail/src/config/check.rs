@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 /// Most of a size in the config, MiB: a pebibyte.
 const MOST_MIB: u64 = 1 << 30;
+/// Least memory of the correlation, MiB: with less it would forget all the time.
+const LEAST_MEMORY_MIB: u64 = 16;
 
 impl Config {
     /// Refuses settings that fit no program.
@@ -31,6 +33,9 @@ impl Config {
         }
         if self.journal.segment_mib == 0 || self.journal.max_mib < 4 * self.journal.segment_mib {
             bail!("journal.max_mib must be at least four segments of journal.segment_mib");
+        }
+        if !(LEAST_MEMORY_MIB..=MOST_MIB).contains(&self.correlation.memory_mib) {
+            bail!("correlation.memory_mib must be {LEAST_MEMORY_MIB} to {MOST_MIB}");
         }
         self.kafka.check().context("kafka")?;
         self.alerts.check()?;

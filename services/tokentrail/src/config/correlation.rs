@@ -18,11 +18,14 @@ pub struct Correlation {
     /// How often, at most, all that the correlation knows is kept as a checkpoint, from which a start goes on, seconds. 0: never,
     /// and every start reads all events.
     pub checkpoint_seconds: u32,
+    /// Memory for what the correlation knows and has said, MiB. When it is full, what was over before the last days is forgotten: what
+    /// was said of it stands, and what comes later from before that has everything read anew.
+    pub memory_mib: u64,
 }
 
 impl Default for Correlation {
     fn default() -> Self {
-        Self { enabled: true, skew_ms: 1_000, checkpoint_seconds: 600 }
+        Self { enabled: true, skew_ms: 1_000, checkpoint_seconds: 600, memory_mib: 1_024 }
     }
 }
 
@@ -31,6 +34,11 @@ impl Correlation {
     pub fn checkpoints(&self) -> Option<std::time::Duration> {
         let every = std::time::Duration::from_secs(u64::from(self.checkpoint_seconds));
         (!every.is_zero()).then_some(every)
+    }
+
+    /// How much may be kept in memory.
+    pub fn memory(&self) -> pipeline::correlation::Memory {
+        pipeline::correlation::Memory { budget: self.memory_mib << 20, clock: crate::app::now_ms }
     }
 }
 

@@ -127,3 +127,15 @@ fn snapshots_that_could_read_nothing_are_refused() {
     let good = load(&format!("{backstage}url = \"http://b\"\ntoken_file = \"t\""), &[]).unwrap();
     assert_eq!(good.sources["bs"].snapshot.as_ref().unwrap().interval_hours, 24);
 }
+
+#[test]
+fn the_memory_of_the_correlation_is_a_gibibyte_and_at_least_some() {
+    let budget =
+        |mib: &str| load("", &[("TOKENTRAIL__CORRELATION__MEMORY_MIB", mib)]).map(|c| c.correlation.memory().budget);
+    assert_eq!(load("", &[]).unwrap().correlation.memory().budget, 1 << 30);
+    assert_eq!(budget("16").unwrap(), 16 << 20);
+    for wrong in ["15", "0", "1073741825"] {
+        let error = format!("{:#}", budget(wrong).unwrap_err());
+        assert!(error.contains("correlation.memory_mib must be 16 to"), "{error}");
+    }
+}

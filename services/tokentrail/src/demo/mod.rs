@@ -142,7 +142,7 @@ async fn told(app: &App, config: &Config, user: &str) -> anyhow::Result<()> {
 
 /// One person across both systems, about one of their decisions.
 async fn trail(store: &Store, config: &Config, (user, decision): (&str, Uuid)) -> anyhow::Result<()> {
-    let mut whole = trace::lookup(store, config, user).await?;
+    let mut whole = trace::lookup(store, config, &[user.to_owned()]).await?;
     // What a snapshot holds is no act of anybody.
     whole.events.retain(|step| !step.event.kind.starts_with("state_"));
     let (part, between) = trace::around(whole, decision, TRAIL_LINES);

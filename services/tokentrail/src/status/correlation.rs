@@ -1,7 +1,7 @@
 //! What a status tells of the correlation: how far it is, and who does it.
 
 use super::moment;
-use pipeline::correlation::{Acknowledged, Phase};
+use pipeline::correlation::{Acknowledged, Phase, Remembered};
 use serde::{Deserialize, Serialize};
 
 /// How far the answers are behind what is stored.
@@ -20,9 +20,50 @@ pub struct CorrelationReport {
     /// Notes in ClickHouse of blocks that could not be announced, and that are not answered.
     #[serde(default)]
     pub noted: u64,
+    /// What it keeps in memory; none where another processor correlates.
+    #[serde(default)]
+    pub memory: Option<MemoryReport>,
     /// Who took the correlation over last.
     #[serde(default)]
     pub owner: Option<OwnerReport>,
+}
+
+/// What the correlation keeps in memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryReport {
+    /// About so many bytes.
+    pub bytes: u64,
+    /// Of so many.
+    pub budget: u64,
+    /// What was over before this instant is forgotten and stands as it was said, UTC milliseconds; none: nothing is forgotten.
+    pub floor: Option<i64>,
+    /// The earliest time of what came and is older than that, and is not answered before everything was read anew.
+    pub waiting: Option<i64>,
+}
+
+impl MemoryReport {
+    fn of(kept: Remembered) -> Self {
+        let Remembered { bytes, budget, floor, waiting } = kept;
+        Self { bytes, budget, floor, waiting }
+    }
+
+    /// False: even the least that must be kept is more than the budget.
+    pub fn fits(&self) -> bool {
+        self.bytes <= self.budget
+    }
+
+    fn render(&self) -> String {
+        let Self { bytes, budget, floor, waiting } = self;
+        let full = if self.fits() { "" } else { ": TOO LITTLE, raise correlation.memory_mib" };
+        let mut out = format!("  Correlation: keeps {} of {} MiB in memory{full}", bytes >> 20, budget >> 20);
+        if let Some(floor) = floor {
+            out.push_str(&format!("; what was over before {} is answered and no longer kept", moment(*floor)));
+        }
+        if let Some(waiting) = waiting {
+            out.push_str(&format!("; events came from {} on: everything will be read anew", moment(*waiting)));
+        }
+        out + "\n"
+    }
 }
 
 /// Who correlates.
@@ -46,7 +87,8 @@ impl CorrelationReport {
     pub(super) fn of(correlation: &Acknowledged) -> Self {
         let standing = correlation.standing();
         let phase = standing.phase.as_str().to_owned();
-        Self { phase, lag: standing.lag, unannounced: correlation.unannounced(), ..Self::default() }
+        let memory = correlation.remembered().map(MemoryReport::of);
+        Self { phase, lag: standing.lag, unannounced: correlation.unannounced(), memory, ..Self::default() }
     }
 
     pub(super) fn render(&self) -> String {
@@ -57,7 +99,10 @@ impl CorrelationReport {
             0 => String::new(),
             noted => format!("  Correlation: {noted} notes of blocks that could not be announced are not answered\n"),
         };
-        unannounced + &noted + &self.standing()
+        // Where little is kept nobody asks.
+        let told = |kept: &&MemoryReport| kept.floor.is_some() || kept.bytes > kept.budget / 2;
+        let memory = self.memory.as_ref().filter(told).map_or_else(String::new, MemoryReport::render);
+        unannounced + &noted + &self.standing() + &memory
     }
 
     fn standing(&self) -> String {
@@ -80,5 +125,21 @@ impl CorrelationReport {
             Some(_) => (owner, format!("; {announced}")),
         };
         format!("  Correlation: {} receipts behind what is stored{reads}{announced}{owner}\n", self.lag)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_tells_what_is_no_longer_kept_and_what_waits_for_being_read_anew() {
+        let told = |memory| CorrelationReport { memory: Some(memory), ..CorrelationReport::default() }.render();
+        let kept = MemoryReport { bytes: 10 << 20, budget: 64 << 20, floor: None, waiting: None };
+        assert!(!told(kept.clone()).contains("memory"), "nobody asks");
+        let (floor, waiting) = (Some(1_795_132_800_000), Some(1_794_960_000_000));
+        let text = told(MemoryReport { bytes: 70 << 20, floor, waiting, ..kept });
+        assert!(text.contains("keeps 70 of 64 MiB in memory: TOO LITTLE, raise correlation.memory_mib"), "{text}");
+        assert!(text.contains("what was over before 2026-11-20") && text.contains("came from 2026-11-18"), "{text}");
     }
 }

@@ -4,7 +4,7 @@ use super::{Report, alerts, moment};
 use crate::{
     other_lines,
     snapshotting::State,
-    table::{Align, Table},
+    table::{Align, Table, visible},
 };
 
 /// The table of inputs.
@@ -44,6 +44,12 @@ pub fn render_inputs(report: &Report) -> String {
 /// The whole status for people.
 pub fn render(report: &Report) -> String {
     let mut out = format!("Tokentrail {} · tenant {}\n\n", report.version, report.tenant);
+    if let Some(why) = &report.without_store {
+        out.push_str(&format!(
+            "  ClickHouse cannot be asked: {}\n  Intake goes on. Below is what waits for it; fates, gaps and rules are told when it answers.\n\n",
+            visible(why)
+        ));
+    }
     out.push_str(&render_inputs(report));
     out.push('\n');
     if let Some(journal) = &report.journal {
@@ -69,13 +75,13 @@ pub fn render(report: &Report) -> String {
     report.faults.iter().for_each(|fault| out.push_str(&fault.render()));
     match &report.correlation {
         Some(correlation) => out.push_str(&correlation.render()),
-        None if report.store_up.is_some() => {
+        None if report.store_up.is_some() && report.without_store.is_none() => {
             out.push_str("  Correlation: does not run (off by `correlation.enabled`, or `kafka.events` is empty)\n")
         }
         None => {}
     }
     out.push_str(&alerts::render(report));
-    if let Some(up) = report.store_up {
+    if let Some(up) = report.store_up.filter(|_| report.without_store.is_none()) {
         let store = if up { "acknowledges" } else { "has not acknowledged the last block" };
         out.push_str(&format!("  ClickHouse: {store}\n"));
     }

@@ -9,6 +9,7 @@ mod receiver;
 mod recorded;
 #[path = "../support/mod.rs"]
 mod support;
+mod suppressions;
 mod withheld;
 
 use receiver::Receiver;
@@ -305,16 +306,20 @@ fn a_realm_that_records_less_and_an_impersonation_are_told_from_a_recorded_keycl
     let program = story.start();
     let recorded = sample("../keycloak/webhook.ndjson");
     let changed = story.recording_less(&["adminEventsEnabled"]);
+    suppressions::before(&story, &program);
     // Late by an hour of arrival, the wrong way round: the same finding.
     for file in [&changed, &recorded] {
         story.said(&program, &["import", "--source", "kc", file.to_str().unwrap()]);
         judged(&program);
     }
     let notice = |rule| until(&program, rule, || told(&hook, rule).pop()).1;
+    let impersonated = notice("D16");
+    suppressions::of_a_source(&story, &program, &hook);
+    suppressions::of_a_person(&story, &program, (&hook, &impersonated));
     let off = notice("D11");
     assert_eq!((&off["severity"], &off["values"]["off"]), (&"critical".into(), &"admin_events_enabled".into()));
     assert_eq!(off["evidence"].as_array().unwrap().len(), 1);
-    assert!(!notice("D16")["subject"].as_str().unwrap().is_empty());
+    assert!(!impersonated["subject"].as_str().unwrap().is_empty());
     let listed = story.json(&program, &["rules", "list"]);
     let state =
         |rule: &str| listed.as_array().unwrap().iter().find(|one| one["rule"] == rule).unwrap()["state"].clone();

@@ -37,11 +37,19 @@ pub async fn annotations(grafana: &Grafana<'_>, source: &Source, choice: &Choice
     let ask = async |name: &str| grafana.ask(name, &source.shared.annotations[name].sql, choice).await;
     let gaps = ask("gaps").await;
     let expected = json!([
-        ["2026-11-23 21:24:00.000", "kc webhook: silent", "gap,repaired"],
         ["2026-11-23 21:27:00.000", "kc webhook: silent", "gap,open"],
         ["2026-11-23 21:30:00.000", "bs lines: sender dropped", "gap,not repaired"]
     ]);
     assert_eq!(told(&gaps, &["time", "text", "tags"], &BTreeMap::new()), expected);
+    let repaired = ask("repaired").await;
+    let expected = json!([["2026-11-23 21:24:00.000", "kc webhook: silent, brought by pull", "gap,repaired"]]);
+    assert_eq!(told(&repaired, &["time", "text", "tags"], &BTreeMap::new()), expected);
+    let colour = |name: &str| source.shared.annotations[name].colour.as_str();
+    assert_eq!(
+        (colour("gaps"), colour("repaired")),
+        ("red", "green"),
+        "what was repaired does not look like what is open"
+    );
     let changes = ask("changes").await;
     assert_eq!(changes.rows.len(), 33, "what changed policies, roles and their members, not groups of people");
     assert!(changes.column("text").contains(&json!("backstage role member added: role:default/rbac_admin")));

@@ -81,7 +81,7 @@ const SEEN: [(&str, &[(u32, &str)]); 4] = [
             (16, ">D02 leaver active<"),
             (17, ">critical<"),
             (18, ">0<"),
-            (19, ">/platform/ops<"),
+            (19, ">directly<"),
         ],
     ),
     (
@@ -123,6 +123,7 @@ const SEEN: [(&str, &[(u32, &str)]); 4] = [
             (11, ">user updated<"),
             (12, ">opened<"),
             (13, ">rights from catalog, disabled<"),
+            (14, ">in force<"),
         ],
     ),
     (

@@ -27,9 +27,10 @@ impl Story<'_> {
         // The config names one group; cleo was in it for ten seconds.
         self.says(("overview", 18), &["accounts"], json!([[0]]));
         let at = |second: &str| format!("2026-11-23 21:25:{second}");
+        let span = [at("07.067"), at("16.818")];
         let held =
-            json!([["cleo", "/platform/ops", "group", at("07.067"), at("16.818"), "held", "given in this period"]]);
-        self.says(("overview", 19), &["Person", "Right", "Kind", "From", "Until", "State", "Change"], held);
+            json!([["cleo", "/platform/ops", "group", "directly", span[0], span[1], "held", "given in this period"]]);
+        self.says(("overview", 19), &["Person", "Right", "Kind", "Through", "From", "Until", "State", "Change"], held);
 
         let baseline = "area realm_roles, what not in the \"baseline\"";
         let finn = "active seconds 583.28, allowed 10, how disabled, token budget seconds 600, tokens issued 0";
@@ -41,6 +42,9 @@ impl Story<'_> {
             ["high", "D01", "WITHDRAWN", "ben", ""],
             ["high", "D13", "CLOSED", "cleo", ""]
         ]);
+        let until = self.answers[&("drift", 17)][0].column("Suppressed until");
+        let of_the_fourth = (0..6).map(|row| if row == 3 { json!("2200-01-01 00:00:00.000") } else { Value::Null });
+        assert_eq!(until, of_the_fourth.collect::<Vec<_>>());
         self.says(("drift", 17), &["Severity", "Rule", "State", "Person", "Says"], findings);
         self.says(("drift", 18), &["Severity", "State", "Difference"], json!([["high", "OPEN", baseline]]));
         let queue = json!([
@@ -60,6 +64,12 @@ impl Story<'_> {
         self.says(("investigation", 10), &["Rule", "Name", "Handled by"], queue);
         self.says(("investigation", 11), &["Event"], json!([]));
         self.says(("investigation", 12), &["Change"], json!([]));
+        let columns = ["Rule", "State", "Person", "Source", "Owner", "Made by", "Reason", "Ended by", "Ended because"];
+        let suppressed = json!([
+            ["D13", "in force", "cleo", "", "ana", "ana", "known", "", ""],
+            ["D12", "ended", "", "kc", "bo", "ana", "moving", "cy", "moved"]
+        ]);
+        self.says(("investigation", 14), &columns, suppressed);
     }
 }
 

@@ -85,6 +85,14 @@ const FINDINGS: [Finding; 6] = [
         changes: &[("opened", "rules", 8), ("ended", "rules", 7)],
     },
 ];
+/// One in force, and one that was ended early.
+const SUPPRESSIONS: &str = "INSERT INTO suppression_rows SELECT 'default', toUUID('00000000-0000-4000-a000-000000000001'), generateUUIDv4(), \
+     toDateTime64('2026-11-23 21:20:00', 3, 'UTC'), 'made', 'D13', 'person', (SELECT max(person) FROM alias_rows WHERE kind = 'username' AND name = 'cleo'), \
+     'ana', 'ana', 'known', toDateTime64('2200-01-01', 3, 'UTC') \
+     UNION ALL SELECT 'default', toUUID('00000000-0000-4000-a000-000000000002'), generateUUIDv4(), \
+     toDateTime64('2026-11-23 21:10:00', 3, 'UTC'), 'made', 'D12', 'source', 'kc', 'bo', 'ana', 'moving', toDateTime64('2200-01-01', 3, 'UTC') \
+     UNION ALL SELECT 'default', toUUID('00000000-0000-4000-a000-000000000002'), generateUUIDv4(), \
+     toDateTime64('2026-11-23 21:30:00', 3, 'UTC'), 'ended', 'D12', 'source', 'kc', 'bo', 'cy', 'moved', toDateTime64('2026-11-23 21:30:00', 3, 'UTC')";
 const STATES: &str = "INSERT INTO rule_state_rows VALUES \
      ('default', 'D04', now64(3) + INTERVAL 1 MINUTE, 'EXCEPTION', 1, 1, ''), \
      ('default', 'D05', now64(3) + INTERVAL 1 MINUTE, 'EXCEPTION', 1, 1, ''), \
@@ -121,7 +129,7 @@ impl Finding {
 /// Writes all of it.
 pub async fn seed(options: ConnectOptions) {
     let findings = FINDINGS.iter().flat_map(Finding::rows);
-    let fixed = HEARTBEATS.into_iter().chain([GAPS, STATES]).map(str::to_owned);
+    let fixed = HEARTBEATS.into_iter().chain([GAPS, STATES, SUPPRESSIONS]).map(str::to_owned);
     for sql in fixed.chain(findings) {
         let request = crate::support::client()
             .post(&options.url)

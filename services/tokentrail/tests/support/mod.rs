@@ -124,10 +124,26 @@ impl Program {
         }
     }
 
+    /// The run file with the address of ClickHouse: it is told once that has answered.
+    pub fn store(&self) -> Value {
+        let started = Instant::now();
+        loop {
+            let text = std::fs::read(self.data.join("run.json")).unwrap_or_default();
+            if let Ok(run @ Value::Object(_)) = serde_json::from_slice(&text)
+                && run["store_url"].is_string()
+            {
+                return run;
+            }
+            assert!(started.elapsed() < READY, "ClickHouse has not answered after {READY:?}; log: {}", self.log());
+            std::thread::sleep(LOOK);
+        }
+    }
+
     /// Rows of a query, one JSON value each.
     pub fn sql(&self, query: &str) -> Vec<Value> {
-        let url = self.run["store_url"].as_str().unwrap().to_owned();
-        let (user, password) = (self.run["store_user"].as_str().unwrap(), self.run["store_password"].as_str().unwrap());
+        let run = self.store();
+        let url = run["store_url"].as_str().unwrap().to_owned();
+        let (user, password) = (run["store_user"].as_str().unwrap(), run["store_password"].as_str().unwrap());
         let request = client()
             .post(url)
             .query(&[

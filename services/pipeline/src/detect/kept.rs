@@ -1,0 +1,92 @@
+//! What the rules need however old it is: what was done to recording, and to the accounts of those who were ever put out. Everybody
+//! else's accounts change all the time, and are looked at only once they are put out.
+
+use super::facts::{Reader, act};
+use drift::facts::Act;
+use std::collections::{BTreeMap, BTreeSet};
+use store::{StoreError, drift_facts::DriftQuery};
+use uuid::Uuid;
+
+const RECORDING: &[&str] = &["audit_config_changed", "realm_updated", "state_events_config"];
+const ACCOUNTS: &[&str] = &["user_created", "user_updated", "user_deleted", "user_locked_permanently"];
+
+/// The events, by time.
+#[derive(Default)]
+pub(super) struct Kept {
+    acts: BTreeMap<(i64, Uuid), Act>,
+    out: BTreeSet<String>,
+}
+
+impl Kept {
+    /// Reads anew what happened from `from` on and before `to`.
+    pub(super) async fn renew(&mut self, reader: &Reader, (from, to): (i64, i64)) -> Result<(), StoreError> {
+        let (store, tenant) = (&reader.store, reader.tenant.as_str());
+        let of = |persons, from| DriftQuery { tenant, persons, from, to };
+        let lately = of(None, from);
+        let mut read = store.drift_acts(&lately, RECORDING).await?;
+        let put_out = store.drift_put_out(&lately).await?;
+        let known: Vec<String> = self.out.iter().cloned().collect();
+        if !known.is_empty() {
+            read.extend(store.drift_acts(&of(Some(&known), from), ACCOUNTS).await?);
+        }
+        // What was done before to an account that is put out only now was not kept.
+        let others: Vec<String> = put_out.into_iter().filter(|account| !self.out.contains(account)).collect();
+        if !others.is_empty() {
+            read.extend(store.drift_acts(&of(Some(&others), i64::MIN), ACCOUNTS).await?);
+        }
+        self.take(from, read.into_iter().map(act));
+        Ok(())
+    }
+
+    fn take(&mut self, from: i64, read: impl Iterator<Item = Act>) {
+        self.acts.retain(|(at, _), _| *at < from);
+        self.acts.extend(read.map(|act| ((act.at, act.event), act)));
+        self.out = self.acts.values().filter(|act| puts_out(act)).map(|act| act.account.clone()).collect();
+        let out = &self.out;
+        self.acts.retain(|_, act| !ACCOUNTS.contains(&act.kind.as_str()) || out.contains(&act.account));
+    }
+
+    pub(super) fn acts(&self) -> impl Iterator<Item = &Act> {
+        self.acts.values()
+    }
+
+    /// Accounts that were ever disabled, deleted or locked for good.
+    pub(super) fn out(&self) -> Vec<String> {
+        self.out.iter().cloned().collect()
+    }
+}
+
+fn puts_out(act: &Act) -> bool {
+    let how = matches!(act.kind.as_str(), "user_deleted" | "user_locked_permanently")
+        || act.details.get("enabled").is_some_and(|enabled| enabled == "false");
+    how && !act.account.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn act(at: i64, kind: &str, (account, enabled): (&str, &str)) -> Act {
+        let details = [("enabled".to_owned(), enabled.to_owned())].into();
+        let (kind, account) = (kind.to_owned(), account.to_owned());
+        Act { event: Uuid::from_u128(at as u128), at, kind, account, details, ..Act::default() }
+    }
+
+    #[test]
+    fn only_those_who_were_put_out_are_kept() {
+        let mut kept = Kept::default();
+        let first = [
+            act(1, "user_created", ("a", "true")),
+            act(2, "realm_updated", ("", "")),
+            act(3, "user_updated", ("b", "false")),
+            act(4, "user_updated", ("b", "true")),
+        ];
+        kept.take(i64::MIN, first.into_iter());
+        assert_eq!(kept.out(), ["b"]);
+        assert_eq!(kept.acts().map(|act| act.at).collect::<Vec<_>>(), [2, 3, 4]);
+        // A replay took back that b was put out, and a is: what was read of a from the beginning is kept as well.
+        kept.take(3, [act(1, "user_created", ("a", "true")), act(5, "user_deleted", ("a", ""))].into_iter());
+        assert_eq!(kept.out(), ["a"]);
+        assert_eq!(kept.acts().map(|act| act.at).collect::<Vec<_>>(), [1, 2, 5]);
+    }
+}

@@ -4,6 +4,8 @@
 //! restart sends it again under the same id. A receiver that is dead holds nothing up: each has its own loop. Never follows a
 //! redirect, speaks to no other host and port than the config names, and tells names only to receivers whose config says so.
 
+#![forbid(unsafe_code)]
+
 mod board;
 mod deliver;
 mod plan;

@@ -4,6 +4,8 @@
 //! [`receive`] turns proven bytes into journal entries, through [`redact`] and [`split`]. Nothing here reads a file,
 //! binds a port or knows ClickHouse; the program hands in sources, a bound listener, a clock, a key and a journal.
 
+#![forbid(unsafe_code)]
+
 pub mod admin;
 pub mod config;
 pub mod heartbeat;

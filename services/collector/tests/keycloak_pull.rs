@@ -46,8 +46,12 @@ impl Bench {
         change(&mut source);
         let append: Arc<dyn Append> = Arc::<Memory>::clone(&self.journal);
         let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
-        let around =
-            Surroundings { append, redact: Arc::new(|payload, body| (payload, body.to_vec())), now: Arc::new(now) };
+        let around = Surroundings {
+            append,
+            redact: Arc::new(|payload, body| (payload, body.to_vec())),
+            too_large: Arc::new(|_| panic!("no event of this test is too large")),
+            now: Arc::new(now),
+        };
         RealmPull::open(&source, &around).unwrap()
     }
 
@@ -85,6 +89,7 @@ fn source(url: &str, cursors: &Path) -> Source {
         realms: vec![account("acme"), account("beta")],
         limits: Limits { page: 7, requests_per_second: 1_000, ..Limits::default() },
         cursors: cursors.to_owned(),
+        listener: None,
     }
 }
 

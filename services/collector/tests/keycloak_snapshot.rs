@@ -60,6 +60,7 @@ fn taker(url: &str, dir: &Path, journal: &Arc<Memory>) -> Taker {
         realms: vec![account],
         limits: Limits { requests_per_second: 1_000, ..Limits::default() },
         cursors: dir.to_owned(),
+        listener: None,
     };
     // Small pages, so that there are several.
     let settings = Settings { page: 3, patience: vec![Duration::ZERO], ..Settings::new(dir.to_owned()) };

@@ -175,6 +175,7 @@ async fn take(url: &str, dir: &FilePath) -> (Report, Arc<Counted>) {
         realms: vec![realm],
         limits,
         cursors: dir.to_owned(),
+        listener: None,
     };
     let counted = Arc::new(Counted::default());
     let append: Arc<dyn Append> = Arc::<Counted>::clone(&counted);

@@ -1,6 +1,8 @@
 //! Makes what Grafana provisions (`dashboards/provisioning`) from a readable source (`dashboards/source`), and expands a panel's SQL
 //! as Grafana's ClickHouse data source does, so that tests can run it, and draws a preview of the answers. Never shipped, never asks a database.
 
+#![forbid(unsafe_code)]
+
 mod alerts;
 mod dashboard;
 pub mod expand;

@@ -3,6 +3,8 @@
 //! Pure: facts and settings in, findings and states out. One rule is one file of [`rules`]; what a rule cannot judge for want of an
 //! input it says (NOT EVALUABLE), and never passes over. Reads no clock, no store and no name of a person.
 
+#![forbid(unsafe_code)]
+
 pub mod baseline;
 pub mod facts;
 pub mod finding;

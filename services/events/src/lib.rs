@@ -3,6 +3,8 @@
 //! A [`receipt::Receipt`] is what arrived; [`normalise::normalise`] turns it into [`event::Event`]s.
 //! Nothing here knows of files, sockets or databases.
 
+#![forbid(unsafe_code)]
+
 pub mod act;
 pub mod event;
 pub mod ids;

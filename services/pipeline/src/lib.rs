@@ -1,5 +1,7 @@
 //! Log in, ClickHouse out. [`flow`] shows the whole chain on one screen; nothing here knows HTTP or a file format.
 
+#![forbid(unsafe_code)]
+
 pub mod block;
 pub mod correlation;
 pub mod coverage;

@@ -3,6 +3,8 @@
 //! Nothing here downloads by itself: Maven, npm and apt do, through their own settings, and every file is checked against
 //! a pinned hash (Debian's packages: against the signed index that apt fetched). What was fetched stays in [`cache_dir`], outside the checkout.
 
+#![forbid(unsafe_code)]
+
 mod alertmanager;
 pub mod authority;
 pub mod backstage;

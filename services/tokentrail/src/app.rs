@@ -128,6 +128,7 @@ impl App {
         };
         let journal = taken.as_ref().map(|taken| taken.journal.clone());
         if let Some(journal) = &journal {
+            gauges::syncs(&registry, journal.clone())?;
             gauges::lag(&registry, (journal.clone(), journal_consumer(config)))?;
         }
         let ready = {

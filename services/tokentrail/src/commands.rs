@@ -104,7 +104,7 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Config(command) => configure(command, load)?,
         Command::Journal(command) => journal(command, load)?,
-        Command::Completions { .. } | Command::Man | Command::EngineChild => true, // handled before the runtime starts
+        Command::Completions { .. } | Command::Man { .. } | Command::EngineChild => true, // handled before the runtime starts
     };
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
@@ -349,9 +349,17 @@ async fn snapshots(config: &Config, command: SnapshotCommand) -> anyhow::Result<
 
 fn configure(command: ConfigCommand, load: impl Fn() -> anyhow::Result<Config>) -> anyhow::Result<bool> {
     match command {
-        ConfigCommand::Check => {
-            let config = load()?;
-            trusting::check(&config)?;
+        ConfigCommand::Check { format } => {
+            let config = load().and_then(|config| trusting::check(&config).map(|()| config));
+            if format == Format::Json {
+                let (wrong, sources) = match &config {
+                    Ok(config) => (None, config.sources.keys().collect()),
+                    Err(error) => (Some(format!("{error:#}")), Vec::new()),
+                };
+                let told = serde_json::json!({ "good": wrong.is_none(), "wrong": wrong, "sources": sources });
+                write_out((serde_json::to_string_pretty(&told)? + "\n").as_bytes())?;
+            }
+            let config = config?;
             eprintln!("the config is good: {} sources, data in {}", config.sources.len(), config.data_dir.display());
         }
         ConfigCommand::Print => write_out(toml::to_string_pretty(&load()?)?.as_bytes())?,
@@ -365,8 +373,8 @@ fn configure(command: ConfigCommand, load: impl Fn() -> anyhow::Result<Config>) 
 fn journal(command: JournalCommand, load: impl Fn() -> anyhow::Result<Config>) -> anyhow::Result<bool> {
     let folder = |dir: Option<PathBuf>| dir.map_or_else(|| Ok::<_, anyhow::Error>(load()?.path("journal")), Ok);
     match command {
-        JournalCommand::Inspect { dir } => crate::journal::inspect(&folder(dir)?),
-        JournalCommand::Verify { dir } => crate::journal::verify(&folder(dir)?),
+        JournalCommand::Inspect { dir, format } => crate::journal::inspect(&folder(dir)?, format),
+        JournalCommand::Verify { dir, format } => crate::journal::verify(&folder(dir)?, format),
     }
 }
 

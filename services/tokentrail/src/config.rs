@@ -170,6 +170,13 @@ pub struct SourceConfig {
     pub zone: String,
 }
 
+impl SourceConfig {
+    /// Whether webhooks of the keycloak-events plugin are meant to come: it signs with a secret, or the realm's key.
+    pub fn expects_webhook(&self) -> bool {
+        self.kind == Kind::Keycloak && (!self.webhook_secret_files.is_empty() || self.jwt.is_some())
+    }
+}
+
 /// HTTP Basic.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -9,7 +9,7 @@ use collector::pull::RealmStatus;
 use durable_log::{Journal, ReadLimits};
 use events::receipt::ReceiptHeader;
 use prometheus::{
-    Gauge, IntGauge, IntGaugeVec, Opts, Registry,
+    Counter, Gauge, IntCounter, IntGauge, IntGaugeVec, Opts, Registry,
     core::{Collector, Desc},
     proto::MetricFamily,
 };
@@ -58,6 +58,29 @@ const LAG_SECONDS: (&str, &str) = (
     "tokentrail_journal_lag_seconds",
     "Age of the oldest record of the journal that ClickHouse, or Kafka, has not acknowledged; 0 if there is none",
 );
+
+const SYNCS: (&str, &str) = ("tokentrail_journal_syncs_total", "Syncs of the journal to disk since the start");
+const SYNC_SECONDS: (&str, &str) = (
+    "tokentrail_journal_sync_seconds_total",
+    "Time in syncs of the journal since the start; by the number of syncs it is the mean of one",
+);
+const SYNC_LONGEST: (&str, &str) =
+    ("tokentrail_journal_sync_longest_seconds", "The longest sync of the journal since the start");
+
+/// How long the disk takes to make appends durable.
+pub fn syncs(registry: &Registry, journal: Journal) -> Result<(), prometheus::Error> {
+    let make = move || {
+        let syncs = journal.status().syncs;
+        let count = IntCounter::new(SYNCS.0, SYNCS.1)?;
+        count.inc_by(syncs.count);
+        let seconds = Counter::new(SYNC_SECONDS.0, SYNC_SECONDS.1)?;
+        seconds.inc_by(syncs.total.as_secs_f64());
+        let longest = Gauge::new(SYNC_LONGEST.0, SYNC_LONGEST.1)?;
+        longest.set(syncs.longest.as_secs_f64());
+        Ok([count.collect(), seconds.collect(), longest.collect()].concat())
+    };
+    register(registry, make, &[SYNCS, SYNC_SECONDS, SYNC_LONGEST].map(|(name, help)| (name, help, &[][..])))
+}
 
 /// The lag of the journal's consumer.
 pub fn lag(registry: &Registry, (journal, consumer): (Journal, &'static str)) -> Result<(), prometheus::Error> {

@@ -1,22 +1,84 @@
 //! `tokentrail journal inspect|verify`: looks at the journal's files without their lock, also while they are written.
 
 use crate::{
-    commands::write_out,
+    Format,
+    commands::{print, write_out},
     status::moment,
     table::{Align, Table},
 };
 use anyhow::Context;
 use durable_log::ScrubReport;
 use events::ids::StreamId;
+use serde::Serialize;
 use std::path::Path;
+
+/// What was found, for programs.
+#[derive(Serialize)]
+struct Told {
+    intact: bool,
+    /// UTC milliseconds.
+    checked_at: i64,
+    segments: usize,
+    first_offset: u64,
+    next_offset: u64,
+    /// Of headers and bodies.
+    bytes: u64,
+    records: u64,
+    streams: Vec<ToldStream>,
+    /// Offset that each consumer has committed.
+    consumers: std::collections::BTreeMap<String, u64>,
+    /// Of `damages`, those that are listed.
+    damage: Vec<String>,
+    damages: u64,
+    /// How many of them lose records, or trust in them.
+    losses: u64,
+}
+
+#[derive(Serialize)]
+struct ToldStream {
+    stream: String,
+    first_seq: u64,
+    last_seq: u64,
+    records: u64,
+    last_chain: String,
+}
+
+impl From<&ScrubReport> for Told {
+    fn from(report: &ScrubReport) -> Self {
+        let streams = report.streams.iter().map(|stream| ToldStream {
+            stream: StreamId(stream.stream).to_string(),
+            first_seq: stream.first_seq,
+            last_seq: stream.last_seq,
+            records: stream.records,
+            last_chain: hex::encode(stream.last_chain),
+        });
+        Self {
+            intact: report.is_intact(),
+            checked_at: jiff::Timestamp::now().as_millisecond(),
+            segments: report.segments,
+            first_offset: report.first_offset,
+            next_offset: report.next_offset,
+            bytes: report.bytes,
+            records: report.records,
+            streams: streams.collect(),
+            consumers: report.committed.iter().cloned().collect(),
+            damage: report.damage.iter().map(ToString::to_string).collect(),
+            damages: report.damage_total,
+            losses: report.losses,
+        }
+    }
+}
 
 fn read(dir: &Path) -> anyhow::Result<ScrubReport> {
     durable_log::inspect(dir).with_context(|| format!("cannot read a journal in {}", dir.display()))
 }
 
 /// Lists streams, consumers and damage.
-pub fn inspect(dir: &Path) -> anyhow::Result<bool> {
+pub fn inspect(dir: &Path, format: Format) -> anyhow::Result<bool> {
     let report = read(dir)?;
+    if format == Format::Json {
+        return told(&report);
+    }
     let mut out = format!(
         "  {} segments, offsets {} to {}, {} MiB of records\n\n",
         report.segments,
@@ -50,6 +112,11 @@ pub fn inspect(dir: &Path) -> anyhow::Result<bool> {
     Ok(report.is_intact())
 }
 
+fn told(report: &ScrubReport) -> anyhow::Result<bool> {
+    print(Format::Json, &Told::from(report), |_| String::new())?;
+    Ok(report.is_intact())
+}
+
 fn list(report: &ScrubReport, out: &mut String) {
     for damage in &report.damage {
         out.push_str(&format!("  {damage}\n"));
@@ -60,8 +127,11 @@ fn list(report: &ScrubReport, out: &mut String) {
 }
 
 /// Checks every byte, commitment and link of the chain.
-pub fn verify(dir: &Path) -> anyhow::Result<bool> {
+pub fn verify(dir: &Path, format: Format) -> anyhow::Result<bool> {
     let report = read(dir)?;
+    if format == Format::Json {
+        return told(&report);
+    }
     let mut out = String::new();
     list(&report, &mut out);
     let (streams, records) = (report.streams.len(), report.records);

@@ -1,5 +1,7 @@
 //! The program: parses the command line, sets up logging, hands over to one file per subcommand.
 
+#![forbid(unsafe_code)]
+
 mod aliases;
 mod app;
 mod ask;
@@ -186,8 +188,12 @@ enum Command {
     Journal(JournalCommand),
     /// Print shell completions.
     Completions { shell: clap_complete::Shell },
-    /// Print the man page (roff).
-    Man,
+    /// Print the man pages of the program and of each command (roff), or write each to a file of its own.
+    Man {
+        /// Folder for the files, e.g. /usr/local/share/man/man1.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
     /// The embedded ClickHouse itself; started by `up`, never by hand.
     #[command(name = "engine-child", hide = true)]
     EngineChild,
@@ -195,8 +201,11 @@ enum Command {
 
 #[derive(Subcommand)]
 enum ConfigCommand {
-    /// Read the config and say whether it is good; starts nothing.
-    Check,
+    /// Read the config and say whether it is good; starts nothing. Exit code: 0 if it is, 2 if not.
+    Check {
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
     /// Print the effective config: file, environment and defaults together. Secrets stay in their files.
     Print,
     /// Print the JSON Schema of the config file.
@@ -221,9 +230,17 @@ enum TopicsCommand {
 #[derive(Subcommand)]
 enum JournalCommand {
     /// List segments, streams and consumers.
-    Inspect { dir: Option<PathBuf> },
+    Inspect {
+        dir: Option<PathBuf>,
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
     /// Check every byte and recompute the whole chain; exit code 1 if anything is damaged.
-    Verify { dir: Option<PathBuf> },
+    Verify {
+        dir: Option<PathBuf>,
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
 }
 
 /// How something is printed.
@@ -324,9 +341,15 @@ fn run(cli: Cli) -> anyhow::Result<std::process::ExitCode> {
             commands::write_out(&text)?;
             return Ok(std::process::ExitCode::SUCCESS);
         }
-        Command::Man => {
-            let mut text = Vec::new();
-            clap_mangen::Man::new(Cli::command()).render(&mut text)?;
+        Command::Man { dir: Some(dir) } => {
+            std::fs::create_dir_all(&dir)?;
+            clap_mangen::generate_to(Cli::command(), dir)?;
+            return Ok(std::process::ExitCode::SUCCESS);
+        }
+        Command::Man { dir: None } => {
+            let (mut command, mut text) = (Cli::command(), Vec::new());
+            command.build();
+            man_pages(&command, &mut text)?;
             commands::write_out(&text)?;
             return Ok(std::process::ExitCode::SUCCESS);
         }
@@ -337,6 +360,16 @@ fn run(cli: Cli) -> anyhow::Result<std::process::ExitCode> {
     // A blocked read of standard input must not hold up the end.
     runtime.shutdown_background();
     code
+}
+
+/// The page of a command and those of all below it.
+fn man_pages(command: &clap::Command, text: &mut Vec<u8>) -> std::io::Result<()> {
+    clap_mangen::Man::new(command.clone()).render(text)?;
+    let below = command.get_subcommands().filter(|one| !one.is_hide_set() && one.get_name() != "help");
+    for one in below {
+        man_pages(one, text)?;
+    }
+    Ok(())
 }
 
 /// JSON lines to standard error; plain text when a person looks.

@@ -12,6 +12,7 @@ use collector::{
         Append, Appending, Limits, NotAppended, Puller, Realm, RealmPull, Received, Secret, Severity, Source,
         Surroundings,
     },
+    redact::{Broken, unparsable},
     split::keycloak::split,
 };
 use durable_log::{AppendError, Entry, Journal};
@@ -23,6 +24,8 @@ use prometheus::Registry;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 
+/// The event listener that sends webhooks: keycloak-events'.
+const LISTENER: &str = "ext-event-webhook";
 /// How often a watermark that moved is written into the log.
 const WATERMARK: Duration = Duration::from_secs(30);
 
@@ -43,6 +46,8 @@ impl Append for ToJournal {
 }
 
 fn surroundings(append: Arc<dyn Append>, key: DeploymentKey) -> Surroundings {
+    let marks = key.clone();
+    let too_large = move |bytes: &[u8]| unparsable(&marks, bytes, Broken::RecordTooLarge);
     let redact = move |payload: Payload, bytes: &[u8]| {
         let text = String::from_utf8_lossy(bytes);
         match split(&text, &key, 1).into_iter().next() {
@@ -50,7 +55,7 @@ fn surroundings(append: Arc<dyn Append>, key: DeploymentKey) -> Surroundings {
             None => (payload, Vec::new()),
         }
     };
-    Surroundings { append, redact: Arc::new(redact), now: Arc::new(now_ms) }
+    Surroundings { append, redact: Arc::new(redact), too_large: Arc::new(too_large), now: Arc::new(now_ms) }
 }
 
 pub(crate) fn source(config: &Config, id: &str, pull: &Pull) -> anyhow::Result<Source> {
@@ -70,6 +75,7 @@ pub(crate) fn source(config: &Config, id: &str, pull: &Pull) -> anyhow::Result<S
         realms: pull.realms.iter().map(realm).collect(),
         limits: Limits { poll: Duration::from_secs(pull.interval_seconds), ..Limits::default() },
         cursors: config.path("pull"),
+        listener: config.sources.get(id).filter(|source| source.expects_webhook()).map(|_| LISTENER),
     })
 }
 

@@ -3,7 +3,7 @@
 
 mod render;
 
-pub use render::render;
+pub use render::{around, render};
 
 use crate::{
     aliases::{self, Alias},

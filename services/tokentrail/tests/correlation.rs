@@ -337,6 +337,14 @@ fn the_demo_tells_the_removal_that_it_withholds_and_then_that_it_came() {
     let (after, before) = between.split_once(" and ").unwrap();
     assert!(after < at && at < before, "{at} in {between}");
     assert!(text.contains("it came late and is put where it belongs"), "{text}");
+    // One person in both systems: what Keycloak said, the tie that joins them, and the decision after it, in a dozen lines.
+    let trail = text.split("The same person in both systems").nth(1).unwrap().split("\n\n").nth(1).unwrap();
+    assert!(trail.contains("user:default/finn in backstage is Keycloak user"), "{trail}");
+    let table = text.split("The same person in both systems").nth(1).unwrap().split("time (UTC)").nth(1).unwrap();
+    let rows: Vec<&str> = table.lines().skip(1).take_while(|line| line.contains("Z ")).collect();
+    let of = |source: &str, what: &str| rows.iter().filter(|row| row.contains(source) && row.contains(what)).count();
+    assert!((3..=13).contains(&rows.len()), "{text}");
+    assert!(of(" keycloak ", "enabled=false") > 0 && of(" backstage ", "exposure") > 0, "{rows:#?}");
     // The story itself is as it was: whole, when everything has come.
     let ben = text.lines().find(|line| line.trim_start().starts_with("user:default/ben")).unwrap();
     assert!(ben.contains("catalog") && ben.contains("19"), "{ben}");

@@ -71,6 +71,16 @@ fn the_recorded_story_is_counted_traced_and_repeatable() {
     let all = std::fs::read_to_string(log).unwrap().lines().count() as u64;
     assert_eq!(lines["received"].as_u64().unwrap() + 432 + 220 + 1 + 1, all);
     let metrics = program.get_admin("/metrics").unwrap();
+    let value = |name: &str| {
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).unwrap();
+        line.parse::<f64>().unwrap()
+    };
+    let (syncs, seconds) = (value("tokentrail_journal_syncs_total"), value("tokentrail_journal_sync_seconds_total"));
+    let longest = value("tokentrail_journal_sync_longest_seconds");
+    assert!(
+        syncs > 2.0 && 0.0 < longest && longest <= seconds && seconds <= longest * syncs,
+        "{syncs} {seconds} {longest}"
+    );
     assert!(
         metrics.contains(r#"tokentrail_intake_other_lines_total{kind="access",source="backstage"} 432"#),
         "{metrics}"
@@ -176,9 +186,53 @@ fn bad_input_is_refused_or_kept_and_never_leaks() {
     assert!(metrics.contains("tokentrail_intake_receipts_total{"), "{metrics}");
     let data = program.data.clone();
     assert_eq!(program.terminate(), Some(0));
+    for what in ["inspect", "verify"] {
+        let output = command(&data).args(["journal", what, "--format", "json"]).output().unwrap();
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(
+            (output.status.code(), &told["intact"], &told["losses"]),
+            (Some(0), &true.into(), &0.into()),
+            "{told}"
+        );
+        let records: u64 = told["streams"].as_array().unwrap().iter().map(|one| one["records"].as_u64().unwrap()).sum();
+        assert_eq!((&told["records"], &told["next_offset"]), (&records.into(), &status["journal"]["end"]), "{told}");
+    }
     assert!(!metrics.contains(canary));
     let found = Command::new("grep").args(["-rlaF", canary]).arg(&data).output().unwrap();
     assert!(found.stdout.is_empty(), "the canary stands in {}", String::from_utf8_lossy(&found.stdout));
+}
+
+#[test]
+fn man_pages_and_json_say_what_they_are_about() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let run = |args: &[&str]| command(&data).args(args).output().unwrap();
+    let text = |output: &Output| String::from_utf8(output.stdout.clone()).unwrap();
+    let all = text(&run(&["man"]));
+    for part in [
+        ".TH tokentrail 1",
+        ".TH tokentrail-send 1",
+        "spool\\-mib",
+        ".TH tokentrail-journal-verify 1",
+        "when\\-full",
+        "Who could do what",
+    ] {
+        assert!(all.contains(part), "{part}");
+    }
+    assert!(!all.contains("engine-child"), "what is never typed by hand has no page");
+    let folder = dir.path().join("man1");
+    assert!(run(&["man", "--dir", folder.to_str().unwrap()]).status.success());
+    let page = std::fs::read_to_string(folder.join("tokentrail-person-merge.1")).unwrap();
+    assert!(page.contains(".TH tokentrail-person-merge 1") && page.contains("SYNOPSIS"), "{page}");
+
+    let json = |output: &Output| serde_json::from_slice::<Value>(&output.stdout).unwrap();
+    let good = run(&["config", "check", "--format", "json"]);
+    assert_eq!((good.status.code(), &json(&good)["good"]), (Some(0), &true.into()));
+    assert_eq!(json(&good)["sources"], serde_json::json!(["backstage", "keycloak"]));
+    let bad =
+        command(&data).args(["config", "check", "--format", "json"]).env("TOKENTRAIL__TENANT", "").output().unwrap();
+    assert_eq!((bad.status.code(), &json(&bad)["good"]), (Some(2), &false.into()));
+    assert!(json(&bad)["wrong"].as_str().unwrap().contains("tenant"));
 }
 
 #[test]

@@ -2,6 +2,8 @@
 //! the operator's own. One notion for ClickHouse, a realm's keys, pull, heartbeats and the collector; and the same words
 //! for why a certificate is refused. There is no switch that turns the check off.
 
+#![forbid(unsafe_code)]
+
 mod file;
 mod refused;
 

@@ -140,6 +140,7 @@ impl Fake {
             realms: vec![realm],
             limits,
             cursors: cursors.to_owned(),
+            listener: None,
         }
     }
 }
@@ -262,5 +263,11 @@ impl Append for Memory {
 /// Surroundings with a journal in memory, no redaction and a clock that stands.
 pub(super) fn around(journal: &Arc<Memory>, now: i64) -> Surroundings {
     let append: Arc<dyn Append> = Arc::<Memory>::clone(journal);
-    Surroundings { append, redact: Arc::new(|payload, body| (payload, body.to_vec())), now: Arc::new(move || now) }
+    let key = events::person::DeploymentKey::new([7; 32]);
+    Surroundings {
+        append,
+        redact: Arc::new(|payload, body| (payload, body.to_vec())),
+        too_large: Arc::new(move |body| crate::redact::unparsable(&key, body, crate::redact::Broken::RecordTooLarge)),
+        now: Arc::new(move || now),
+    }
 }

@@ -44,6 +44,8 @@ pub struct Source {
     pub limits: Limits,
     /// Folder of the cursors.
     pub cursors: PathBuf,
+    /// The event listener by which the same events are also pushed to us, where one is meant to.
+    pub listener: Option<&'static str>,
 }
 
 /// A realm to read, and the service account that may.
@@ -146,6 +148,9 @@ pub trait Append: Send + Sync {
 /// Removes secrets from one event; may also find that it is of no known class.
 pub type Redact = dyn Fn(Payload, &[u8]) -> (Payload, Vec<u8>) + Send + Sync;
 
+/// What stands for an event that is too large to keep: its length and keyed mark.
+pub type TooLarge = dyn Fn(&[u8]) -> Vec<u8> + Send + Sync;
+
 /// The world around: everything a pull touches beside Keycloak and its cursors.
 #[derive(Clone)]
 pub struct Surroundings {
@@ -153,6 +158,8 @@ pub struct Surroundings {
     pub append: Arc<dyn Append>,
     /// Redaction.
     pub redact: Arc<Redact>,
+    /// Events that are too large.
+    pub too_large: Arc<TooLarge>,
     /// The time now, UTC milliseconds.
     pub now: Arc<dyn Fn() -> i64 + Send + Sync>,
 }

@@ -18,7 +18,7 @@ use uuid::Uuid;
 /// A page of events of one and the same millisecond is asked for again, twice as long, up to this.
 pub const MAX_PAGE: usize = 8_192;
 
-/// Largest event that is kept, after redaction. A larger one leaves its length only.
+/// Largest event that is kept, after redaction. A larger one leaves its length and keyed mark only.
 pub const MAX_EVENT_BYTES: usize = 4 * 1024 * 1024;
 
 /// Bytes given to the journal at once; one event may exceed it.
@@ -140,7 +140,7 @@ impl FeedReader {
             let (mut payload, mut body) = (shared.around.redact)(self.feed.payload(), item.body);
             if body.len() > MAX_EVENT_BYTES {
                 payload = Payload::Unparsable;
-                body = format!("{{\"length\":{},\"reason\":\"too_large\"}}", item.body.len()).into_bytes();
+                body = (shared.around.too_large)(item.body);
                 report.too_large += 1;
             }
             let header = ReceiptHeader {

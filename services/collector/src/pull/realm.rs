@@ -106,7 +106,7 @@ impl RealmPull {
         let answer = self.client.events_config().await?;
         let answered = (self.shared.around.now)();
         let config: EventsConfig = serde_json::from_slice(&answer.body).map_err(|_| State::NotSupported)?;
-        let mut states = config.states();
+        let mut states = config.states(self.shared.source.listener);
         states.extend(state::clock(answer.date.map(|date| date + 500 - (asked + answered) / 2)));
         for feed in Feed::ALL {
             match self.client.page(PageRequest { feed, from: Some(asked), first: 0, max: 1 }).await {

@@ -64,6 +64,11 @@ pub enum State {
     DetailsOff,
     /// These needed types are not stored.
     TypesNotSaved(Vec<String>),
+    /// The realm does not send its events to this listener, which the config says pushes them to us.
+    ListenerMissing {
+        /// The listener.
+        listener: &'static str,
+    },
     /// Keycloak has no event store (KC-SERVICES0082).
     EventStoreMissing,
     /// Keycloak's clock is ahead of ours by so much (negative: behind).
@@ -109,6 +114,7 @@ impl State {
             Self::AdminEventsOff => "admin_events_off",
             Self::DetailsOff => "details_off",
             Self::TypesNotSaved(_) => "types_not_saved",
+            Self::ListenerMissing { .. } => "listener_missing",
             Self::EventStoreMissing => "event_store_missing",
             Self::ClockOffset { .. } => "clock_offset",
             Self::NotSupported => "not_supported",
@@ -127,6 +133,7 @@ impl State {
             | Self::AdminEventsOff
             | Self::DetailsOff
             | Self::TypesNotSaved(_)
+            | Self::ListenerMissing { .. }
             | Self::ClockOffset { .. }
             | Self::CursorDamaged => Severity::Degraded,
             _ => Severity::Down,
@@ -139,7 +146,7 @@ impl State {
             Self::Reachable => "nothing to do".into(),
             Self::Unreachable { why } => format!("{why}: check the base URL, the network and that Keycloak runs"),
             Self::ServerError { status } => format!("Keycloak answered {status}: look into its own log"),
-            Self::Throttled => "Keycloak or a proxy before it asks for fewer requests: lower requests_per_second".into(),
+            Self::Throttled => "Keycloak or a proxy before it asks for fewer requests: raise interval_seconds of this source's pull, or read fewer realms".into(),
             Self::Unauthorized => {
                 "client id or secret was refused: check both, and that the client is enabled and has \"Service accounts roles\" on".into()
             }
@@ -158,6 +165,10 @@ impl State {
                 "not stored: {}: add them under Realm settings, Events, User events settings (those that this version of Keycloak knows)",
                 types.join(", ")
             ),
+            Self::ListenerMissing { listener } => format!(
+                "webhooks are configured, and the realm sends its events to no listener {listener}: add it under Realm settings, \
+                 Events, Event listeners (or take the webhook's secret out of the config, if events are only pulled)"
+            ),
             Self::EventStoreMissing => {
                 "Keycloak has no event store although events are on (its log says KC-SERVICES0082): with keycloak-events \
                  installed there are two providers, so build or start it with `--spi-events-store--provider=jpa`"
@@ -168,7 +179,9 @@ impl State {
                 format!("Keycloak's clock is {} ms {side} this one: synchronise both", ms.unsigned_abs())
             }
             Self::NotSupported => "the answer is no list of events by ascending time: Keycloak 26.2 or newer is needed".into(),
-            Self::AnswerTooLarge => "one event is larger than the largest answer that may be read: raise answer_bytes".into(),
+            Self::AnswerTooLarge => "one stored event is larger than the largest answer that is read (32 MiB), and nothing behind it is: clear it in \
+                 Keycloak (Realm settings, Events, \"Clear events\", once everything before it is read), or let it expire"
+                    .into(),
             Self::CursorDamaged => {
                 "the cursor was damaged and put aside; all stored events are read again, known ones become duplicates".into()
             }
@@ -187,12 +200,17 @@ pub(super) struct EventsConfig {
     pub admin_events_details_enabled: bool,
     /// Never empty in an answer: Keycloak fills in its default list.
     pub enabled_event_types: Vec<String>,
+    /// Absent: not told.
+    pub events_listeners: Option<Vec<String>>,
 }
 
 impl EventsConfig {
-    /// What is not as it should be.
-    pub(super) fn states(&self) -> Vec<State> {
+    /// What is not as it should be. `listener`: where the realm's events must be sent to.
+    pub(super) fn states(&self, listener: Option<&'static str>) -> Vec<State> {
         let mut states = Vec::new();
+        let named =
+            |listener: &str| self.events_listeners.as_ref().is_none_or(|all| all.iter().any(|one| one == listener));
+        states.extend(listener.filter(|listener| !named(listener)).map(|listener| State::ListenerMissing { listener }));
         if !self.events_enabled {
             states.push(State::EventsOff);
         } else {

@@ -270,6 +270,13 @@ async fn an_event_beyond_the_journals_size_leaves_its_length() {
     let bench = Bench::new().await;
     bench.store([(1_000, format!("{{\"id\":\"big\",\"time\":1000,\"x\":\"{}\"}}", "y".repeat(MAX_EVENT_BYTES)))]);
     assert_eq!(user(&mut bench.realm()).await.too_large, 1);
+    let kept = bench.journal.bodies().pop().unwrap();
+    let kept: serde_json::Value = serde_json::from_str(&kept).unwrap();
+    assert_eq!(kept["reason"], "record_too_large");
+    assert!(
+        kept["length"].as_u64().unwrap() > MAX_EVENT_BYTES as u64 && kept["mark"].as_str().unwrap().len() > 8,
+        "{kept}"
+    );
     let kept = bench.journal.kept.lock().unwrap();
     assert_eq!((kept[0].header.payload, kept[0].header.native_id.as_str()), (Payload::Unparsable, "big"));
     assert!(kept[0].body.len() < 100);

@@ -7,8 +7,11 @@ use crate::{
     status::Observer,
 };
 use axum::{Json, Router, http::StatusCode, response::IntoResponse, routing::get};
-use std::{fmt::Write, io::IsTerminal};
+use std::{fmt::Write, io::IsTerminal, net::SocketAddr};
 use tokio::sync::watch;
+
+/// Types that a Keycloak does not save unless it is told to, and that token chains need.
+const MORE_TYPES: [&str; 3] = ["REFRESH_TOKEN", "INTROSPECT_TOKEN", "USER_INFO_REQUEST"];
 
 /// Whether the data folder was made by this start.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -19,21 +22,34 @@ pub enum Folder {
     Known,
 }
 
+/// Whether secrets are printed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Secrets {
+    Shown,
+    /// The file of each is named.
+    InFiles,
+}
+
 /// Prints what to paste into Keycloak and Backstage. Secrets are shown on a terminal only, and only for a fresh folder.
 pub fn settings(config: &Config, app: &App, folder: Folder) -> anyhow::Result<()> {
+    let Some(intake) = app.takes() else {
+        let text = "Tokentrail brings receipts from Kafka into ClickHouse · Ctrl-C stops\n";
+        return crate::commands::write_out(text.as_bytes());
+    };
+    let fresh = folder == Folder::Fresh && std::io::stdout().is_terminal();
+    let secrets = if fresh { Secrets::Shown } else { Secrets::InFiles };
+    crate::commands::write_out(text(config, intake, secrets)?.as_bytes())
+}
+
+fn text(config: &Config, intake: SocketAddr, secrets: Secrets) -> anyhow::Result<String> {
     let scheme = if config.listen.tls_key.is_some() { "https" } else { "http" };
     let mut out = String::new();
-    let Some(intake) = app.takes() else {
-        writeln!(out, "Tokentrail brings receipts from Kafka into ClickHouse · Ctrl-C stops")?;
-        return crate::commands::write_out(out.as_bytes());
-    };
     let base = format!("{scheme}://{intake}");
     writeln!(out, "Tokentrail takes receipts on {base} (data in {})\n", config.data_dir.display())?;
-    let show = folder == Folder::Fresh && std::io::stdout().is_terminal();
     for (id, source) in &config.sources {
         let secret = |file: &std::path::Path| -> anyhow::Result<String> {
             let value = secrets::read(&config.data_dir, file)?;
-            Ok(if show { value } else { format!("(in {})", config.data_dir.join(file).display()) })
+            Ok(if secrets == Secrets::Shown { value } else { format!("(in {})", config.data_dir.join(file).display()) })
         };
         match source.kind {
             Kind::Keycloak => {
@@ -49,6 +65,11 @@ pub fn settings(config: &Config, app: &App, folder: Folder) -> anyhow::Result<()
                         secret(file)?
                     )?;
                 }
+                writeln!(
+                    out,
+                    "  Realm settings, Events: switch on \"Save events\" of user and of admin events, the latter with"
+                )?;
+                writeln!(out, "  \"Include representation\"; add {} to the saved types", MORE_TYPES.join(", "))?;
                 writeln!(out, "  start Keycloak with --spi-events-store--provider=jpa\n")?;
             }
             Kind::Backstage => {
@@ -72,7 +93,7 @@ pub fn settings(config: &Config, app: &App, folder: Folder) -> anyhow::Result<()
         )?;
     }
     writeln!(out, "tokentrail status · tokentrail trace <user> · tokentrail doctor · Ctrl-C stops")?;
-    crate::commands::write_out(out.as_bytes())
+    Ok(out)
 }
 
 /// `GET /v1/status`: 200, or 503 with what is known without ClickHouse while that does not answer. `found` once it has answered,
@@ -103,4 +124,38 @@ pub fn status_route(found: watch::Receiver<Option<Observer>>, alone: watch::Rece
             }
         }),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_shown_where_told_so_and_else_their_files_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config { data_dir: dir.path().to_owned(), ..Config::load(None, std::iter::empty()).unwrap() };
+        let files = [
+            config.sources["keycloak"].webhook_secret_files[0].clone(),
+            config.sources["backstage"].token_files[0].clone(),
+        ];
+        let made = files.clone().map(|file| crate::secrets::read_or_make(dir.path(), &file).unwrap());
+        let intake = ([127, 0, 0, 1], 8480).into();
+        let shown = text(&config, intake, Secrets::Shown).unwrap();
+        let hidden = text(&config, intake, Secrets::InFiles).unwrap();
+        for secret in &made {
+            assert!(shown.contains(secret.as_str()) && !hidden.contains(secret.as_str()));
+        }
+        assert!(files.iter().all(|file| hidden.contains(file.to_str().unwrap())), "{hidden}");
+        for part in [
+            "ext-event-webhook",
+            "\"Save events\"",
+            "\"Include representation\"",
+            "REFRESH_TOKEN, INTROSPECT_TOKEN",
+            "http://127.0.0.1:8480/v1/keycloak/keycloak",
+            "--spi-events-store--provider=jpa",
+            "send --source backstage",
+        ] {
+            assert!(shown.contains(part) && hidden.contains(part), "{part}: {hidden}");
+        }
+    }
 }

@@ -18,6 +18,7 @@ use crate::{
     report::{self, RunArgs},
     secrets,
     status::{self, CorrelationReport, Report},
+    trace,
 };
 use anyhow::{Context, bail};
 use collector::pull::Append;
@@ -29,8 +30,10 @@ use std::{
     path::Path,
     time::{Duration, Instant},
 };
+use store::Store;
 use story::Story;
 use trust::Trust;
+use uuid::Uuid;
 
 /// Longest wait until everything that was sent can be queried.
 const DRAIN: Duration = Duration::from_secs(60);
@@ -43,6 +46,8 @@ const TOKEN_LIFE: u32 = 600;
 const CATALOG_BUDGET: u32 = 15;
 /// Decisions that are asked for.
 const DECISIONS: u32 = 1_000;
+/// Lines of the trail that is shown.
+const TRAIL_LINES: usize = 12;
 /// Milliseconds of a day: the story is shorter.
 const DAY: i64 = 86_400_000;
 
@@ -132,6 +137,24 @@ async fn told(app: &App, config: &Config, user: &str) -> anyhow::Result<()> {
     };
     println!("\nOne of them, explained (tokentrail explain {}):", worst.event_id);
     print!("{}", ask::explain::render(&ask::explain::find(&store, config, &worst.event_id.to_string()).await?));
+    trail(&store, config, (user, worst.event_id)).await
+}
+
+/// One person across both systems, about one of their decisions.
+async fn trail(store: &Store, config: &Config, (user, decision): (&str, Uuid)) -> anyhow::Result<()> {
+    let mut whole = trace::lookup(store, config, &[user.to_owned()]).await?;
+    // What a snapshot holds is no act of anybody.
+    whole.events.retain(|step| !step.event.kind.starts_with("state_"));
+    let (part, between) = trace::around(whole, decision, TRAIL_LINES);
+    let from = |source: &str| part.events.iter().any(|step| step.event.source_id == source);
+    if !from("keycloak") || !from("backstage") {
+        bail!("{user} is not known in both systems: this is not the story, or a fault of Tokentrail");
+    }
+    println!(
+        "\nThe same person in both systems: what Keycloak said last before that decision, and what Backstage did, {between} events \
+         between left out (tokentrail trace {user}):\n"
+    );
+    print!("{}", trace::render(&part, TRAIL_LINES));
     Ok(())
 }
 

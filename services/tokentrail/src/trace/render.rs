@@ -7,6 +7,32 @@ use crate::{
 };
 use events::event::Event;
 
+/// The part of a trail that leads to one event: the other system's last words before it, and those of its own, at most so many
+/// lines together. Returns how many events between the two are left out.
+pub fn around(mut trail: Trail, event: uuid::Uuid, lines: usize) -> (Trail, usize) {
+    let steps = &trail.events;
+    let Some(at) = steps.iter().rposition(|step| step.event.event_id == event) else { return (trail, 0) };
+    let own = &steps[at].event.source_id;
+    let other = steps[..at].iter().rposition(|step| step.event.source_id != *own);
+    // From `end` back as far as half of the lines go.
+    let begin = |end: usize, least: usize| {
+        let fits = |start: &usize| runs(&steps[*start..=end]).len() <= lines / 2;
+        (least..=end).rev().take_while(fits).last().unwrap_or(end)
+    };
+    let Some(other) = other else {
+        trail.events = trail.events.drain(begin(at, 0)..=at).collect();
+        return (trail, 0);
+    };
+    let (first, second) = (begin(other, 0), begin(at, other + 1));
+    let mut index = 0;
+    trail.events.retain(|_| {
+        index += 1;
+        (first..=other).contains(&(index - 1)) || (second..=at).contains(&(index - 1))
+    });
+    trail.more = false;
+    (trail, second - other - 1)
+}
+
 /// The trail for people; at most `lines` rows, repeated neighbours in one.
 pub fn render(trail: &Trail, lines: usize) -> String {
     use Align::Left;

@@ -30,6 +30,16 @@ async fn every_state_is_told_by_what_shows_it() {
         world.config["enabledEventTypes"].as_array_mut().unwrap().retain(|name| name != "REFRESH_TOKEN");
     };
     assert_eq!(check(&few).await, [State::TypesNotSaved(vec!["REFRESH_TOKEN".into()]), State::Reachable]);
+    let listens = async |listeners: serde_json::Value| {
+        let fresh = Fake::start().await;
+        fresh.world().config["eventsListeners"] = listeners;
+        let source = Source { listener: Some("ext-event-webhook"), ..fresh.source(bench.dir.path()) };
+        bench.realm_of(&source).check().await
+    };
+    assert_eq!(listens(json!(["jboss-logging", "ext-event-webhook"])).await, [State::Reachable]);
+    let missing = State::ListenerMissing { listener: "ext-event-webhook" };
+    assert!(missing.remedy().contains("ext-event-webhook") && missing.remedy().contains("Event listeners"));
+    assert_eq!(listens(json!(["jboss-logging"])).await, [missing, State::Reachable]);
     let late = |world: &mut World| world.date = "Thu, 01 Jan 1970 02:46:00 GMT";
     assert_eq!(check(&late).await, [State::ClockOffset { ms: 9_960_500 - NOW }, State::Reachable]);
     // No date that can be read: the token's time of issue stands in.
@@ -50,6 +60,11 @@ async fn no_state_is_without_remedy_and_none_shows_what_came() {
         assert!(!format!("{failed:?} {failed}").contains("s3cret"));
     }
     assert!(!format!("{:?}", bench.source()).contains("s3cret"));
+    // A remedy that names a key of the config names one that there is.
+    for (state, key) in [(State::Throttled, "interval_seconds"), (State::AnswerTooLarge, "32 MiB")] {
+        let remedy = state.remedy();
+        assert!(remedy.contains(key) && !remedy.contains("requests_per_second") && !remedy.contains("answer_bytes"));
+    }
     assert!(State::EventStoreMissing.remedy().contains("--spi-events-store--provider=jpa"));
     assert!(State::Forbidden { role: "view-events" }.remedy().contains("`view-events`"));
 }

@@ -75,9 +75,13 @@ fn ends(kind: &str) -> Option<(&'static str, &'static str)> {
     })
 }
 
+/// Source, kind and id of a holder.
+type Holder<'a> = (&'a str, &'static str, &'a str);
+
 /// Rows of the world that concern nobody by themselves.
 pub(super) struct World<'a> {
-    from: HashMap<(&'a str, &'static str, &'a str), Vec<(&'a Edge, &'static str)>>,
+    /// What leads from a holder, each with the kind that it leads to.
+    from: HashMap<Holder<'a>, Vec<(&'a Edge, &'static str)>>,
     lives: HashMap<(&'a str, &'a str), Vec<Time>>,
 }
 
@@ -241,7 +245,7 @@ fn next<'a>(
         let Some(time) = Time::of(edge.from, edge.to).within(*lives, span) else { continue };
         let Some(time) = time.within(step.time, span) else { continue };
         let mut path = step.path.clone();
-        if !from_person && !(step.hop == Hop::Same && same) {
+        if !from_person && (step.hop != Hop::Same || !same) {
             path.push(step.id);
         }
         let mut way = step.way.clone();

@@ -10,7 +10,7 @@
 //! - the past: a change of it that the checkpoint does not know makes it void, and so does a store that lacks what it covers, and what
 //!   happened before all that the checkpoint keeps (`memory.rs`).
 //!
-//! Where more came than fits beside it into memory everything is read as well, which is done in parts. So whoever takes over, whenever the
+//! Where most of what is stored came since then everything is read as well, which is done in parts. So whoever takes over, whenever the
 //! one before stopped, comes to the rows of a run over all events.
 
 use super::{
@@ -99,28 +99,27 @@ impl Stage {
         let later = self.store.correlated_after(tenant, number).await?;
         let stored = self.store.stored_positions(tenant, &reached.covered).await?;
         let left = stored.without(&reached.covered);
-        let positions: u64 = left.iter().map(|(_, (first, end))| end - first).sum();
-        if positions > STEP.max(self.memory.part_events()) {
-            tracing::info!(
-                positions,
-                "More was stored since the last checkpoint than is taken in at once: all is read, in parts."
-            );
+        let count = |covered: &Covered| covered.iter().map(|(_, (first, end))| end - first).sum::<u64>();
+        let positions = count(&left);
+        if positions > STEP.max(count(&stored) / 2) {
+            tracing::info!(positions, "Most of what is stored came since the last checkpoint: all is read, in parts.");
             return Ok(None);
         }
         let mut events = 0;
-        for window in self.store.windows_of(tenant, &left, STEP).await? {
+        for window in self.store.windows_of(tenant, &left, STEP.min(self.memory.part_events())).await? {
             let mut take = |told| {
                 self.look(&told);
                 fold.take_late(&told);
             };
             events += self.store.events_of(tenant, &window, &mut take).await?;
+            let changes;
+            (fold, changes) = settle(fold).await?;
+            if !fold.is_sound() {
+                // What stands is better than what this would say.
+                return Ok(Some(Begun { fold, reached, events }));
+            }
+            self.write(&mut fold, &changes, (owner.epoch, owner.pen)).await?;
         }
-        let (mut fold, changes) = settle(fold).await?;
-        if !fold.is_sound() {
-            // What stands is better than what this would say.
-            return Ok(Some(Begun { fold, reached, events }));
-        }
-        self.write(&mut fold, &changes, (owner.epoch, owner.pen)).await?;
         let amending = on_a_thread(move || {
             let rows = fold.amend(&later);
             (fold, rows)

@@ -198,6 +198,11 @@ impl Fold {
         }
     }
 
+    /// Whether anything lies before the last midnight that is not behind `limit`.
+    pub(super) fn can_forget(&self, limit: i64) -> bool {
+        self.days.midnight(f64::MIN_POSITIVE, limit).is_some()
+    }
+
     fn forget(&mut self, floor: i64) {
         let Self { correlator, rows, days, .. } = self;
         correlator.forget(floor, &mut |key| rows.let_go(key));

@@ -53,9 +53,10 @@ impl Stage {
         let mut fold = Fold::new(self.config.clone(), epoch, HashMap::new());
         let mut events = 0;
         if slices.len() > 1 {
-            // What operators say of persons counts for all times, also for what will be forgotten by then.
+            // What is told of people, groups and roles may reach back to what will be forgotten by then: a snapshot says who was tied to
+            // whom, an operator who is one. All of it is kept anyway, and taken again in its turn changes nothing.
             let mut take = |told| fold.take(&told);
-            self.store.each_person_act(tenant, &mut take).await?;
+            self.store.each_lasting(tenant, &mut take).await?;
         }
         for (number, slice) in slices.iter().enumerate() {
             // Before something is said of a time, it must be known what stands of it.
@@ -72,7 +73,7 @@ impl Stage {
             events += self.store.events_in(tenant, slice, &mut take).await?;
             if number + 1 < slices.len() {
                 fold = say_by_now(fold, out).await?;
-                if fold.size() > self.memory.most() {
+                if fold.size() > self.memory.most() && fold.can_forget(self.memory.limit(slice.to)) {
                     fold = say_owed(fold, Some(self.memory.limit(slice.to)), out).await?;
                     fold = self.let_go(fold, slice.to).await?;
                     if let Some(floor) = fold.floor() {

@@ -56,8 +56,12 @@ impl Rows {
         self.count += 1;
     }
 
-    /// A row stands from before.
+    /// A row stands from before. Where it was said meanwhile, what was said stands there.
     pub(super) fn stands(&mut self, id: [u8; 16], place: &Place) {
+        let here = |said: Place| said.table == place.table && said.person == place.person && said.at == place.at;
+        if self.said.find(&id).is_some_and(here) {
+            return;
+        }
         if self.before.find(&id).is_some() {
             self.twice.entry(id).or_default().push(place.clone());
         } else {
@@ -157,9 +161,13 @@ impl Rows {
     pub(super) fn unsaid(&mut self, to: Option<i64>) -> Correlated {
         let first = storable(i64::MIN);
         let over = |place: &Place| to.is_none_or(|to| (first + 1..to).contains(&place.at));
-        let mut gone: Vec<([u8; 16], Place)> = self.before.each().filter(|(_, place)| over(place)).collect();
+        // What is said and waits to be written stands as it was until then.
+        let owed = |id: &[u8; 16]| to.is_some() && self.owed.contains(id);
+        let mut gone: Vec<([u8; 16], Place)> =
+            self.before.each().filter(|(id, place)| over(place) && !owed(id)).collect();
         gone.iter().for_each(|(id, _)| drop(self.before.remove(id)));
-        for (id, places) in &mut self.twice {
+        let owed = &self.owed;
+        for (id, places) in self.twice.iter_mut().filter(|(id, _)| to.is_none() || !owed.contains(*id)) {
             gone.extend(places.extract_if(.., |place| over(place)).map(|place| (*id, place)));
         }
         self.twice.retain(|_, places| !places.is_empty());
@@ -259,5 +267,46 @@ fn whose(row: &Row) -> (Table, String) {
         Row::Gap(row) => (Table::MissingEvents, key(row.person.as_ref())),
         Row::Alias(row) => (Table::Aliases, key(Some(&row.person))),
         Row::World(row) => (Table::World, key(row.person.as_ref())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use events::person::DeploymentKey;
+
+    fn rows() -> Rows {
+        let key = DeploymentKey::new([7; 32]);
+        let config = Config { tenant: "default".into(), key, joins: Vec::new(), skew: 0 };
+        Rows::new(config, 1, Places::default())
+    }
+
+    fn place(at: i64, content: u64) -> Place {
+        Place { table: Table::Grants, person: "1".repeat(32), at, content }
+    }
+
+    #[test]
+    fn what_waits_to_be_written_stands_until_then() {
+        let mut rows = rows();
+        rows.stands([1; 16], &place(10, 1));
+        rows.stands([2; 16], &place(10, 1));
+        rows.owed.insert([1; 16]);
+        assert_eq!(rows.unsaid(Some(20)).len(), 1, "it goes while everything is read");
+        assert!(rows.before.find(&[1; 16]).is_some());
+        rows.owed.clear();
+        assert_eq!(rows.unsaid(None).len(), 1);
+    }
+
+    #[test]
+    fn what_was_said_before_it_was_known_what_stands_is_not_taken_away() {
+        let mut rows = rows();
+        rows.said.insert([1; 16], &place(10, 2));
+        // Written by us, or before us: what was said is the newer one.
+        rows.stands([1; 16], &place(10, 1));
+        rows.stands([1; 16], &place(10, 2));
+        assert!(rows.unsaid(None).is_empty());
+        // Elsewhere it stands wrongly.
+        rows.stands([1; 16], &place(11, 2));
+        assert_eq!(rows.unsaid(None).len(), 1);
     }
 }

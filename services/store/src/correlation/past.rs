@@ -54,6 +54,10 @@ impl Store {
                 None => slices.push(Slice { from: hour * HOUR, to: (hour + 1) * HOUR, rows }),
             }
         }
+        // What comes while all this is read belongs to it, too.
+        if let Some(last) = slices.last_mut() {
+            last.to = (super::storable(i64::MAX).div_euclid(HOUR) + 1) * HOUR;
+        }
         Ok(slices)
     }
 
@@ -72,9 +76,11 @@ impl Store {
         hand_over(streaming(asked), tenant, each).await
     }
 
-    /// Hands over what operators said of persons: it counts for all times.
-    pub async fn each_person_act(&self, tenant: &str, each: &mut (dyn FnMut(Told) + Send)) -> Result<u64, StoreError> {
-        let asked = self.ask(&ordered("kind IN ('person_merged', 'person_split')")).param("tenant", tenant);
+    /// Hands over what may reach back however far: what was done to people, groups, roles and policies, what was read of them, and what
+    /// operators said of persons. What happens all the time (logins, tokens, decisions) is not among it.
+    pub async fn each_lasting(&self, tenant: &str, each: &mut (dyn FnMut(Told) + Send)) -> Result<u64, StoreError> {
+        let asked =
+            self.ask(&ordered("data_class IN ('administration', 'snapshot', 'operational')")).param("tenant", tenant);
         hand_over(streaming(asked), tenant, each).await
     }
 

@@ -174,6 +174,11 @@ async fn of_terms(
     for meaning in meanings {
         let query = TraceQuery { tenant: config.tenant.clone(), term: meaning.clone(), limit: MOST_EVENTS };
         page = store.trace(&query).await?;
+        // What one act did is several events of one id of its source.
+        let native = page.events.iter().find(|one| one.event.native_id == term).map(|one| one.event.time);
+        if let Some(at) = native.filter(|_| matches!(meaning, Term::Id(..))) {
+            page = store.trace(&TraceQuery { term: Term::Native(term.to_owned(), at), ..query }).await?;
+        }
         if !page.events.is_empty() {
             break;
         }

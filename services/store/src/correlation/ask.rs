@@ -1,7 +1,7 @@
 //! Questions to the correlation's rows: by person and time, by event, by name, by right. All by sort key or index but names,
 //! which must not be in one.
 
-use super::{AliasRecord, DecisionRecord, Derived, MissingEventRecord, SessionRecord};
+use super::{AliasRecord, DecisionRecord, Derived, MissingEventRecord, SessionRecord, storable};
 use crate::{
     Store, StoreError,
     query::{all, parts, rows},
@@ -101,13 +101,17 @@ impl Store {
         events: &[Uuid],
         (first, last): (i64, i64),
     ) -> Result<Vec<JudgedRecord>, StoreError> {
-        let sql = "SELECT ?fields FROM judged_in(from = {first:Int64}, to = {last:Int64}) WHERE tenant = {tenant:String} \
-            AND event_id IN (arrayMap(id -> toUUID(id), {events:Array(String)}))";
+        let sql = "SELECT event_id, toString(verdict) AS verdict, delay_ms, toString(clock) AS clock, toString(grade) AS grade FROM decision_rows FINAL \
+            WHERE tenant = {tenant:String} AND at >= fromUnixTimestamp64Milli({first:Int64}, 'UTC') \
+            AND at < fromUnixTimestamp64Milli({last:Int64}, 'UTC') AND event_id IN (arrayMap(id -> toUUID(id), {events:Array(String)}))";
         let events: Vec<String> = events.iter().map(Uuid::to_string).collect();
         let mut found = Vec::new();
         for some in parts(&events) {
             let asked = self.ask(sql).param("tenant", tenant).param("events", some);
-            found.extend(rows(asked.param("first", first - DATED_APART).param("last", last + DATED_APART)).await?);
+            found.extend(
+                rows(asked.param("first", storable(first - DATED_APART)).param("last", storable(last + DATED_APART)))
+                    .await?,
+            );
         }
         Ok(found)
     }

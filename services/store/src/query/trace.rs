@@ -1,7 +1,7 @@
 //! Events by what people know of them: an id, a session, a token, a person, a name, a receipt; and by time.
 
 use super::{ROWS_MAX, StoredEvent, event::EventRead, rows};
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, rows::stored_time};
 use clickhouse::query::Query;
 use events::{ids::Position, person::PersonKey};
 use uuid::Uuid;
@@ -22,6 +22,8 @@ pub enum Term {
     Name(String),
     /// One receipt.
     Receipt(Position),
+    /// The source's own id of an event, at the time at which that was.
+    Native(String, i64),
     /// A text of unknown meaning that may be the id of a session or a token, and events that it may be.
     Id(String, Vec<Uuid>),
 }
@@ -61,8 +63,8 @@ pub struct EventPage {
     pub more: bool,
 }
 
-/// Within which inputs date one event, milliseconds.
-const APART: i64 = 3_600_000;
+/// Within which inputs date one event, milliseconds: the views look no further.
+const APART: i64 = 86_400_000;
 
 const IN_SESSION: &str = "session_id = {text:String} OR code_id = {text:String}";
 const IN_TOKEN: &str =
@@ -160,12 +162,18 @@ impl Store {
                 let keys = events.iter().map(Uuid::to_string).collect();
                 (Matching::both(&any), Bound { keys, ..Bound::of(text) })
             }
+            Term::Native(text, at) => {
+                let matching = Matching::both("native_id = {text:String}");
+                let span = (at.saturating_sub(APART), at.saturating_add(APART));
+                return self.matching((&query.tenant, query.limit), (&matching, &Bound::of(text)), span).await;
+            }
             Term::Person(key) => (Matching::persons(), Bound { keys: vec![key.0.clone()], ..Bound::default() }),
             Term::Receipt(position) => {
                 (Matching::receipt(), Bound { seq: position.seq, ..Bound::of(position.stream.to_string()) })
             }
         };
-        self.matching((&query.tenant, query.limit), (&matching, &bound), (0, i64::from(u32::MAX) * 1_000)).await
+        self.matching((&query.tenant, query.limit), (&matching, &bound), (stored_time(i64::MIN), stored_time(i64::MAX)))
+            .await
     }
 
     async fn matching(
@@ -182,7 +190,7 @@ impl Store {
             return Ok(EventPage { events: Vec::new(), more: false });
         };
         // Another input may date such an event a little otherwise.
-        let (first, last) = (first.saturating_sub(APART), last.saturating_add(APART));
+        let (first, last) = (first.saturating_sub(APART), last.saturating_add(APART + 1));
         page(asked(&matching.sql()).param("first", first).param("last", last), limit).await
     }
 

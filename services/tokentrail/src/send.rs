@@ -171,6 +171,8 @@ impl Run<'_> {
 
     async fn ship(&mut self, (file, place): (&File, &mut Place), batch: Batch, age: Age) -> anyhow::Result<()> {
         let key = self.sender.key(place, &batch.body);
+        // Of what was read, and now: until the collector has it, the file may have been cut back and have grown again.
+        let told = Place::told(file, batch.end)?;
         place.pending = Some(Pending { end: batch.end, stamp_ns: batch.stamp_ns, key: Some(key.1.clone()) });
         // Commit point: from here a crash repeats exactly this batch with exactly these stamps, under the same key.
         place.keep(&self.sender.state)?;
@@ -188,7 +190,7 @@ impl Run<'_> {
         }
         place.offset = batch.end;
         place.pending = None;
-        place.remember(file)?;
+        (place.before, place.changed_ns) = told;
         place.keep(&self.sender.state)?;
         self.lines += batch.lines as u64;
         (self.progress)(place.offset, size);

@@ -96,20 +96,28 @@ fn text(config: &Config, intake: SocketAddr, secrets: Secrets) -> anyhow::Result
     Ok(out)
 }
 
+/// Longest that a status waits for ClickHouse.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
+
 /// `GET /v1/status`: 200, or 503 with what is known without ClickHouse while that does not answer. `found` once it has answered,
 /// `alone` from the start on.
 pub fn status_route(found: watch::Receiver<Option<Observer>>, alone: watch::Receiver<Option<Observer>>) -> Router {
     Router::new().route(
         "/v1/status",
         get(move || async move {
+            static READING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+            let reading = &READING;
             let found = found.borrow().clone();
             let why = match found {
                 None => "it has not answered since the start".to_owned(),
-                Some(found) => match found.report().await {
-                    Ok(report) => return Json(report).into_response(),
-                    Err(error) => format!("{error:#}"),
+                Some(found) => match tokio::time::timeout(PATIENCE, found.report()).await {
+                    Ok(Ok(report)) => return Json(report).into_response(),
+                    Ok(Err(error)) => format!("{error:#}"),
+                    Err(_) => format!("it has not answered for {} s", PATIENCE.as_secs()),
                 },
             };
+            // It reads the journal, and one reader of that is enough.
+            let _one = reading.lock().await;
             let alone = alone.borrow().clone();
             let told = match alone {
                 Some(alone) => alone.without_store(why.clone()).await,

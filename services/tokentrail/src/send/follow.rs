@@ -19,6 +19,9 @@ use std::{
 };
 
 const NS_PER_MS: i128 = 1_000_000;
+/// A line that was written since the sender last read to the end of the file is as young as that: younger than this, milliseconds, its
+/// time is the time of reading; of an older one nobody knows.
+const FRESH: i64 = 1_000;
 
 /// A file and where in it.
 struct Open {
@@ -59,7 +62,13 @@ impl Run<'_> {
                 Next::Cut => {
                     tracing::warn!("the file was cut back or written anew");
                     let current = self.reopened()?;
-                    self.where_it_went(open.place, current)?
+                    let mut place = open.place;
+                    if place.offset == 0 {
+                        // Nothing before the place tells the file: what was tried of it is not there any more.
+                        place.pending = None;
+                        place.gap = place.gap.or(Some(Gap { since: place.at, until: now_ms() }));
+                    }
+                    self.where_it_went(place, current)?
                 }
             };
         }
@@ -75,19 +84,24 @@ impl Run<'_> {
         self.tell_gap(&mut open.place).await?;
         let backlog_end = open.file.metadata()?.len();
         let inode = open.file.metadata()?.ino();
+        // When all was read that was there.
+        let mut read_at = now_ms();
         loop {
             let Open { file, place } = open;
             if !place.fits(file)? {
                 return Ok(Next::Cut);
             }
-            let looked = now_ms();
+            let (looked, there) = (now_ms(), file.metadata()?.len());
             match self.sender.next(file, place, Until::Stopped) {
                 Ok(Some(batch)) => {
-                    let age = if place.offset < backlog_end { Age::Backlog } else { Age::Fresh };
-                    self.ship((file, place), batch, age).await?;
+                    let known = place.offset >= backlog_end && looked - read_at <= FRESH;
+                    self.ship((file, place), batch, if known { Age::Fresh } else { Age::Backlog }).await?;
+                    if place.offset >= there {
+                        read_at = looked;
+                    }
                     continue;
                 }
-                Ok(None) => place.at = looked,
+                Ok(None) => (place.at, read_at) = (looked, looked),
                 Err(error) if error.is::<Changed>() => return Ok(Next::Cut),
                 Err(error) => return Err(error),
             }
@@ -102,14 +116,18 @@ impl Run<'_> {
     async fn until_quiet(&mut self, Open { file, place }: &mut Open) -> anyhow::Result<()> {
         let mut last = Instant::now();
         while last.elapsed() < self.sender.quiet {
+            let looked = now_ms();
             if let Some(batch) = self.sender.next(file, place, Until::Stopped)? {
-                self.ship((file, place), batch, Age::Fresh).await?;
+                let age = if looked - place.at <= FRESH { Age::Fresh } else { Age::Backlog };
+                self.ship((file, place), batch, age).await?;
                 last = Instant::now();
             } else {
+                place.at = looked;
                 tokio::time::sleep(POLL.min(self.sender.quiet)).await;
             }
         }
-        self.ship_rest(file, place, Age::Fresh).await
+        let age = if now_ms() - place.at <= FRESH { Age::Fresh } else { Age::Backlog };
+        self.ship_rest(file, place, age).await
     }
 
     /// The files that were written after one that was read to its end.

@@ -77,11 +77,9 @@ impl Place {
         write_private(state, &serde_json::to_vec(self)?)
     }
 
-    /// Remembers what stands before the place.
-    pub fn remember(&mut self, file: &File) -> anyhow::Result<()> {
-        self.before = before(file, self.offset)?;
-        self.changed_ns = changed_ns(&file.metadata()?);
-        Ok(())
+    /// What will tell the file once all bytes below `end` are acknowledged: what stands before that, and the last change.
+    pub fn told(file: &File, end: u64) -> anyhow::Result<(Option<String>, i128)> {
+        Ok((before(file, end)?, changed_ns(&file.metadata()?)))
     }
 
     /// Whether this is a place in this file, by its content: it is long enough, and the bytes before the place are those

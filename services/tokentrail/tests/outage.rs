@@ -149,7 +149,7 @@ fn a_journal_that_can_keep_nothing_ends_the_program_though_nobody_reads_it() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     // No ClickHouse: nothing reads the journal, and nothing but its own end can tell of it.
-    let settings = [("TOKENTRAIL__STORE__URL", "http://127.0.0.1:9"), ("TOKENTRAIL__JOURNAL__SEGMENT_MIB", "1")];
+    let settings = [("TOKENTRAIL__STORE__URL", support::NO_CLICKHOUSE), ("TOKENTRAIL__JOURNAL__SEGMENT_MIB", "1")];
     let mut program = Program::start(&data, &settings);
     post(&program, 0..10);
     what_waits_is_told(&data);

@@ -19,6 +19,8 @@ use std::{
 
 /// Longest wait for a start; a loaded machine and a recovering engine are slow.
 const READY: Duration = Duration::from_secs(90);
+/// Nobody listens there: a program that is to do without ClickHouse.
+pub const NO_CLICKHOUSE: &str = "http://127.0.0.1:9";
 /// Between two looks at a condition.
 const LOOK: Duration = Duration::from_millis(25);
 
@@ -51,8 +53,9 @@ impl Program {
         Self::ready(command, data)
     }
 
-    /// Runs a command that becomes the program and waits until it is ready.
+    /// Runs a command that becomes the program and waits until it is ready, and ClickHouse has answered it if it stores.
     pub fn ready(mut command: Command, data: &Path) -> Self {
+        let alone = command.get_envs().any(|(_, value)| value.is_some_and(|value| value == NO_CLICKHOUSE));
         let _ = std::fs::remove_file(data.join("run.json"));
         std::fs::create_dir_all(data).unwrap();
         let log = std::fs::File::options().create(true).append(true).open(data.join("log.ndjson")).unwrap();
@@ -67,7 +70,8 @@ impl Program {
                 && !text.is_empty()
             {
                 program.run = serde_json::from_slice(&text).unwrap();
-                if program.get_admin("/readyz").is_some() {
+                let waits = program.run["stores"] == true && program.run["store_url"].is_null() && !alone;
+                if !waits && program.get_admin("/readyz").is_some() {
                     return program;
                 }
             }

@@ -89,7 +89,10 @@ impl UnderTest {
         let (mut program, started) = spawn(data, settings);
         let intake = until("the intake is ready", || program.get_admin("/readyz").map(|_| started.elapsed()));
         let run = data.join("run.json");
-        program.run = until("ClickHouse is ready", || serde_json::from_slice(&std::fs::read(&run).ok()?).ok());
+        program.run = until("ClickHouse is ready", || {
+            let told: Value = serde_json::from_slice(&std::fs::read(&run).ok()?).ok()?;
+            told["store_url"].is_string().then_some(told)
+        });
         let ready = Ready { intake, store: started.elapsed() };
         let queries = Queries::new(&program.run, support::client());
         let engine = child_of(program.child.id());

@@ -22,15 +22,6 @@ const ROLLED: [&str; 2] = [
     "INSERT INTO rollup_rows SELECT tenant, source_id, cell, input, 1, events, stored, ignored, dead, possible_duplicate, alone, both, reasons, last_received_at FROM cells_recounted",
     "INSERT INTO stream_rollup_rows SELECT tenant, stream, toUInt32(cell), 1, first_seq, last_seq, seqs, contested, first_received_at, last_received_at FROM stream_cells_recounted",
 ];
-const TICKS_PER_SECOND: f64 = 100.0;
-
-/// User and system seconds of a process.
-fn cpu(pid: u32) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let after = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks = after.split_whitespace().skip(11).take(2);
-    ticks.filter_map(|text| text.parse::<f64>().ok()).sum::<f64>() / TICKS_PER_SECOND
-}
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -87,13 +78,16 @@ async fn measure(engine: &Engine, receipts: u64) -> Result<(), Box<dyn Error>> {
         client.query(&sql).execute().await?;
     }
     ask(&store, pid, "with 350,000 receipts that are not rolled up").await?;
-    let before = cpu(pid);
+    let before = support::cpu(pid);
     store.roll(&Rolling { quiet: std::time::Duration::ZERO, cells: 65_536 }).await?;
-    println!("rolling these up: {:.2} us of the engine per receipt", (cpu(pid) - before) / BUSY_RECEIPTS as f64 * 1e6);
+    println!(
+        "rolling these up: {:.2} us of the engine per receipt",
+        (support::cpu(pid) - before) / BUSY_RECEIPTS as f64 * 1e6
+    );
     for sql in fill(3, BACKFILL_RECEIPTS, (START + YEAR_MS / 2, 30 * 86_400_000_000 / BACKFILL_RECEIPTS)) {
         client.query(&sql).execute().await?;
     }
-    let before = (cpu(pid), Instant::now());
+    let before = (support::cpu(pid), Instant::now());
     let (mut cells, mut longest) = (0, 0.0_f64);
     loop {
         let round = Instant::now();
@@ -107,15 +101,15 @@ async fn measure(engine: &Engine, receipts: u64) -> Result<(), Box<dyn Error>> {
     println!(
         "a backfill of {BACKFILL_RECEIPTS} receipts over 30 days: {cells} cells, {:.1} s, the longest round {longest:.2} s, {:.2} us of the engine per receipt",
         before.1.elapsed().as_secs_f64(),
-        (cpu(pid) - before.0) / BACKFILL_RECEIPTS as f64 * 1e6
+        (support::cpu(pid) - before.0) / BACKFILL_RECEIPTS as f64 * 1e6
     );
     ask(&store, pid, "after it").await?;
-    let before = cpu(pid);
+    let before = support::cpu(pid);
     for n in 0..100 {
         let sql = format!("INSERT INTO mark_rows VALUES ('default', '', 'x', {n}, 2, 1, 0, now())");
         client.query(&sql).execute().await?;
     }
-    println!("one insert of marks: {:.2} ms of the engine", (cpu(pid) - before) / 100.0 * 1e3);
+    println!("one insert of marks: {:.2} ms of the engine", (support::cpu(pid) - before) / 100.0 * 1e3);
     let sizes: Vec<(String, u64, u64)> = client
         .query("SELECT table, sum(rows), sum(bytes_on_disk) FROM system.parts WHERE active AND database = currentDatabase() GROUP BY table ORDER BY table")
         .fetch_all()
@@ -128,13 +122,13 @@ async fn measure(engine: &Engine, receipts: u64) -> Result<(), Box<dyn Error>> {
 
 /// The median of five.
 async fn ask(store: &Store, pid: u32, when: &str) -> Result<(), Box<dyn Error>> {
-    let (mut took, before) = (Vec::new(), cpu(pid));
+    let (mut took, before) = (Vec::new(), support::cpu(pid));
     for _ in 0..5 {
         let began = Instant::now();
         store.totals("default", i64::try_from(START + YEAR_MS)?).await?;
         took.push(began.elapsed().as_secs_f64());
     }
     took.sort_by(f64::total_cmp);
-    println!("all counts {when}: {:.2} s, {:.2} s of the engine", took[2], (cpu(pid) - before) / 5.0);
+    println!("all counts {when}: {:.2} s, {:.2} s of the engine", took[2], (support::cpu(pid) - before) / 5.0);
     Ok(())
 }

@@ -26,7 +26,6 @@ const DAY_MS: i64 = 86_400_000;
 const PERSON: &str = "lower(hex(sipHash128(number % 20000)))";
 /// Asked so often; the best counts, and of processor time the mean.
 const TRIES: usize = 5;
-const TICKS_PER_SECOND: f64 = 100.0;
 /// Hours of one round of the roller.
 const CELLS: usize = 96;
 
@@ -149,14 +148,6 @@ const MARKS: [&str; 2] = [
      toUInt32(intDiv(toUnixTimestamp64Milli(time), 3600000)), 0, 1, 2, now() FROM event_rows",
 ];
 
-/// User and system milliseconds of a process.
-fn cpu(pid: u32) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let after = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks = after.split_whitespace().skip(11).take(2);
-    ticks.filter_map(|text| text.parse::<f64>().ok()).sum::<f64>() / TICKS_PER_SECOND * 1e3
-}
-
 async fn measure(engine: &Engine, decisions: u64) -> Result<(), Box<dyn Error>> {
     let State::Running { pid, .. } = *engine.state().borrow() else {
         return Err("the engine is not running".into());
@@ -197,18 +188,18 @@ async fn measure(engine: &Engine, decisions: u64) -> Result<(), Box<dyn Error>> 
         println!("\n{:<66}{:>8}{:>8}", format!("{dashboard}, milliseconds, the best of {TRIES}"), "wall", "engine");
         let mut all = Vec::new();
         for panel in &source.dashboards[dashboard].panels {
-            let (mut best, before) = (0.0, cpu(pid));
+            let (mut best, before) = (0.0, support::cpu_ms(pid));
             for sql in panel.questions() {
                 let sql = format!("{} FORMAT Null", choice.expand(sql)?);
                 best += fastest(&reader, std::slice::from_ref(&sql)).await?;
                 all.push(sql);
             }
-            println!("  {:<64}{best:>8.0}{:>8.0}", panel.title, (cpu(pid) - before) / TRIES as f64);
+            println!("  {:<64}{best:>8.0}{:>8.0}", panel.title, (support::cpu_ms(pid) - before) / TRIES as f64);
         }
-        let before = cpu(pid);
+        let before = support::cpu_ms(pid);
         let best = fastest(&reader, &all).await?;
         let title = format!("{whole}, its {} questions at once", all.len());
-        println!("  {title:<64}{best:>8.0}{:>8.0}", (cpu(pid) - before) / TRIES as f64);
+        println!("  {title:<64}{best:>8.0}{:>8.0}", (support::cpu_ms(pid) - before) / TRIES as f64);
     }
     Ok(())
 }

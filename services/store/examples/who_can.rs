@@ -20,7 +20,6 @@ const DEFAULT_PEOPLE: u64 = 100_000;
 const NOW: i64 = 1_793_491_200_000;
 /// Asked so often; the best counts, and of processor time the mean.
 const TRIES: usize = 5;
-const TICKS_PER_SECOND: f64 = 100.0;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -48,14 +47,6 @@ fn edges(kind: &str, count: u64, (holder, held): (&str, &str)) -> String {
         .map(|(name, value)| (name, value.to_owned()));
     let columns: Vec<(&str, &str)> = columns.iter().map(|(name, value)| (*name, &**value)).collect();
     fill("world_rows", (count, "''"), &columns)
-}
-
-/// User and system milliseconds of a process.
-fn cpu(pid: u32) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let after = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks = after.split_whitespace().skip(11).take(2);
-    ticks.filter_map(|text| text.parse::<f64>().ok()).sum::<f64>() / TICKS_PER_SECOND * 1e3
 }
 
 async fn measure(engine: &Engine, people: u64) -> Result<(), Box<dyn Error>> {
@@ -114,24 +105,24 @@ async fn measure(engine: &Engine, people: u64) -> Result<(), Box<dyn Error>> {
     ];
     for (name, query) in asked {
         let mut best = f64::MAX;
-        let (mut found, before) = (0, cpu(pid));
+        let (mut found, before) = (0, support::cpu_ms(pid));
         for _ in 0..TRIES {
             let began = Instant::now();
             found = store.who_had("default", &query, NOW).await?.len();
             best = best.min(began.elapsed().as_secs_f64());
         }
-        let own = (cpu(pid) - before) / TRIES as f64;
+        let own = (support::cpu_ms(pid) - before) / TRIES as f64;
         let from_all = format!(
             "SELECT count() FROM effective_in(tenant = 'default', person = '', from = {NOW}, to = {NOW}) WHERE right_id = '{}'",
             query.ids.first().cloned().unwrap_or_else(|| "deploy7|use|allow".into())
         );
-        let (began, before) = (Instant::now(), cpu(pid));
+        let (began, before) = (Instant::now(), support::cpu_ms(pid));
         let count: u64 = client.query(&from_all).fetch_one().await?;
         println!(
             "{name}: {found} rows in {:.0} ms, {own:.0} ms of the engine's processor; from everybody {count} in {:.0} ms, {:.0} ms",
             best * 1e3,
             began.elapsed().as_secs_f64() * 1e3,
-            cpu(pid) - before
+            support::cpu_ms(pid) - before
         );
     }
     let began = Instant::now();

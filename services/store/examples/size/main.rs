@@ -19,21 +19,12 @@ use world::World;
 
 const DEFAULT_EVENTS: u64 = 1_000_000;
 const BLOCK: u64 = 20_000;
-const TICKS_PER_SECOND: f64 = 100.0;
 
 #[derive(Row, Deserialize)]
 struct ColumnSize {
     table: String,
     column: String,
     bytes: u64,
-}
-
-/// User and system seconds of a process.
-fn cpu(pid: u32) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let after = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks = after.split_whitespace().skip(11).take(2);
-    ticks.filter_map(|text| text.parse::<f64>().ok()).sum::<f64>() / TICKS_PER_SECOND
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -60,10 +51,10 @@ async fn measure(engine: &Engine, events: u64) -> Result<(), Box<dyn Error>> {
         let mut world = World::new();
         for first in (0..events).step_by(BLOCK as usize) {
             let block = world.block(first, BLOCK.min(events - first));
-            let before = (cpu(pid), cpu(std::process::id()), Instant::now());
+            let before = (support::cpu(pid), support::cpu(std::process::id()), Instant::now());
             store.insert(&block).await?;
-            engine_cpu += cpu(pid) - before.0;
-            client_cpu += cpu(std::process::id()) - before.1;
+            engine_cpu += support::cpu(pid) - before.0;
+            client_cpu += support::cpu(std::process::id()) - before.1;
             wall += before.2.elapsed().as_secs_f64();
         }
         println!("round {round} written");
@@ -75,11 +66,11 @@ async fn measure(engine: &Engine, events: u64) -> Result<(), Box<dyn Error>> {
         client_cpu / inserted * 1e6,
         inserted / wall
     );
-    let before = cpu(pid);
+    let before = support::cpu(pid);
     for table in ["event_rows", "receipt_rows", "raw_bodies"] {
         client.query(&format!("OPTIMIZE TABLE {table} FINAL")).execute().await?;
     }
-    println!("final merge: engine {:.1} us per row set", (cpu(pid) - before) / inserted * 1e6);
+    println!("final merge: engine {:.1} us per row set", (support::cpu(pid) - before) / inserted * 1e6);
     sizes(&client, events).await?;
     for sql in [
         "SELECT count() FROM events",

@@ -25,3 +25,19 @@ pub async fn on_an_engine(
     engine.close().await;
     result
 }
+
+/// User and system seconds of a process.
+#[allow(dead_code, reason = "each example uses its own part")]
+pub fn cpu(pid: u32) -> f64 {
+    const TICKS_PER_SECOND: f64 = 100.0;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let after = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let ticks = after.split_whitespace().skip(11).take(2);
+    ticks.filter_map(|text| text.parse::<f64>().ok()).sum::<f64>() / TICKS_PER_SECOND
+}
+
+/// The same in milliseconds.
+#[allow(dead_code, reason = "each example uses its own part")]
+pub fn cpu_ms(pid: u32) -> f64 {
+    cpu(pid) * 1e3
+}

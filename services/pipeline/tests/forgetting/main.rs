@@ -3,11 +3,14 @@
 #![allow(clippy::unwrap_used)] // a test may panic
 
 mod days;
+#[path = "../patience/mod.rs"]
+mod patience;
 #[path = "../../../store/tests/support/mod.rs"]
 mod support;
 
 use days::{DAY, DAYS, HOUR, Teller, midnight};
 use events::person::DeploymentKey;
+use patience::until;
 use pipeline::{
     correlation::{Acknowledged, Announcement, CorrelationMetrics, Memory, Phase, Remembered, Stage},
     faults::Faults,
@@ -19,11 +22,9 @@ use support::{Database, NOON, TENANT};
 use tokio::{
     sync::{OnceCell, watch},
     task::JoinHandle,
-    time::{Instant, sleep},
+    time::Instant,
 };
 
-/// Longest wait on a loaded machine.
-const PATIENCE: Duration = Duration::from_secs(240);
 const PLENTY: u64 = 1 << 30;
 /// Far less than the story takes, and more than its last days do.
 const LITTLE: u64 = 600_000;
@@ -32,17 +33,6 @@ const LITTLE: u64 = 600_000;
 #[test]
 fn engine_child() {
     store::engine::run_if_asked();
-}
-
-async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(began.elapsed() < PATIENCE, "{what}: waited in vain");
-        sleep(Duration::from_millis(20)).await;
-    }
 }
 
 /// A program that correlates.

@@ -6,6 +6,8 @@ mod beside;
 mod board;
 mod feed;
 mod holder;
+#[path = "../patience/mod.rs"]
+mod patience;
 #[path = "../../../store/tests/support/mod.rs"]
 mod support;
 
@@ -17,6 +19,7 @@ use events::{
     receipt::{HEADER_VERSION, Input, Payload, ReceiptHeader, SourceKind},
 };
 use holder::Holder;
+use patience::until;
 use pipeline::{
     correlation::{Acknowledged, Announcement, Correlating, CorrelationMetrics, Memory, Owner, Phase, Probe, Stage},
     faults::Faults,
@@ -27,14 +30,8 @@ use prometheus::Registry;
 use std::{sync::Arc, time::Duration};
 use store::{Block, Store};
 use support::{Database, NOON, TENANT, event, position, receipt};
-use tokio::{
-    sync::watch,
-    task::JoinHandle,
-    time::{Instant, sleep},
-};
+use tokio::{sync::watch, task::JoinHandle};
 
-/// Longest wait on a loaded machine.
-const PATIENCE: Duration = Duration::from_secs(120);
 const SECOND: i64 = 1_000;
 
 /// Not a test: where the shared engine's child process begins.
@@ -45,17 +42,6 @@ fn engine_child() {
 
 fn key() -> DeploymentKey {
     DeploymentKey::new([9; 32])
-}
-
-async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(began.elapsed() < PATIENCE, "{what}: waited in vain");
-        sleep(Duration::from_millis(20)).await;
-    }
 }
 
 fn stage(name: &str, (store, acknowledged): (Store, Acknowledged), faults: Faults, probe: Option<Probe>) -> Stage {

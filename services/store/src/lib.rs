@@ -29,6 +29,7 @@ mod rollup;
 mod rows;
 mod settings;
 pub mod suppressions;
+mod version;
 
 pub use cell::Counted;
 pub use connect::ConnectOptions;
@@ -43,12 +44,13 @@ pub use privileged::PrivilegedNames;
 pub use query::{
     ComparedArea, EventPage, FateCounts, GapTime, LineSurvey, LostInMinute, OtherLines, Page, PathCounts, PersonQuery,
     RangeCount, ReportParams, SnapshotSide, StoredBody, StoredEvent, StoredHeader, StreamStatus, SurveyedEvents,
-    SurveyedReceipts, TakenSnapshot, Taking, Term, Totals, TraceQuery,
+    SurveyedReceipts, TakenSnapshot, Taking, Term, Totals, TraceQuery, UnsavedType,
 };
 pub use replay::{
     BodyBytes, DeadLetters, DeletedEvent, EventKey, Rejudged, Selection, Standing, StreamSpan, Verdict, Window,
 };
 pub use rollup::{Rolled, Rolling};
+pub use version::OLDEST as OLDEST_CLICKHOUSE;
 
 use clickhouse::Client;
 use marks::Marks;
@@ -142,6 +144,8 @@ const DATABASE_NAME_BYTES: usize = 64;
 #[derive(Clone)]
 pub struct Store {
     client: Client,
+    /// Where the server is, without user and password, for messages.
+    address: String,
     database: String,
     marks: Arc<Marks>,
     /// Tables that were written to, as the server describes them.
@@ -170,6 +174,7 @@ impl Store {
         }
         Ok(Self {
             client: settings::pin(connect::client(&options)?, settings::ALWAYS),
+            address: connect::shown(&options.url),
             database: options.database,
             marks: Arc::new(Marks::new()),
             tables: Arc::default(),

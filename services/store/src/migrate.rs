@@ -115,6 +115,7 @@ impl Store {
     }
 
     async fn migrate_with(&self, cluster: String) -> Result<(), StoreError> {
+        self.check_version().await?;
         self.statement(DATABASE, &cluster).await?;
         self.statement(RECORDS, &cluster).await?;
         if pending(&self.applied_migrations().await?)?.is_empty() {

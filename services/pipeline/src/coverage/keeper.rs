@@ -69,9 +69,9 @@ impl Keeper {
         let offset = GaugeVec::new(
             Opts::new(
                 "tokentrail_clock_offset_seconds",
-                "How far a source's clock is ahead of ours at the least (negative: behind) by the newest heartbeat; 0: no more than 10 s",
+                "How far a source's clock is ahead of ours at the least (negative: behind) by the newest heartbeat of an input; 0: no more than 10 s",
             ),
-            &["source"],
+            &["source", "input"],
         )?;
         registry.register(Box::new(offset.clone()))?;
         registry.register(Box::new(open.clone()))?;

@@ -61,6 +61,7 @@ const MIGRATIONS: &[Migration] = migrations![
     42 "0042_suppressions",
     43 "0043_flat_panels",
     44 "0044_history",
+    46 "0046_body_source",
 ];
 
 const DATABASE: &str = "CREATE DATABASE IF NOT EXISTS {database} {on_cluster}";

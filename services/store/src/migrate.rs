@@ -62,6 +62,7 @@ const MIGRATIONS: &[Migration] = migrations![
     43 "0043_flat_panels",
     44 "0044_history",
     46 "0046_body_source",
+    47 "0047_set_aside",
 ];
 
 const DATABASE: &str = "CREATE DATABASE IF NOT EXISTS {database} {on_cluster}";

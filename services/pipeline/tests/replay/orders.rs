@@ -104,7 +104,7 @@ fn records(arriving: &[&Delivery]) -> Vec<Record> {
             source_kind: if backstage { SourceKind::Backstage } else { SourceKind::Keycloak },
             input: one.input,
             payload: one.payload,
-            received_at: NOON + 3_600_000 + i64::try_from(seq).unwrap() * 10,
+            received_at: NOON + 3_600_000 + i64::try_from(seq).unwrap() * 7_000,
             native_id: one.id.clone(),
             delivery_id: format!("delivery-{seq}"),
             delivery_keyed: false,

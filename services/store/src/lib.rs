@@ -89,6 +89,7 @@ pub const VIEWS: &[&str] = &[
     "event_inputs_in",
     "events",
     "events_in",
+    "events_set_aside",
     "evidence_of",
     "exposures_in",
     "fates",

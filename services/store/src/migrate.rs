@@ -61,6 +61,8 @@ const MIGRATIONS: &[Migration] = migrations![
     42 "0042_suppressions",
     43 "0043_flat_panels",
     44 "0044_history",
+    46 "0046_body_source",
+    47 "0047_set_aside",
 ];
 
 const DATABASE: &str = "CREATE DATABASE IF NOT EXISTS {database} {on_cluster}";

@@ -9,6 +9,7 @@ mod forgetting;
 mod hostile;
 mod identity;
 mod persons;
+mod reads;
 mod rights;
 mod roles;
 mod sessions;

@@ -107,10 +107,7 @@ impl Stage {
         }
         let mut events = 0;
         for window in self.store.windows_of(tenant, &left, STEP.min(self.memory.part_events())).await? {
-            let mut take = |told| {
-                self.look(&told);
-                fold.take_late(&told);
-            };
+            let mut take = |told| fold.take_late(&told);
             events += self.store.events_of(tenant, &window, &mut take).await?;
             let changes;
             (fold, changes) = settle(fold).await?;

@@ -35,6 +35,8 @@ pub struct CorrelationMetrics {
     pub forgets: IntCounter,
     /// Times that everything was read because of something older than that.
     pub old_loads: IntCounter,
+    /// Events that it dies of and leaves out.
+    pub set_aside: IntGauge,
 }
 
 impl CorrelationMetrics {
@@ -92,6 +94,10 @@ impl CorrelationMetrics {
                 "tokentrail_correlation_old_loads_total",
                 "Times that the correlation read everything because something came that was older than what it had kept",
             )?,
+            set_aside: IntGauge::new(
+                "tokentrail_correlation_set_aside_events",
+                "Events that the correlation leaves out because it dies of them",
+            )?,
         };
         metrics.owner.set(1);
         registry.register(Box::new(metrics.lag.clone()))?;
@@ -109,6 +115,7 @@ impl CorrelationMetrics {
         registry.register(Box::new(metrics.floor.clone()))?;
         registry.register(Box::new(metrics.forgets.clone()))?;
         registry.register(Box::new(metrics.old_loads.clone()))?;
+        registry.register(Box::new(metrics.set_aside.clone()))?;
         Ok(metrics)
     }
 }

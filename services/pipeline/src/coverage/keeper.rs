@@ -10,7 +10,7 @@ use super::{
 use events::receipt::{Input, SourceKind};
 use prometheus::{GaugeVec, IntGaugeVec, Opts, Registry};
 use std::{collections::BTreeMap, time::Duration};
-use store::{ClaimedSpan, Gap, Store, StoreError};
+use store::{ClaimedSpan, Gap, Store, StoreError, correlation::EVENT_SET_ASIDE};
 use tokio::sync::{Mutex, watch};
 
 /// Longest time between two rounds; heartbeats that are faster make it shorter.
@@ -160,6 +160,7 @@ impl Keeper {
     fn no_longer_expected(&self, written: &[Gap], now: i64) -> Vec<Gap> {
         let expected = |gap: &Gap| {
             gap.source_id.is_empty()
+                || gap.cause == EVENT_SET_ASIDE
                 || self.expected.iter().any(|expected| {
                     let pushes = expected
                         .push

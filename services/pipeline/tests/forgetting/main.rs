@@ -12,7 +12,7 @@ use days::{DAY, DAYS, HOUR, Teller, midnight};
 use events::person::DeploymentKey;
 use patience::until;
 use pipeline::{
-    correlation::{Acknowledged, Announcement, CorrelationMetrics, Memory, Phase, Remembered, Stage},
+    correlation::{Acknowledged, Announcement, CorrelationMetrics, Memory, Phase, Remembered, Stage, Suspects},
     faults::Faults,
 };
 use prometheus::Registry;
@@ -65,7 +65,7 @@ impl Program {
             checkpoints,
             memory: Memory { budget, clock: || NOON },
             faults: Faults::register(&registry, || NOON).unwrap(),
-            probe: None,
+            suspects: Suspects::default(),
         };
         let (stop, stopped) = watch::channel(false);
         let running = tokio::spawn(async move { stage.run(stopped).await });

@@ -1,6 +1,6 @@
 //! The correlator with the rows that stand: events in, rows to write out. No I/O.
 
-use super::{floor::Days, places::Places, rows::Rows};
+use super::{behind::Behind, floor::Days, places::Places, rows::Rows};
 use correlate::{
     Config, Correlator,
     checkpoint::{Kept, Reader, Unreadable, Writer},
@@ -26,6 +26,7 @@ pub struct Fold {
     old: Option<i64>,
     /// So many blocks had something that is too old.
     olds: u64,
+    behind: Behind,
 }
 
 impl Fold {
@@ -37,7 +38,8 @@ impl Fold {
     }
 
     fn of(correlator: Correlator, rows: Rows) -> Self {
-        Self { correlator, rows, days: Days::default(), contradicted: false, unsure: false, old: None, olds: 0 }
+        let (days, behind) = (Days::default(), Behind::default());
+        Self { correlator, rows, days, contradicted: false, unsure: false, old: None, olds: 0, behind }
     }
 
     /// A row stands from before.
@@ -79,6 +81,10 @@ impl Fold {
     /// which the correlator tells when it settles: until then it says what all the rest says.
     pub(super) fn take_late(&mut self, told: &Told) {
         self.contradicted |= told.copies.iter().any(|copy| !same_facts(copy, &told.event));
+        if self.floor().is_some_and(|floor| told.event.time < floor) {
+            let event = &told.event;
+            self.behind.note((&event.source_id, event.input), (event.time, event.received_at));
+        }
         self.take(told);
     }
 
@@ -90,6 +96,11 @@ impl Fold {
     /// After how many blocks some of that had come.
     pub(super) fn olds(&self) -> u64 {
         self.olds
+    }
+
+    /// Of which sources that came.
+    pub(super) fn behind(&self) -> &Behind {
+        &self.behind
     }
 
     /// Lives with it: everything was read, and this is what fits. The earliest of what needed more.
@@ -111,7 +122,9 @@ impl Fold {
     pub fn settle(&mut self) -> Vec<Change> {
         self.rows.begin();
         let changes = self.correlator.settle();
-        if let Some(time) = self.correlator.too_old() {
+        let old = self.correlator.too_old();
+        self.behind.settled(old);
+        if let Some(time) = old {
             self.olds += 1;
             self.old = Some(self.old.map_or(time, |old| old.min(time)));
         }

@@ -160,7 +160,8 @@ fn admin(connection: &Connection) -> Result<AdminClient<Asking>, TopicsError> {
     if connection.tokens().is_some() {
         let token = admin.inner().context().0.token();
         let token = token.map_err(|error| TopicsError::Unreachable(format!("no token: {error}")))?;
-        token::give(admin.inner(), token).map_err(|why| TopicsError::Failed(format!("the token cannot be used: {why}")))?;
+        token::give(admin.inner(), token)
+            .map_err(|why| TopicsError::Failed(format!("the token cannot be used: {why}")))?;
     }
     Ok(admin)
 }

@@ -79,7 +79,8 @@ async fn every_mechanism_carries_and_nothing_wrong_does() {
 
     // Topics are made and judged with a token, too.
     let topics = Topics::new(Connection { tls: tls.clone(), sasl: tokens(asked.clone()), ..plain.clone() });
-    let plan = TopicPlan { name: fresh("borne"), partitions: 1, replication: 1, retention: Duration::from_secs(86_400) };
+    let plan =
+        TopicPlan { name: fresh("borne"), partitions: 1, replication: 1, retention: Duration::from_secs(86_400) };
     assert!(topics.create(&plan).await.unwrap_or_else(|error| panic!("{error}; {}", kafka.log(0))));
     let judged = || tokio::runtime::Handle::current().block_on(topics.check(&plan.name)).ok();
     let found = tokio::task::block_in_place(|| until("its settings are known", judged));

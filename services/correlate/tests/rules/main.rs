@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 mod case;
+mod catalog;
 mod expiry;
 mod federated;
 mod forgetting;
@@ -10,6 +11,7 @@ mod hostile;
 mod identity;
 mod persons;
 mod reads;
+mod repeats;
 mod rights;
 mod roles;
 mod sessions;

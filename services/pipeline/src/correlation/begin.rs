@@ -116,6 +116,11 @@ impl Stage {
                 return Ok(Some(Begun { fold, reached, events }));
             }
             self.write(&mut fold, &changes, (owner.epoch, owner.pen)).await?;
+            // However much came since, it fits.
+            if fold.size() > self.memory.most() {
+                fold = self.let_go(fold, i64::MAX).await?;
+            }
+            self.tell_kept(&fold);
         }
         let amending = on_a_thread(move || {
             let rows = fold.amend(&later);

@@ -1,6 +1,6 @@
 //! The correlator with the rows that stand: events in, rows to write out. No I/O.
 
-use super::{floor::Days, places::Places, rows::Rows, suspects::Suspects};
+use super::{behind::Behind, floor::Days, places::Places, rows::Rows, suspects::Suspects};
 use correlate::{
     Config, Correlator,
     checkpoint::{Kept, Reader, Unreadable, Writer},
@@ -29,6 +29,7 @@ pub struct Fold {
     suspects: Suspects,
     /// Events under suspicion, by group: taken in when all others are answered.
     held: BTreeMap<u64, Vec<Told>>,
+    behind: Behind,
 }
 
 impl Fold {
@@ -50,6 +51,7 @@ impl Fold {
             olds: 0,
             suspects: Suspects::default(),
             held: BTreeMap::new(),
+            behind: Behind::default(),
         }
     }
 
@@ -113,6 +115,10 @@ impl Fold {
         }
         let differs = || told.copies.iter().any(|copy| !same_facts(copy, &told.event));
         self.contradicted |= self.suspects.looking(told, differs);
+        if self.floor().is_some_and(|floor| told.event.time < floor) {
+            let event = &told.event;
+            self.behind.note((&event.source_id, event.input), (event.time, event.received_at));
+        }
         self.take(told);
     }
 
@@ -124,6 +130,11 @@ impl Fold {
     /// After how many blocks some of that had come.
     pub(super) fn olds(&self) -> u64 {
         self.olds
+    }
+
+    /// Of which sources that came.
+    pub(super) fn behind(&self) -> &Behind {
+        &self.behind
     }
 
     /// Lives with it: everything was read, and this is what fits. The earliest of what needed more.
@@ -161,7 +172,9 @@ impl Fold {
     fn answer(&mut self, alone: Option<&Told>) -> Vec<Change> {
         let Self { suspects, correlator, .. } = self;
         let changes = suspects.answering(alone, || correlator.settle());
-        if let Some(time) = self.correlator.too_old() {
+        let old = self.correlator.too_old();
+        self.behind.settled(old);
+        if let Some(time) = old {
             self.olds += 1;
             self.old = Some(self.old.map_or(time, |old| old.min(time)));
         }

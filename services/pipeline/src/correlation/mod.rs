@@ -11,6 +11,7 @@ mod acknowledged;
 mod announcement;
 mod aside;
 mod begin;
+mod behind;
 mod check;
 mod checkpoint;
 mod floor;
@@ -18,6 +19,7 @@ mod fold;
 pub(crate) mod hand_over;
 mod memory;
 mod metrics;
+mod news;
 mod owner;
 mod pen;
 mod places;
@@ -30,6 +32,7 @@ mod suspects;
 
 pub use acknowledged::{Acknowledged, Phase, Standing, Touched};
 pub use announcement::Announcement;
+pub use behind::Late;
 pub use check::{Compared, compare};
 pub use fold::Fold;
 pub use hand_over::Correlating;
@@ -242,8 +245,10 @@ impl Stage {
             }
             let mut taken = self.acknowledged.take();
             if !taken.pending.is_empty() {
-                // Of what a beginning has read already nothing is late.
-                taken.pending.retain_mut(|one| one.is_news(&reached.covered));
+                let Some(news) = self.news(taken.pending, &reached.covered, hand.stop).await else {
+                    return Ok(End::Stopped);
+                };
+                taken.pending = news;
                 let step = Instant::now();
                 let (followed, end) = self.step(fold, &taken.pending, &mut hand).await?;
                 if let Some(end) = end {
@@ -271,7 +276,7 @@ impl Stage {
             }
             let now = Instant::now();
             olds = Olds::after(olds, (fold.old(), fold.olds()), now);
-            if rested && olds.as_ref().is_some_and(|olds| olds.are_over(took, now)) {
+            if rested && olds.as_ref().is_some_and(|olds| olds.are_over(took, now)) && self.may_read_anew(&fold, now) {
                 return Ok(End::TooOld);
             }
             if looked.elapsed() >= PAST_LOOK {

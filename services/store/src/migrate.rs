@@ -61,6 +61,8 @@ const MIGRATIONS: &[Migration] = migrations![
     42 "0042_suppressions",
     43 "0043_flat_panels",
     44 "0044_history",
+    50 "0050_kept_panels",
+    51 "0051_continuity_hours",
 ];
 
 const DATABASE: &str = "CREATE DATABASE IF NOT EXISTS {database} {on_cluster}";

@@ -77,6 +77,14 @@ GRANT SELECT ON tokentrail.snapshots_in TO tokentrail_read;
 GRANT SELECT ON tokentrail.privileged_in TO tokentrail_read;
 GRANT SELECT ON tokentrail.register_in TO tokentrail_read;
 GRANT SELECT ON tokentrail.evidence_of TO tokentrail_read;
+GRANT SELECT ON tokentrail.exceptions TO tokentrail_read;
+GRANT SELECT ON tokentrail.kept_changes_in TO tokentrail_read;
+GRANT SELECT ON tokentrail.kept_continuity_in TO tokentrail_read;
+GRANT SELECT ON tokentrail.kept_decided_in TO tokentrail_read;
+GRANT SELECT ON tokentrail.kept_exposures_in TO tokentrail_read;
+GRANT SELECT ON tokentrail.kept_failures_in TO tokentrail_read;
+GRANT SELECT ON tokentrail.kept_logins_in TO tokentrail_read;
+GRANT SELECT ON tokentrail.kept_privileged_in TO tokentrail_read;
 
 CREATE USER IF NOT EXISTS tokentrail_reader IDENTIFIED WITH sha256_password BY 'replace me' SETTINGS readonly = 2, max_execution_time = 60;
 GRANT tokentrail_read TO tokentrail_reader;

@@ -63,6 +63,8 @@ const MIGRATIONS: &[Migration] = migrations![
     44 "0044_history",
     46 "0046_body_source",
     47 "0047_set_aside",
+    50 "0050_kept_panels",
+    51 "0051_continuity_hours",
 ];
 
 const DATABASE: &str = "CREATE DATABASE IF NOT EXISTS {database} {on_cluster}";

@@ -117,6 +117,30 @@ pub struct Finding {
     pub over_unheard: u8,
 }
 
+/// What the rules need to know of a finding that they held before: of all findings there ever were, in every round.
+#[derive(Clone, Debug, PartialEq, Row, Deserialize)]
+pub struct Entry {
+    /// Id.
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub finding_id: Uuid,
+    /// Rule id.
+    pub rule: String,
+    /// Person key; empty: none.
+    pub person: String,
+    /// `low` to `critical`.
+    pub severity: String,
+    /// When it began, UTC milliseconds.
+    pub first_at: i64,
+    /// Hash of what it says.
+    pub content: u64,
+    /// As in [`Finding`].
+    pub standing: String,
+    /// Changes by rules.
+    pub changes: u64,
+    /// As in [`Finding`].
+    pub state: String,
+}
+
 /// How a rule stands.
 #[derive(Clone, Debug, PartialEq, Row, Serialize, Deserialize)]
 pub struct RuleState {
@@ -191,6 +215,12 @@ impl Store {
         let sql = format!("{} UNION ALL {}", of("finding_change_rows"), of("suppression_rows"));
         let asked = self.ask(&sql).param("tenant", tenant).param("act", act.to_string());
         Ok(!rows::<u8>(asked).await?.is_empty())
+    }
+
+    /// The same in the few columns that rules need, the latest first.
+    pub async fn register(&self, tenant: &str) -> Result<Vec<Entry>, StoreError> {
+        let sql = "SELECT ?fields FROM findings WHERE tenant = {tenant:String} ORDER BY first_at DESC, finding_id LIMIT {beyond:UInt32}";
+        all(self.ask(sql).param("tenant", tenant), FINDINGS_MAX).await
     }
 
     /// The changes of a finding, in order of time.

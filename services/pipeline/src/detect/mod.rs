@@ -31,7 +31,7 @@ use std::{
 use store::{
     StoreError,
     drift_facts::DriftQuery,
-    findings::{Finding, RuleState},
+    findings::{Entry, RuleState},
 };
 use tokio::{
     sync::watch,
@@ -159,7 +159,7 @@ impl Detector {
     async fn round(&self, touched: &Touched, memory: &mut Memory) -> Result<(), StoreError> {
         let (store, tenant) = (&self.reader.store, &self.reader.tenant);
         let now = (self.clock)();
-        let findings = store.findings(tenant).await?;
+        let findings = store.register(tenant).await?;
         let since = if touched.everybody { i64::MIN } else { touched.since.unwrap_or(now) };
         let (facts, persons) = self.facts((touched, since), &findings, memory).await?;
         let held: Vec<Held> = findings.iter().map(held).collect();
@@ -170,7 +170,7 @@ impl Detector {
             let changes = compare((rule, tenant), &held, &judged.found, looked);
             wrote |= self.write((rule, now), &changes).await?;
         }
-        let findings = if wrote { store.findings(tenant).await? } else { findings };
+        let findings = if wrote { store.register(tenant).await? } else { findings };
         self.tell(&facts, &findings, memory).await?;
         if wrote {
             self.hint.send_modify(|count| *count += 1);
@@ -186,7 +186,7 @@ impl Detector {
     async fn facts(
         &self,
         (touched, since): (&Touched, i64),
-        findings: &[Finding],
+        findings: &[Entry],
         memory: &mut Memory,
     ) -> Result<(Facts, Option<BTreeSet<String>>), StoreError> {
         let (store, tenant) = (&self.reader.store, self.reader.tenant.as_str());
@@ -211,7 +211,9 @@ impl Detector {
         let out_list = memory.kept.out();
         let mut persons: BTreeSet<String> = touched.persons.clone();
         if !touched.everybody {
-            persons.extend(findings.iter().map(|finding| finding.person.clone()).filter(|person| !person.is_empty()));
+            // How sure a finding is changes with gaps; one that stands no more stays as it was until its person is touched.
+            let standing = findings.iter().filter(|finding| stands(finding) && !finding.person.is_empty());
+            persons.extend(standing.map(|finding| finding.person.clone()));
             if !out_list.is_empty() {
                 let active = DriftQuery { persons: Some(&out_list), ..lately };
                 let tokens = whole(store.drift_acts(&active, facts::TOKENS).await, &mut facts.cut)?;
@@ -262,7 +264,7 @@ impl Detector {
     }
 
     /// How each rule stands, written when that changes, and the gauges.
-    async fn tell(&self, facts: &Facts, findings: &[Finding], memory: &mut Memory) -> Result<(), StoreError> {
+    async fn tell(&self, facts: &Facts, findings: &[Entry], memory: &mut Memory) -> Result<(), StoreError> {
         let state = |rule: &str, open: usize, (state, detail): (State, String)| RuleState {
             tenant: self.reader.tenant.clone(),
             rule: rule.to_owned(),
@@ -309,11 +311,11 @@ fn whole<T>(read: Result<Vec<T>, StoreError>, cut: &mut bool) -> Result<Vec<T>, 
 }
 
 /// True if somebody is to do something about it.
-pub fn stands(finding: &Finding) -> bool {
+fn stands(finding: &Entry) -> bool {
     finding.standing == "open" && matches!(finding.state.as_str(), "OPEN" | "ACKNOWLEDGED" | "SUPPRESSED")
 }
 
-fn held(finding: &Finding) -> Held {
+fn held(finding: &Entry) -> Held {
     Held {
         id: finding.finding_id,
         rule: finding.rule.clone(),

@@ -161,3 +161,36 @@ fn unreachable(error: &reqwest::Error) -> Refused {
         () => "the connection broke",
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    /// Far above what is read and what buffers between two sockets hold, far below what is said until an attempt is over.
+    const HEARD: usize = 64 << 20;
+
+    #[tokio::test]
+    async fn a_receiver_that_never_stops_talking_has_taken_it_and_is_not_listened_to() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let talking = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\n").await.unwrap();
+            let mut said = 0;
+            while stream.write_all(&[b'x'; ANSWER_BYTES]).await.is_ok() {
+                said += ANSWER_BYTES;
+            }
+            said
+        });
+        let proven = (&Trust::system(), Proof::default());
+        let receiver = Receiver::new(("r", Kind::Webhook), &url, proven, (Severity::Low, Naming::Pseudonyms)).unwrap();
+        receiver.attempt((Uuid::nil(), 0), "{}").await.unwrap();
+        let said = talking.await.unwrap();
+        assert!(said < HEARD, "{said} bytes");
+    }
+}

@@ -88,8 +88,8 @@ fn every_panel_says_what_it_is_in_which_unit_and_what_nothing_means() {
             assert!(panel.query.is_empty() || panel.kind == Kind::Timeline, "{name}: {title}");
             let several = matches!(panel.kind, Kind::Bars | Kind::Line);
             // What is kept by the hour cannot be shown in finer bars.
-            let by_hour =
-                several && panel.questions().any(|sql| sql.contains("decided_in(") || sql.contains("counted_in("));
+            let kept = ["decided_in(", "counted_in(", "kept_logins_in(", "kept_changes_in("];
+            let by_hour = several && panel.questions().any(|sql| kept.iter().any(|view| sql.contains(view)));
             assert_eq!(panel.interval.as_deref(), by_hour.then_some("1h"), "{name}: {title}");
             assert_eq!(panel.series.is_some(), several, "{name}: {title}: a series over time is named by its word");
         }
@@ -245,9 +245,10 @@ fn the_data_source_is_the_reader_and_its_password_is_in_no_file_of_ours() {
 }
 
 /// Small by nature, growing with what is found alone, or added up from kept counts.
-const SMALL: [&str; 11] = [
+const SMALL: [&str; 12] = [
     "aliases",
     "correlated",
+    "exceptions",
     "fates",
     "findings",
     "gaps",

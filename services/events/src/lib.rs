@@ -7,6 +7,7 @@
 
 pub mod act;
 pub mod event;
+pub mod finding_act;
 pub mod ids;
 pub mod lines;
 pub mod normalise;

@@ -104,6 +104,8 @@ pub enum Payload {
     SenderGap,
     /// An act of an operator about persons ([`crate::act::PersonAct`]); `native_id` is its own id.
     PersonAct,
+    /// An act of an operator on findings ([`crate::finding_act::FindingAct`]); `native_id` is its own id.
+    FindingAct,
     /// Authentic and JSON, but of no known class: the redacted body is kept and can be retried.
     Unknown,
     /// Authentic but not parsable: `{"length", "mark", "reason"}`; the bytes are not kept.
@@ -115,7 +117,7 @@ names!(Payload: KeycloakWebhook = "keycloak_webhook", KeycloakEvent = "keycloak_
     BackstageCatalogSnapshot = "backstage_catalog_snapshot", SnapshotBegin = "snapshot_begin",
     SnapshotEntity = "snapshot_entity", SnapshotList = "snapshot_list", SnapshotEnd = "snapshot_end", StreamOpening = "stream_opening",
     InputClosed = "input_closed", LineCounts = "line_counts", Heartbeat = "heartbeat", SenderGap = "sender_gap",
-    PersonAct = "person_act", Unknown = "unknown", Unparsable = "unparsable");
+    PersonAct = "person_act", FindingAct = "finding_act", Unknown = "unknown", Unparsable = "unparsable");
 
 /// Where a time was read, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]

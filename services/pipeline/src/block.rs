@@ -16,7 +16,7 @@ pub const CHAIN_EVERY: u64 = 4096;
 pub struct Work {
     /// Receipts and events.
     pub block: Block,
-    /// What receipts among them say of completeness. To be written after them.
+    /// What receipts among them say of completeness, and what operators did. To be written after them.
     pub records: Records,
     /// What nobody understood, as it came.
     pub dead: Vec<DeadLetter>,
@@ -32,6 +32,7 @@ pub fn work(records: Vec<Record>, context: &Context) -> Work {
             Ok(header) => {
                 let receipt = Receipt { position, header, body: record.body.to_vec() };
                 crate::coverage::note(&mut told, &receipt);
+                crate::register::note(&mut told, &receipt);
                 let fate = settle(&receipt.header, normalise(&receipt, context), &mut block.events);
                 (receipt, fate)
             }

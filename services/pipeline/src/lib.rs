@@ -12,5 +12,6 @@ pub mod flow;
 pub mod label;
 pub mod metrics;
 pub mod privileged;
+mod register;
 pub mod replay;
 pub mod rollup;

@@ -1,7 +1,8 @@
-//! Keeps the ids of privileged rights beside the flow: looked up at the start, and again now and then, as events tell of new rights.
+//! Keeps the ids of privileged rights, and who holds them, beside the flow: looked up at the start, and again now and then, as events
+//! tell of new rights and holders.
 
 use std::time::{Duration, Instant};
-use store::{PrivilegedNames, Store};
+use store::{PrivilegedNames, Store, StoreError};
 use tokio::sync::watch;
 
 /// First and longest wait between two looks; each is a quarter longer than the one before, as new rights come with the first events.
@@ -25,7 +26,7 @@ impl PrivilegedKeeper {
         let mut pause = PAUSE.0;
         loop {
             let began = Instant::now();
-            if let Err(error) = self.store.keep_privileged(&self.tenant, &self.names).await {
+            if let Err(error) = self.keep().await {
                 tracing::debug!(%error, "Privileged rights cannot be looked up now; it is tried again.");
             }
             tokio::select! {
@@ -33,5 +34,10 @@ impl PrivilegedKeeper {
                 _ = stop.wait_for(|stop| *stop) => return,
             }
         }
+    }
+
+    async fn keep(&self) -> Result<(), StoreError> {
+        self.store.keep_privileged(&self.tenant, &self.names).await?;
+        self.store.keep_privileged_holders(&self.tenant).await
     }
 }

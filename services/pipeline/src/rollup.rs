@@ -16,6 +16,10 @@ const QUIET: Duration = Duration::from_secs(10);
 const CELLS: (usize, usize) = (8, 65_536);
 /// A round that took longer is followed by one of half as many cells, a shorter one by one of twice as many.
 const LONG: Duration = Duration::from_millis(500);
+/// Hours in use are counted this often: panels that read kept counts alone are behind by as much.
+const IN_USE: Duration = Duration::from_secs(10);
+/// That is followed by a rest from it of this many times its length, as all events of a busy hour are read for it.
+const REST_IN_USE: u32 = 50;
 
 /// The one roller of a database.
 pub struct Roller {
@@ -27,6 +31,7 @@ impl Roller {
     /// Runs until `stop` turns true. What fails is tried again in the next round.
     pub async fn run(&self, mut stop: watch::Receiver<bool>) {
         let (mut cells, mut failing) = (CELLS.0, false);
+        let mut in_use_at = Instant::now();
         loop {
             let began = Instant::now();
             let left = match self.store.roll(&Rolling { quiet: QUIET, cells }).await {
@@ -44,6 +49,9 @@ impl Roller {
             };
             let took = began.elapsed();
             cells = next_cells(cells, took, failing);
+            if !failing && Instant::now() >= in_use_at {
+                in_use_at = Instant::now() + self.count_hours_in_use().await;
+            }
             let rest = if left > 0 { took * REST } else { PAUSE.max(took * REST) };
             tokio::select! {
                 () = tokio::time::sleep(rest) => {}
@@ -54,6 +62,15 @@ impl Roller {
 }
 
 impl Roller {
+    /// How long to rest from it.
+    async fn count_hours_in_use(&self) -> Duration {
+        let began = Instant::now();
+        if let Err(error) = self.store.roll_hours_in_use().await {
+            tracing::debug!(%error, "Hours in use cannot be counted now; it is tried again.");
+        }
+        IN_USE.max(began.elapsed() * REST_IN_USE)
+    }
+
     /// While another program of this database rolls up: gives up cells at rest, so that the other one need not wait until
     /// their marks are taken for a dead program's.
     pub async fn stand_by(&self, mut stop: watch::Receiver<bool>) {

@@ -2,7 +2,8 @@
 //!
 //! `TOKENTRAIL_ENGINE="$(services/store/engine/fetch.sh)" cargo run -p store --example panels [DECISIONS]`
 //! lays that many decisions (default 200,000) of 20,000 people evenly over 90 days, as many events (one in ten a login, of which one in
-//! thirty fails; one in a thousand a change), with sessions, tokens, grants and names beside them, keeps their counts as the roller does, and asks every question of the overview and of one person as the
+//! thirty fails; one in a thousand a change), with sessions, tokens, grants and names beside them, two privileged groups, 2,000 findings and a heartbeat and a counted
+//! minute every minute, keeps their counts as the processor does, and asks every question of the overview and of one person as the
 //! reader that Grafana has, over the last 7 days. Rows are made by the engine itself, past the store's inserts.
 
 mod support;
@@ -140,6 +141,21 @@ fn events(count: u64) -> String {
     )
 }
 
+/// What does not grow with decisions: privileged rights, findings, and completeness, by the minute.
+fn beside() -> [String; 6] {
+    let minutes = DAYS * 1_440;
+    let at = format!("fromUnixTimestamp64Milli({START} + toInt64(number) * 60000, 'UTC')");
+    let id = "toUUID('00000000-0000-4000-8000-000000000000')";
+    [
+        "INSERT INTO privileged_right_rows VALUES ('default', '7', 1, 0, 'group', '/ops'), ('default', '8', 1, 0, 'group', '/admins')".into(),
+        format!("INSERT INTO finding_rows SELECT 'default', reinterpret(sipHash128(number), 'UUID'), 1, 'D05', 1, {PERSON}, ['low', 'medium', 'high'][1 + number % 3], 'proven', now64(3), now64(3), '{{}}', [{id}], [], 0 FROM numbers(2000)"),
+        "INSERT INTO finding_change_rows SELECT 'default', reinterpret(sipHash128(number), 'UUID'), generateUUIDv4(), now64(3) - toIntervalHour(number), 'opened', 'rules', '', NULL FROM numbers(2000)".into(),
+        format!("INSERT INTO heartbeat_rows SELECT 'default', 'kc', {at}, 'acme', toString(number), 'sent' FROM numbers({minutes})"),
+        format!("INSERT INTO heartbeat_seen_rows SELECT 'default', 'kc', {at}, toString(number), 'webhook', {at} FROM numbers({minutes})"),
+        format!("INSERT INTO rollup_rows (tenant, source_id, cell, input, version, events, stored, last_received_at) SELECT 'default', 'kc', toUInt32(toUnixTimestamp64Milli({at}) / 60000), 'webhook', 1, 15, 15, {at} FROM numbers({minutes})"),
+    ]
+}
+
 /// Every hour of theirs is to be counted.
 const MARKS: [&str; 2] = [
     "INSERT INTO mark_rows SELECT DISTINCT tenant, toFixedString('decisions by hr.', 16), '', \
@@ -157,7 +173,7 @@ async fn measure(engine: &Engine, decisions: u64) -> Result<(), Box<dyn Error>> 
     let store = Store::connect(options)?;
     store.migrate().await?;
     let began = Instant::now();
-    for sql in rows(decisions).into_iter().chain([events(decisions)]).chain(MARKS.map(str::to_owned)) {
+    for sql in rows(decisions).into_iter().chain([events(decisions)]).chain(beside()).chain(MARKS.map(str::to_owned)) {
         client.query_raw(&sql).execute().await?;
     }
     println!(
@@ -178,6 +194,12 @@ async fn measure(engine: &Engine, decisions: u64) -> Result<(), Box<dyn Error>> 
         "kept counts: {took:.1} s, {:.1} us a decision and event, the longest round of {CELLS} hours {longest:.1} s",
         took * 1e6 / decisions as f64
     );
+    let began = Instant::now();
+    store.keep_privileged_holders("default").await?;
+    println!("who holds privileged rights: {:.2} s", began.elapsed().as_secs_f64());
+    let began = Instant::now();
+    store.keep_continuity("default", (0, START + DAYS * DAY_MS)).await?;
+    println!("completeness of all hours: {:.2} s", began.elapsed().as_secs_f64());
 
     let source = Source::read(&dashboards::folder().join("source"))?;
     let reader = as_grafana(&source, as_user(&engine.reader_options()));

@@ -3,9 +3,11 @@
 use crate::{
     Store, StoreError,
     error::within,
+    findings::FindingChange,
     native::columns,
     query::{rows, unknown},
     settings::{self, MIGRATION_WAIT},
+    suppressions::SuppressionChange,
 };
 use clickhouse::Row;
 use events::{ids::StreamId, receipt::Input};
@@ -180,7 +182,7 @@ pub struct LineCount {
 
 columns!(LineCount: tenant, source_id, kind, delivery, lines, received_at);
 
-/// What receipts say of completeness, to be written after the receipts themselves.
+/// What receipts say of completeness, and what operators did with findings; to be written after the receipts themselves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Records {
     /// Inputs that are complete up to somewhere.
@@ -195,6 +197,10 @@ pub struct Records {
     pub claims: Vec<ClaimedSpan>,
     /// Lines that are no receipts.
     pub line_counts: Vec<LineCount>,
+    /// Changes of findings.
+    pub handled: Vec<FindingChange>,
+    /// Changes of suppressions of more than one finding.
+    pub suppressions: Vec<SuppressionChange>,
 }
 
 /// What the first receipt of a stream says of the one before it in the same journal.
@@ -225,6 +231,8 @@ impl Store {
         self.write("heartbeat_seen_rows", records.seen.iter().map(Ok)).await?;
         self.write("line_count_rows", records.line_counts.iter().map(Ok)).await?;
         self.write("claim_rows", records.claims.iter().map(Ok)).await?;
+        self.put_finding_changes(&records.handled).await?;
+        self.put_suppression_changes(&records.suppressions).await?;
         self.put_watermarks(&records.watermarks).await?;
         self.put_gaps(&records.gaps).await
     }

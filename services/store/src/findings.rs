@@ -47,7 +47,7 @@ pub struct FindingRow {
 }
 
 /// A change of a finding.
-#[derive(Clone, Debug, PartialEq, Row, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Row, Serialize, Deserialize)]
 pub struct FindingChange {
     /// Tenant.
     pub tenant: String,
@@ -179,6 +179,18 @@ impl Store {
             "SELECT {FINDING} FROM findings AS f WHERE tenant = {{tenant:String}} ORDER BY first_at DESC, finding_id LIMIT {{beyond:UInt32}}"
         );
         all(self.ask(&sql).param("tenant", tenant), FINDINGS_MAX).await
+    }
+
+    /// Whether an operator's act is written, by its id.
+    pub async fn register_holds(&self, tenant: &str, act: Uuid) -> Result<bool, StoreError> {
+        let of = |table: &str| {
+            format!(
+                "SELECT 1 AS one FROM {table} WHERE tenant = {{tenant:String}} AND change_id = toUUID({{act:String}}) LIMIT 1"
+            )
+        };
+        let sql = format!("{} UNION ALL {}", of("finding_change_rows"), of("suppression_rows"));
+        let asked = self.ask(&sql).param("tenant", tenant).param("act", act.to_string());
+        Ok(!rows::<u8>(asked).await?.is_empty())
     }
 
     /// The changes of a finding, in order of time.

@@ -8,6 +8,7 @@
 pub mod baseline;
 mod cell;
 mod connect;
+mod continuity;
 pub mod correlation;
 mod coverage;
 mod decision_hours;
@@ -89,7 +90,9 @@ pub const VIEWS: &[&str] = &[
     "event_inputs_in",
     "events",
     "events_in",
+    "events_set_aside",
     "evidence_of",
+    "exceptions",
     "exposures_in",
     "fates",
     "fates_recounted",
@@ -101,6 +104,13 @@ pub const VIEWS: &[&str] = &[
     "history_of",
     "judged",
     "judged_in",
+    "kept_changes_in",
+    "kept_continuity_in",
+    "kept_decided_in",
+    "kept_exposures_in",
+    "kept_failures_in",
+    "kept_logins_in",
+    "kept_privileged_in",
     "line_counts",
     "logins_counted_in",
     "logins_in",

@@ -61,6 +61,10 @@ const MIGRATIONS: &[Migration] = migrations![
     42 "0042_suppressions",
     43 "0043_flat_panels",
     44 "0044_history",
+    46 "0046_body_source",
+    47 "0047_set_aside",
+    50 "0050_kept_panels",
+    51 "0051_continuity_hours",
 ];
 
 const DATABASE: &str = "CREATE DATABASE IF NOT EXISTS {database} {on_cluster}";

@@ -18,6 +18,8 @@ use std::{collections::BTreeMap, time::Duration};
 const MARKS_MAX: u32 = 200_000;
 /// Most cells that one statement counts and names twice: ClickHouse takes 128 KiB of text.
 const CELLS_PER_STATEMENT: usize = 5_000;
+/// Most hours in use that are counted at once: of now and the one before, of both kinds, and of what a backlog is at.
+const HOURS_IN_USE: usize = 8;
 
 /// Bounds of one round.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +38,9 @@ pub struct Rolled {
     /// Cells that could be as well, in the next round.
     pub left: usize,
 }
+
+/// Cells, each with whether it is given up, and its marks.
+type Marked = BTreeMap<(u32, Cell), (bool, Vec<MarkRow>)>;
 
 #[derive(Row, Deserialize)]
 struct MarkRead {
@@ -57,8 +62,31 @@ impl Store {
         let left = ripe.len().saturating_sub(rolling.cells);
         // The newest first: they hold the most, and are asked for at each status.
         let ripe: Vec<(Cell, Vec<MarkRow>)> = ripe.drain(left..).collect();
+        self.count(&ripe.iter().map(|(cell, _)| cell).collect::<Vec<_>>()).await?;
+        // The counts are on disk, and include every receipt that these marks announced. Marks made since have greater
+        // versions and stay.
+        let settled: Vec<MarkRow> = ripe.iter().flat_map(|(_, marks)| marks).map(settling).collect();
+        self.write("mark_rows", settled.iter().map(Ok)).await?;
+        let rolled = Rolled { cells: ripe.len(), left };
+        self.marks.settled(ripe.into_iter().map(|(cell, _)| cell));
+        Ok(rolled)
+    }
+
+    /// Counts hours of decisions and events that are in use, the latest ones, and settles nothing: who reads what is kept alone is behind
+    /// by the time between two of these. How many.
+    pub async fn roll_hours_in_use(&self) -> Result<usize, StoreError> {
+        let marked = self.marked_cells().await?.into_iter().rev();
+        let hours = marked.filter(|((_, cell), (ripe, _))| !ripe && matches!(cell.stream, DECISIONS | EVENTS));
+        let mut hours: Vec<Cell> = hours.map(|((_, cell), _)| cell).take(HOURS_IN_USE).collect();
+        hours.sort();
+        self.count(&hours.iter().collect::<Vec<_>>()).await?;
+        Ok(hours.len())
+    }
+
+    /// Counts cells, of one stream in order, and keeps the counts.
+    async fn count(&self, cells: &[&Cell]) -> Result<(), StoreError> {
         let mut groups = BTreeMap::<(&str, [u8; 16], &str), Vec<u32>>::new();
-        for (cell, _) in &ripe {
+        for cell in cells {
             groups.entry((&cell.tenant, cell.stream, &cell.source_id)).or_default().push(cell.cell);
         }
         for ((tenant, stream, source_id), cells) in groups {
@@ -78,23 +106,23 @@ impl Store {
                 }
             }
         }
-        // The counts are on disk, and include every receipt that these marks announced. Marks made since have greater
-        // versions and stay.
-        let settled: Vec<MarkRow> = ripe.iter().flat_map(|(_, marks)| marks).map(settling).collect();
-        self.write("mark_rows", settled.iter().map(Ok)).await?;
-        let rolled = Rolled { cells: ripe.len(), left };
-        self.marks.settled(ripe.into_iter().map(|(cell, _)| cell));
-        Ok(rolled)
+        Ok(())
     }
 
     /// Cells with marks that nobody uses, in order of cell, with those marks.
     async fn ripe(&self) -> Result<Vec<(Cell, Vec<MarkRow>)>, StoreError> {
+        let ripe = self.marked_cells().await?.into_iter().filter(|(_, (ripe, _))| *ripe);
+        Ok(ripe.map(|((_, cell), (_, marks))| (cell, marks)).collect())
+    }
+
+    /// Cells with marks, in order of cell: whether nobody uses them, and those marks.
+    async fn marked_cells(&self) -> Result<Marked, StoreError> {
         let sql = "SELECT tenant, stream, source_id, cell, writer, version, state, toInt64(toUnixTimestamp(now())) - toInt64(toUnixTimestamp(marked_at)) AS age \
             FROM mark_rows FINAL WHERE state != 0 \
             ORDER BY cell DESC, tenant, stream, source_id, writer LIMIT {limit:UInt32}";
         let read = query::rows::<MarkRead>(self.ask(sql).param("limit", MARKS_MAX)).await?;
         let cut = read.len() == MARKS_MAX as usize;
-        let mut cells = BTreeMap::<(u32, Cell), (bool, Vec<MarkRow>)>::new();
+        let mut cells = Marked::new();
         for read in read {
             let age = read.age;
             let mark = MarkRow {
@@ -118,8 +146,7 @@ impl Store {
             // Other marks of the last cell may not have been read.
             cells.pop_first();
         }
-        let ripe = cells.into_iter().filter(|(_, (ripe, _))| *ripe);
-        Ok(ripe.map(|((_, cell), (_, marks))| (cell, marks)).collect())
+        Ok(cells)
     }
 
     /// Counts cells of a source. An input that has left a cell gets a row of zeros over its old one; the version is above

@@ -10,7 +10,7 @@ use uuid::Uuid;
 const SUPPRESSIONS_MAX: (&str, u32) = ("suppressions", 50_000);
 
 /// A change of a suppression.
-#[derive(Clone, Debug, PartialEq, Row, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Row, Serialize, Deserialize)]
 pub struct SuppressionChange {
     /// Tenant.
     pub tenant: String,

@@ -5,7 +5,7 @@
 mod support;
 
 use events::receipt::Input;
-use store::{Block, Fate, Gap, Records, SeenHeartbeat, SentHeartbeat, Watermark};
+use store::{Block, Fate, Gap, Records, Rolling, SeenHeartbeat, SentHeartbeat, Watermark};
 use support::{Database, NOON, TENANT, event, position, receipt};
 
 const MINUTE: i64 = 60_000;
@@ -158,4 +158,76 @@ async fn coverage_counts_each_minute_with_its_heartbeats() {
         [(NOON, 1, 1, Some(10), Some(1), 2), (NOON + MINUTE, 1, 0, None, None, 1)],
         "time, sent, seen, lag, at the source, stored"
     );
+}
+
+/// The overview's view, of what is kept, against the one that counts: of whole hours, and once they were looked at.
+#[tokio::test]
+async fn kept_hours_of_completeness_are_those_that_are_counted_also_when_something_comes_late() {
+    const HOUR: i64 = 60 * MINUTE;
+    let database = Database::new().await;
+    let store = &database.store;
+    let seen = |n: i64| SeenHeartbeat {
+        tenant: TENANT.into(),
+        source_id: "kc".into(),
+        time: NOON + n * 20 * MINUTE + 40,
+        id: format!("h{n}"),
+        input: "webhook".into(),
+        received_at: NOON + n * 20 * MINUTE + 90,
+    };
+    let beats = (0..9).map(|n| sent(NOON + n * 20 * MINUTE, &format!("h{n}"))).chain([sent(NOON + 5 * MINUTE, "")]);
+    let records = Records { sent: beats.collect(), seen: [0, 1, 4, 8].map(seen).into(), ..Records::default() };
+    store.put_records(&records).await.unwrap();
+    let mut block = Block::default();
+    for (seq, minute) in [(0, 1), (1, 2), (2, 70), (3, 71), (4, 140)] {
+        login(&mut block, seq, Input::Webhook, (&format!("t{seq}"), NOON + minute * MINUTE));
+    }
+    store.insert(&block).await.unwrap();
+    let gap = Gap {
+        tenant: TENANT.into(),
+        source_id: "kc".into(),
+        scope: "acme".into(),
+        input: "webhook".into(),
+        since: NOON + 30 * MINUTE,
+        cause: "silent".into(),
+        until: Some(NOON + 50 * MINUTE),
+        missing: None,
+        repaired_at: None,
+        repaired_by: String::new(),
+        recorded_at: NOON + HOUR,
+    };
+    store.put_gaps(&[gap]).await.unwrap();
+    let rolled = async || {
+        store.roll(&Rolling { quiet: std::time::Duration::ZERO, cells: usize::MAX }).await.unwrap();
+    };
+    let table = async |view: &str, (from, to): (i64, i64)| -> Vec<String> {
+        let sql = format!("SELECT toString(tuple(*)) FROM {view}(from = {from}, to = {to}) ORDER BY ALL");
+        database.sql().query(&sql).fetch_all().await.unwrap()
+    };
+    let agree = async |when: &str| {
+        for (first, end) in [(-1, 5), (0, 1), (1, 2), (2, 3), (1, 3), (4, 5)] {
+            let span = (NOON + first * HOUR, NOON + end * HOUR);
+            let counted = table("continuity_in", span).await;
+            assert_eq!(table("kept_continuity_in", span).await, counted, "{when}: {first} to {end}");
+        }
+    };
+    let written =
+        async || -> u64 { database.sql().query("SELECT count() FROM continuity_hour_rows").fetch_one().await.unwrap() };
+    rolled().await;
+    let whole = (NOON - HOUR, NOON + 5 * HOUR);
+    assert_ne!(table("kept_continuity_in", whole).await, table("continuity_in", whole).await, "nothing is kept yet");
+    store.keep_continuity(TENANT, (0, i64::MAX)).await.unwrap();
+    agree("kept").await;
+    assert_eq!(written().await, 3, "an hour each");
+    store.keep_continuity(TENANT, (0, i64::MAX)).await.unwrap();
+    assert_eq!(written().await, 3, "what is the same is not written again");
+
+    // A heartbeat is found, and a login told, after their hours were kept.
+    store.put_records(&Records { seen: vec![seen(2)], ..Records::default() }).await.unwrap();
+    let mut late = Block::default();
+    login(&mut late, 5, Input::Pull, ("late", NOON + 3 * MINUTE));
+    store.insert(&late).await.unwrap();
+    rolled().await;
+    store.keep_continuity(TENANT, (NOON + MINUTE, NOON + 2 * MINUTE)).await.unwrap();
+    agree("late").await;
+    assert_eq!(written().await, 4, "the hour that a span touches, and no other");
 }

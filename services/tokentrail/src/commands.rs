@@ -8,7 +8,7 @@ use crate::{
     config::Config,
     deadletters::{self, DeadLettersCommand},
     demo, doctor,
-    findings::{self, AlertsCommand, FindingsCommand},
+    findings::{self, AlertsCommand, FindingsCommand, acting::Desk},
     health,
     import::{
         self,
@@ -31,7 +31,7 @@ use crate::{
     topics::{self, Doing},
 };
 use anyhow::{Context, bail};
-use events::{receipt::Input, record::InputClosed};
+use events::{finding_act::Handled, receipt::Input, record::InputClosed};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
     io::Write,
@@ -140,6 +140,7 @@ async fn baselines(config: &Config, command: BaselineCommand) -> anyhow::Result<
 async fn register(config: &Config, command: FindingsCommand) -> anyhow::Result<bool> {
     let store = crate::running::store(config)?;
     let tenant = &config.tenant;
+    let desk = Desk { config, store: &store };
     match command {
         FindingsCommand::List(args) => {
             let unlisted = findings::unlisted(&store, tenant, &args).await?;
@@ -149,14 +150,14 @@ async fn register(config: &Config, command: FindingsCommand) -> anyhow::Result<b
         FindingsCommand::Show { finding, format } => {
             print(format, &findings::show(&store, tenant, &finding).await?, findings::render_shown)
         }
-        FindingsCommand::Ack(args) => findings::change(&store, tenant, ("acknowledged", &args, None)).await,
-        FindingsCommand::Close(args) => findings::change(&store, tenant, ("closed", &args, None)).await,
-        FindingsCommand::Suppress(args) => findings::suppressing::suppress(&store, config, &args).await,
+        FindingsCommand::Ack(args) => findings::change(&desk, &args, |finding| Handled::Acknowledge { finding }).await,
+        FindingsCommand::Close(args) => findings::change(&desk, &args, |finding| Handled::Close { finding }).await,
+        FindingsCommand::Suppress(args) => findings::suppressing::suppress(&desk, &args).await,
         FindingsCommand::Suppressions(args) => {
             let found = findings::suppressing::list(&store, tenant, &args).await?;
             print(args.format, &found, |found| findings::suppressing::render(found))
         }
-        FindingsCommand::Unsuppress(args) => findings::suppressing::unsuppress(&store, tenant, &args).await,
+        FindingsCommand::Unsuppress(args) => findings::suppressing::unsuppress(&desk, &args).await,
     }
 }
 

@@ -1,5 +1,6 @@
 //! `tokentrail findings list|show|ack|close|suppress` and `tokentrail alerts test`: the register for the analyst.
 
+pub mod acting;
 pub mod suppressing;
 
 use crate::{
@@ -9,10 +10,12 @@ use crate::{
     status::moment,
     table::{Align, Table, visible},
 };
+use acting::Desk;
 use alerts::{What, Words, body, test_notice};
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use drift::{Rule, Severity};
+use events::finding_act::Handled;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use store::{
@@ -253,38 +256,18 @@ pub fn render_shown(shown: &Shown) -> String {
     out
 }
 
-/// Writes what an operator did.
-pub async fn change(
-    store: &Store,
-    tenant: &str,
-    (what, args, until): (&str, &ChangeArgs, Option<i64>),
-) -> anyhow::Result<bool> {
-    let finding = one(store, tenant, &args.finding).await?;
-    let now = now_ms();
-    let (by, reason) = word(&args.by, &args.reason)?;
-    let row = FindingChange {
-        tenant: tenant.to_owned(),
-        finding_id: finding.finding_id,
-        change_id: Uuid::new_v4(),
-        changed_at: now,
-        what: what.to_owned(),
-        actor: by.to_owned(),
-        reason: reason.to_owned(),
-        until,
+/// Has the register say what an operator did with a finding.
+pub async fn change(desk: &Desk<'_>, args: &ChangeArgs, said: impl FnOnce(Uuid) -> Handled) -> anyhow::Result<bool> {
+    let finding = one(desk.store, desk.tenant(), &args.finding).await?;
+    let said = said(finding.finding_id);
+    let what = said.what();
+    let until = match &said {
+        Handled::Suppress { until, .. } => format!(" until {}", moment(*until)),
+        _ => String::new(),
     };
-    store.put_finding_changes(&[row]).await?;
-    let until = until.map(|until| format!(" until {}", moment(until))).unwrap_or_default();
-    eprintln!("{} {} is {what}{until}", finding.rule, short(&finding));
+    let late = desk.act(said, (&args.by, &args.reason)).await?;
+    eprintln!("{} {} is {what}{until}{late}", finding.rule, short(&finding));
     Ok(true)
-}
-
-/// Who says so and why, as they are written.
-fn word<'a>(by: &'a str, reason: &'a str) -> anyhow::Result<(&'a str, &'a str)> {
-    let (by, reason) = (by.trim(), reason.trim());
-    if by.is_empty() || reason.is_empty() || by == pipeline::detect::BY_RULES {
-        bail!("--by names a person and --reason says why; neither may be empty, and `rules` is no person");
-    }
-    Ok((by, reason))
 }
 
 /// How a receiver took a test.

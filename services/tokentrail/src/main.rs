@@ -19,6 +19,7 @@ mod findings;
 mod forward;
 mod gaps;
 mod gauges;
+mod handing_in;
 mod health;
 mod import;
 mod intake;

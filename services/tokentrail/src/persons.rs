@@ -4,37 +4,27 @@
 //! everything else. Nothing is written to ClickHouse here.
 
 use crate::{
-    app::{self, acts::Act},
+    app::acts::PERSONS,
     ask::{acts::Acts, one_person},
     config::{Config, Kind},
     deployment,
-    running::RunFile,
+    handing_in::{FOLLOWING, LOOK, hand_in},
     status::moment,
     table::visible,
 };
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args;
 use events::{
     act::{Account, AccountKind, PersonAct, Said, TEXT_BYTES},
     person::DeploymentKey,
 };
 use serde::Serialize;
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, time::Instant};
 use store::{
     Store,
     correlation::{AliasRecord, Bearer, PersonActRecord},
 };
 use uuid::Uuid;
-
-/// How long the answers may take to follow before the command says that they will.
-const FOLLOWING: Duration = Duration::from_secs(20);
-/// Between two looks.
-const LOOK: Duration = Duration::from_millis(100);
-/// One request.
-const REQUEST: Duration = Duration::from_secs(30);
 
 /// `tokentrail person merge`.
 #[derive(Args)]
@@ -273,28 +263,10 @@ impl Desk<'_> {
         };
         let said = PersonAct { said, by: word.by.trim().to_owned(), reason: word.reason.trim().to_owned() };
         let id = Uuid::new_v4();
-        let receipt = self.hand_in(&Act { id, said }).await?;
+        let receipt = hand_in(self.config, (PERSONS, id), &said).await?;
         let account = account.key(&self.config.tenant, &self.key).0;
         let follows = self.follows(&account, person).await?;
         Ok(Done { act, id, receipt, account, person: person.to_owned(), follows })
-    }
-
-    /// Into the journal, by the program that holds it; the receipt.
-    async fn hand_in(&self, act: &Act) -> anyhow::Result<String> {
-        let run = RunFile::read(self.config)?;
-        let http = reqwest::Client::builder().no_proxy().timeout(REQUEST).build()?;
-        let url = format!("http://{}/v1/persons/acts?id={}", run.admin, act.id);
-        let answer = http.post(url).header(app::ORDER_HEADER, "1").json(&act.said).send().await;
-        let answer = answer
-            .context("the running program does not answer; if it was killed, remove run.json in its data folder")?;
-        let (status, text) = (answer.status(), answer.text().await.unwrap_or_default());
-        if status == reqwest::StatusCode::NOT_FOUND {
-            bail!("the program that runs here takes no receipts in: act where `collect` (or `up`) runs");
-        }
-        if !status.is_success() {
-            bail!("the act was not taken: {}", visible(text.trim()));
-        }
-        Ok(text.trim().to_owned())
     }
 
     /// Whether the account's names are told of the person by now, within some time.

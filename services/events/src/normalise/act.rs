@@ -1,13 +1,25 @@
-//! Acts of operators about persons: one event each, about the account that is moved.
+//! Acts of operators. About persons: one event each, about the account that is moved. On findings: no event, as nothing happened at a
+//! source; the register takes them from the receipt.
 
 use super::{
-    Dead, Normalised, json,
+    Dead, Ignored, Normalised, json,
     scope::{NativeKey, Scope, note, note_personal},
 };
 use crate::{
     act::{AccountKind, PersonAct, Said},
     event::{Event, Outcome},
+    finding_act::FindingAct,
+    receipt::Receipt,
 };
+use serde::de::IgnoredAny;
+
+/// A `finding_act` receipt.
+pub(super) fn finding(receipt: &Receipt) -> Normalised {
+    if FindingAct::of(receipt).is_some() {
+        return Normalised::Ignored(Ignored::Bookkeeping);
+    }
+    Normalised::Dead(json::body::<IgnoredAny>(&receipt.body).err().unwrap_or(Dead::MissingField))
+}
 
 /// A `person_act` receipt.
 pub(super) fn person(scope: Scope<'_>, bytes: &[u8]) -> Normalised {

@@ -94,6 +94,7 @@ pub fn normalise(receipt: &Receipt, context: &Context) -> Normalised {
         Payload::SnapshotList => snapshot::list(scope, &receipt.body),
         Payload::SnapshotEnd => snapshot::end(scope, &receipt.body),
         Payload::PersonAct => act::person(scope, &receipt.body),
+        Payload::FindingAct => act::finding(receipt),
         Payload::Heartbeat => Normalised::Ignored(Ignored::Heartbeat),
         Payload::StreamOpening | Payload::InputClosed | Payload::LineCounts | Payload::SenderGap => {
             Normalised::Ignored(Ignored::Bookkeeping)

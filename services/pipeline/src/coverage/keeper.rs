@@ -10,13 +10,17 @@ use super::{
 use events::receipt::{Input, SourceKind};
 use prometheus::{GaugeVec, IntGaugeVec, Opts, Registry};
 use std::{collections::BTreeMap, time::Duration};
-use store::{ClaimedSpan, Gap, Store, StoreError};
+use store::{ClaimedSpan, Gap, Store, StoreError, correlation::EVENT_SET_ASIDE};
 use tokio::sync::{Mutex, watch};
 
 /// Longest time between two rounds; heartbeats that are faster make it shorter.
 const ROUND: Duration = Duration::from_secs(10);
 /// Streams and the whole time of unrepaired gaps are looked at in one of so many rounds.
 const THOROUGH: u64 = 30;
+/// Kept counts of all times are compared in one of so many, those of a month in each thorough one, those of the last hours in every one.
+const WHOLE: u64 = 12 * THOROUGH;
+/// What is compared in every round, milliseconds: before now, and after, for clocks that are ahead.
+const LAST: (i64, i64) = (2 * 3_600_000, 3_600_000);
 /// Gaps older than this are left as they are unless a claim is about them, milliseconds.
 const OLDEST: i64 = 32 * 86_400_000;
 /// Most that a source's clock and ours may differ for a heartbeat to be found, milliseconds.
@@ -85,7 +89,11 @@ impl Keeper {
         let fastest = self.expected.iter().filter_map(|expected| Some(expected.push.as_ref()?.2)).min();
         let pause = fastest.map_or(ROUND, |ms| ROUND.min(Duration::from_millis(ms.unsigned_abs())));
         for round in 0.. {
-            match self.round((self.clock)(), round % THOROUGH == 0).await {
+            let judged = match self.round((self.clock)(), round % THOROUGH == 0).await {
+                Ok(()) => self.keep_counts((self.clock)(), round).await,
+                Err(error) => Err(error),
+            };
+            match judged {
                 Ok(()) => failing = false,
                 Err(error) if !failing => {
                     tracing::warn!(%error, "Completeness cannot be judged now; it is tried again.");
@@ -133,6 +141,16 @@ impl Keeper {
         Ok(())
     }
 
+    /// For panels, at `now` (UTC milliseconds).
+    async fn keep_counts(&self, now: i64, round: u64) -> Result<(), StoreError> {
+        let since = match round {
+            round if round % WHOLE == 0 => 0,
+            round if round % THOROUGH == 0 => now - OLDEST,
+            _ => now - LAST.0,
+        };
+        self.store.keep_continuity(&self.tenant, (since, now + LAST.1)).await
+    }
+
     async fn watermarks(&self) -> Result<BTreeMap<(String, Input), i64>, StoreError> {
         let marks = self.store.watermarks(&self.tenant).await?;
         Ok(marks.into_iter().map(|mark| ((mark.source_id, mark.input), mark.watermark)).collect())
@@ -160,6 +178,7 @@ impl Keeper {
     fn no_longer_expected(&self, written: &[Gap], now: i64) -> Vec<Gap> {
         let expected = |gap: &Gap| {
             gap.source_id.is_empty()
+                || gap.cause == EVENT_SET_ASIDE
                 || self.expected.iter().any(|expected| {
                     let pushes = expected
                         .push

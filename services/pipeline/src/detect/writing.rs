@@ -15,7 +15,7 @@ const EVIDENCE_BEFORE: i64 = 86_400_000;
 /// Findings whose evidence is asked for together.
 const EVIDENCE_TOGETHER: usize = 500;
 /// Who changes a finding when the rules do.
-pub const BY_RULES: &str = "rules";
+pub const BY_RULES: &str = events::finding_act::BY_RULES;
 
 impl Detector {
     /// Writes rows and then steps; true if there were any.

@@ -106,6 +106,10 @@ async fn kept_hours_say_what_the_decisions_say_whatever_happens_to_them() {
                 cuts += usize::from(roller.roll(&bounded).await.is_err());
                 cutter.mend();
             }
+            if step % 3 == 0 {
+                // What is kept of hours in use is asked for by nobody who must be exact.
+                database.another().roll_hours_in_use().await.unwrap();
+            }
             let at_rest =
                 "SELECT DISTINCT hour FROM decision_hour_rows WHERE hour NOT IN (SELECT hour FROM open_hours)";
             kept += usize::from(!table(&database, at_rest).await.is_empty());
@@ -135,6 +139,39 @@ async fn hours_at_rest_are_answered_from_what_is_kept_alone() {
     assert!(kept.len() > 8, "{kept:?}");
     database.sql().query("TRUNCATE TABLE decision_rows").execute().await.unwrap();
     assert_eq!(table(&database, &asked).await, kept);
+}
+
+/// The overview's views, of what is kept alone, are behind until hours in use are counted, and then say what the exact ones say.
+#[tokio::test]
+async fn hours_in_use_are_counted_where_they_stand_and_stay_in_use() {
+    let database = Database::new().await;
+    let mut random = Seeded(11);
+    let asked = |counts: &str, exposures: &str| {
+        let span = format!("from = 0, to = {}", 40 * HOUR);
+        [
+            format!(
+                "SELECT toStartOfHour(time) AS h, verdict, clock, grade, sum(d.decisions) AS n FROM {counts}({span}) AS d GROUP BY ALL"
+            ),
+            format!("SELECT * EXCEPT last_event FROM {exposures}({span})"),
+        ]
+    };
+    let (kept, exact) = (asked("kept_decided_in", "kept_exposures_in"), asked("decided_in", "exposures_in"));
+    for round in 0..2 {
+        let decisions = (0..30).map(|_| decision(&mut random)).collect();
+        database.store.write_correlated(&Correlated { decisions, ..Correlated::default() }).await.unwrap();
+        let open = table(&database, "SELECT hour FROM open_hours").await;
+        assert!(open.len() > 3, "{open:?}");
+        for (kept, exact) in kept.iter().zip(&exact) {
+            assert_ne!(table(&database, kept).await, table(&database, exact).await, "round {round}: {kept}");
+        }
+        assert_eq!(database.store.roll_hours_in_use().await.unwrap(), open.len());
+        for (kept, exact) in kept.iter().zip(&exact) {
+            let said = table(&database, exact).await;
+            assert!(said.len() > 3, "{said:?}");
+            assert_eq!(table(&database, kept).await, said, "round {round}: {kept}");
+        }
+        assert_eq!(table(&database, "SELECT hour FROM open_hours").await, open, "nothing is settled by that");
+    }
 }
 
 #[tokio::test]

@@ -84,6 +84,27 @@ async fn rights_are_privileged_by_name_or_id_until_they_are_named_no_more() {
         let sql = format!("SELECT person, name, holds FROM privileged_in(from = {from}, to = {to}) ORDER BY person");
         database.sql().query(&sql).fetch_all().await.unwrap()
     };
+    let table = async |view: &str, from: i64, to: i64| -> Vec<String> {
+        let sql = format!("SELECT toString(tuple(*)) FROM {view}(from = {from}, to = {to}) ORDER BY ALL");
+        database.sql().query(&sql).fetch_all().await.unwrap()
+    };
+    let kept_as_walked = async || {
+        database.store.keep_privileged_holders(TENANT).await.unwrap();
+        let written: u64 =
+            database.sql().query("SELECT count() FROM privileged_holding_rows").fetch_one().await.unwrap();
+        database.store.keep_privileged_holders(TENANT).await.unwrap();
+        let again: u64 = database.sql().query("SELECT count() FROM privileged_holding_rows").fetch_one().await.unwrap();
+        assert_eq!(again, written, "who is the same is not written again");
+        let mut rows = 0;
+        for (from, to) in [(500, 1_500), (500, 60_000), (-1_000, 500), (-1_000, 90_000), (0, 0)] {
+            let walked = table("privileged_in", NOON + from, NOON + to).await;
+            assert_eq!(table("kept_privileged_in", NOON + from, NOON + to).await, walked, "{from} to {to}");
+            rows += walked.len();
+        }
+        rows
+    };
+    let all_kept = kept_as_walked().await;
+    assert!(all_kept > 6, "{all_kept}");
     let holder = |person: &str, name: &str, holds: u8| (person.to_owned(), name.to_owned(), holds);
     let (ever, within) = (holder("since ever", "admin", 1), |holds| holder("within", "/ops", holds));
     assert_eq!(holders(NOON + 500, NOON + 1_500).await, [ever.clone(), within(1)]);
@@ -93,6 +114,8 @@ async fn rights_are_privileged_by_name_or_id_until_they_are_named_no_more() {
     database.store.keep_privileged(TENANT, &names(&[], &["/readers"], &[])).await.unwrap();
     assert_eq!(kept(&database).await, [row("g2", "group", "/readers")]);
     assert!(holders(NOON, NOON + 70_000).await.is_empty());
+    assert_eq!(kept_as_walked().await, 0);
     database.store.keep_privileged(TENANT, &all).await.unwrap();
     assert_eq!(kept(&database).await, expected, "named again");
+    assert_eq!(kept_as_walked().await, all_kept);
 }

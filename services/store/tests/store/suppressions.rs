@@ -199,3 +199,40 @@ async fn what_people_did_may_be_put_back_when_everything_was_found_anew() {
     }
     assert_eq!(states().await, before);
 }
+
+/// What stands, as the overview counts it: what somebody looks at or is silent about, too, and what was found again after it was closed.
+#[tokio::test]
+async fn exceptions_are_the_findings_that_stand() {
+    let (database, now) = (Database::new().await, now());
+    let histories: [(&[&str], bool); 9] = [
+        (&["opened"], true),
+        (&["opened", "acknowledged"], true),
+        (&["opened", "suppressed"], true),
+        (&["opened", "closed"], false),
+        (&["opened", "ended", "closed", "reopened"], true),
+        (&["opened", "ended"], false),
+        (&["opened", "withdrawn"], false),
+        (&["opened", "ended", "reopened"], true),
+        (&["opened", "closed", "acknowledged"], true),
+    ];
+    let mut expected = Vec::new();
+    for (n, (history, stands)) in (1..).zip(histories) {
+        database.store.put_findings(&[finding(n, "D05", "p1")]).await.unwrap();
+        let until = |what: &str| (what == "suppressed").then_some(now + DAY);
+        let at = |step: usize| now - DAY + i64::try_from(step).unwrap() * HOUR;
+        let steps = history.iter().enumerate().map(|(step, what)| change(n, (what, at(step)), until(what)));
+        database.store.put_finding_changes(&steps.collect::<Vec<_>>()).await.unwrap();
+        if stands {
+            expected.push((id(n).to_string(), "high".to_owned(), at(0)));
+        }
+    }
+    let ask = async |from: &str| -> Vec<(String, String, i64)> {
+        let sql = format!(
+            "SELECT toString(finding_id) AS id, severity, toUnixTimestamp64Milli(opened_at) FROM {from} ORDER BY id"
+        );
+        database.sql().query(&sql).fetch_all().await.unwrap()
+    };
+    assert_eq!(ask("exceptions").await, expected);
+    let stand = "findings WHERE standing = 'open' AND state IN ('OPEN', 'ACKNOWLEDGED', 'SUPPRESSED')";
+    assert_eq!(ask(stand).await, expected, "as the register says");
+}

@@ -1,4 +1,5 @@
-//! `POST /v1/persons/acts?id=UUID` of the admin listener: an operator's act about persons becomes a receipt.
+//! `POST /v1/persons/acts?id=UUID` and `POST /v1/findings/acts?id=UUID` of the admin listener: an operator's act about persons, or on
+//! what the rules found, becomes a receipt.
 //!
 //! Whoever may order on this listener may act; who it was is what they say (`by`), and the journal's evidence covers it.
 
@@ -13,24 +14,23 @@ use axum::{
 use durable_log::{AppendError, Entry, Journal};
 use events::{
     act::PersonAct,
+    finding_act::FindingAct,
     ids::{Position, StreamId},
     receipt::{HEADER_VERSION, Input, Payload, ReceiptHeader, SourceKind},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// An act with its own id, equal on a retry.
-pub struct Act {
-    /// Id.
-    pub id: Uuid,
-    /// What is said.
-    pub said: PersonAct,
-}
+/// Where acts about persons are taken.
+pub const PERSONS: &str = "/v1/persons/acts";
+/// Where acts on findings are taken.
+pub const FINDINGS: &str = "/v1/findings/acts";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Named {
+    /// The act's own id, equal on a retry.
     id: Uuid,
 }
 
@@ -39,49 +39,66 @@ struct Desk {
     journal: Journal,
 }
 
-/// The route.
+/// The routes.
 pub fn route(tenant: &str, journal: Journal) -> Router {
     let desk = Desk { tenant: tenant.to_owned(), journal };
-    Router::new().route("/v1/persons/acts", post(take)).with_state(Arc::new(desk))
+    Router::new().route(PERSONS, post(of_persons)).route(FINDINGS, post(on_findings)).with_state(Arc::new(desk))
 }
 
-async fn take(
+async fn of_persons(
     State(desk): State<Arc<Desk>>,
     Query(named): Query<Named>,
     headers: HeaderMap,
     Json(said): Json<PersonAct>,
 ) -> Response {
-    if !headers.contains_key(HEADER) {
-        return (StatusCode::FORBIDDEN, "an order needs its header\n").into_response();
-    }
-    if !said.is_whole() {
-        return (StatusCode::UNPROCESSABLE_ENTITY, "an act says of whom, who and why\n").into_response();
-    }
-    match append(&desk.journal, &desk.tenant, &Act { id: named.id, said }).await {
-        // From here on it is on disk: a crash before the answer leaves an act that whoever asked may repeat under its id.
-        Ok(position) => (StatusCode::CREATED, format!("{position}")).into_response(),
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the journal cannot take receipts now\n").into_response(),
-    }
+    let whole = said.is_whole().then_some(&said);
+    desk.take(&headers, (Payload::PersonAct, named.id), whole).await
 }
 
-/// Appends the receipt of an act; where it stands.
-pub async fn append(journal: &Journal, tenant: &str, act: &Act) -> Result<Position, AppendError> {
-    let header = ReceiptHeader {
-        v: HEADER_VERSION,
-        tenant: tenant.to_owned(),
-        source_id: String::new(),
-        source_kind: SourceKind::Tokentrail,
-        input: Input::Operator,
-        payload: Payload::PersonAct,
-        received_at: now_ms(),
-        native_id: act.id.to_string(),
-        delivery_id: String::new(),
-        delivery_keyed: false,
-        delivery_index: 0,
-        line: None,
-    };
-    // Names and plain text always serialise.
-    let body = serde_json::to_vec(&act.said).unwrap_or_default();
-    let appended = journal.append(vec![Entry { header: header.to_bytes(), body }]).await?;
-    Ok(Position { stream: StreamId(journal.stream()), seq: appended.first_seq })
+async fn on_findings(
+    State(desk): State<Arc<Desk>>,
+    Query(named): Query<Named>,
+    headers: HeaderMap,
+    Json(said): Json<FindingAct>,
+) -> Response {
+    let whole = said.is_whole().then_some(&said);
+    desk.take(&headers, (Payload::FindingAct, named.id), whole).await
+}
+
+impl Desk {
+    /// `whole`: the act, if it says all that it must.
+    async fn take(&self, headers: &HeaderMap, of: (Payload, Uuid), whole: Option<&impl Serialize>) -> Response {
+        if !headers.contains_key(HEADER) {
+            return (StatusCode::FORBIDDEN, "an order needs its header\n").into_response();
+        }
+        let Some(said) = whole else {
+            return (StatusCode::UNPROCESSABLE_ENTITY, "an act says of whom or what, who and why\n").into_response();
+        };
+        // Names and plain text always serialise.
+        match self.append(of, serde_json::to_vec(said).unwrap_or_default()).await {
+            // From here on it is on disk: a crash before the answer leaves an act that whoever asked may repeat under its id.
+            Ok(position) => (StatusCode::CREATED, format!("{position}")).into_response(),
+            Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the journal cannot take receipts now\n").into_response(),
+        }
+    }
+
+    /// Appends the receipt of an act; where it stands.
+    async fn append(&self, (payload, id): (Payload, Uuid), body: Vec<u8>) -> Result<Position, AppendError> {
+        let header = ReceiptHeader {
+            v: HEADER_VERSION,
+            tenant: self.tenant.clone(),
+            source_id: String::new(),
+            source_kind: SourceKind::Tokentrail,
+            input: Input::Operator,
+            payload,
+            received_at: now_ms(),
+            native_id: id.to_string(),
+            delivery_id: String::new(),
+            delivery_keyed: false,
+            delivery_index: 0,
+            line: None,
+        };
+        let appended = self.journal.append(vec![Entry { header: header.to_bytes(), body }]).await?;
+        Ok(Position { stream: StreamId(self.journal.stream()), seq: appended.first_seq })
+    }
 }

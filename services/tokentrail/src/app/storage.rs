@@ -15,7 +15,7 @@ use anyhow::Context;
 use durable_log::{bulletin::Bulletin, carrier::Carrier};
 use events::normalise::Context as NormaliseContext;
 use pipeline::{
-    correlation::{Correlating, CorrelationMetrics, Owner, Stage},
+    correlation::{Correlating, CorrelationMetrics, Owner, Stage, Suspects},
     coverage::Keeper,
     duty::Duty,
     flow::Flow,
@@ -145,7 +145,7 @@ impl Storage {
                     checkpoints: self.config.correlation.checkpoints(),
                     memory: self.config.correlation.memory(),
                     faults,
-                    probe: None,
+                    suspects: Suspects::default(),
                 };
                 let (stop, bulletin) = (stop.clone(), bulletin.clone());
                 match bulletin {

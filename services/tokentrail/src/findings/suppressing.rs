@@ -1,7 +1,7 @@
 //! `tokentrail findings suppress|suppressions|unsuppress`: silence about one finding, or about all of a rule that are of one person or
 //! of one source, for a time. Nothing else can be chosen, and nothing is silent for ever.
 
-use super::{ChangeArgs, change, short, word};
+use super::{ChangeArgs, acting::Desk, change, short};
 use crate::{
     Format,
     app::now_ms,
@@ -13,10 +13,8 @@ use crate::{
 use anyhow::bail;
 use clap::Args;
 use drift::{RULES, Rule, Subject};
-use store::{
-    Store,
-    suppressions::{Suppression, SuppressionChange},
-};
+use events::finding_act::{Group, Handled};
+use store::{Store, suppressions::Suppression};
 use uuid::Uuid;
 
 /// The longest time to be silent: whoever wants more says so again.
@@ -64,41 +62,33 @@ pub struct SuppressionsArgs {
 }
 
 /// Suppresses one finding or a group.
-pub async fn suppress(store: &Store, config: &Config, args: &SuppressArgs) -> anyhow::Result<bool> {
+pub async fn suppress(desk: &Desk<'_>, args: &SuppressArgs) -> anyhow::Result<bool> {
     let (now, until) = (now_ms(), args.until.0);
     if until <= now || until > now + LONGEST_DAYS * DAY {
         bail!("--until must lie ahead, and no more than {LONGEST_DAYS} days, such as {}", moment(now + 30 * DAY));
     }
     if let Some(finding) = &args.finding {
         let args = ChangeArgs { finding: finding.clone(), by: args.by.clone(), reason: args.reason.clone() };
-        return change(store, &config.tenant, ("suppressed", &args, Some(until))).await;
+        return change(desk, &args, |finding| Handled::Suppress { finding, until }).await;
     }
-    let (rule, subject, id) = selected(store, config, args).await?;
-    let (by, reason) = word(&args.by, &args.reason)?;
-    let owner = args.owner.as_deref().map_or(by, str::trim);
+    let (rule, subject, id) = selected(desk.store, desk.config, args).await?;
+    let owner = args.owner.as_ref().unwrap_or(&args.by).trim();
     if owner.is_empty() {
         bail!("--owner names who answers for it");
     }
     let suppression = Uuid::new_v4();
-    let row = SuppressionChange {
-        tenant: config.tenant.clone(),
-        suppression_id: suppression,
-        change_id: Uuid::new_v4(),
-        changed_at: now,
-        what: "made".into(),
+    let group = Group {
+        suppression,
         rule: rule.id.into(),
         subject_kind: subject.to_string(),
         subject: id.clone(),
         owner: owner.to_owned(),
-        actor: by.to_owned(),
-        reason: reason.to_owned(),
-        until,
     };
-    store.put_suppression_changes(&[row]).await?;
-    let found = store.findings(&config.tenant).await?;
+    let late = desk.act(Handled::SuppressGroup { group, until }, (&args.by, &args.reason)).await?;
+    let found = desk.store.findings(desk.tenant()).await?;
     let now_silent = found.iter().filter(|one| one.suppression == suppression.to_string()).count();
     eprintln!(
-        "findings of {} for {subject} {} are suppressed until {} ({}): {now_silent} stand now",
+        "findings of {} for {subject} {} are suppressed until {} ({}): {now_silent} stand now{late}",
         rule.id,
         visible(&id),
         moment(until),
@@ -139,7 +129,8 @@ async fn selected(
 }
 
 /// Ends a suppression before its time: of a group, or of one finding.
-pub async fn unsuppress(store: &Store, tenant: &str, args: &ChangeArgs) -> anyhow::Result<bool> {
+pub async fn unsuppress(desk: &Desk<'_>, args: &ChangeArgs) -> anyhow::Result<bool> {
+    let (store, tenant) = (desk.store, desk.tenant());
     let id = args.finding.to_lowercase();
     let mut fit = store.suppressions(tenant).await?;
     fit.retain(|one| one.suppression_id.to_string().starts_with(&id));
@@ -152,7 +143,7 @@ pub async fn unsuppress(store: &Store, tenant: &str, args: &ChangeArgs) -> anyho
             if !finding.suppression.is_empty() {
                 bail!("it is suppressed with others: end {} (`tokentrail findings suppressions`)", finding.suppression);
             }
-            return change(store, tenant, ("unsuppressed", args, None)).await;
+            return change(desk, args, |finding| Handled::Unsuppress { finding }).await;
         }
         (Some(one), 0) => one,
         (Some(_), more) => bail!("{} suppressions begin with {id}: give more digits", more + 1),
@@ -160,24 +151,15 @@ pub async fn unsuppress(store: &Store, tenant: &str, args: &ChangeArgs) -> anyho
     if one.in_force == 0 {
         bail!("it has been over since {}", moment(one.over_at));
     }
-    let (by, reason) = word(&args.by, &args.reason)?;
-    let now = now_ms();
-    let row = SuppressionChange {
-        tenant: tenant.to_owned(),
-        suppression_id: one.suppression_id,
-        change_id: Uuid::new_v4(),
-        changed_at: now,
-        what: "ended".into(),
+    let group = Group {
+        suppression: one.suppression_id,
         rule: one.rule.clone(),
         subject_kind: one.subject_kind,
         subject: one.subject,
         owner: one.owner,
-        actor: by.to_owned(),
-        reason: reason.to_owned(),
-        until: now,
     };
-    store.put_suppression_changes(&[row]).await?;
-    eprintln!("the suppression of {} is over: receivers are told of what stands", one.rule);
+    let late = desk.act(Handled::UnsuppressGroup { group }, (&args.by, &args.reason)).await?;
+    eprintln!("the suppression of {} is over: receivers are told of what stands{late}", one.rule);
     Ok(true)
 }
 

@@ -97,6 +97,7 @@ async fn every_panel_says_what_the_story_says() {
     let story = Story::told();
     let engine = Engine::start(story::options(&story.engine())).await.unwrap();
     seeded::seed(engine.connect_options(store::DEFAULT_DATABASE)).await;
+    story::counted(&store::Store::connect(engine.connect_options(store::DEFAULT_DATABASE)).unwrap()).await;
     let source = source();
     let grafana = Grafana::new(&source, engine.reader_options());
     let names = story::names(&grafana).await;

@@ -71,15 +71,13 @@ impl Story<'_> {
         self.says(("overview", 5), &["sure"], json!([[100.0 / 156.0]]));
         self.says(("overview", 6), &["missing"], json!([[0]]));
         self.says(("overview", 7), &["time", "clock", "exposure"], by_clock.clone());
+        // Of the hour that the period begins in: as late as the period's own beginning.
         let verdicts = json!([
-            ["2026-11-23 21:25:00", "agrees", 24],
-            ["2026-11-23 21:25:00", "conditional", 7],
-            ["2026-11-23 21:25:00", "exposure", 58],
-            ["2026-11-23 21:25:00", "pending grant", 44],
-            ["2026-11-23 21:26:00", "agrees", 9],
-            ["2026-11-23 21:26:00", "exposure", 9],
-            ["2026-11-23 21:26:00", "granted in backstage", 4],
-            ["2026-11-23 21:34:00", "exposure", 1]
+            ["2026-11-23 21:23:00", "agrees", 33],
+            ["2026-11-23 21:23:00", "conditional", 7],
+            ["2026-11-23 21:23:00", "exposure", 68],
+            ["2026-11-23 21:23:00", "granted in backstage", 4],
+            ["2026-11-23 21:23:00", "pending grant", 44]
         ]);
         self.says(("overview", 8), &["time", "verdict", "decisions"], verdicts);
         let columns = ["Person", "Clock", "Still allowed for", "Decisions", "Violations", "Grade"];
@@ -119,12 +117,7 @@ impl Story<'_> {
             ["sessions ended by admin", "kc", 1, 1]
         ]);
         self.says(("overview", 12), &["Change", "Source", "Number", "By how many"], changes);
-        let logins = json!([
-            ["2026-11-23 21:25:00", "failure", 1],
-            ["2026-11-23 21:25:00", "success", 6],
-            ["2026-11-23 21:26:00", "failure", 1],
-            ["2026-11-23 21:26:00", "success", 2]
-        ]);
+        let logins = json!([["2026-11-23 21:23:00", "failure", 2], ["2026-11-23 21:23:00", "success", 8]]);
         self.says(("overview", 13), &["time", "result", "logins"], logins);
         let failed = json!([["invalid user credentials", "pair", 1, 1, 0], ["user disabled", "pair", 1, 1, 0]]);
         self.says(("overview", 14), &["Cause", "Realm", "Number", "People", "By unknown names"], failed);

@@ -12,7 +12,10 @@ use std::{
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
-use store::engine::{EngineOptions, test_command};
+use store::{
+    Rolling, Store,
+    engine::{EngineOptions, test_command},
+};
 
 /// Longest wait for the correlation on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -99,13 +102,20 @@ fn judged(program: &Program) {
     }
 }
 
-/// Waits until the config's name of a group is known by its id.
+/// Waits until the config's name of a group is known by its id, and who was in it is kept.
 fn privileged(program: &Program) {
     let began = Instant::now();
-    while program.sql("SELECT 1 FROM privileged_right_rows WHERE is_deleted = 0").is_empty() {
-        assert!(began.elapsed() < PATIENCE, "nothing is privileged; log: {}", program.log());
+    while program.sql("SELECT 1 FROM privileged_holding_rows WHERE is_deleted = 0 LIMIT 1").is_empty() {
+        assert!(began.elapsed() < PATIENCE, "nobody was privileged; log: {}", program.log());
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Has kept counts say what is stored: the program ended before all of its hours were at rest.
+pub async fn counted(store: &Store) {
+    store.close_marks_of_the_dead().await.unwrap();
+    while store.roll(&Rolling { quiet: Duration::ZERO, cells: usize::MAX }).await.unwrap().left > 0 {}
+    store.keep_continuity("default", (0, i64::MAX)).await.unwrap();
 }
 
 /// Names of persons by key.

@@ -64,7 +64,7 @@ SELECT tenant, source, session,
     arraySort(groupUniqArrayIf(client, what IN ('login', 'issue') AND client != '')) AS clients,
     minIf((at, rank, event), what IN ('login', 'issue', 'refused', 'callback')) AS first, countIf(what IN ('login', 'issue', 'refused', 'callback')) AS happened,
     maxIf(at, what IN ('login', 'issue')) AS last_use, countIf(what IN ('login', 'issue')) AS use_count,
-    maxIf(at, what = 'listed') AS last_listed,
+    maxIf(at, what = 'listed') AS last_listed, countIf(what != 'refused') AS told,
     groupArrayIf(at, what = 'issue') AS issued,
     minIf(actor_name, what = 'login' AND actor_kind = 'impersonator' AND actor_name != '') AS impersonator
 FROM (
@@ -112,4 +112,6 @@ FROM {oracle}.session_facts AS f
 CROSS JOIN (SELECT max(skew) AS skew FROM {oracle}.joins) AS c
 LEFT JOIN {oracle}.people AS p ON p.tenant = f.tenant AND p.source = f.source AND p.user = f.user
 LEFT JOIN {oracle}.told_ends AS e ON e.tenant = f.tenant AND e.source = f.source AND e.session = f.session
-LEFT JOIN {oracle}.absences AS a ON a.tenant = f.tenant AND a.source = f.source AND a.session = f.session;
+LEFT JOIN {oracle}.absences AS a ON a.tenant = f.tenant AND a.source = f.source AND a.session = f.session
+-- A refresh that is refused tells of no session.
+WHERE f.told > 0;

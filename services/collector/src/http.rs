@@ -15,7 +15,7 @@ use axum::{
     body::Body,
     extract::{FromRequestParts, Path, Request, State},
     http::{HeaderMap, HeaderValue, Response, header, request::Parts},
-    routing::post,
+    routing::{MethodRouter, post},
 };
 use bytes::Bytes;
 use events::{
@@ -77,14 +77,21 @@ pub fn router(intake: Intake) -> Router {
     let keycloak = Semaphore::new(limits.keycloak_requests);
     let backstage = Semaphore::new(limits.backstage_requests);
     let shared = Arc::new(Shared { intake, keycloak, backstage });
-    Router::new()
-        .route("/v1/keycloak/{source}", post(keycloak_events))
-        .route("/v1/backstage/{source}", post(backstage_lines))
-        .route("/v1/snapshot/backstage-catalog/{source}", post(catalog_snapshot))
-        .route("/v1/close/{source}", post(close_input))
+    let routes = routes().into_iter().fold(Router::new(), |router, (path, answers)| router.route(path, answers));
+    routes
         .fallback(async |State(shared): State<Arc<Shared>>| shared.refuse(problem::NOT_FOUND))
         .method_not_allowed_fallback(async |State(shared): State<Arc<Shared>>| shared.refuse(problem::METHOD))
         .with_state(shared)
+}
+
+/// Every path, with what answers there; `schemas/openapi.json` describes them.
+fn routes() -> [(&'static str, MethodRouter<Arc<Shared>>); 4] {
+    [
+        ("/v1/keycloak/{source}", post(keycloak_events)),
+        ("/v1/backstage/{source}", post(backstage_lines)),
+        ("/v1/snapshot/backstage-catalog/{source}", post(catalog_snapshot)),
+        ("/v1/close/{source}", post(close_input)),
+    ]
 }
 
 /// The source that the path names; what is no text names none, and gets the answer of an unknown one.

@@ -7,7 +7,12 @@ use collector::{
         Append, Appending, Feed, Limits, PassReport, Realm, RealmPull, Received, Secret, Source, State, Surroundings,
     },
 };
-use events::receipt::Payload;
+use events::{
+    ids::{Position, StreamId},
+    normalise::{Context, Normalised, normalise},
+    person::DeploymentKey,
+    receipt::{HEADER_VERSION, Input, Payload, Receipt, ReceiptHeader, SourceKind},
+};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -125,10 +130,54 @@ async fn assert_agrees(keycloak: &Keycloak, bench: &Bench) {
     }
 }
 
+/// Every type that this Keycloak can send is one that is recognised: a new release that brings another shows here.
+async fn assert_recognised(keycloak: &Keycloak) {
+    let admin = keycloak.admin();
+    let names = async |kind: &str| admin.names_of(kind).await.unwrap();
+    let (types, resources) = (names("eventType").await, names("resourceType").await);
+    let operations = names("operationType").await;
+    assert!(
+        types.len() > 100 && resources.len() > 30 && operations.len() >= 4,
+        "{types:?} {resources:?} {operations:?}"
+    );
+    let kind = |payload: Payload, body: Value| {
+        let header = ReceiptHeader {
+            v: HEADER_VERSION,
+            tenant: "default".into(),
+            source_id: "keycloak".into(),
+            source_kind: SourceKind::Keycloak,
+            input: Input::Pull,
+            payload,
+            received_at: 0,
+            native_id: String::new(),
+            delivery_id: String::new(),
+            delivery_keyed: false,
+            delivery_index: 0,
+            line: None,
+        };
+        let position = Position { stream: StreamId([1; 16]), seq: 0 };
+        let receipt = Receipt { position, header, body: body.to_string().into_bytes() };
+        match normalise(&receipt, &Context { key: DeploymentKey::new([7; 32]) }) {
+            Normalised::Events(events) => events[0].kind.clone(),
+            other => panic!("{other:?} of {body}"),
+        }
+    };
+    for native in types {
+        let found = kind(Payload::KeycloakEvent, json!({"id": "e", "time": 1, "realmId": "r", "type": native}));
+        assert_ne!(found, "other", "{native}");
+    }
+    for (resource, operation) in resources.iter().flat_map(|one| operations.iter().map(move |other| (one, other))) {
+        let body = json!({"id": "e", "time": 1, "realmId": "r", "authDetails": {}, "resourceType": resource,
+            "operationType": operation, "resourcePath": "some/where"});
+        assert_ne!(kind(Payload::KeycloakAdminEvent, body), "other", "{resource}-{operation}");
+    }
+}
+
 #[tokio::test]
 async fn pull_holds_what_keycloak_holds_and_tells_what_is_wrong() {
     let realms = vec![realm("acme"), realm("beta")];
     let keycloak = Keycloak::start(KeycloakOptions { realms, ..KeycloakOptions::default() }).await.unwrap();
+    assert_recognised(&keycloak).await;
     let (bench, began) = (Bench::new(), Instant::now());
     let ledger = story::play(&keycloak, "acme").await.unwrap();
     story::play(&keycloak, "beta").await.unwrap();

@@ -124,8 +124,8 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         rule: "what became of a decision on conditions is told by the first call of its trace",
         file: "answer/decision.rs",
-        find: "calls.range(moment..).next()",
-        replace: "calls.range(moment..).last()",
+        find: "calls.range(soon).next()",
+        replace: "calls.range(soon).last()",
         test: ("worlds", "what_is_said_is_the_truth"),
     },
     Mutant {

@@ -110,7 +110,12 @@ impl Known {
             }
         }
         let at = (index, seen.place.within);
+        let named = names.iter().filter_map(|(user, name)| Some((*user, [*name, *emails.get(user)?])));
+        self.read_names_reach_back(seen.at, &named.collect::<Vec<_>>());
+        let unheard: Vec<Id> = users.keys().copied().filter(|user| !self.members_were_read(*user)).collect();
         let mut found = self.keycloak.users.read(at, &users, &self.reads);
+        let heard: Vec<Id> = unheard.into_iter().filter(|user| self.members_were_read(*user)).collect();
+        self.hears_all(&heard, dirt);
         found.extend(self.keycloak.enabled.read(at, &enabled, &self.reads));
         for found in self.keycloak.usernames.read(at, &names, &self.reads) {
             self.meant_by_name(found.of, dirt);
@@ -263,11 +268,17 @@ impl Known {
     fn pairs_read(&mut self, seen: &Seen<'_>, which: (List, usize), dirt: &mut Dirt) {
         let (list, index) = which;
         let (pairs, at) = (seen.pairs(list), (index, seen.place.within));
+        let first = self.reads.of(Scope { list, within: seen.place.within }).len() == 1;
         let keycloak = &mut self.keycloak;
         match list {
             List::Members => {
                 for found in keycloak.members.read(at, &pairs, &self.reads) {
                     dirt.user(found.of, found.from);
+                }
+                if first {
+                    let all: BTreeSet<Id> = self.keycloak.users.all().chain(self.keycloak.members.all()).collect();
+                    let heard: Vec<Id> = all.into_iter().filter(|user| self.members_were_read(*user)).collect();
+                    self.hears_all(&heard, dirt);
                 }
             }
             List::UserRoles => {

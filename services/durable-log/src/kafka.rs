@@ -19,6 +19,7 @@ mod sending;
 mod settings;
 mod shared;
 mod subscription;
+mod token;
 mod topics;
 mod window;
 mod wire;

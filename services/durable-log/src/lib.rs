@@ -3,7 +3,7 @@
 //! [`log::Log`] is the contract; [`journal::Journal`] keeps it in files of one folder, one writer thread, one sync per
 //! group of appends. Knows no event types: a record is a header and a body of bytes. The bytes on disk are described
 //! in docs/journal-format.md, which changes together with `format.rs`.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod bulletin;
 pub mod carrier;

@@ -4,7 +4,7 @@ mod support;
 
 use events::{
     event::{DataClass, Outcome, RightChange},
-    normalise::{Dead, Ignored, Normalised, catalogue, normalise},
+    normalise::{Dead, Ignored, Normalised, normalise},
     receipt::{Input, LinePlace, Payload, TimeBasis},
 };
 use serde_json::{Value, json};
@@ -392,23 +392,4 @@ fn every_receipt_has_one_fate() {
     old.header.v = 9;
     assert_eq!(normalise(&old, &context()), Normalised::Dead(Dead::BadHeader));
     assert_eq!(fate(Payload::Heartbeat, "{}"), Normalised::Ignored(Ignored::Heartbeat));
-}
-
-#[test]
-fn the_catalogue_names_everything_once() {
-    let entries = catalogue();
-    let mut names: Vec<_> = entries.iter().map(|entry| (entry.source.as_str(), entry.native.as_str())).collect();
-    let all = names.len();
-    names.sort_unstable();
-    names.dedup();
-    assert_eq!(names.len(), all, "a native type stands twice");
-    assert!(entries.iter().all(|entry| entry.kind != "other" && !entry.kind.is_empty()));
-    for native in [
-        "LOGIN",
-        "USER_SESSION_DELETED",
-        "GROUP_MEMBERSHIP-CREATE users/*/groups/*",
-        "permission.permission-evaluation",
-    ] {
-        assert!(entries.iter().any(|entry| entry.native == native), "{native}");
-    }
 }

@@ -153,6 +153,8 @@ async fn read_and_normalise<C: Carrier>(
     (blocks, mut stop): Handover<C::Mark>,
 ) -> Result<(), FlowError> {
     loop {
+        // Nothing is read before there is room for what becomes of it: a block is several times as large as its records.
+        let Ok(room) = blocks.reserve().await else { return Ok(()) };
         let load = tokio::select! {
             load = carrier.next() => load?,
             _ = stop.wait_for(|stop| *stop) => return Ok(()),
@@ -173,9 +175,7 @@ async fn read_and_normalise<C: Carrier>(
             );
         }
         work.records.gaps.extend(losses.iter().filter_map(|loss| coverage::lost(loss, &tenant, now_ms())));
-        if blocks.send((work, mark, since)).await.is_err() {
-            return Ok(());
-        }
+        room.send((work, mark, since));
     }
 }
 

@@ -167,6 +167,33 @@ async fn a_gap_that_outlasts_what_is_looked_at_stays_one_and_can_be_repaired_lat
     bench.engine.close().await;
 }
 
+/// The same heartbeats came by a topic, too, which dates them right: the gauge of each input tells what that input says.
+async fn offsets_are_told_by_input(bench: &Bench, now: i64) {
+    bench.seen(Input::Kafka, minutes(0..=20)).await;
+    let expected = [Input::Webhook, Input::Kafka].map(|input| Expected {
+        source_id: "kc".into(),
+        kind: SourceKind::Keycloak,
+        push: Some((input, vec!["acme".to_owned()], MINUTE)),
+        pull: None,
+    });
+    let (place, registry) = ((bench.store.clone(), "default".to_owned()), Registry::new());
+    let keeper = Keeper::new(place, LATENESS, expected.into(), (|| NOON, &registry)).unwrap();
+    keeper.round(now, true).await.unwrap();
+    let families = registry.gather();
+    let family = families.iter().find(|family| family.name() == "tokentrail_clock_offset_seconds").unwrap();
+    let told: Vec<_> = family
+        .get_metric()
+        .iter()
+        .map(|one| {
+            let labels = one.get_label().iter().map(|label| (label.name(), label.value())).collect::<Vec<_>>();
+            (labels, one.get_gauge().get_value())
+        })
+        .collect();
+    let of = |input| vec![("input", input), ("source", "kc")];
+    let hour = (HOUR + 20 - 300) as f64 / 1_000.0;
+    assert_eq!(told, [(of("kafka"), 0.0), (of("webhook"), hour)]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_an_hour_off_is_told_as_such_and_not_as_silence() {
     let bench = Bench::new(MINUTE).await;
@@ -192,6 +219,7 @@ async fn a_clock_an_hour_off_is_told_as_such_and_not_as_silence() {
     came(5..=20, HOUR).await;
     assert_eq!(bench.round(at(20), true).await, [(at(5), None)]);
     assert_eq!(causes().await, ["clock_off"]);
+    offsets_are_told_by_input(&bench, at(20)).await;
     // Set right, it is over; what was said meanwhile stays in doubt.
     came(21..=30, 0).await;
     assert_eq!(bench.round(at(30), false).await, [(at(5), Some(at(21)))]);

@@ -241,8 +241,11 @@ async fn an_import_of_the_whole_time_closes_the_part_of_its_source_and_no_other(
         source("beaten", SourceKind::Keycloak, Some("acme")),
     ];
     let keeper = Keeper::new(place, LATENESS, expected, (|| NOON, &Registry::new())).unwrap();
-    // Numbers 2 and 3 are lost, between these times.
-    let receipts = vec![receipt(1, 0, "{}"), receipt(1, 1, "{}"), receipt(1, 4, "{}")];
+    // Numbers 2 and 3 are lost, between these times. One that is there is of a source that the config names no more.
+    let mut gone = receipt(1, 1, "{}");
+    let header = &mut gone.receipt.header;
+    (header.source_id, header.source_kind, header.input) = ("gone".into(), SourceKind::Keycloak, Input::Webhook);
+    let receipts = vec![receipt(1, 0, "{}"), gone, receipt(1, 4, "{}")];
     store.insert(&Block { receipts, events: Vec::new() }).await.unwrap();
     let (since, until) = (NOON + 100_001, NOON + 100_004);
     let claim = |source: &str, held: Held, from: i64| ClaimedSpan {
@@ -275,8 +278,14 @@ async fn an_import_of_the_whole_time_closes_the_part_of_its_source_and_no_other(
     for source in ["kc", "beaten"] {
         say([Held::UserEvents, Held::AdminEvents].map(|held| claim(source, held, since - LATENESS)).into()).await;
     }
-    let mut wanted =
-        [part("", "import"), part(OWN_RECORDS, ""), part("beaten", ""), part("bs", ""), part("kc", "import")];
+    let mut wanted = [
+        part("", "import"),
+        part(OWN_RECORDS, ""),
+        part("beaten", ""),
+        part("bs", ""),
+        part("gone", ""),
+        part("kc", "import"),
+    ];
     for round in 1..3 {
         keeper.round(now + round, true).await.unwrap();
         assert_eq!(parts(&store).await, wanted);

@@ -63,3 +63,27 @@ fn is_loopback(url: &str) -> bool {
         .iter()
         .any(|loopback| host.strip_prefix(loopback).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/'])))
 }
+
+/// An address as messages tell it: scheme, host and port. What else stands in it may be a secret.
+pub(crate) fn shown(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_told_without_what_may_be_secret() {
+        for (url, told) in [
+            ("http://ch:8123", "http://ch:8123"),
+            ("https://u:pass@ch.example:8443/?password=x", "https://ch.example:8443"),
+            ("https://[::1]:8443/path", "https://[::1]:8443"),
+        ] {
+            assert_eq!(shown(url), told);
+        }
+    }
+}

@@ -30,6 +30,7 @@ mod rollup;
 mod rows;
 mod settings;
 pub mod suppressions;
+mod version;
 
 pub use cell::Counted;
 pub use connect::ConnectOptions;
@@ -44,12 +45,13 @@ pub use privileged::PrivilegedNames;
 pub use query::{
     ComparedArea, EventPage, FateCounts, GapTime, LineSurvey, LostInMinute, OtherLines, Page, PathCounts, PersonQuery,
     RangeCount, ReportParams, SnapshotSide, StoredBody, StoredEvent, StoredHeader, StreamStatus, SurveyedEvents,
-    SurveyedReceipts, TakenSnapshot, Taking, Term, Totals, TraceQuery,
+    SurveyedReceipts, TakenSnapshot, Taking, Term, Totals, TraceQuery, UnsavedType,
 };
 pub use replay::{
     BodyBytes, DeadLetters, DeletedEvent, EventKey, Rejudged, Selection, Standing, StreamSpan, Verdict, Window,
 };
 pub use rollup::{Rolled, Rolling};
+pub use version::OLDEST as OLDEST_CLICKHOUSE;
 
 use clickhouse::Client;
 use marks::Marks;
@@ -88,6 +90,7 @@ pub const VIEWS: &[&str] = &[
     "event_inputs_in",
     "events",
     "events_in",
+    "events_set_aside",
     "evidence_of",
     "exceptions",
     "exposures_in",
@@ -151,6 +154,8 @@ const DATABASE_NAME_BYTES: usize = 64;
 #[derive(Clone)]
 pub struct Store {
     client: Client,
+    /// Where the server is, without user and password, for messages.
+    address: String,
     database: String,
     marks: Arc<Marks>,
     /// Tables that were written to, as the server describes them.
@@ -179,6 +184,7 @@ impl Store {
         }
         Ok(Self {
             client: settings::pin(connect::client(&options)?, settings::ALWAYS),
+            address: connect::shown(&options.url),
             database: options.database,
             marks: Arc::new(Marks::new()),
             tables: Arc::default(),

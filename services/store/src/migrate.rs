@@ -61,6 +61,8 @@ const MIGRATIONS: &[Migration] = migrations![
     42 "0042_suppressions",
     43 "0043_flat_panels",
     44 "0044_history",
+    46 "0046_body_source",
+    47 "0047_set_aside",
     50 "0050_kept_panels",
     51 "0051_continuity_hours",
 ];
@@ -117,6 +119,7 @@ impl Store {
     }
 
     async fn migrate_with(&self, cluster: String) -> Result<(), StoreError> {
+        self.check_version().await?;
         self.statement(DATABASE, &cluster).await?;
         self.statement(RECORDS, &cluster).await?;
         if pending(&self.applied_migrations().await?)?.is_empty() {

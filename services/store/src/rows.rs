@@ -1,5 +1,9 @@
 //! Rows as ClickHouse takes them: borrowed from the words of `events`, in the order and types of `schemas/clickhouse`.
 
+mod time;
+
+pub(crate) use time::{month, stored_time};
+
 use crate::{
     cell::Counted,
     insert::{Fate, StoredReceipt},
@@ -11,9 +15,6 @@ use events::{event::Event, ids::Position, person::PersonKey, receipt::ReceiptHea
 use serde::Deserialize;
 use uuid::Uuid;
 
-/// Times are kept within what DateTime64 can hold (1900 to 2299); no source of ours is older or newer.
-const TIME_MIN: i64 = -2_208_988_800_000;
-const TIME_MAX: i64 = 10_413_791_999_999;
 const RECEIVED_BITS: u32 = 48;
 const RECEIVED_MAX: u64 = (1 << RECEIVED_BITS) - 1;
 
@@ -120,6 +121,7 @@ impl<'a> ReceiptRow<'a> {
 
 pub(crate) struct BodyRow<'a> {
     tenant: &'a str,
+    source_id: &'a str,
     stream: [u8; 16],
     seq: u64,
     commitment_head: u64,
@@ -131,13 +133,14 @@ pub(crate) struct BodyRow<'a> {
 
 columns!(
     BodyRow<'_>:
-    tenant, stream, seq, commitment_head, received_at, salt, enc, body
+    tenant, source_id, stream, seq, commitment_head, received_at, salt, enc, body
 );
 
 impl<'a> BodyRow<'a> {
     pub(crate) fn new(stored: &'a StoredReceipt) -> Self {
         Self {
             tenant: &stored.receipt.header.tenant,
+            source_id: &stored.receipt.header.source_id,
             stream: stored.receipt.position.stream.0,
             seq: stored.receipt.position.seq,
             commitment_head: commitment_head(&stored.commitment),
@@ -260,8 +263,8 @@ impl<'a> EventRow<'a> {
             native_type: &event.native_type,
             native_id: &event.native_id,
             data_class: event.data_class.as_str(),
-            earlier_ms: time.saturating_sub(event.time_min.clamp(TIME_MIN, TIME_MAX)),
-            later_ms: event.time_max.clamp(TIME_MIN, TIME_MAX).saturating_sub(time),
+            earlier_ms: time.saturating_sub(stored_time(event.time_min)),
+            later_ms: stored_time(event.time_max).saturating_sub(time),
             time_basis: event.time_basis.as_str(),
             outcome: event.outcome.as_str(),
             realm: &event.realm,
@@ -336,11 +339,6 @@ impl<'a> EventRow<'a> {
     }
 }
 
-/// A time as the store keeps it.
-pub(crate) fn stored_time(time: i64) -> i64 {
-    time.clamp(TIME_MIN, TIME_MAX)
-}
-
 /// Above every version of older normalisers, not above any of this one.
 pub(crate) fn least_version(normaliser: u32) -> u64 {
     version(normaliser, i64::MAX)
@@ -357,39 +355,9 @@ fn version(normaliser: u32, received_at: i64) -> u64 {
     normaliser << RECEIVED_BITS | (RECEIVED_MAX - received)
 }
 
-/// The month of a partition, as `toYYYYMM` counts it.
-pub(crate) fn month(time_ms: i64) -> i64 {
-    let days = time_ms.clamp(TIME_MIN, TIME_MAX).div_euclid(86_400_000);
-    // Days to civil date, proleptic Gregorian (Howard Hinnant, "chrono-compatible low-level date algorithms").
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * day_of_year + 2) / 153;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    year * 100 + month
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn months_are_those_of_the_calendar() {
-        for (time, expected) in [
-            (0, 197_001),
-            (951_782_399_999, 200_002),
-            (951_782_400_000, 200_002),
-            (951_868_800_000, 200_003),
-            (1_795_467_054_537, 202_611),
-            (1_798_761_599_999, 202_612),
-            (1_798_761_600_000, 202_701),
-        ] {
-            assert_eq!(month(time), expected, "{time}");
-        }
-    }
 
     #[test]
     fn a_newer_normaliser_wins_over_an_earlier_receipt() {

@@ -48,6 +48,9 @@ async fn every_row_of_a_block_comes_back_as_it_was() {
     for event in events {
         assert_eq!(found.get(&event.event_id), Some(&event));
     }
+    // A body says whose it is, so that it can be kept or erased by source.
+    let bodies = "SELECT concat(source_id, ' ', toString(count())) FROM raw_bodies FINAL GROUP BY source_id";
+    assert_eq!(database.sql().query(bodies).fetch_all::<String>().await.unwrap(), [format!("kc {ROWS}")]);
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod forward_route;
 mod listeners;
 mod order;
 pub mod scrub;
+mod stopping;
 mod storage;
 mod taking;
 
@@ -24,7 +25,7 @@ use crate::{
     running::RunFile,
     secrets,
     snapshotting::States,
-    status::{Observer, Report},
+    status::{Observer, Report, Trouble},
 };
 use alerts::Board;
 use anyhow::{Context, bail};
@@ -45,6 +46,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use stopping::{Stopped, in_time};
 use store::Store;
 use taking::{Taken, Taking};
 use tokio::{
@@ -131,13 +133,14 @@ impl App {
             gauges::syncs(&registry, journal.clone())?;
             gauges::lag(&registry, (journal.clone(), journal_consumer(config)))?;
         }
+        let trouble = Trouble::default();
         let ready = {
-            let (journal, observer) = (journal.clone(), observer.clone());
+            let (journal, observer, trouble) = (journal.clone(), observer.clone(), trouble.clone());
             Arc::new(move || match &journal {
                 Some(journal) if journal.status().can_append => Ok(()),
                 Some(_) => Err("the journal cannot take receipts".to_owned()),
                 None if observer.borrow().is_some() => Ok(()),
-                None => Err("ClickHouse has not answered yet".to_owned()),
+                None => Err(format!("ClickHouse: {}", trouble.told())),
             })
         };
         let mut routes =
@@ -166,6 +169,7 @@ impl App {
             store: None,
             kafka: link.as_ref().map(Link::observe).transpose()?,
             topics: taken.as_ref().and_then(|taken| taken.topics.clone()),
+            trouble,
             lateness_ms: i64::from(config.lateness_seconds) * 1000,
             faults: Faults::register(&registry, now_ms)?,
             correlation: (role.stores() && config.correlates()).then(Acknowledged::default),
@@ -323,10 +327,15 @@ pub async fn run(config: &Config, role: Role) -> anyhow::Result<ExitCode> {
         // Safe: what was acknowledged is on disk, the engine ends with us, the next start recovers.
         std::process::exit(130);
     });
-    let stopped = app.stop().await;
-    match broken {
-        Some(error) => bail!(error),
-        None => stopped.map(|()| ExitCode::SUCCESS),
+    let stopped = in_time(app.stop()).await;
+    match (broken, stopped) {
+        (Some(error), _) => bail!(error),
+        (None, Stopped::InOrder(ended)) => ended.map(|()| ExitCode::SUCCESS),
+        (None, Stopped::Cut) => {
+            // The engine, if it is ours, ends when this process is gone; the next start waits for it.
+            RunFile::remove(config);
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 
@@ -334,3 +343,6 @@ pub async fn run(config: &Config, role: Role) -> anyhow::Result<ExitCode> {
 pub fn now_ms() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }
+
+#[cfg(test)]
+mod described;

@@ -1,6 +1,11 @@
 //! `tokentrail deadletters list|show|retry`: receipts that nobody understood. Reads and judges what the log carried, as the store
 //! keeps it, so it is the same over the journal and over Kafka. Prints no body but with `show`, and that one redacted, as at intake.
 
+mod left_out;
+mod retry;
+
+pub use retry::{RetryArgs, render_retry, retry};
+
 use crate::{
     Format,
     config::Config,
@@ -9,7 +14,7 @@ use crate::{
     status::moment,
     table::{Align, Table, visible},
 };
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::{
     Args, Subcommand,
     builder::{PossibleValuesParser, TypedValueParser},
@@ -20,7 +25,7 @@ use events::{
     normalise::{Dead, NORMALISER_VERSION},
     receipt::{Input, ReceiptHeader},
 };
-use pipeline::replay::{Mode, Summary};
+use left_out::LeftOut;
 use serde::Serialize;
 use store::{DeadLetters, Gap, Selection, Store, StoredHeader};
 
@@ -78,21 +83,6 @@ pub struct ListArgs {
     pub format: Format,
 }
 
-/// What is judged again.
-#[derive(Args)]
-pub struct RetryArgs {
-    /// Only this one: STREAM/SEQ.
-    #[arg(value_parser = position)]
-    receipt: Option<Position>,
-    #[command(flatten)]
-    which: Which,
-    /// Write nothing; count what would change.
-    #[arg(long)]
-    dry_run: bool,
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    pub format: Format,
-}
-
 fn position(text: &str) -> Result<Position, String> {
     let read = || {
         let (stream, seq) = text.split_once('/')?;
@@ -102,7 +92,7 @@ fn position(text: &str) -> Result<Position, String> {
 }
 
 fn reason() -> impl TypedValueParser<Value = String> {
-    PossibleValuesParser::new(Dead::ALL.iter().map(|reason| reason.as_str()))
+    PossibleValuesParser::new(Dead::ALL.iter().map(|reason| reason.as_str()).chain([left_out::REASON]))
 }
 
 impl Which {
@@ -165,6 +155,7 @@ pub struct List {
     older_normaliser: u64,
     letters: Vec<Letter>,
     unreadable_records: Vec<Stranger>,
+    left_out: Vec<LeftOut>,
 }
 
 async fn count(store: &Store, tenant: &str, selection: &Selection) -> anyhow::Result<u64> {
@@ -187,6 +178,7 @@ pub async fn list(config: &Config, args: &ListArgs) -> anyhow::Result<List> {
         older_normaliser: letters.iter().filter(|one| one.normaliser < NORMALISER_VERSION).count() as u64,
         letters: letters.iter().map(Letter::from).collect(),
         unreadable_records: strangers.iter().filter(meant).map(stranger).collect(),
+        left_out: left_out::find(&store, tenant, &args.which).await?.into_iter().map(LeftOut::from).collect(),
     })
 }
 
@@ -222,7 +214,7 @@ pub fn render_list(list: &List) -> String {
     for one in &list.unreadable_records {
         out.push_str(&format!("    {} (passed at {})\n", visible(&one.place), one.found_at));
     }
-    out
+    out + &left_out::render(&list.left_out)
 }
 
 /// How the body of a dead letter was found.
@@ -324,63 +316,6 @@ fn pretty(body: &str) -> String {
     let mut out: String = text[..end].lines().map(|line| format!("    {}\n", visible(line))).collect();
     if end < text.len() {
         out.push_str(&format!("    ... {} bytes more: --format json shows them\n", text.len() - end));
-    }
-    out
-}
-
-/// What `retry` tells.
-#[derive(Debug, Serialize)]
-pub struct Retried {
-    #[serde(flatten)]
-    summary: Summary,
-    still_dead: u64,
-}
-
-impl Retried {
-    /// True if none of them is dead any more.
-    pub fn good(&self) -> bool {
-        self.still_dead == 0
-    }
-}
-
-/// `retry`.
-pub async fn retry(
-    config: &Config,
-    args: &RetryArgs,
-    progress: &mut (dyn FnMut(u64, u64) + Send),
-) -> anyhow::Result<Retried> {
-    let selection = args.which.selection(args.receipt)?;
-    let store = running::store(config)?;
-    if let Some(at) = args.receipt
-        && count(&store, &config.tenant, &selection).await? == 0
-    {
-        bail!("the store holds no dead letter {at}");
-    }
-    let mode = if args.dry_run { Mode::DryRun } else { Mode::Write };
-    let summary = replay::judge(config, (&selection, mode), progress).await?;
-    let mended: u64 = summary.fates.iter().filter(|fate| fate.to != "dead").map(|fate| fate.receipts).sum();
-    let still_dead = match mode {
-        Mode::DryRun => summary.receipts.selected.saturating_sub(mended),
-        Mode::Write => {
-            count(&store, &config.tenant, &selection).await.context("the store does not say what is left")?
-        }
-    };
-    Ok(Retried { summary, still_dead })
-}
-
-/// The outcome for people.
-pub fn render_retry(retried: &Retried) -> String {
-    if retried.summary.receipts.selected == 0 {
-        return "  no dead letters\n".to_owned();
-    }
-    let mut out = replay::render(&retried.summary);
-    if retried.still_dead > 0 {
-        let current = retried.summary.receipts.current;
-        out.push_str(&format!("\n  {} are still dead", retried.still_dead));
-        if current > 0 {
-            out.push_str(&format!("; {current} of them this program had judged before: only a newer one can help"));
-        }
-        out.push('\n');
     }
     out
 }

@@ -4,6 +4,7 @@ mod backstage;
 mod correlation;
 mod journal;
 mod kafka;
+mod saved;
 mod snapshots;
 
 use crate::{
@@ -100,6 +101,8 @@ pub fn from_report(config: &Config, report: &Report, now: i64) -> Vec<Check> {
     for (id, source) in &config.sources {
         checks.push(heartbeats(id, source));
         checks.extend(of_source(id, report, now));
+        checks
+            .extend(report.paths.iter().filter(|path| path.source == *id).flat_map(|path| saved::checks(source, path)));
     }
     checks.extend(snapshots::checks(config, &report.snapshots, now));
     checks

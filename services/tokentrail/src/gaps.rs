@@ -103,6 +103,10 @@ impl GapReport {
                 sent (keep the newest rotated file as it is: `delaycompress`); a whole log of that time repairs it (`tokentrail \
                 import --from --to`)"
             }
+            store::correlation::EVENT_SET_ASIDE => {
+                "the correlation dies of this event by a fault of its own and leaves it out, so sessions, rights and decisions lack \
+                what it says: please report it; a newer version tries again by itself, `tokentrail deadletters retry` does now"
+            }
             _ => "import that time again",
         }
     }

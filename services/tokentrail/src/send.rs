@@ -154,8 +154,13 @@ impl Run<'_> {
         let kept = Place::kept_in(&self.sender.state)?.filter(|place| place.inode == inode);
         let mut place = kept.unwrap_or_else(|| Place::begin(inode, now_ms()));
         if !place.fits(&file)? {
-            tracing::warn!("the file is not the one that was sent in part: it is read from its start");
-            place = Place::begin(inode, now_ms());
+            place = match place.last_good(&file, now_ms())? {
+                Some(good) => cut_short(good),
+                None => {
+                    tracing::warn!("the file is not the one that was sent in part: it is read from its start");
+                    Place::begin(inode, now_ms())
+                }
+            };
         }
         self.ship_rest(&mut file, &mut place, Age::Fresh).await
     }
@@ -188,9 +193,9 @@ impl Run<'_> {
         if batch.end >= size {
             place.at = batch.stamp_ns / NS_PER_MS;
         }
-        place.offset = batch.end;
-        place.pending = None;
-        (place.before, place.changed_ns) = told;
+        let (before, changed_ns) = told;
+        place.advance(batch.end, before);
+        (place.pending, place.changed_ns) = (None, changed_ns);
         place.keep(&self.sender.state)?;
         self.lines += batch.lines as u64;
         (self.progress)(place.offset, size);
@@ -217,6 +222,16 @@ impl Run<'_> {
         self.taken = true;
         Ok(())
     }
+}
+
+/// Says that a file goes on from an earlier place.
+fn cut_short(good: Place) -> Place {
+    tracing::warn!(
+        offset = good.offset,
+        "the file has lost its end, as after a power cut: it is sent from the last place that is as it was; a few lines may come twice, \
+         and the collector is told that others may be missing"
+    );
+    good
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -23,7 +23,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::Notify;
-use writer::{Teed, Writer};
+use writer::{Tee, Teed, Writer};
 
 /// A spool file is closed at this size, or at a part of the spool's; a closed file is deleted when the collector has
 /// acknowledged all of it.
@@ -85,6 +85,12 @@ impl Spool {
             }
         }
         left.sort_unstable();
+        if let Err(error) = Place::reserve(dir) {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "the spool's disk takes nothing: nothing is sent until there is room"
+            );
+        }
         let state = State { files: left.into(), ..State::default() };
         let shared = Shared { state: Mutex::new(state), room: Condvar::new(), news: Notify::new() };
         Ok(Self { dir: dir.to_owned(), max_bytes, shared: Arc::new(shared) })
@@ -115,10 +121,10 @@ impl Spool {
     fn read_lines(
         &self,
         input: impl Read,
-        mut tee: Option<Box<dyn Write + Send>>,
+        tee: Option<Box<dyn Write + Send>>,
         when_full: WhenFull,
     ) -> anyhow::Result<()> {
-        let mut input = Teed { reader: BufReader::new(input), tee: tee.take() };
+        let mut input = Teed { reader: BufReader::new(input), tee: tee.map(Tee::new) };
         let (mut line, mut framed) = (Vec::new(), Vec::new());
         let mut files = Writer::new(self)?;
         let mut dropping = Dropping::left_in(&self.dir)?;

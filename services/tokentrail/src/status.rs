@@ -6,7 +6,9 @@ mod correlation;
 mod faults;
 mod journal;
 mod kafka;
+mod paths;
 mod render;
+mod trouble;
 
 pub use correlation::{CorrelationReport, MemoryReport, OwnerReport};
 pub use faults::FaultReport;
@@ -14,7 +16,9 @@ pub use journal::JournalReport;
 #[cfg(feature = "kafka")]
 pub use kafka::{ForwardReport, MemberReport};
 pub use kafka::{KafkaReport, ObserveKafka, ObserveTopics, TopicReport};
+pub use paths::{NotSaved, PathReport};
 pub use render::{render, render_inputs};
+pub use trouble::Trouble;
 
 use crate::{
     app::scrub::Last,
@@ -33,7 +37,7 @@ use events::{
 use pipeline::{correlation::Acknowledged, faults::Faults};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use store::{FateCounts, PathCounts, Store, StreamStatus, Totals};
+use store::{FateCounts, Store, StreamStatus, Totals};
 use tokio::sync::watch;
 
 /// Most records of the journal that a status counts by source and input; behind a longer lag only their sum is told.
@@ -103,19 +107,6 @@ pub struct RuleReport {
     pub detail: String,
 }
 
-/// What webhook or topic, and pull, of one Keycloak say of each other.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PathReport {
-    /// Source id.
-    pub source: String,
-    /// Events that both brought.
-    pub both: u64,
-    /// Events that webhook or topic lost and pull repaired.
-    pub lost_by_webhook: u64,
-    /// Events that only webhook or topic brought: their types are not saved in Keycloak.
-    pub not_saved: u64,
-}
-
 /// Fates of one input of one source.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputReport {
@@ -168,6 +159,8 @@ pub struct Observer {
     pub kafka: Option<ObserveKafka>,
     /// Kafka topics that are a source, if there are any.
     pub topics: Option<ObserveTopics>,
+    /// Why ClickHouse has not been of use since the start.
+    pub trouble: Trouble,
     /// What is younger may still come by the other way, milliseconds.
     pub lateness_ms: i64,
     /// The pipeline's numbers.
@@ -227,7 +220,10 @@ impl Observer {
             let owner = store.correlation_owner(&self.tenant).await?;
             correlation.owner = owner.map(|one| OwnerReport { name: one.name, epoch: one.epoch, since: one.taken_at });
         }
-        let paths = paths.into_iter().map(path_report).collect();
+        let paths = match &self.store {
+            Some(store) => paths::reports((store, &self.tenant), paths, before).await?,
+            None => Vec::new(),
+        };
         Ok(Report { paths, other_lines, gaps, kafka, rules, correlation, ..self.add_up(inputs, pending) })
     }
 
@@ -317,15 +313,6 @@ impl Observer {
 
 fn rule_report(row: store::findings::RuleState) -> RuleReport {
     RuleReport { rule: row.rule, state: row.state, open: row.open, detail: row.detail }
-}
-
-fn path_report(counted: PathCounts) -> PathReport {
-    PathReport {
-        source: counted.source_id,
-        both: counted.both,
-        lost_by_webhook: counted.pull_only,
-        not_saved: counted.push_only,
-    }
 }
 
 /// True if the store holds a position: below its stream's end, and not in a hole that an interrupted block left.

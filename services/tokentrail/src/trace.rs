@@ -221,9 +221,9 @@ async fn decision(store: &Store, config: &Config, id: &str) -> anyhow::Result<Tr
     if !decision.session_id.is_empty() {
         let term = Term::Session(decision.session_id.clone());
         let query = TraceQuery { tenant: config.tenant.clone(), term, limit: MOST_EVENTS };
-        let page = store.trace(&query).await?;
+        let page = store.trace_until(&query, decision.at).await?;
         more = page.more;
-        steps.extend(page.events.into_iter().filter(|one| one.event.time <= decision.at).map(Step::from));
+        steps.extend(page.events.into_iter().map(Step::from));
     }
     let mut evidence = vec![decision.event_id, decision.credential];
     evidence.extend(told.grants.iter().flat_map(|grant| [grant.granted_in, grant.removed_in]));

@@ -107,6 +107,42 @@ fn listed_shown_and_retried(program: &Program, cli: &dyn Fn(&[&str]) -> Output) 
     assert!(text(&forged).contains("NOT THE ONE") && !text(&forged).contains("forged"), "{}", text(&forged));
 }
 
+/// Longest wait on a loaded machine.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(120);
+
+/// An event that the correlation left out is listed with its receipt, and taken in when somebody asks for another try.
+fn what_the_correlation_left_out_is_listed_and_tried_again(program: &Program, cli: &dyn Fn(&[&str]) -> Output) {
+    program.sql(
+        "INSERT INTO set_aside_rows SELECT tenant, event_id, source_id, time, kind, data_class, person, 'of older rules', 'aside', now64(3) \
+         FROM events WHERE source_id = 'keycloak'",
+    );
+    let list = || said(&cli(&["deadletters", "list", "--reason", "correlation_failed", "--format", "json"])).1;
+    let listed = list();
+    let [one] = &listed["left_out"].as_array().unwrap()[..] else { panic!("{listed}") };
+    assert_eq!((&listed["total"], &one["kind"], &one["source"]), (&0.into(), &"login".into(), &"keycloak".into()));
+    let receipt = one["receipt"].as_str().unwrap().to_owned();
+    let stands = program.sql("SELECT lower(hex(stream)) AS stream, seq FROM receipt_rows FINAL WHERE fate = 'event'");
+    assert_eq!(receipt, format!("{}/{}", stands[0]["stream"].as_str().unwrap(), stands[0]["seq"]));
+    let (_, not_meant) = said(&cli(&["deadletters", "list", "--reason", "not_json", "--format", "json"]));
+    assert_eq!(not_meant["left_out"], serde_json::json!([]));
+    let table = text(&cli(&["deadletters", "list"]));
+    assert!(table.contains("2 dead letters") && table.contains("leaves out") && table.contains(&receipt), "{table}");
+
+    let (code, dry) = said(&cli(&["deadletters", "retry", &receipt, "--dry-run", "--format", "json"]));
+    assert_eq!((code, &dry["left_out"], &dry["still_dead"]), (Some(0), &1.into(), &0.into()));
+    assert_eq!(list()["left_out"].as_array().unwrap().len(), 1, "a dry run asks for nothing");
+    let retried = cli(&["deadletters", "retry", "--reason", "correlation_failed"]);
+    assert_eq!(retried.status.code(), Some(0), "{}", text(&retried));
+    assert!(text(&retried).contains("1 events") && text(&retried).contains("tried again"), "{}", text(&retried));
+    let started = std::time::Instant::now();
+    while list()["left_out"] != serde_json::json!([]) {
+        assert!(started.elapsed() < PATIENCE, "it is not taken in; log: {}", program.log());
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let gap = program.sql("SELECT toString(repaired_by) AS by FROM gaps WHERE cause = 'event_set_aside'");
+    assert_eq!(gap[0]["by"], "correlation");
+}
+
 #[test]
 fn over_the_journal() {
     let dir = tempfile::tempdir().unwrap();
@@ -120,6 +156,7 @@ fn over_the_journal() {
     assert_eq!((none.status.code(), text(&none).as_str()), (Some(0), "  no dead letters\n"));
     deliver_all(&program);
     program.drained();
+    what_the_correlation_left_out_is_listed_and_tried_again(&program, &cli);
     listed_shown_and_retried(&program, &cli);
     assert_eq!(program.terminate(), Some(0));
 }

@@ -1,5 +1,8 @@
 //! The routes, in process: answers, bounds, and that nothing is answered 2xx without an append.
 
+#[path = "described.rs"]
+mod described;
+
 use super::*;
 use crate::{
     config::{BackstageAuth, KeycloakAuth, Limits, Secret, Source, SourceAuth},

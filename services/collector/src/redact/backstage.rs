@@ -108,6 +108,7 @@ static META: Class = Class {
         ("resourceRef", Rule::Name),
         ("resourceType", Rule::Name),
         ("conditions", Rule::One(&CONDITION)),
+        ("decision", Rule::One(&DECISION)),
         ("result", Rule::Note(Slot::Result, &Rule::Name)),
         ("userEntityRef", Rule::Name),
         ("via", Rule::Name),
@@ -147,6 +148,18 @@ static META: Class = Class {
         ("workflowId", Rule::Name),
         ("instanceId", Rule::Name),
         ("error", Rule::One(&ERROR)),
+    ],
+    others: Others::Search,
+};
+
+/// What was decided, as the legacy format nests it.
+static DECISION: Class = Class {
+    fields: &[
+        ("result", Rule::Name),
+        ("pluginId", Rule::Name),
+        ("resourceType", Rule::Name),
+        ("resourceRef", Rule::Name),
+        ("conditions", Rule::One(&CONDITION)),
     ],
     others: Others::Search,
 };

@@ -156,6 +156,8 @@ impl Known {
         // A group that is held and is not among the claims: they are older than the grant.
         let unclaimed = groups.iter().filter(|member| {
             let references = self.references_of_group(member.group, question.reference.source, t);
+            let there = references.into_iter().filter(|reference| self.is_group_there(question, *reference, t));
+            let references: Vec<Id> = there.collect();
             !references.is_empty() && references.iter().all(|reference| !decision.owner_refs.contains(&reference.name))
         });
         if let Some(since) = unclaimed.filter_map(|member| member.segment.since).max() {
@@ -163,6 +165,14 @@ impl Known {
             judged.delay = Some(t.saturating_sub(since.at));
         }
         judged
+    }
+
+    /// Whether the catalog or a role speaks of a Backstage group at `t`. What claims of other decisions name is forgotten with them, and does
+    /// not say of this one that its claims lack something.
+    fn is_group_there(&self, question: &Question, reference: Id, t: Millis) -> bool {
+        self.catalog.groups.value(reference, t).is_some()
+            || self.rbac.members.of(reference, t).next().is_some()
+            || self.catalog.members.of(question.reference, t).any(|(group, _)| group == reference)
     }
 
     fn held_by_catalog(&self, question: &Question, pair: (Id, Id), t: Millis) -> bool {

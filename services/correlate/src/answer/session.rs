@@ -26,6 +26,11 @@ impl Known {
             _ => None,
         });
         let good = || session.uses.iter().filter(|(_, used)| used.what != UseKind::Refused);
+        // A refresh that is refused tells of no session.
+        let lived = good().next().is_some() || !session.callbacks.is_empty();
+        if !lived && session.ends.is_empty() && session.listed.is_empty() {
+            return None;
+        }
         let ended = self.ended(id, session);
         let alive: Vec<Millis> = good().map(|(at, _)| at.at).chain(session.callbacks.keys().map(|at| at.at)).collect();
         let clients: BTreeSet<String> =
@@ -40,8 +45,9 @@ impl Known {
             started: logins.clone().map(|(at, _)| at.at).next(),
             seen: alive.iter().min().zip(alive.iter().max()).map(|(first, last)| (*first, *last)),
             clients: clients.into_iter().collect(),
-            logins: count(logins.count()),
-            refreshes: count(issues.clone().filter(|(_, grant, _)| *grant == crate::facts::Grant::Refresh).count()),
+            logins: count(logins.count()).saturating_add(session.folded.logins),
+            refreshes: count(issues.clone().filter(|(_, grant, _)| *grant == crate::facts::Grant::Refresh).count())
+                .saturating_add(session.folded.refreshes),
             offline: issues.clone().any(|(_, _, offline)| offline),
             impersonator: impersonators.min(),
             expires: if ended.is_some() { None } else { self.expires(id, session) },
@@ -71,7 +77,7 @@ impl Known {
         if own.is_some() {
             return told;
         }
-        let absent = self.absent(session, first.at);
+        let absent = self.absent((id, session), first.at);
         told.into_iter().chain(absent).min_by_key(|(at, _)| *at)
     }
 
@@ -97,8 +103,9 @@ impl Known {
         Some(latest.saturating_add(IDLE_WINDOW).saturating_add(self.config.skew))
     }
 
-    /// A complete read of sessions, after the last sign of life, that does not list it.
-    fn absent(&self, session: &Session, first: Millis) -> Option<(Millis, EndKind)> {
+    /// A complete read of sessions, after the last sign of life, that does not list it. One that began when the session cannot have been alive
+    /// any more does not say when it ended: that is computed.
+    fn absent(&self, (id, session): (Id, &Session), first: Millis) -> Option<(Millis, EndKind)> {
         // Whoever is refused does not use it.
         let used = session.uses.iter().filter(|(_, used)| used.what != UseKind::Refused);
         let last = used.map(|(at, _)| at.at).max().unwrap_or(first);
@@ -106,7 +113,7 @@ impl Known {
         let scope = crate::state::reads::Scope { list: crate::facts::List::Sessions, within: session.realm? };
         let reads = self.reads.of(scope);
         let next = reads.iter().find(|read| read.begin > last.saturating_add(self.config.skew))?;
-        Some((next.end, EndKind::AbsentFromRead))
+        (next.begin <= self.alive_until(id, session)).then_some((next.end, EndKind::AbsentFromRead))
     }
 
     fn sign_ins(&self, id: Id, session: &Session) -> Vec<SignIn> {

@@ -197,7 +197,7 @@ impl Known {
         holders
     }
 
-    pub(super) fn members_were_read(&self, user: Id) -> bool {
+    pub(crate) fn members_were_read(&self, user: Id) -> bool {
         let within = self.keycloak.members.within(user).or_else(|| self.keycloak.users.within(user));
         within.is_some_and(|within| !self.reads.of(Scope { list: List::Members, within }).is_empty())
     }

@@ -13,6 +13,7 @@
 mod decisions;
 mod names;
 mod needs;
+mod repeats;
 mod sessions;
 
 use crate::{correlator::Correlator, known::Known, moment::Millis, rows::Key};
@@ -78,6 +79,8 @@ impl Known {
         self.forget_credentials(over, gone);
         self.forget_tokens(over, gone);
         self.forget_sessions(over, gone);
+        self.fold_sessions(over);
+        self.fold_names(over);
         // Made anew of those who are asked about.
         self.keys.take();
     }

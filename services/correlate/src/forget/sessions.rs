@@ -6,6 +6,7 @@ use crate::{
     known::Known,
     moment::{Millis, Moment},
     names::Id,
+    places::Place,
     rows::Key,
     state::{
         gone::Gone,
@@ -56,10 +57,10 @@ impl Known {
         if ended.is_empty() {
             return;
         }
+        let places: Vec<Place> = ended.keys().map(|id| self.session_place(*id)).collect();
+        self.gone.sessions.add(over, places.into_iter());
         for (id, user) in &ended {
             gone(Key::Session(self.owned(id.source), self.owned(id.name)));
-            let place = self.session_place(*id);
-            self.gone.sessions.insert(place, ());
             if let Some(user) = user {
                 Gone::note(&mut self.gone.users, *user, over.saturating_sub(1));
                 if let Some(known) = self.sessions.of_user.get_mut(user) {
@@ -84,14 +85,14 @@ impl Known {
     /// Whether a session was forgotten. That something is heard of it is told, unless it changes nothing.
     pub(crate) fn is_session_gone(&mut self, session: Id, heard: Option<Moment>) -> bool {
         let unknown = !self.gone.sessions.is_empty() && !self.sessions.sessions.contains_key(&session);
-        let gone = unknown && self.gone.sessions.contains_key(&self.session_place(session));
+        let gone = unknown && self.gone.sessions.contains(self.session_place(session));
         if let (true, Some(heard)) = (gone, heard) {
             self.gone.needed(heard.at);
         }
         gone
     }
 
-    fn session_place(&self, session: Id) -> [u8; 12] {
+    fn session_place(&self, session: Id) -> Place {
         self.places.of(&(&*self.names.text(session.source), &*self.names.name(session)))
     }
 

@@ -54,7 +54,12 @@ impl Known {
         let mark = Mark { moment: birth, says: Some(()), by: None };
         for gift in &gifts {
             let found = match *gift {
-                Gift::Group(group) => self.keycloak.members.mark((user, group, within), mark, &self.reads),
+                Gift::Group(group) => {
+                    let before = self.heard(user, Some(group));
+                    let found = self.keycloak.members.mark((user, group, within), mark, &self.reads);
+                    self.hears((user, Some(group)), before, dirt);
+                    found
+                }
                 Gift::Role(role) => self.keycloak.user_roles.mark((user, role, within), mark, &self.reads),
             };
             dirt.users(found);
@@ -69,7 +74,12 @@ impl Known {
         let Some(within) = self.keycloak.users.within(user) else { return };
         for gift in gifts {
             let found = match gift {
-                Gift::Group(group) => self.keycloak.members.unmark((user, group, within), birth, &self.reads),
+                Gift::Group(group) => {
+                    let before = self.heard(user, Some(group));
+                    let found = self.keycloak.members.unmark((user, group, within), birth, &self.reads);
+                    self.hears((user, Some(group)), before, dirt);
+                    found
+                }
                 Gift::Role(role) => self.keycloak.user_roles.unmark((user, role, within), birth, &self.reads),
             };
             dirt.users(found);

@@ -2,6 +2,7 @@
 //!
 //! Never looks at what came before it in order of arrival: the same facts in any order leave the same histories.
 
+mod catalog;
 mod lives;
 mod persons;
 mod rights;

@@ -15,6 +15,7 @@ impl Known {
         let (user, username, email) = said;
         let user = self.id(place, user);
         let at = (user, place.within);
+        self.names_reach_back(user, (place.moment, username, email));
         let mut changed = false;
         if !username.is_empty() {
             self.bears(user, username);
@@ -64,7 +65,9 @@ impl Known {
     pub(super) fn user_lives(&mut self, place: &Place, said: (&str, bool), dirt: &mut Dirt) {
         let (user, lives) = said;
         let user = self.id(place, user);
+        let before = self.heard(user, None);
         let found = self.keycloak.users.mark((user, place.within), place.mark(lives.then_some(())), &self.reads);
+        self.hears((user, None), before, dirt);
         if let Some(found) = found {
             dirt.user(user, place.no_earlier(found).from);
             self.meant_by_name(user, dirt);
@@ -96,8 +99,10 @@ impl Known {
                 self.settle_path(path, dirt);
             }
         }
+        let before = self.heard(user, Some(group));
         let found = self.keycloak.members.mark((user, group, place.within), mark, &self.reads);
         dirt.users(found);
+        self.hears((user, Some(group)), before, dirt);
     }
 
     /// Memberships that name only a path go to the group that bore it then, as far as that is known by now.
@@ -111,9 +116,13 @@ impl Known {
             }
             self.unborn(user, dirt);
             if let Some(before) = settled {
+                let heard = self.heard(user, Some(before));
                 dirt.users(self.keycloak.members.unmark((user, before, within), moment, &self.reads));
+                self.hears((user, Some(before)), heard, dirt);
             }
+            let heard = self.heard(user, Some(group));
             dirt.users(self.keycloak.members.mark((user, group, within), mark, &self.reads));
+            self.hears((user, Some(group)), heard, dirt);
             self.born(user, dirt);
             dirt.user_touched(user);
         }

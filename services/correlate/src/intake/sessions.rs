@@ -85,9 +85,7 @@ impl Known {
         }
         if !issued.presented.is_empty() {
             let token = self.id(place, issued.presented);
-            if session.is_none() && !self.sessions.refresh_of.contains_key(&token) {
-                self.reaches_gone_sessions(place.moment.at);
-            }
+            self.may_be_spent(token, (session, place.moment));
             self.presented(place, (issued.presented, Some(user)), dirt);
         }
         let from = place.moment.at.saturating_sub(self.longest_tie());

@@ -84,6 +84,15 @@ impl<V: Copy + PartialEq> Book<V> {
         dirty
     }
 
+    /// Lets go of evidence from before `over` that only says again what was said.
+    pub(crate) fn fold(&mut self, over: Millis, reads: &Reads) {
+        let Self { ledgers, ended, list, rules } = self;
+        for (of, (within, ledger)) in ledgers.iter_mut() {
+            let reads = reads.of(Scope { list: *list, within: *within });
+            ledger.fold(over, until(reads, ended.get(of), rules.skew), *rules);
+        }
+    }
+
     pub(crate) fn get(&self, of: Id) -> Option<&Ledger<V>> {
         self.ledgers.get(&of).map(|(_, ledger)| ledger)
     }

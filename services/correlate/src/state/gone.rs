@@ -1,7 +1,7 @@
 //! What was forgotten, as far as it must be known: up to when of whom, so that what would need it is told and not answered worse.
 
-use crate::{checkpoint::kept_struct, moment::Millis, names::Id, places::Place, table::Table};
-use hashbrown::HashMap;
+use super::spent::Spent;
+use crate::{checkpoint::kept_struct, moment::Millis, names::Id, table::Table};
 
 /// What is no longer there.
 #[derive(Default)]
@@ -16,7 +16,7 @@ pub(crate) struct Gone {
     /// Of a user: likewise of tokens, callbacks and sessions.
     pub users: Table<Id, Millis>,
     /// Sessions, by what stands for their names: of one that was never known all can be said, of one that was forgotten nothing.
-    pub sessions: HashMap<Place, ()>,
+    pub sessions: Spent,
     /// The earliest instant of what was taken in and would have needed what was forgotten.
     late: Option<Millis>,
 }

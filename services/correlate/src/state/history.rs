@@ -58,6 +58,36 @@ impl<V: Copy + PartialEq> History<V> {
         self.marks.retain(|mark| mark.moment != moment);
     }
 
+    /// Lets go of events before `over` that only say again what those before and after them say, if all that follows from the others is
+    /// the same: else a read lies between them, and they stay.
+    pub(super) fn fold(&mut self, over: Millis, reads: &[ReadAt], rules: Rules<V>) {
+        let mut kept: Vec<Mark<V>> = Vec::with_capacity(2);
+        for (mark, next) in self.marks.iter().zip(self.marks.iter().skip(1).map(Some).chain([None])) {
+            let repeats = |other: &Mark<V>| other.moment.at < over && other.says == mark.says;
+            if !(kept.last().is_some_and(repeats) && next.is_some_and(repeats)) {
+                kept.push(*mark);
+            }
+        }
+        if kept.len() == self.marks.len() {
+            return;
+        }
+        kept.shrink_to_fit();
+        let (segments, gaps) = (self.segments.clone(), self.gaps.clone());
+        let all = std::mem::replace(&mut self.marks, kept);
+        self.conclude(0, reads, rules);
+        if self.segments != segments || self.gaps != gaps {
+            (self.marks, self.segments, self.gaps) = (all, segments, gaps);
+        }
+    }
+
+    /// Whether evidence at `moment` lies between two events before `over` that say the same, and says something else.
+    pub(super) fn may_lack(&self, moment: Moment, says: Option<V>, over: Millis) -> bool {
+        let place = self.marks.partition_point(|mark| mark.moment < moment);
+        let before = place.checked_sub(1).and_then(|before| self.marks.get(before));
+        let (Some(before), Some(after)) = (before, self.marks.get(place)) else { return false };
+        after.moment.at < over && before.says == after.says && says != before.says
+    }
+
     /// Notes what the read at `at` (an index into `reads`) saw.
     pub(super) fn seen(&mut self, value: Option<V>, at: usize, reads: &[ReadAt]) {
         let moment = reads[at].moment();

@@ -143,6 +143,21 @@ impl<V: Copy + PartialEq> Ledger<V> {
         from
     }
 
+    /// Lets go of events before `over` that only say again what those before and after them say.
+    pub(crate) fn fold(&mut self, over: Millis, reads: &[ReadAt], rules: Rules<V>) {
+        if let Self::Full(history) = self {
+            history.fold(over, reads, rules);
+        }
+    }
+
+    /// Whether evidence at `moment` lies where such events may be gone, and says something else.
+    pub(crate) fn may_lack(&self, moment: Moment, says: Option<V>, over: Millis) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Full(history) => history.may_lack(moment, says, over),
+        }
+    }
+
     fn full(&mut self) -> &mut History<V> {
         if let Self::Plain(plain) = self {
             *self = Self::Full(Box::new(plain.history()));

@@ -15,3 +15,4 @@ pub(crate) mod rbac;
 pub(crate) mod reads;
 pub(crate) mod service_accounts;
 pub(crate) mod sessions;
+pub(crate) mod spent;

@@ -52,6 +52,16 @@ pub(crate) struct Session {
     pub callbacks: Log<Moment, Called>,
     /// Complete reads that listed it.
     pub listed: Set<Millis>,
+    pub folded: Folded,
+}
+
+/// What of a session that goes on is not kept use by use any more: it lies before the floor, and rows show how often it was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Folded {
+    pub logins: u32,
+    pub refreshes: u32,
+    /// Refresh tokens are gone that were presented before.
+    pub tokens: bool,
 }
 
 /// A sign-in's callback.
@@ -123,6 +133,14 @@ impl Once {
         }
     }
 
+    /// The last time.
+    pub(crate) fn last(&self) -> Moment {
+        match self {
+            Self::At(known) => *known,
+            Self::More(all) => all.iter().next_back().copied().unwrap_or(Moment::floor(Millis::MIN)),
+        }
+    }
+
     /// The last time before `moment`.
     pub(crate) fn last_before(&self, moment: Moment) -> Option<Moment> {
         match self {
@@ -163,7 +181,8 @@ kept_enum!(UseKind {
     1 Issue { grant: grant, offline: offline },
     2 Refused {},
 });
-kept_struct!(Session { user, realm, uses, ends, callbacks, listed });
+kept_struct!(Session { user, realm, uses, ends, callbacks, listed, folded });
+kept_struct!(Folded { logins, refreshes, tokens });
 kept_struct!(Refresh { session, issued });
 kept_enum!(Once { 0 At { 0: moment }, 1 More { 0: moments } });
 kept_struct!(Called { backstage, brought });

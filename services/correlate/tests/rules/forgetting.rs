@@ -1,10 +1,10 @@
 //! What is forgotten, and what is told when it would be needed.
 
-use crate::case::Case;
+use crate::case::{Case, decided};
 use correlate::{
     Correlator, Moment, Rank, Span,
-    facts::{Account, Decided, EndKind, Ended, Fact, Grant, Issued, Lifespans, What},
-    rows::{Key, Row},
+    facts::{Account, Decided, EndKind, Ended, Fact, Grant, Issued, Lifespans, Parent, What},
+    rows::{Key, Row, Verdict},
 };
 use events::event::Outcome;
 use std::collections::{BTreeMap, BTreeSet};
@@ -100,26 +100,49 @@ fn memory_does_not_grow_with_the_days() {
     assert_eq!(forgetful.correlator.too_old(), None, "nothing reached back");
 }
 
-/// One that forgot all that lies before 3,000 s, and what it said so far.
-struct Forgetful {
-    correlator: Correlator,
-    said: BTreeMap<Key, Row>,
-    gone: BTreeSet<Key>,
+/// One that forgot all that lies before a floor, and what it said so far.
+pub struct Forgetful {
+    pub correlator: Correlator,
+    pub said: BTreeMap<Key, Row>,
+    pub gone: BTreeSet<Key>,
 }
 
 impl Forgetful {
     fn of(case: &Case) -> Self {
+        Self::behind(case, 3_000_000)
+    }
+
+    pub fn behind(case: &Case, floor: i64) -> Self {
         let mut correlator = Correlator::new(case.config.clone());
         case.tell_all(&mut correlator);
         let mut one = Self { correlator, said: BTreeMap::new(), gone: BTreeSet::new() };
         one.settle();
-        one.correlator.forget(3_000_000, &mut |key| {
-            one.gone.insert(key.clone());
-        });
+        one.forget(floor);
         one
     }
 
-    fn settle(&mut self) {
+    pub fn forget(&mut self, floor: i64) {
+        self.correlator.forget(floor, &mut |key| {
+            self.gone.insert(key.clone());
+        });
+    }
+
+    /// Tells it what `later` adds, and whether it would have needed what it forgot; if not it must say what one says that never forgot.
+    pub fn hears(&mut self, case: &mut Case, later: impl FnOnce(&mut Case)) -> bool {
+        let told = case.told();
+        later(case);
+        case.tell_from(told, &mut self.correlator);
+        self.settle();
+        let needed = self.correlator.too_old().is_some();
+        let mut all = Correlator::new(case.config.clone());
+        case.tell_all(&mut all);
+        if !needed {
+            assert_eq!(self.said, all.rows());
+        }
+        needed
+    }
+
+    pub fn settle(&mut self) {
         for change in self.correlator.settle() {
             assert!(!self.gone.contains(&change.key), "said again: {change:?}");
             match change.row {
@@ -229,4 +252,58 @@ fn what_must_have_ended_before_was_not_ended_by_what_ends_all() {
         Some((100_000, EndKind::AbsentFromRead)),
         "whoever is refused does not use it"
     );
+}
+
+#[test]
+fn a_read_long_after_a_session_expired_does_not_say_when_it_ended() {
+    let hours = |hours: f64| hours * 3_600.0;
+    let lives = Lifespans { max: Some(36_000_000), ..Lifespans::default() };
+    // Where no lifespans are told, whoever is silent for so long is taken not to live any more.
+    for (lives, floor, expires) in [(Some(lives), hours(6.0 * 24.0), true), (None, hours(62.0 * 24.0), false)] {
+        let of = |read: Option<f64>| {
+            let mut case = Case::new();
+            lives.map(|lives| case.tell(0.0, ("kc", "r", Rank::Read), What::Lifespans(lives)));
+            case.login(10.0, ("u1", "s1", "backstage"));
+            if let Some(read) = read {
+                case.read(read, ("kc", "r"), (vec![], vec![], vec![(correlate::facts::List::Sessions, vec![])]));
+            }
+            case
+        };
+        let mut case = of(None);
+        let mut forgetful = Forgetful::behind(&case, (floor * 1_000.0) as i64);
+        assert_eq!(forgetful.gone.len(), 1, "the session");
+        let read = |case: &mut Case| {
+            let list = vec![(correlate::facts::List::Sessions, vec![])];
+            case.read(floor + hours(24.0), ("kc", "r"), (vec![], vec![], list));
+        };
+        assert!(!forgetful.hears(&mut case, read));
+        let row = |case: &Case| (case.rows().session("s1").ended, case.rows().session("s1").expires.is_some());
+        assert_eq!(row(&case), (None, expires));
+        let ended = Some(((hours(2.0) * 1_000.0) as i64, EndKind::AbsentFromRead));
+        assert_eq!(row(&of(Some(hours(2.0)))), (ended, false), "in time it does");
+    }
+}
+
+#[test]
+fn a_group_that_only_forgotten_claims_name_changes_no_verdict() {
+    let mut case = Case::new();
+    case.config.joins[0].by_name = true;
+    case.group(1.0, ("audit", "/audit", Parent::Top));
+    case.keycloak(1.0, What::UserCreated { user: "u1" });
+    case.keycloak(1.0, What::Named { user: "u1", username: "ann", email: "" });
+    case.member(2.0, ("u1", "audit", true));
+    let conditional = |reference, claim: &str| {
+        let owner_refs: &'static [String] = Box::leak(vec![claim.to_owned()].into_boxed_slice());
+        Decided { owner_refs, ..decided(reference, "deploy", Outcome::Conditional) }
+    };
+    case.decided(15.0, conditional("user:default/ben", "group:default/audit"));
+    let mut forgetful = Forgetful::of(&case);
+    let mut asked = None;
+    let later =
+        |case: &mut Case| asked = Some(case.decided(4_000.0, conditional("user:default/ann", "user:default/ann")));
+    assert!(!forgetful.hears(&mut case, later));
+    let verdict = |case: &Case| case.rows().decision(asked.unwrap()).verdict;
+    assert_eq!(verdict(&case), Verdict::Conditional);
+    case.role(3.0, ("role:default/auditors", "group:default/audit", true));
+    assert_eq!(verdict(&case), Verdict::PendingGrant, "a role speaks of it: the claims are older than the membership");
 }

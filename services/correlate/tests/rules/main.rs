@@ -3,12 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 mod case;
+mod catalog;
 mod expiry;
 mod federated;
 mod forgetting;
 mod hostile;
 mod identity;
 mod persons;
+mod reads;
+mod repeats;
 mod rights;
 mod roles;
 mod sessions;

@@ -12,8 +12,12 @@ use correlate::{
     Config, Correlator,
     rows::{Key, Row},
 };
+use events::event::Event;
 use rand::{Rng, SeedableRng, rngs::StdRng};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 /// Lives so short that a world is long.
 fn under(random: &mut StdRng) -> Config {
@@ -37,6 +41,38 @@ fn arrival(world: &World, lines: &[usize], (random, most): (&mut StdRng, i64)) -
     }
     order.reverse();
     order
+}
+
+/// Snapshots of which some lines have come: by source and id, how many are still to come, and the earliest time of those that did.
+#[derive(Default)]
+struct Reading(BTreeMap<(String, String), (usize, i64)>);
+
+impl Reading {
+    fn of(world: &World, lines: &[usize]) -> Self {
+        let mut reading = Self::default();
+        for event in lines.iter().flat_map(|line| &world.lines[*line].events) {
+            if let Some(snapshot) = event.details.get("snapshot") {
+                reading.0.entry((event.source_id.clone(), snapshot.clone())).or_insert((0, i64::MAX)).0 += 1;
+            }
+        }
+        reading
+    }
+
+    fn comes(&mut self, event: &Event) {
+        let Some(snapshot) = event.details.get("snapshot") else { return };
+        if let Some((left, earliest)) = self.0.get_mut(&(event.source_id.clone(), snapshot.clone())) {
+            (*left, *earliest) = (*left - 1, event.time.min(*earliest));
+        }
+    }
+
+    /// Since when one goes on that began.
+    fn open(&self) -> Option<i64> {
+        self.0
+            .values()
+            .filter(|(left, earliest)| *left > 0 && *earliest < i64::MAX)
+            .map(|(_, earliest)| *earliest)
+            .min()
+    }
 }
 
 /// One that forgets, and all that it says.
@@ -86,13 +122,17 @@ impl Forgetful {
 
 #[test]
 fn what_is_forgotten_is_as_if_it_were_known() {
+    // Of floors that lie in the midst of what is read and done just then: worlds as if nothing were forgotten, and with a snapshot that crosses one.
+    let (close, crossed) = (AtomicU64::new(0), AtomicU64::new(0));
     let report = each_world(worlds() / 8, |seed, report| {
+        let near = seed % 4 == 1;
         let world = World::of_steps(seed, 200);
         let mut random = StdRng::seed_from_u64(seed ^ 0xf09);
         let config = under(&mut random);
         let mut lines = Delivery::in_order(&world);
         let lost = seed % 8 == 7 && !lines.lose_changes(&world, &mut random).is_empty();
-        let order = arrival(&world, &lines.order, (&mut random, 20_000));
+        let order = arrival(&world, &lines.order, (&mut random, if near { 2_000 } else { 20_000 }));
+        let (mut reading, mut crossing) = (Reading::of(&world, &lines.order), false);
         let mut all = Correlator::new(config.clone());
         let correlator = Correlator::new(config.clone());
         let mut forgetful = Forgetful { correlator, said: BTreeMap::new(), gone: BTreeSet::new(), told: None };
@@ -100,13 +140,19 @@ fn what_is_forgotten_is_as_if_it_were_known() {
             for event in &world.lines[line].events {
                 all.take_event(event);
                 forgetful.correlator.take_event(event);
+                reading.comes(event);
             }
             if !random.random_bool(0.1) {
                 continue;
             }
             forgetful.settle(seed);
-            if random.random_bool(0.5) {
-                forgetful.forget(rest.min(world.now) - random.random_range(450_000..800_000), seed);
+            if random.random_bool(if near { 0.1 } else { 0.5 }) {
+                let back = if near { 0..400_000 } else { 450_000..800_000 };
+                forgetful.forget(rest.min(world.now) - random.random_range(back), seed);
+            }
+            if let Some(begun) = reading.open().filter(|_| near && random.random_bool(0.02)) {
+                forgetful.forget(begun + random.random_range(1..60), seed);
+                crossing = true;
             }
             if random.random_bool(0.2) {
                 let size = random.random_range(16..20_000);
@@ -119,15 +165,20 @@ fn what_is_forgotten_is_as_if_it_were_known() {
         forgetful.settle(seed);
         forgetful.is_whole(seed);
         report.forgot(forgetful.gone.iter());
+        crossed.fetch_add(u64::from(crossing), Relaxed);
         if forgetful.told.is_some() {
-            report.unseen += u64::from(!lost);
+            report.unseen += u64::from(!lost && !near);
             return;
         }
+        close.fetch_add(u64::from(near), Relaxed);
         let (said, all) = (forgetful.rows(), Rows(all.rows()));
         assert!(said.same(&all), "seed {seed}: {}", said.first_difference(&all));
         report.judged += 1;
     });
     println!("{} worlds as if nothing were forgotten, {} told: {:?}", report.judged, report.unseen, report.gone);
+    let (close, crossed) = (close.into_inner(), crossed.into_inner());
+    println!("{close} of floors close by, {crossed} with a snapshot across one");
+    assert!(close > worlds() / 256 && crossed > worlds() / 512, "{close}, {crossed}");
     // A change that was lost reaches back by its nature; and now and then nobody reads the catalog for longer than the floor lies back.
     assert!(report.unseen < report.judged / 8, "{} told, {} not", report.unseen, report.judged);
     assert!(report.gone.len() == 4 && report.gone.values().all(|gone| *gone > report.judged), "{:?}", report.gone);

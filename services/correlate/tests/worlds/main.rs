@@ -17,6 +17,7 @@ mod losses;
 mod model;
 mod reader;
 mod rights;
+mod sign_ins;
 mod sim;
 mod snapshots;
 

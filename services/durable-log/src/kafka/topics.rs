@@ -2,9 +2,9 @@
 
 use super::client::{Asking, Common};
 use super::settings::{Connection, MAX_MESSAGE_BYTES};
+use super::token;
 use super::words::Role;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 use std::fmt;
@@ -118,7 +118,7 @@ impl Topics {
         let name = topic.to_owned();
         let asked = tokio::task::spawn_blocking(move || replication(&connection, &name)).await;
         let replication = asked.map_err(|_| TopicsError::Failed("the question died".into()))??;
-        let admin = self.admin()?;
+        let admin = self.admin().await?;
         let options = AdminOptions::new().request_timeout(Some(ASK));
         let described = admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options).await;
         let described = described.map_err(|error| refused(&error, topic))?;
@@ -135,7 +135,7 @@ impl Topics {
             topic = topic.set(name, value);
         }
         let options = AdminOptions::new().request_timeout(Some(ASK)).operation_timeout(Some(ASK));
-        let made = self.admin()?.create_topics([&topic], &options).await;
+        let made = self.admin().await?.create_topics([&topic], &options).await;
         let made = made.map_err(|error| refused(&error, &plan.name))?;
         match made.into_iter().next() {
             Some(Ok(_)) => Ok(true),
@@ -145,10 +145,25 @@ impl Topics {
         }
     }
 
-    fn admin(&self) -> Result<AdminClient<DefaultClientContext>, TopicsError> {
-        let made = self.connection.client_config().create();
-        made.map_err(|error: KafkaError| TopicsError::Failed(error.to_string()))
+    async fn admin(&self) -> Result<AdminClient<Asking>, TopicsError> {
+        let connection = self.connection.clone();
+        // Getting a token blocks.
+        let made = tokio::task::spawn_blocking(move || admin(&connection)).await;
+        made.map_err(|_| TopicsError::Failed("the question died".into()))?
     }
+}
+
+fn admin(connection: &Connection) -> Result<AdminClient<Asking>, TopicsError> {
+    let failed = |error: KafkaError| TopicsError::Failed(error.to_string());
+    let asking = Asking(Common::new(connection.tokens(), Role::Reads));
+    let admin: AdminClient<Asking> = connection.client_config().create_with_context(asking).map_err(failed)?;
+    if connection.tokens().is_some() {
+        let token = admin.inner().context().0.token();
+        let token = token.map_err(|error| TopicsError::Unreachable(format!("no token: {error}")))?;
+        token::give(admin.inner(), token)
+            .map_err(|why| TopicsError::Failed(format!("the token cannot be used: {why}")))?;
+    }
+    Ok(admin)
 }
 
 /// Least number of replicas of a partition.

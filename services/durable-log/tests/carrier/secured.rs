@@ -77,6 +77,20 @@ async fn every_mechanism_carries_and_nothing_wrong_does() {
     }
     assert!(asked.load(Ordering::SeqCst) >= 2, "forwarder and consumer ask for tokens");
 
+    // Topics are made and judged with a token, too.
+    let topics = Topics::new(Connection { tls: tls.clone(), sasl: tokens(asked.clone()), ..plain.clone() });
+    let plan =
+        TopicPlan { name: fresh("borne"), partitions: 1, replication: 1, retention: Duration::from_secs(86_400) };
+    assert!(topics.create(&plan).await.unwrap_or_else(|error| panic!("{error}; {}", kafka.log(0))));
+    let judged = || tokio::runtime::Handle::current().block_on(topics.check(&plan.name)).ok();
+    let found = tokio::task::block_in_place(|| until("its settings are known", judged));
+    let found: Vec<&str> = found.iter().map(|finding| finding.setting.as_str()).collect();
+    assert_eq!(found, ["replication.factor", "min.insync.replicas"], "what one broker risks, and nothing else");
+    let refused = Sasl::Token(Arc::new(|| Err("the realm is away".into())));
+    let made = Topics::new(Connection { tls: tls.clone(), sasl: Some(refused), ..plain.clone() }).create(&plan).await;
+    let why = made.expect_err("no token, no answer");
+    assert!(why.is_unreachable() && why.to_string().contains("the realm is away"), "{why}");
+
     // A CA that is exchanged in its file counts without a restart; a file that is of no use changes nothing.
     let (other, own) = (rcgen_ca(), std::fs::read(kafka.ca_file()).unwrap());
     let file = tempfile::NamedTempFile::new().unwrap();

@@ -12,6 +12,7 @@ mod ledger;
 mod quarantine;
 mod recovery;
 mod scrubs;
+mod seals;
 mod sim;
 mod space;
 mod tails;

@@ -1,11 +1,12 @@
 //! What is stored and the correlation has not taken in yet: positions only, so that any lag fits into memory.
 
-use super::{Announcement, Remembered};
+use super::{Announcement, Remembered, behind::Late};
 use correlate::rows::{Change, DecisionRow, Reason, Row, Verdict};
 use events::ids::StreamId;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard},
+    time::Instant,
 };
 use store::correlation::{Covered, Ranges, Window};
 use tokio::sync::{Notify, watch};
@@ -53,10 +54,12 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// Leaves only what is not covered; false: nothing is left.
-    pub(super) fn is_news(&mut self, covered: &Covered) -> bool {
-        if let Some(known) = covered.of(self.window.stream) {
-            self.ranges = self.ranges.without(known);
+    /// Leaves only what is not covered, or was taken by a second receipt; false: nothing is left.
+    pub(super) fn is_news(&mut self, covered: &Covered, twice: &Covered) -> bool {
+        let stream = self.window.stream;
+        if let Some(known) = covered.of(stream) {
+            let again = twice.of(stream).map(|twice| known.without(twice));
+            self.ranges = self.ranges.without(again.as_ref().unwrap_or(known));
         }
         let first = self.ranges.iter().next().map(|range| range.0);
         (self.window.first, self.window.end) = (first.unwrap_or_default(), self.ranges.end());
@@ -136,6 +139,9 @@ struct State {
     /// Why this processor cannot announce what it stores, so that ClickHouse tells it.
     by_store: Option<String>,
     remembered: Option<Remembered>,
+    late: Late,
+    /// When everything was read for sources that are behind alone.
+    read_for_late: Option<Instant>,
 }
 
 /// A cheap handle: whoever stores notes, the stage takes, the status looks.
@@ -158,6 +164,8 @@ impl Default for Acknowledged {
             missed: false,
             by_store: None,
             remembered: None,
+            late: Late::default(),
+            read_for_late: None,
         };
         Self { state: Arc::new(Mutex::new(state)), bell: Arc::default(), finished: Arc::new(watch::Sender::new(0)) }
     }
@@ -229,10 +237,31 @@ impl Acknowledged {
         self.lock().remembered
     }
 
+    /// Whose events come too late for what is kept.
+    pub(super) fn told_late(&self, late: Late) {
+        self.lock().late = late;
+    }
+
+    /// Sources whose events come so long after they happened that everything must be read for them, and how long that is, milliseconds.
+    pub fn late(&self) -> Late {
+        self.lock().late.clone()
+    }
+
+    /// Everything is read for such sources alone.
+    pub(super) fn reads_for_late(&self, now: Instant) {
+        self.lock().read_for_late = Some(now);
+    }
+
+    /// When that was done last.
+    pub(super) fn read_for_late(&self) -> Option<Instant> {
+        self.lock().read_for_late
+    }
+
     /// Another processor correlates: whatever is known here is known there.
     pub(super) fn stand_by(&self) {
         let mut state = self.lock();
         state.remembered = None;
+        state.late.clear();
         (state.phase, state.lag, state.waiting, state.missed) = (Phase::StandingBy, 0, 0, false);
         state.pending.clear();
     }

@@ -107,10 +107,7 @@ impl Stage {
         }
         let mut events = 0;
         for window in self.store.windows_of(tenant, &left, STEP.min(self.memory.part_events())).await? {
-            let mut take = |told| {
-                self.look(&told);
-                fold.take_late(&told);
-            };
+            let mut take = |told| fold.take_late(&told);
             events += self.store.events_of(tenant, &window, &mut take).await?;
             let changes;
             (fold, changes) = settle(fold).await?;
@@ -119,6 +116,11 @@ impl Stage {
                 return Ok(Some(Begun { fold, reached, events }));
             }
             self.write(&mut fold, &changes, (owner.epoch, owner.pen)).await?;
+            // However much came since, it fits.
+            if fold.size() > self.memory.most() {
+                fold = self.let_go(fold, i64::MAX).await?;
+            }
+            self.tell_kept(&fold);
         }
         let amending = on_a_thread(move || {
             let rows = fold.amend(&later);

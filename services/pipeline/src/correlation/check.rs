@@ -1,7 +1,7 @@
 //! Whether the rows that stand are those of everything that is stored: reads as one does that begins anew (`reading.rs`), and writes
 //! nothing.
 
-use super::{Acknowledged, CorrelationMetrics, Memory, Stage, begin::Begun, pen::Halt, reading::Out};
+use super::{Acknowledged, CorrelationMetrics, Memory, Stage, Suspects, begin::Begun, pen::Halt, reading::Out};
 use crate::faults::Faults;
 use correlate::Config;
 use prometheus::Registry;
@@ -63,8 +63,10 @@ pub async fn compare(store: &Store, config: Config, memory: Memory) -> Result<Co
         checkpoints: None,
         memory,
         faults: Faults::register(&registry, memory.clock).map_err(broken)?,
-        probe: None,
+        suspects: Suspects::default(),
     };
+    // What the correlation leaves out is in no row that stands.
+    stage.leave_out().await?;
     let mut looking = Looking::default();
     let read = stage.read_all((0, None), &mut looking).await;
     let Begun { events, .. } = match read {

@@ -138,12 +138,12 @@ impl Stage {
         let past = seal.past;
         let mut unsealing = self.store.open_checkpoint(&self.config.tenant, seal);
         let (sender, mut chunks) = mpsc::channel::<Vec<u8>>(CHUNKS_AHEAD);
-        let config = self.config.clone();
+        let (config, suspects) = (self.config.clone(), self.suspects.clone());
         let reading = on_a_thread(move || {
             let mut next = || chunks.blocking_recv();
             let mut from = Reader::new(&mut next);
             let reached = Reached::get(past, &mut from)?;
-            let fold = Fold::get((config, epoch), &mut from)?;
+            let fold = Fold::get((config, epoch), &mut from)?.told_to(&suspects);
             if from.is_done() { Ok((fold, reached)) } else { Err(Unreadable) }
         });
         loop {

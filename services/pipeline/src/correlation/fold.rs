@@ -1,6 +1,6 @@
 //! The correlator with the rows that stand: events in, rows to write out. No I/O.
 
-use super::{floor::Days, places::Places, rows::Rows};
+use super::{behind::Behind, floor::Days, places::Places, rows::Rows, suspects::Suspects};
 use correlate::{
     Config, Correlator,
     checkpoint::{Kept, Reader, Unreadable, Writer},
@@ -8,7 +8,7 @@ use correlate::{
     rows::Change,
 };
 use events::event::Event;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use store::correlation::{Correlated, Later, Place, Told};
 
 /// Most floors that are tried at once: each costs a walk through all that is kept.
@@ -26,6 +26,10 @@ pub struct Fold {
     old: Option<i64>,
     /// So many blocks had something that is too old.
     olds: u64,
+    suspects: Suspects,
+    /// Events under suspicion, by group: taken in when all others are answered.
+    held: BTreeMap<u64, Vec<Told>>,
+    behind: Behind,
 }
 
 impl Fold {
@@ -37,7 +41,23 @@ impl Fold {
     }
 
     fn of(correlator: Correlator, rows: Rows) -> Self {
-        Self { correlator, rows, days: Days::default(), contradicted: false, unsure: false, old: None, olds: 0 }
+        Self {
+            correlator,
+            rows,
+            days: Days::default(),
+            contradicted: false,
+            unsure: false,
+            old: None,
+            olds: 0,
+            suspects: Suspects::default(),
+            held: BTreeMap::new(),
+            behind: Behind::default(),
+        }
+    }
+
+    /// Tells what it does, and leaves out what is to be left out.
+    pub(super) fn told_to(self, suspects: &Suspects) -> Self {
+        Self { suspects: suspects.clone(), ..self }
     }
 
     /// A row stands from before.
@@ -68,17 +88,37 @@ impl Fold {
 
     /// Takes an event in.
     pub fn take(&mut self, told: &Told) {
+        let event = &told.event.event_id;
+        if self.suspects.leaves_out(event) {
+            return;
+        }
+        match self.suspects.group(event) {
+            Some(group) => self.held.entry(group).or_default().push(told.clone()),
+            None => self.take_in(told),
+        }
+    }
+
+    fn take_in(&mut self, told: &Told) {
         if self.floor().is_none_or(|floor| told.event.time >= floor) {
             self.days.note(told.event.time);
         }
-        self.correlator.take_event(&told.event);
+        let Self { suspects, correlator, .. } = self;
+        suspects.taking(told, || correlator.take_event(&told.event));
     }
 
     /// Takes an event in of which a copy may have been taken before. A fact stays as it was taken first: where copies of one
     /// event do not say the same, the order of arrival would count, and all must be read anew. The same of what needs what was forgotten,
     /// which the correlator tells when it settles: until then it says what all the rest says.
     pub(super) fn take_late(&mut self, told: &Told) {
-        self.contradicted |= told.copies.iter().any(|copy| !same_facts(copy, &told.event));
+        if self.suspects.leaves_out(&told.event.event_id) {
+            return;
+        }
+        let differs = || told.copies.iter().any(|copy| !same_facts(copy, &told.event));
+        self.contradicted |= self.suspects.looking(told, differs);
+        if self.floor().is_some_and(|floor| told.event.time < floor) {
+            let event = &told.event;
+            self.behind.note((&event.source_id, event.input), (event.time, event.received_at));
+        }
         self.take(told);
     }
 
@@ -90,6 +130,11 @@ impl Fold {
     /// After how many blocks some of that had come.
     pub(super) fn olds(&self) -> u64 {
         self.olds
+    }
+
+    /// Of which sources that came.
+    pub(super) fn behind(&self) -> &Behind {
+        &self.behind
     }
 
     /// Lives with it: everything was read, and this is what fits. The earliest of what needed more.
@@ -110,8 +155,26 @@ impl Fold {
     /// Answers everything anew that was touched.
     pub fn settle(&mut self) -> Vec<Change> {
         self.rows.begin();
-        let changes = self.correlator.settle();
-        if let Some(time) = self.correlator.too_old() {
+        let mut changes = self.answer(None);
+        if self.held.is_empty() {
+            return changes;
+        }
+        for group in std::mem::take(&mut self.held).into_values() {
+            group.iter().for_each(|told| self.take_in(told));
+            let first = group.first();
+            let alone = first.filter(|one| group.iter().all(|other| other.event.event_id == one.event.event_id));
+            changes.extend(self.answer(alone));
+        }
+        last_words(changes)
+    }
+
+    /// `alone`: by all that was taken in since the last time, which was that event.
+    fn answer(&mut self, alone: Option<&Told>) -> Vec<Change> {
+        let Self { suspects, correlator, .. } = self;
+        let changes = suspects.answering(alone, || correlator.settle());
+        let old = self.correlator.too_old();
+        self.behind.settled(old);
+        if let Some(time) = old {
             self.olds += 1;
             self.old = Some(self.old.map_or(time, |old| old.min(time)));
         }
@@ -209,6 +272,13 @@ impl Fold {
         rows.compact();
         days.forget(floor);
     }
+}
+
+/// Of changes of one row, the last.
+fn last_words(mut changes: Vec<Change>) -> Vec<Change> {
+    changes.sort_unstable_by(|a, b| a.key.cmp(&b.key).then(b.version.cmp(&a.version)));
+    changes.dedup_by(|earlier, later| earlier.key == later.key);
+    changes
 }
 
 /// True if two copies of an event say the same to the correlation.

@@ -4,7 +4,7 @@
 //! the floor is answered as if everything were known. Whatever comes only now and needs what was forgotten is noted, and once
 //! no more of it comes everything is read anew (`reading.rs`), in the order of time.
 
-use super::{PACE, PAST_QUIET_MS, Stage, ending, fold::Fold};
+use super::{PACE, PAST_QUIET_MS, Stage, behind::Late, ending, fold::Fold};
 use crate::faults::on_a_thread;
 use std::time::{Duration, Instant};
 use store::StoreError;
@@ -176,7 +176,37 @@ impl Stage {
         self.metrics.budget.set(gauge(kept.budget));
         self.metrics.floor.set(kept.floor.map_or(0, |floor| floor.div_euclid(1_000)));
         self.acknowledged.remember(kept);
+        self.tell_late(fold.behind().late());
         kept
+    }
+
+    /// Says of which sources events come too late for what is kept, each once.
+    fn tell_late(&self, late: &Late) {
+        let before = self.acknowledged.late();
+        for (source, by) in late.iter().filter(|(source, _)| !before.contains_key(*source)) {
+            tracing::warn!(
+                source,
+                hours = by.div_euclid(3_600_000),
+                "Events of a source come so long after they happened that the correlation does not keep what they concern: its clock is that much \
+                 behind, or what it told has waited. It is answered when everything is read anew, which for such sources is done every \
+                 few hours at most."
+            );
+        }
+        for source in before.keys().chain(late.keys()) {
+            let by = late.get(source).copied().unwrap_or_default();
+            self.metrics.late.with_label_values(&[source]).set(by.div_euclid(1_000));
+        }
+        self.acknowledged.told_late(late.clone());
+    }
+
+    /// Whether everything may be read anew for what came and is too old: for sources that are behind alone not again and again.
+    pub(super) fn may_read_anew(&self, fold: &Fold, now: Instant) -> bool {
+        let behind = fold.behind();
+        let may = behind.may_be_read(self.acknowledged.read_for_late(), now);
+        if may && behind.is_all() {
+            self.acknowledged.reads_for_late(now);
+        }
+        may
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the correlation counts.
 
-use prometheus::{IntCounter, IntGauge, Registry};
+use prometheus::{IntCounter, IntGauge, IntGaugeVec, Opts, Registry};
 
 /// Counters and gauges of one stage.
 #[derive(Clone)]
@@ -35,6 +35,10 @@ pub struct CorrelationMetrics {
     pub forgets: IntCounter,
     /// Times that everything was read because of something older than that.
     pub old_loads: IntCounter,
+    /// Events that it dies of and leaves out.
+    pub set_aside: IntGauge,
+    /// By source: how long after it happened the latest was received of what came too late for what is kept, seconds; 0: nothing does.
+    pub late: IntGaugeVec,
 }
 
 impl CorrelationMetrics {
@@ -92,6 +96,17 @@ impl CorrelationMetrics {
                 "tokentrail_correlation_old_loads_total",
                 "Times that the correlation read everything because something came that was older than what it had kept",
             )?,
+            set_aside: IntGauge::new(
+                "tokentrail_correlation_set_aside_events",
+                "Events that the correlation leaves out because it dies of them",
+            )?,
+            late: IntGaugeVec::new(
+                Opts::new(
+                    "tokentrail_correlation_source_late_seconds",
+                    "How long after they happened events of a source come that are too old for what the correlation keeps; 0: none are",
+                ),
+                &["source"],
+            )?,
         };
         metrics.owner.set(1);
         registry.register(Box::new(metrics.lag.clone()))?;
@@ -109,6 +124,8 @@ impl CorrelationMetrics {
         registry.register(Box::new(metrics.floor.clone()))?;
         registry.register(Box::new(metrics.forgets.clone()))?;
         registry.register(Box::new(metrics.old_loads.clone()))?;
+        registry.register(Box::new(metrics.set_aside.clone()))?;
+        registry.register(Box::new(metrics.late.clone()))?;
         Ok(metrics)
     }
 }

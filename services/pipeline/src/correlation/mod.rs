@@ -11,6 +11,7 @@ mod acknowledged;
 mod announcement;
 mod aside;
 mod begin;
+mod behind;
 mod check;
 mod checkpoint;
 mod floor;
@@ -18,22 +19,27 @@ mod fold;
 pub(crate) mod hand_over;
 mod memory;
 mod metrics;
+mod news;
 mod owner;
 mod pen;
 mod places;
 mod reading;
 mod records;
 mod rows;
+mod set_aside;
 mod step;
+mod suspects;
 
 pub use acknowledged::{Acknowledged, Phase, Standing, Touched};
 pub use announcement::Announcement;
+pub use behind::Late;
 pub use check::{Compared, compare};
 pub use fold::Fold;
 pub use hand_over::Correlating;
 pub use memory::{Memory, Remembered};
 pub use metrics::CorrelationMetrics;
 pub use owner::Owner;
+pub use suspects::{Doing, Probe, Suspects};
 
 use crate::faults::{AGAIN, Faults, Part, on_a_thread};
 use aside::Untold;
@@ -42,12 +48,9 @@ use checkpoint::Saving;
 use correlate::rows::Change;
 use memory::{Olds, Pacing};
 use pen::{Halt, Pen};
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 use step::Hand;
-use store::{Store, StoreError, correlation::Told};
+use store::{Store, StoreError};
 use tokio::sync::watch;
 
 /// Most positions of one read: with their events in memory a few tens of MiB.
@@ -72,9 +75,6 @@ const HEALTHY: Duration = Duration::from_secs(3_600);
 /// So many failed beginnings in a row are blamed on the checkpoint.
 const FAILED_BEGINNINGS: u32 = 5;
 
-/// Sees each event before it is taken in.
-pub type Probe = Arc<dyn Fn(&Told) + Send + Sync>;
-
 /// The stage.
 pub struct Stage {
     /// Events in, answers out.
@@ -93,8 +93,8 @@ pub struct Stage {
     pub memory: Memory,
     /// Told when it dies by a fault of its own; it begins again.
     pub faults: Faults,
-    /// Where a test lets it die.
-    pub probe: Option<Probe>,
+    /// Which event is to blame, if one is.
+    pub suspects: Suspects,
 }
 
 /// Why following ended without an error.
@@ -129,13 +129,17 @@ impl Stage {
                 // What it knew went with it: the next beginning takes over from itself, and reads what it needs.
                 self.acknowledged.broke_off();
                 let ran = began.elapsed();
-                if ran > HEALTHY {
+                let learned = self.learn(&mut stop).await;
+                if learned || ran > HEALTHY {
                     (again, failed) = (AGAIN.0, 0);
                 }
-                failed += 1;
                 // What it ran may all have been reading: that must not be all that ClickHouse does.
-                let rest = again.max(ran.min(HEALTHY) / 4);
-                again = (again * 2).min(AGAIN.1);
+                let mut rest = ran.min(HEALTHY) / 4;
+                if !learned {
+                    failed += 1;
+                    rest = rest.max(again);
+                    again = (again * 2).min(AGAIN.1);
+                }
                 tokio::select! {
                     () = tokio::time::sleep(rest) => continue,
                     _ = stop.wait_for(|stop| *stop) => return,
@@ -183,6 +187,7 @@ impl Stage {
         let Some(past) = self.quiet_past(stop).await? else { return Ok(End::Stopped) };
         // What was acknowledged before these lines is read at the beginning; what comes from here on is pending, or noted.
         let noted = self.store.unannounced(tenant).await?;
+        let again = self.leave_out().await?;
         let before = self.acknowledged.begin();
         let epoch = self.store.take_over_correlation(tenant, &self.name).await?;
         let begun = tokio::select! {
@@ -197,6 +202,7 @@ impl Stage {
         // Commit point: every row of what was read is acknowledged. A crash before this line reads all again, to the same rows.
         self.store.put_correlated_to(tenant, (epoch, &reached.ends())).await?;
         self.answered(noted).await?;
+        self.taken_in_again(&again).await?;
         self.metrics.events.inc_by(loaded);
         self.acknowledged.touch(Touched {
             since: Some(i64::MIN),
@@ -239,8 +245,10 @@ impl Stage {
             }
             let mut taken = self.acknowledged.take();
             if !taken.pending.is_empty() {
-                // Of what a beginning has read already nothing is late.
-                taken.pending.retain_mut(|one| one.is_news(&reached.covered));
+                let Some(news) = self.news(taken.pending, &reached.covered, hand.stop).await else {
+                    return Ok(End::Stopped);
+                };
+                taken.pending = news;
                 let step = Instant::now();
                 let (followed, end) = self.step(fold, &taken.pending, &mut hand).await?;
                 if let Some(end) = end {
@@ -268,7 +276,7 @@ impl Stage {
             }
             let now = Instant::now();
             olds = Olds::after(olds, (fold.old(), fold.olds()), now);
-            if rested && olds.as_ref().is_some_and(|olds| olds.are_over(took, now)) {
+            if rested && olds.as_ref().is_some_and(|olds| olds.are_over(took, now)) && self.may_read_anew(&fold, now) {
                 return Ok(End::TooOld);
             }
             if looked.elapsed() >= PAST_LOOK {
@@ -304,12 +312,6 @@ impl Stage {
                 () = tokio::time::sleep(rest) => {}
                 _ = stop.wait_for(|stop| *stop) => return Ok(None),
             }
-        }
-    }
-
-    fn look(&self, told: &Told) {
-        if let Some(probe) = &self.probe {
-            probe(told);
         }
     }
 

@@ -50,7 +50,7 @@ impl Stage {
         let slices = self.store.event_slices(tenant, self.memory.part_events()).await?;
         let mut parts = self.store.place_parts(tenant, self.memory.part_places()).await?.into_iter();
         let mut standing = None;
-        let mut fold = Fold::new(self.config.clone(), epoch, HashMap::new());
+        let mut fold = Fold::new(self.config.clone(), epoch, HashMap::new()).told_to(&self.suspects);
         let mut events = 0;
         if slices.len() > 1 {
             // What is told of people, groups and roles may reach back to what will be forgotten by then: a snapshot says who was tied to
@@ -66,10 +66,7 @@ impl Stage {
                 self.read_standing(&mut fold, part, out).await?;
                 standing = Some(part.to);
             }
-            let mut take = |told| {
-                self.look(&told);
-                fold.take(&told);
-            };
+            let mut take = |told| fold.take(&told);
             events += self.store.events_in(tenant, slice, &mut take).await?;
             if number + 1 < slices.len() {
                 fold = say_by_now(fold, out).await?;

@@ -44,10 +44,7 @@ impl Stage {
             let Some(told) = self.patiently(hand.stop, read).await else { return Ok((fold, Some(End::Stopped))) };
             open += told.len() as u64;
             self.metrics.events.inc_by(told.len() as u64);
-            for told in &told {
-                self.look(told);
-                fold.take_late(told);
-            }
+            told.iter().for_each(|told| fold.take_late(told));
             if open > self.memory.part_events().max(WINDOW_POSITIONS) {
                 open = 0;
                 let (said, end) = self.say(fold, pending, hand).await?;

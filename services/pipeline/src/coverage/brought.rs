@@ -28,6 +28,11 @@ impl Keeper {
                 all.push(gap);
                 continue;
             }
+            // One that the config names no more has lost its records too; what is in it can be shown when it is named again.
+            let stored = self.store.sources_until(&self.tenant, gap.until.unwrap_or(look.now)).await?;
+            for source in &stored {
+                sources.entry(source).or_insert(false);
+            }
             let of = |source: &str| Gap { source_id: source.to_owned(), ..gap.clone() };
             for (source, shown) in sources {
                 let repaired = (Some(look.now), Input::Import.as_str().to_owned());

@@ -10,7 +10,7 @@ use super::{
 use events::receipt::{Input, SourceKind};
 use prometheus::{GaugeVec, IntGaugeVec, Opts, Registry};
 use std::{collections::BTreeMap, time::Duration};
-use store::{ClaimedSpan, Gap, Store, StoreError};
+use store::{ClaimedSpan, Gap, Store, StoreError, correlation::EVENT_SET_ASIDE};
 use tokio::sync::{Mutex, watch};
 
 /// Longest time between two rounds; heartbeats that are faster make it shorter.
@@ -73,9 +73,9 @@ impl Keeper {
         let offset = GaugeVec::new(
             Opts::new(
                 "tokentrail_clock_offset_seconds",
-                "How far a source's clock is ahead of ours at the least (negative: behind) by the newest heartbeat; 0: no more than 10 s",
+                "How far a source's clock is ahead of ours at the least (negative: behind) by the newest heartbeat of an input; 0: no more than 10 s",
             ),
-            &["source"],
+            &["source", "input"],
         )?;
         registry.register(Box::new(offset.clone()))?;
         registry.register(Box::new(open.clone()))?;
@@ -178,6 +178,7 @@ impl Keeper {
     fn no_longer_expected(&self, written: &[Gap], now: i64) -> Vec<Gap> {
         let expected = |gap: &Gap| {
             gap.source_id.is_empty()
+                || gap.cause == EVENT_SET_ASIDE
                 || self.expected.iter().any(|expected| {
                     let pushes = expected
                         .push

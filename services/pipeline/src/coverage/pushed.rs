@@ -116,7 +116,7 @@ impl Keeper {
             worst = worst.into_iter().chain(newest).max_by_key(|offset| offset.abs());
         }
         if let Some(offset) = worst {
-            self.offset.with_label_values(&[source]).set(offset as f64 / 1_000.0);
+            self.offset.with_label_values(&[source, input]).set(offset as f64 / 1_000.0);
         }
         rows
     }

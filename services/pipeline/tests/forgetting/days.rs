@@ -25,11 +25,22 @@ pub struct Teller {
     stream: u8,
     next: u64,
     block: Block,
+    /// By which input, and what the native ids begin with.
+    how: (Input, &'static str),
 }
 
 impl Teller {
     pub fn new(stream: u8) -> Self {
-        Self { stream, next: 0, block: Block { receipts: Vec::new(), events: Vec::new() } }
+        Self::by(stream, (Input::Webhook, ""))
+    }
+
+    /// What an import brings.
+    pub fn imported(stream: u8) -> Self {
+        Self::by(stream, (Input::Import, ""))
+    }
+
+    pub fn by(stream: u8, how: (Input, &'static str)) -> Self {
+        Self { stream, next: 0, block: Block { receipts: Vec::new(), events: Vec::new() }, how }
     }
 
     /// What was told since the last time.
@@ -38,8 +49,8 @@ impl Teller {
     }
 
     fn tell(&mut self, at: i64, kind: &str) -> &mut Event {
-        let native = format!("{}-{}", self.stream, self.next);
-        let stored = receipt(position(self.stream, self.next), Input::Webhook, &native);
+        let native = format!("{}{}-{}", self.how.1, self.stream, self.next);
+        let stored = receipt(position(self.stream, self.next), self.how.0, &native);
         self.next += 1;
         let mut event = event(&stored);
         event.kind = kind.into();

@@ -2,6 +2,7 @@
 //! it forgot, however often it was killed, and whatever comes late. No row that it forgot is ever taken away.
 #![allow(clippy::unwrap_used)] // a test may panic
 
+mod again;
 mod days;
 #[path = "../patience/mod.rs"]
 mod patience;
@@ -12,7 +13,7 @@ use days::{DAY, DAYS, HOUR, Teller, midnight};
 use events::person::DeploymentKey;
 use patience::until;
 use pipeline::{
-    correlation::{Acknowledged, Announcement, CorrelationMetrics, Memory, Phase, Remembered, Stage},
+    correlation::{Acknowledged, Announcement, CorrelationMetrics, Late, Memory, Phase, Probe, Remembered, Stage, Suspects},
     faults::Faults,
 };
 use prometheus::Registry;
@@ -27,7 +28,7 @@ use tokio::{
 
 const PLENTY: u64 = 1 << 30;
 /// Far less than the story takes, and more than its last days do.
-const LITTLE: u64 = 600_000;
+const LITTLE: u64 = 480_000;
 
 /// Not a test: where the shared engine's child process begins.
 #[test]
@@ -46,6 +47,15 @@ struct Program {
 impl Program {
     /// `checkpoints`: how often; none: never.
     fn start(database: &Database, budget: u64, checkpoints: Option<Duration>) -> Self {
+        Self::start_seen((database, budget), checkpoints, |_| None)
+    }
+
+    /// The same, with what sees each event before it is taken in.
+    fn start_seen(
+        (database, budget): (&Database, u64),
+        checkpoints: Option<Duration>,
+        probe: impl FnOnce(&Acknowledged) -> Option<Probe>,
+    ) -> Self {
         let registry = Registry::new();
         let (acknowledged, metrics) = (Acknowledged::default(), CorrelationMetrics::register(&registry).unwrap());
         let mut join = correlate::Join::new("bs", "kc");
@@ -65,7 +75,8 @@ impl Program {
             checkpoints,
             memory: Memory { budget, clock: || NOON },
             faults: Faults::register(&registry, || NOON).unwrap(),
-            probe: None,
+            suspects: Suspects::default(),
+            probe: probe(&acknowledged),
         };
         let (stop, stopped) = watch::channel(false);
         let running = tokio::spawn(async move { stage.run(stopped).await });
@@ -239,9 +250,23 @@ async fn what_is_older_than_what_is_kept_has_all_read_anew_once() {
     assert!(kept.floor > Some(midnight(8)), "{kept:?}");
     assert_eq!((program.metrics.loads.get(), program.metrics.old_loads.get()), (1, 0));
 
-    // Weeks ago somebody lost a group for a day, and there were sessions of which nobody knew: an import in many blocks.
-    let mut teller = Teller::new(2);
+    // A source whose clock is weeks behind is named.
     let (mut last, mut longest) = (Instant::now(), Duration::ZERO);
+    let mut behind = Teller::new(3);
+    behind.member(midnight(3) + 13 * HOUR, ("bob", false));
+    behind.member(midnight(3) + 14 * HOUR, ("bob", true));
+    blocks.push(behind.block());
+    program.told(&database, blocks.last().unwrap()).await;
+    program.answered().await;
+    if program.metrics.old_loads.get() == 0 {
+        // Each is received ten milliseconds after the one before.
+        let late = NOON + 10 - (midnight(3) + 14 * HOUR);
+        assert_eq!(program.acknowledged.late(), Late::from([("kc".to_owned(), late)]));
+        assert_eq!(program.metrics.late.with_label_values(&["kc"]).get(), late / 1_000);
+    }
+
+    // Weeks ago somebody lost a group for a day, and there were sessions of which nobody knew: an import in many blocks.
+    let mut teller = Teller::imported(2);
     for number in 0..10 {
         let at = midnight(3) + 12 * HOUR + number * 60_000;
         teller.sign_in(at, ("fay", &format!("late-{number}")));
@@ -269,6 +294,8 @@ async fn what_is_older_than_what_is_kept_has_all_read_anew_once() {
     let read = program.metrics.old_loads.get();
     assert!(read <= most, "{read} times, {longest:?}");
     assert_eq!(program.metrics.loads.get(), 1 + read);
+    assert_eq!(program.acknowledged.late(), Late::new(), "it was answered, and no more came");
+    assert_eq!(program.metrics.late.with_label_values(&["kc"]).get(), 0);
     let expected = all_known(&blocks).await;
     assert_same(&database, &expected, "imported").await;
     program.stop().await;

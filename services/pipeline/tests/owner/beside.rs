@@ -1,7 +1,7 @@
 //! What goes wrong beside the flow holds nothing up, is told, and is made up for: a correlation that dies, a bulletin that takes nothing.
 
 use super::{
-    Processor, SECOND,
+    Processor,
     board::{Board, End},
     feed::Feed,
     flow, stage, standing, stands,
@@ -9,7 +9,7 @@ use super::{
     until,
 };
 use pipeline::{
-    correlation::{Acknowledged, Correlating, CorrelationMetrics, Probe},
+    correlation::{Acknowledged, Correlating, CorrelationMetrics, Doing, Suspects},
     faults::{Faults, Part},
 };
 use prometheus::{Registry, TextEncoder};
@@ -28,11 +28,14 @@ async fn a_correlation_that_dies_holds_nothing_up_is_told_and_begins_again() {
     let (log, acknowledged, registry) = (Feed::new(), Acknowledged::default(), Registry::new());
     let faults = Faults::register(&registry, || NOON).unwrap();
     let dies = Arc::new(AtomicBool::new(false));
-    let probe: Probe = {
+    // Whatever it is about to answer, nothing too: no event is to blame.
+    let suspects = {
         let dies = dies.clone();
-        Arc::new(move |told| assert!(told.event.time != NOON + SECOND || !dies.load(Ordering::SeqCst), "of the test's"))
+        Suspects::probed(Arc::new(move |doing| {
+            assert!(!matches!(doing, Doing::Answering(_)) || !dies.load(Ordering::SeqCst), "of the test's");
+        }))
     };
-    let stage = stage("one", (database.another(), acknowledged.clone()), faults.clone(), Some(probe));
+    let stage = stage("one", (database.another(), acknowledged.clone()), faults.clone(), suspects);
     let (end, ended) = watch::channel(false);
     let correlating = tokio::spawn(async move { stage.run(ended).await });
     let (stop, running) = flow(log.clone(), database.another(), Correlating::<End>::Here(acknowledged.clone()));

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test may panic
 
 mod beside;
+mod blamed;
 mod board;
 mod feed;
 mod holder;
@@ -21,7 +22,7 @@ use events::{
 use holder::Holder;
 use patience::until;
 use pipeline::{
-    correlation::{Acknowledged, Announcement, Correlating, CorrelationMetrics, Memory, Owner, Phase, Probe, Stage},
+    correlation::{Acknowledged, Announcement, Correlating, CorrelationMetrics, Memory, Owner, Phase, Stage, Suspects},
     faults::Faults,
     flow::Flow,
     metrics::Metrics,
@@ -44,7 +45,7 @@ fn key() -> DeploymentKey {
     DeploymentKey::new([9; 32])
 }
 
-fn stage(name: &str, (store, acknowledged): (Store, Acknowledged), faults: Faults, probe: Option<Probe>) -> Stage {
+fn stage(name: &str, (store, acknowledged): (Store, Acknowledged), faults: Faults, suspects: Suspects) -> Stage {
     Stage {
         store,
         config: correlate::Config { tenant: TENANT.into(), key: key(), joins: Vec::new(), skew: SECOND },
@@ -54,7 +55,7 @@ fn stage(name: &str, (store, acknowledged): (Store, Acknowledged), faults: Fault
         checkpoints: Some(Duration::from_secs(600)),
         memory: Memory { budget: 1 << 30, clock: || NOON },
         faults,
-        probe,
+        suspects,
     }
 }
 
@@ -110,7 +111,7 @@ impl Processor {
     fn start(name: &str, store: Store, board: &Arc<Board>) -> Self {
         let (end, acknowledged) = (End::of(board), Acknowledged::default());
         let faults = Faults::register(&Registry::new(), || NOON).unwrap();
-        let stage = stage(name, (store, acknowledged.clone()), faults, None);
+        let stage = stage(name, (store, acknowledged.clone()), faults, Suspects::default());
         let (stop, stopped) = watch::channel(false);
         let owner = Owner { stage, bulletin: end.clone() };
         let running = tokio::spawn(async move { owner.run(stopped).await.unwrap() });

@@ -3,6 +3,7 @@
 
 mod history;
 mod law;
+mod orders;
 mod seen;
 #[path = "../../../store/tests/support/mod.rs"]
 mod support;

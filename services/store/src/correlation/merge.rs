@@ -20,7 +20,8 @@ pub(super) const COLUMNS: &str = "source_id, time, event_id, input, source_kind,
     session_id, if(bitTest(same, 0), session_id, code_id) AS code_id, token_id, refresh_token_id, new_refresh_token_id, \
     right_kind, right_id, right_name, right_change, holder_kind, holder_id, resource_kind, resource, permission, action, \
     owner_refs, error, CAST(details, 'Map(String, String)') AS details, \
-    mapFilter((key, value) -> startsWith(key, 'identity_provider_'), CAST(personal, 'Map(String, String)')) AS personal";
+    mapFilter((key, value) -> startsWith(key, 'identity_provider_'), CAST(personal, 'Map(String, String)')) AS personal, \
+    toInt64(281474976710655 - bitAnd(version, 281474976710655)) AS received_at";
 
 /// The word of one input.
 #[derive(Row, Deserialize)]
@@ -65,6 +66,8 @@ pub(super) struct Copy {
     error: String,
     details: Vec<(String, String)>,
     personal: Vec<(String, String)>,
+    /// As the version keeps it (`rows.rs`).
+    received_at: i64,
 }
 
 impl Copy {
@@ -123,7 +126,7 @@ impl Copy {
             personal: self.personal.into_iter().collect(),
             receipt: Position { stream: StreamId([0; 16]), seq: 0 },
             ordinal: 0,
-            received_at: 0,
+            received_at: self.received_at,
             normaliser: 0,
         })
     }

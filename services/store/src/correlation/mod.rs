@@ -13,6 +13,7 @@ mod persons;
 mod places;
 mod records;
 mod rights;
+mod set_aside;
 mod stored;
 mod towards;
 mod unannounced;
@@ -31,6 +32,7 @@ pub use records::{
     SignInRecord, SupportRecord, TokenRecord, WorldRecord,
 };
 pub use rights::{EffectiveRecord, RightQuery};
+pub use set_aside::{EVENT_SET_ASIDE, SetAside};
 pub use unannounced::Note;
 
 use crate::{Store, StoreError, cell::Cell, lock::now_ms, query::rows};

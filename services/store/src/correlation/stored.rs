@@ -58,6 +58,20 @@ impl Store {
         Ok(())
     }
 
+    /// Those of `covered` at which more than one receipt stands: of other content each, because the same one again replaces itself.
+    pub async fn twice_taken(&self, tenant: &str, covered: &Covered) -> Result<Covered, StoreError> {
+        let sql = "SELECT seq FROM receipt_rows WHERE tenant = {tenant:String} AND stream = unhex({stream:String}) \
+            AND seq >= {first:UInt64} AND seq < {end:UInt64} GROUP BY seq HAVING uniqExact(commitment) > 1 ORDER BY seq";
+        let mut twice = Covered::default();
+        for (stream, (first, end)) in covered.iter() {
+            let asked = self.ask(sql).param("tenant", tenant).param("stream", stream.to_string());
+            for seq in rows::<u64>(asked.param("first", first).param("end", end)).await? {
+                twice.add(stream, (seq, seq + 1));
+            }
+        }
+        Ok(twice)
+    }
+
     /// Positions with the times of their events, in windows of at most `step` positions; what has no event is left out.
     pub async fn windows_of(&self, tenant: &str, covered: &Covered, step: u64) -> Result<Vec<Window>, StoreError> {
         let mut windows = Vec::new();

@@ -1,6 +1,6 @@
 //! The child process: loads libchdb, starts ClickHouse's HTTP listener and serves until its standard input ends.
 //!
-//! The only file of the program with unsafe code: two calls into a C library of a pinned version. Nothing else runs
+//! One of two files of the program with unsafe code (the other gives librdkafka a token): two calls into a C library of a pinned version. Nothing else runs
 //! in this process. It never reads a secret: passwords are in the users file as hashes.
 #![allow(unsafe_code)]
 

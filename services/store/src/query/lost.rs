@@ -30,6 +30,13 @@ impl Store {
         Ok(rows::<Option<i64>>(asked).await?.pop().flatten())
     }
 
+    /// Sources of which receipts of before `until` (UTC milliseconds) are stored, whatever the config says of them now.
+    pub async fn sources_until(&self, tenant: &str, until: i64) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT source_id FROM cells WHERE tenant = {tenant:String} AND source_id != '' \
+            GROUP BY source_id HAVING min(cell) >= {deliveries:UInt32} OR toInt64(min(cell)) * 60000 <= {until:Int64} ORDER BY source_id";
+        rows(self.ask(sql).param("tenant", tenant).param("deliveries", DELIVERIES).param("until", until)).await
+    }
+
     /// Minutes of [from, to) (UTC milliseconds) with events that pull alone brought, and how many.
     pub async fn pulled_alone(
         &self,

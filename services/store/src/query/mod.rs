@@ -12,6 +12,7 @@ mod snapshots;
 mod survey;
 mod totals;
 mod trace;
+mod unsaved;
 
 pub use counts::{FateCounts, RangeCount, StreamStatus};
 pub use event::StoredEvent;
@@ -24,6 +25,7 @@ pub use snapshots::{ComparedArea, SnapshotSide, TakenSnapshot};
 pub use survey::{LineSurvey, SurveyedEvents, SurveyedReceipts};
 pub use totals::Totals;
 pub use trace::{EventPage, PersonQuery, Term, TraceQuery};
+pub use unsaved::UnsavedType;
 
 use crate::{Store, StoreError, error::within, settings};
 use clickhouse::{RowOwned, RowRead, query::Query};

@@ -107,8 +107,12 @@ impl Matching {
     /// First the ids of rows that match in any input, by index. Then those of which the match still stands: until a merge,
     /// rows also hold what a newer normaliser or an earlier receipt has replaced. Then those events, from all their inputs.
     /// `first` and `last`: the times between which such rows lie.
-    fn sql(&self) -> String {
+    fn sql(&self, part: Part) -> String {
         let Self { rows, current } = self;
+        let order = match part {
+            Part::First => "time, event_id",
+            Part::Last => "time DESC, event_id DESC",
+        };
         format!(
             "SELECT ?fields FROM events_in(from = {{first:Int64}}, to = {{last:Int64}}) WHERE tenant = {{tenant:String}} AND event_id IN \
              (SELECT event_id FROM event_inputs_in(from = {{first:Int64}}, to = {{last:Int64}}) \
@@ -116,7 +120,7 @@ impl Matching {
              (SELECT event_id FROM event_rows WHERE tenant = {{tenant:String}} AND ({rows}) \
               AND time >= fromUnixTimestamp64Milli({{first:Int64}}, 'UTC') AND time < fromUnixTimestamp64Milli({{last:Int64}}, 'UTC'))) \
              AND time >= fromUnixTimestamp64Milli({{from:Int64}}, 'UTC') AND time < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC') \
-             ORDER BY time, event_id LIMIT {{limit:UInt32}}"
+             ORDER BY {order} LIMIT {{limit:UInt32}}"
         )
     }
 
@@ -129,6 +133,13 @@ impl Matching {
             self.rows
         )
     }
+}
+
+/// Which of more than are wanted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    First,
+    Last,
 }
 
 /// What the places of a condition stand for.
@@ -148,6 +159,17 @@ impl Bound {
 impl Store {
     /// All events of a term, in order of time.
     pub async fn trace(&self, query: &TraceQuery) -> Result<EventPage, StoreError> {
+        self.traced(query, i64::MAX, Part::First).await
+    }
+
+    /// The last events of a term up to `at`, that within, in order of time; `more`: there are earlier ones.
+    pub async fn trace_until(&self, query: &TraceQuery, at: i64) -> Result<EventPage, StoreError> {
+        let mut page = self.traced(query, at.saturating_add(1), Part::Last).await?;
+        page.events.reverse();
+        Ok(page)
+    }
+
+    async fn traced(&self, query: &TraceQuery, to: i64, part: Part) -> Result<EventPage, StoreError> {
         let (matching, bound): (Matching, Bound) = match &query.term {
             Term::Event(id) => (Matching::both("event_id = toUUID({text:String})"), Bound::of(id.to_string())),
             Term::Session(id) => (Matching::both(IN_SESSION), Bound::of(id)),
@@ -165,20 +187,21 @@ impl Store {
             Term::Native(text, at) => {
                 let matching = Matching::both("native_id = {text:String}");
                 let span = (at.saturating_sub(APART), at.saturating_add(APART));
-                return self.matching((&query.tenant, query.limit), (&matching, &Bound::of(text)), span).await;
+                let span = (span.0, span.1.min(to));
+                return self.matching((&query.tenant, query.limit, part), (&matching, &Bound::of(text)), span).await;
             }
             Term::Person(key) => (Matching::persons(), Bound { keys: vec![key.0.clone()], ..Bound::default() }),
             Term::Receipt(position) => {
                 (Matching::receipt(), Bound { seq: position.seq, ..Bound::of(position.stream.to_string()) })
             }
         };
-        self.matching((&query.tenant, query.limit), (&matching, &bound), (stored_time(i64::MIN), stored_time(i64::MAX)))
-            .await
+        let span = (stored_time(i64::MIN), stored_time(to));
+        self.matching((&query.tenant, query.limit, part), (&matching, &bound), span).await
     }
 
     async fn matching(
         &self,
-        (tenant, limit): (&str, u32),
+        (tenant, limit, part): (&str, u32, Part),
         (matching, bound): (&Matching, &Bound),
         (from, to): (i64, i64),
     ) -> Result<EventPage, StoreError> {
@@ -191,7 +214,7 @@ impl Store {
         };
         // Another input may date such an event a little otherwise.
         let (first, last) = (first.saturating_sub(APART), last.saturating_add(APART + 1));
-        page(asked(&matching.sql()).param("first", first).param("last", last), limit).await
+        page(asked(&matching.sql(part)).param("first", first).param("last", last), limit).await
     }
 
     /// Some events by id, at most a thousand, in order of time.
@@ -206,7 +229,8 @@ impl Store {
     pub async fn person_events(&self, query: &PersonQuery) -> Result<EventPage, StoreError> {
         let keys = query.persons.iter().map(|key| key.0.clone()).collect();
         let bound = Bound { keys, ..Bound::default() };
-        self.matching((&query.tenant, query.limit), (&Matching::persons(), &bound), (query.from, query.to)).await
+        let whose = (&*query.tenant, query.limit, Part::First);
+        self.matching(whose, (&Matching::persons(), &bound), (query.from, query.to)).await
     }
 
     /// Everybody's events with from <= time < to, after `after` in order of (time, id): the iterator of a replay.

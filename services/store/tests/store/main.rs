@@ -13,6 +13,7 @@ mod schema;
 mod support;
 mod suppressions;
 mod traces;
+mod unsaved;
 mod whole;
 
 use ::events::{event::Event, receipt::Input};

@@ -130,3 +130,27 @@ async fn what_only_a_replaced_row_holds_finds_nothing() {
         assert_eq!(trace(&database.store, found.clone()).await.len(), 1, "{found:?}");
     }
 }
+
+#[tokio::test]
+async fn of_a_long_session_the_last_events_before_an_instant_are_found() {
+    let database = Database::new().await;
+    let names: Vec<String> = (0..25).map(|n| format!("e{n}")).collect();
+    let entries: Vec<_> =
+        names.iter().enumerate().map(|(n, name)| (1, n as u64, Input::Webhook, name.as_str())).collect();
+    let mut block = block(&entries);
+    for (event, after) in block.events.iter_mut().zip(0..) {
+        event.time += after;
+        event.session_id = "long".into();
+    }
+    database.store.insert(&block).await.unwrap();
+    let query = |limit| TraceQuery { tenant: TENANT.into(), term: Term::Session("long".into()), limit };
+    let until = async |limit, at: i64| {
+        let page = database.store.trace_until(&query(limit), NOON + at).await.unwrap();
+        (page.events.iter().map(|one| one.event.time - NOON).collect::<Vec<_>>(), page.more)
+    };
+    assert_eq!(until(7, 20).await, ((14..=20).collect(), true));
+    assert_eq!(until(100, 3).await, ((0..=3).collect(), false));
+    assert_eq!(until(100, -1).await, (Vec::new(), false));
+    let page = database.store.trace(&query(7)).await.unwrap();
+    assert_eq!((page.events[0].event.time, page.more), (NOON, true), "without an instant the first");
+}

@@ -42,6 +42,14 @@ impl Admin {
         self.call(Method::GET, path, None).await
     }
 
+    /// The names of one of Keycloak's enums, `eventType` for one, as this server has it.
+    pub async fn names_of(&self, kind: &str) -> Result<Vec<String>> {
+        let request = self.http.request(Method::GET, format!("{}/admin/serverinfo", self.url));
+        let info: Value = self.send(request, None).await.context("asking what the server is")?.json().await?;
+        let names = info["enums"][kind].as_array().with_context(|| format!("the server names no {kind}"))?;
+        Ok(names.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+    }
+
     /// All user events that the store holds, oldest first.
     pub async fn events(&self, realm: &str) -> Result<Vec<Value>> {
         self.list(&format!("{realm}/events?direction=asc&max={ALL}")).await

@@ -18,6 +18,9 @@ mod load;
 #[allow(dead_code, reason = "shared with the bench of the whole program")]
 #[path = "../whole/measure.rs"]
 mod measure;
+#[allow(dead_code, reason = "shared with the bench of the whole program")]
+#[path = "../whole/members.rs"]
+mod members;
 #[path = "../whole/queries.rs"]
 mod queries;
 #[path = "../whole/report.rs"]

@@ -167,10 +167,11 @@ fn alarmed(results: &Results, figures: &mut Vec<Figure>) {
         unit: "s",
         measured: seconds(&alarmed.beyond, 0.99),
         note: format!(
-            "p50 {:.2}, of {} findings, from when the event is queryable and the allowance for late events ({lateness} s here) is over; \
+            "p50 {:.2}, {} of {} findings told, from when the event is queryable and the allowance for late events ({lateness} s here) is over; \
              from acknowledged, allowance included: p50 {:.2}, p99 {:.2}",
             seconds(&alarmed.beyond, 0.5),
             alarmed.told,
+            alarmed.planted,
             seconds(&alarmed.whole, 0.5),
             seconds(&alarmed.whole, 0.99)
         ),

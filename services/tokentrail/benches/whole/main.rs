@@ -5,7 +5,8 @@
 //! fates and ClickHouse must agree. docs/performance.md says how to read the table.
 //!
 //! `TOKENTRAIL_BENCH_EVENTS` sets the events of the steady stage (default 150,000, half a minute); `--format json`
-//! prints everything for programs. `TOKENTRAIL_BENCH_SPENT=1` also prints what the engine spends its time on.
+//! prints everything for programs. `TOKENTRAIL_BENCH_SPENT=1` also prints what the engine spends its time on,
+//! `TOKENTRAIL_BENCH_ALARMS_ONLY=1` runs the last stage alone.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement")]
 
@@ -13,6 +14,7 @@ mod alarm;
 mod figures;
 mod load;
 mod measure;
+mod members;
 mod queries;
 mod report;
 mod servers;
@@ -75,6 +77,10 @@ fn main() {
     let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas/samples");
     // Below the build's own folder: the temporary folder of a machine is often memory, where a sync costs nothing.
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    if std::env::var_os("TOKENTRAIL_BENCH_ALARMS_ONLY").is_some() {
+        let alarmed = alarm::alarmed(&Arc::new(World::new(&samples)), dir.path(), events);
+        return println!("{:#}", alarm_details(&alarmed));
+    }
     let mut machine = machine(dir.path());
     let results = run(&Arc::new(World::new(&samples)), dir.path(), events);
     machine["load_after"] = json!(load_average());
@@ -152,6 +158,14 @@ fn steady_details(steady: &Steady) -> Value {
     })
 }
 
+fn alarm_details(alarmed: &Alarmed) -> Value {
+    json!({
+        "events": alarmed.ledger.receipts(), "told": alarmed.told, "planted": alarmed.planted,
+        "lateness_s": alarm::LATENESS.as_secs(),
+        "beyond": alarmed.beyond.to_json(), "from_acknowledged": alarmed.whole.to_json(),
+    })
+}
+
 fn details(r: &Results) -> Value {
     let stored = |of: &Stored| {
         json!({
@@ -163,10 +177,7 @@ fn details(r: &Results) -> Value {
     json!({
         "steady": steady_details(&r.steady),
         "correlated": {"steady": steady_details(&r.correlated.steady), "drained": stored(&r.correlated.drained)},
-        "alarmed": {
-            "events": r.alarmed.ledger.receipts(), "told": r.alarmed.told, "lateness_s": alarm::LATENESS.as_secs(),
-            "beyond": r.alarmed.beyond.to_json(), "from_acknowledged": r.alarmed.whole.to_json(),
-        },
+        "alarmed": alarm_details(&r.alarmed),
         "compared": {
             "bare_us": round(r.compared.bare, 2), "intake_us": round(r.compared.intake, 2),
             "durable_us": round(r.compared.durable, 2),

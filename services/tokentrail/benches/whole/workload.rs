@@ -3,12 +3,14 @@
 //! What repeats in life repeats here (50,000 users picked unevenly, sessions of about a dozen events, 400 groups, 300
 //! clients), nothing more: every id of an event, token or session is random.
 
-use crate::template::{Hole, Template};
+use crate::{
+    members::Members,
+    template::{Hole, Template},
+};
 use hmac::{Hmac, KeyInit, Mac};
 use rand::{Rng, RngCore, SeedableRng, rngs::StdRng};
 use sha2::Sha256;
 use std::{
-    collections::VecDeque,
     io::{Read, Write},
     path::Path,
     sync::Arc,
@@ -49,18 +51,29 @@ const MIX: [(&str, u32); 14] = [
     ("admin.USER-CREATE", 1),
 ];
 
-/// What an event does to who is in a group.
+/// What an event does to who is there and in a group.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Change {
     None,
     Joins,
     Leaves,
+    /// Somebody who was not there before.
+    Creates,
 }
 
 struct User {
     id: String,
     name: String,
     address: String,
+}
+
+impl User {
+    fn random(random: &mut StdRng) -> Self {
+        let id = uuid(random);
+        let name = format!("{:05x}.{}@example.org", random.random_range(0..1 << 20), &id[..8]);
+        let address = (random.random_range(0..2), random.random_range(0..40), random.random_range(1..250));
+        Self { id, name, address: format!("10.{}.{}.{}", address.0, address.1, address.2) }
+    }
 }
 
 /// What all senders share.
@@ -72,23 +85,14 @@ pub struct World {
     /// One entry per hundredth of the mix.
     events: Vec<(Change, Arc<Template>)>,
     decisions: Vec<Template>,
+    members: Members,
 }
 
 impl World {
     /// Reads the recorded shapes from `samples`.
     pub fn new(samples: &Path) -> Self {
         let mut random = StdRng::from_os_rng();
-        let users = (0..USERS).map(|n| User {
-            id: uuid(&mut random),
-            name: format!("{:05x}.{n}@example.org", random.random_range(0..1 << 20)),
-            address: format!(
-                "10.{}.{}.{}",
-                random.random_range(0..2),
-                random.random_range(0..40),
-                random.random_range(1..250)
-            ),
-        });
-        let users = users.collect();
+        let users = (0..USERS).map(|_| User::random(&mut random)).collect();
         let groups = (0..GROUPS).map(|n| (uuid(&mut random), format!("/platform/team-{n}"))).collect();
         let clients = (0..CLIENTS).map(|n| (format!("application-{n}"), uuid(&mut random))).collect();
         let mut events = Vec::new();
@@ -97,11 +101,12 @@ impl World {
             let change = match kind {
                 "admin.GROUP_MEMBERSHIP-CREATE" => Change::Joins,
                 "admin.GROUP_MEMBERSHIP-DELETE" => Change::Leaves,
+                "admin.USER-CREATE" => Change::Creates,
                 _ => Change::None,
             };
             events.extend((0..share).map(|_| (change, template.clone())));
         }
-        Self { users, groups, clients, events, decisions: decisions(samples) }
+        Self { users, groups, clients, events, decisions: decisions(samples), members: Members::default() }
     }
 }
 
@@ -144,7 +149,8 @@ struct Session {
 /// Whom an event is about, and who did it: places in the world.
 #[derive(Clone, Copy)]
 struct Whose {
-    user: usize,
+    /// None: somebody new.
+    user: Option<usize>,
     group: usize,
     admin: usize,
 }
@@ -176,8 +182,6 @@ pub struct Sender {
     world: Arc<World>,
     random: StdRng,
     sessions: Vec<Session>,
-    /// User and group of those who joined and did not leave yet.
-    members: VecDeque<(usize, usize)>,
     address: Address,
     mac: Hmac<Sha256>,
     body: Vec<u8>,
@@ -186,15 +190,7 @@ pub struct Sender {
 impl Sender {
     pub fn new(world: Arc<World>, address: Address) -> Self {
         let mac = Hmac::new_from_slice(address.secret.as_bytes()).unwrap();
-        Self {
-            world,
-            random: StdRng::from_os_rng(),
-            sessions: Vec::new(),
-            members: VecDeque::new(),
-            address,
-            mac,
-            body: Vec::new(),
-        }
+        Self { world, random: StdRng::from_os_rng(), sessions: Vec::new(), address, mac, body: Vec::new() }
     }
 
     /// One signed webhook.
@@ -250,10 +246,14 @@ impl Sender {
         self.body.clear();
         let world = self.world.clone();
         let (_, template) = world.events.iter().find(|(change, _)| *change == Change::Joins).unwrap();
-        let (place, group) = (self.session(), uneven(&mut self.random, GROUPS));
+        let place = self.session();
         // Those of low numbers do most of what is done, those of the highest administer.
         let person = USERS - 1 - ADMINS - n % (USERS / 2);
-        let ids = self.fill(template, place, Whose { user: person, group, admin: person });
+        let mut group = uneven(&mut self.random, GROUPS);
+        while !world.members.joins((person, group)) {
+            group = uneven(&mut self.random, GROUPS);
+        }
+        let ids = self.fill(template, place, Whose { user: Some(person), group, admin: person });
         self.signed(request);
         (request.receipts, request.ids, request.lines) = (1, ids, false);
     }
@@ -261,16 +261,20 @@ impl Sender {
     /// Appends one event to the body; returns the first eight bytes of its id.
     fn event(&mut self) -> u64 {
         let world = self.world.clone();
-        let (change, template) = &world.events[self.random.random_range(0..world.events.len())];
-        let place = self.session();
-        let (user, group) = self.whose(*change, place);
-        let admin = USERS - 1 - self.random.random_range(0..ADMINS);
-        self.fill(template, place, Whose { user, group, admin })
+        loop {
+            let (change, template) = &world.events[self.random.random_range(0..world.events.len())];
+            let place = self.session();
+            let Some((user, group)) = self.whose(*change, place) else { continue };
+            let admin = USERS - 1 - self.random.random_range(0..ADMINS);
+            return self.fill(template, place, Whose { user, group, admin });
+        }
     }
 
     fn fill(&mut self, template: &Template, place: usize, whose: Whose) -> u64 {
         let world = self.world.clone();
-        let (user, group, admin) = (&world.users[whose.user], &world.groups[whose.group], &world.users[whose.admin]);
+        let new = whose.user.is_none().then(|| User::random(&mut self.random));
+        let user = whose.user.map(|user| &world.users[user]).or(new.as_ref()).unwrap();
+        let (group, admin) = (&world.groups[whose.group], &world.users[whose.admin]);
         let next = uuid(&mut self.random);
         let mut first = None;
         let now = jiff::Timestamp::now().as_millisecond();
@@ -308,16 +312,14 @@ impl Sender {
         first.unwrap()
     }
 
-    /// User and group of an event: who leaves a group has joined it.
-    fn whose(&mut self, change: Change, place: usize) -> (usize, usize) {
-        let some = (self.sessions[place].user, uneven(&mut self.random, GROUPS));
+    /// User (none: somebody new) and group of an event; none if nobody is there of whom it can be said.
+    fn whose(&mut self, change: Change, place: usize) -> Option<(Option<usize>, usize)> {
+        let (user, group) = (self.sessions[place].user, uneven(&mut self.random, GROUPS));
         match change {
-            Change::Leaves => self.members.pop_front().unwrap_or(some),
-            Change::Joins => {
-                self.members.push_back(some);
-                some
-            }
-            Change::None => some,
+            Change::Leaves => self.world.members.leaves().map(|(user, group)| (Some(user), group)),
+            Change::Joins => self.world.members.joins((user, group)).then_some((Some(user), group)),
+            Change::Creates => Some((None, group)),
+            Change::None => Some((Some(user), group)),
         }
     }
 

@@ -109,7 +109,7 @@ pub fn status_route(found: watch::Receiver<Option<Observer>>, alone: watch::Rece
             let reading = &READING;
             let found = found.borrow().clone();
             let why = match found {
-                None => "it has not answered since the start".to_owned(),
+                None => alone.borrow().as_ref().map(|alone| alone.trouble.told()).unwrap_or_default(),
                 Some(found) => match tokio::time::timeout(PATIENCE, found.report()).await {
                     Ok(Ok(report)) => return Json(report).into_response(),
                     Ok(Err(error)) => format!("{error:#}"),

@@ -8,14 +8,14 @@ use crate::{
     gauges::Counts,
     running::{RunFile, RunStore},
     secrets,
-    status::Observer,
+    status::{Observer, Trouble},
     trusting,
 };
 use anyhow::Context;
 use durable_log::{bulletin::Bulletin, carrier::Carrier};
 use events::normalise::Context as NormaliseContext;
 use pipeline::{
-    correlation::{Correlating, CorrelationMetrics, Owner, Stage},
+    correlation::{Correlating, CorrelationMetrics, Owner, Stage, Suspects},
     coverage::Keeper,
     duty::Duty,
     flow::Flow,
@@ -33,8 +33,8 @@ use tokio::sync::watch;
 
 /// First and longest wait between two tries.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
-/// Longest wait for the correlation to keep what it knows before the program ends.
-const CORRELATION_STOP_WAIT: Duration = Duration::from_secs(15);
+/// Longest wait for the correlation to keep what it knows before the program ends: the stop as a whole has no more than ten seconds.
+const CORRELATION_STOP_WAIT: Duration = Duration::from_secs(5);
 
 /// What the way to ClickHouse needs.
 pub struct Storage {
@@ -61,7 +61,9 @@ impl Storage {
         open: impl FnOnce(&watch::Receiver<bool>) -> anyhow::Result<Option<(C, Option<B>)>> + Send + 'static,
         stop: watch::Receiver<bool>,
     ) -> anyhow::Result<()> {
-        let Some((engine, options)) = until_stopped(&stop, || self.reach()).await else { return Ok(()) };
+        let Some((engine, options)) = until_stopped((&stop, &self.observing.trouble), || self.reach()).await else {
+            return Ok(());
+        };
         let alone = engine.is_some();
         let outcome = self.store_all((options, alone), open, stop).await;
         if let Some(engine) = engine {
@@ -87,7 +89,7 @@ impl Storage {
             }
             Ok(fit)
         };
-        let Some(fit) = until_stopped(&stop, prepare).await else { return Ok(()) };
+        let Some(fit) = until_stopped((&stop, &self.observing.trouble), prepare).await else { return Ok(()) };
         // Another key does not become right by trying again: the program ends and says why.
         fit.check()?;
         let run = RunFile {
@@ -143,7 +145,7 @@ impl Storage {
                     checkpoints: self.config.correlation.checkpoints(),
                     memory: self.config.correlation.memory(),
                     faults,
-                    probe: None,
+                    suspects: Suspects::default(),
                 };
                 let (stop, bulletin) = (stop.clone(), bulletin.clone());
                 match bulletin {
@@ -223,7 +225,7 @@ impl Storage {
 
 /// Tries until it works; none when told to stop before that.
 async fn until_stopped<T, F: Future<Output = anyhow::Result<T>>>(
-    stop: &watch::Receiver<bool>,
+    (stop, trouble): (&watch::Receiver<bool>, &Trouble),
     work: impl Fn() -> F,
 ) -> Option<T> {
     let mut stop = stop.clone();
@@ -236,6 +238,7 @@ async fn until_stopped<T, F: Future<Output = anyhow::Result<T>>>(
         match tried {
             Ok(done) => return Some(done),
             Err(error) => {
+                trouble.note(&error);
                 let error = format!("{error:#}");
                 tracing::error!(error, "ClickHouse cannot be used; intake goes on, and this is tried again.");
             }

@@ -2,12 +2,34 @@
 
 use super::{Config, Heartbeat, Kind, SourceConfig};
 use anyhow::{Context, bail};
-use std::path::PathBuf;
+use std::{fmt::Display, path::PathBuf};
 
 /// Most of a size in the config, MiB: a pebibyte.
 const MOST_MIB: u64 = 1 << 30;
+/// Largest segment of the journal, MiB: it is preallocated.
+const MOST_SEGMENT_MIB: u64 = 16 << 10;
 /// Least memory of the correlation, MiB: with less it would forget all the time.
 const LEAST_MEMORY_MIB: u64 = 16;
+/// Most connections at once; a process has fewer file descriptors than that.
+const MOST_CONNECTIONS: usize = 1_000_000;
+/// A day, a week, a year, in seconds.
+pub(super) const DAY: u32 = 86_400;
+const WEEK: u32 = 7 * DAY;
+pub(super) const YEAR: u32 = 365 * DAY;
+/// A year and ten, in hours.
+pub(super) const YEAR_HOURS: u64 = 365 * 24;
+const TEN_YEARS_HOURS: u64 = 10 * YEAR_HOURS;
+/// Most that two clocks may differ and still be compared, milliseconds.
+const MOST_SKEW_MS: u32 = 3_600_000;
+
+/// Refuses a number that no installation can mean: zero where nothing would happen or all at once, and what no clock, disk or
+/// counter holds. `key` is how the config spells it.
+pub(super) fn within<T: PartialOrd + Display>(key: &str, value: T, (least, most): (T, T)) -> anyhow::Result<()> {
+    if value < least || value > most {
+        bail!("{key} must be {least} to {most}, not {value}");
+    }
+    Ok(())
+}
 
 impl Config {
     /// Refuses settings that fit no program.
@@ -24,25 +46,35 @@ impl Config {
         if self.listen.tls_client_crl.is_some() && self.listen.tls_client_ca.is_none() {
             bail!("listen.tls_client_crl says what the CAs of listen.tls_client_ca took back: set that too");
         }
-        if self.listen.connections == 0 || self.listen.connections_per_address == 0 {
-            bail!("listen.connections and listen.connections_per_address are at least 1");
-        }
+        self.check_numbers()?;
         address("store", self.store.url.as_deref(), self.store.ca_file.as_ref())?;
-        if self.journal.max_mib > MOST_MIB || self.journal.segment_mib > MOST_MIB {
-            bail!("journal.max_mib and journal.segment_mib are at most {MOST_MIB}");
-        }
-        if self.journal.segment_mib == 0 || self.journal.max_mib < 4 * self.journal.segment_mib {
-            bail!("journal.max_mib must be at least four segments of journal.segment_mib");
-        }
-        if !(LEAST_MEMORY_MIB..=MOST_MIB).contains(&self.correlation.memory_mib) {
-            bail!("correlation.memory_mib must be {LEAST_MEMORY_MIB} to {MOST_MIB}");
-        }
         self.kafka.check().context("kafka")?;
         self.alerts.check()?;
         for (id, source) in &self.sources {
             self.check_source(id, source)?;
         }
         Ok(())
+    }
+
+    /// Bounds of sizes, times and counts.
+    fn check_numbers(&self) -> anyhow::Result<()> {
+        let (listen, journal, correlation, alerts) = (&self.listen, &self.journal, &self.correlation, &self.alerts);
+        within("lateness_seconds", self.lateness_seconds, (1, WEEK))?;
+        within("listen.connections", listen.connections, (1, MOST_CONNECTIONS))?;
+        within("listen.connections_per_address", listen.connections_per_address, (1, MOST_CONNECTIONS))?;
+        within("journal.segment_mib", journal.segment_mib, (1, MOST_SEGMENT_MIB))?;
+        within("journal.max_mib", journal.max_mib, (1, MOST_MIB))?;
+        if journal.max_mib < 4 * journal.segment_mib {
+            bail!("journal.max_mib must be at least four segments of journal.segment_mib");
+        }
+        within("journal.keep_hours", journal.keep_hours, (0, TEN_YEARS_HOURS))?;
+        within("journal.quarantine_mib", journal.quarantine_mib, (0, MOST_MIB))?;
+        within("journal.scrub_hours", journal.scrub_hours, (0, YEAR_HOURS))?;
+        within("correlation.memory_mib", correlation.memory_mib, (LEAST_MEMORY_MIB, MOST_MIB))?;
+        within("correlation.skew_ms", correlation.skew_ms, (0, MOST_SKEW_MS))?;
+        within("correlation.checkpoint_seconds", correlation.checkpoint_seconds, (0, WEEK))?;
+        within("alerts.group_seconds", alerts.group_seconds, (0, u64::from(DAY)))?;
+        within("alerts.repeat_seconds", alerts.repeat_seconds, (1, u64::from(YEAR)))
     }
 
     fn check_source(&self, id: &str, source: &SourceConfig) -> anyhow::Result<()> {
@@ -76,6 +108,10 @@ impl Config {
             bail!("sources.{id}.client_certificates: set listen.tls_client_ca to the CAs that sign them");
         }
         if let Some(pull) = &source.pull {
+            within(&format!("sources.{id}.pull.interval_seconds"), pull.interval_seconds, (1, u64::from(DAY)))?;
+            if pull.realms.is_empty() {
+                bail!("sources.{id}.pull.realms names no realm: nothing would be read");
+            }
             address(&format!("sources.{id}.pull"), Some(&pull.url), pull.ca_file.as_ref())?;
         }
         if let Some(topics) = &source.kafka {

@@ -1,10 +1,16 @@
 //! Settings of the correlation: which Keycloak stands behind a Backstage, and how long a removal may stay without effect.
 
-use super::{Config, Kind, SourceConfig};
+use super::{
+    Config, Kind, SourceConfig,
+    check::{YEAR, within},
+};
 use anyhow::bail;
 use correlate::Join;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// Longest from Keycloak's token to Backstage's, seconds: beyond, anybody's would be taken for it.
+const MOST_TIE: u32 = 3_600;
 
 /// Settings of the correlation as a whole.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -110,6 +116,12 @@ impl SignIn {
         }
         if config.sources.get(&self.keycloak).map(|keycloak| keycloak.kind) != Some(Kind::Keycloak) {
             bail!("keycloak names no Keycloak of this config");
+        }
+        within("token_life_seconds", self.token_life_seconds, (1, YEAR))?;
+        within("tie_seconds", self.tie_seconds, (0, MOST_TIE))?;
+        let Budgets { catalog_seconds, claims_seconds, token_seconds } = &self.budgets;
+        for (key, seconds) in [("catalog", catalog_seconds), ("claims", claims_seconds), ("token", token_seconds)] {
+            within(&format!("budgets.{key}_seconds"), seconds.unwrap_or_default(), (0, YEAR))?;
         }
         Ok(())
     }

@@ -1,6 +1,10 @@
 //! Settings of heartbeats, and what they need.
 
-use super::{Kind, Pull, SourceConfig, pull_interval};
+use super::{
+    Kind, Pull, SourceConfig,
+    check::{DAY, within},
+    pull_interval,
+};
 use anyhow::bail;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -53,9 +57,7 @@ impl Heartbeat {
         let client = self.client_id.is_some() || self.client_secret_file.is_some();
         let account = !self.realms.is_empty() || client;
         let ca = self.ca_file.is_some();
-        if self.interval_seconds == 0 {
-            bail!("interval_seconds must be at least 1");
-        }
+        within("interval_seconds", self.interval_seconds, (1, u64::from(DAY)))?;
         match source.kind {
             Kind::Backstage if account => bail!("a Backstage needs only url; realms and clients are Keycloak's"),
             Kind::Backstage if self.url.is_none() && self.instances.is_empty() => {

@@ -1,10 +1,20 @@
 //! Settings of snapshots, and what they need.
 
-use super::{Kind, SourceConfig};
+use super::{
+    Kind, SourceConfig,
+    check::{YEAR_HOURS, within},
+};
 use anyhow::bail;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+
+/// Most entities of one request: an answer is held in memory.
+const MOST_PAGE: usize = 10_000;
+/// Most requests per second.
+const MOST_RATE: u32 = 1_000;
+/// Longest that state may rest on old receipts, days.
+const MOST_FULL_DAYS: u64 = 3_650;
 
 /// Snapshots of one source. A Keycloak that is pulled needs no address and no client: those of its pull are used.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -66,12 +76,10 @@ impl Snapshot {
     pub(super) fn check(&self, source: &SourceConfig) -> anyhow::Result<()> {
         let client = self.client_id.is_some() || self.client_secret_file.is_some() || self.login_realm.is_some();
         let account = client || !self.realms.is_empty();
-        if self.page < 2 {
-            bail!("page must be at least 2");
-        }
-        if self.requests_per_second == 0 {
-            bail!("requests_per_second must be at least 1");
-        }
+        within("interval_hours", self.interval_hours, (0, YEAR_HOURS))?;
+        within("page", self.page, (2, MOST_PAGE))?;
+        within("requests_per_second", self.requests_per_second, (1, MOST_RATE))?;
+        within("full_days", self.full_days, (0, MOST_FULL_DAYS))?;
         match source.kind {
             Kind::Backstage if account => {
                 bail!("a Backstage needs url and token_file; realms and clients are Keycloak's")

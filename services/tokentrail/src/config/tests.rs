@@ -86,7 +86,7 @@ fn bounds_of_connections_are_at_least_one() {
     assert_eq!((config.listen.connections, config.listen.connections_per_address), (7, 3));
     for key in ["connections", "connections_per_address"] {
         let error = format!("{:#}", load(&format!("[listen]\n{key} = 0"), &[]).unwrap_err());
-        assert!(error.contains(key) && error.contains("at least 1"), "{error}");
+        assert!(error.contains(key) && error.contains("must be 1 to"), "{error}");
     }
 }
 
@@ -98,7 +98,7 @@ fn heartbeats_that_cannot_be_sent_are_refused() {
     assert!(error(format!("{keycloak}interval_seconds = 5")).contains("needs url, realms, client_id"));
     assert!(error(backstage.into()).contains("url is missing"));
     assert!(error(format!("{backstage}url = \"http://b\"\nrealms = [\"x\"]")).contains("needs only url"));
-    assert!(error(format!("{backstage}url = \"http://b\"\ninterval_seconds = 0")).contains("at least 1"));
+    assert!(error(format!("{backstage}url = \"http://b\"\ninterval_seconds = 0")).contains("must be 1 to"));
     let account = "url = \"http://k\"\nrealms = [\"acme\"]\nclient_id = \"t\"\nclient_secret_file = \"c\"";
     let config = load(&format!("{keycloak}{account}"), &[]).unwrap();
     let login = config.sources["kc"].login().unwrap();
@@ -123,7 +123,9 @@ fn snapshots_that_could_read_nothing_are_refused() {
     let error = |text: String| format!("{:#}", load(&text, &[]).unwrap_err());
     assert!(error(format!("{keycloak}interval_hours = 1")).contains("needs url, realms, client_id"));
     assert!(error(format!("{backstage}url = \"http://b\"")).contains("token_file"));
-    assert!(error(format!("{backstage}url = \"http://b\"\ntoken_file = \"t\"\npage = 1")).contains("at least 2"));
+    assert!(
+        error(format!("{backstage}url = \"http://b\"\ntoken_file = \"t\"\npage = 1")).contains("page must be 2 to")
+    );
     let good = load(&format!("{backstage}url = \"http://b\"\ntoken_file = \"t\""), &[]).unwrap();
     assert_eq!(good.sources["bs"].snapshot.as_ref().unwrap().interval_hours, 24);
 }
@@ -138,4 +140,76 @@ fn the_memory_of_the_correlation_is_a_gibibyte_and_at_least_some() {
         let error = format!("{:#}", budget(wrong).unwrap_err());
         assert!(error.contains("correlation.memory_mib must be 16 to"), "{error}");
     }
+}
+
+/// Numbers that no installation can mean: zero where nothing would happen or all at once, and what would overflow a clock, a size or a
+/// counter. Each is told with its key and what it may be.
+#[test]
+fn numbers_that_nobody_can_mean_are_refused_by_their_key() {
+    let account = "url = \"http://k\"\nrealms = [\"acme\"]\nclient_id = \"t\"\nclient_secret_file = \"c\"\n";
+    let keycloak = "[sources.kc]\nkind = \"keycloak\"\nwebhook_secret_files = [\"s\"]\n";
+    let backstage = "[sources.bs]\nkind = \"backstage\"\ntoken_files = [\"s\"]\n";
+    let sign_in = format!("{keycloak}{backstage}[sources.bs.sign_in]\nkeycloak = \"kc\"\n");
+    let tables: [(&str, &str, &[&str], &[&str]); 9] = [
+        ("", "", &["lateness_seconds"], &["0", "604801", "4294967295"]),
+        (
+            "listen.",
+            "[listen]\n",
+            &["connections", "connections_per_address"],
+            &["0", "1000001", "9223372036854775807"],
+        ),
+        ("journal.", "[journal]\n", &["segment_mib", "max_mib"], &["0", "1073741825", "9223372036854775807"]),
+        (
+            "journal.",
+            "[journal]\n",
+            &["keep_hours", "scrub_hours", "quarantine_mib"],
+            &["1073741825", "9223372036854775807"],
+        ),
+        ("correlation.", "[correlation]\n", &["skew_ms", "checkpoint_seconds"], &["3600001", "4294967295"]),
+        (
+            "pull.",
+            &format!("{keycloak}[sources.kc.pull]\n{account}"),
+            &["interval_seconds"],
+            &["0", "86401", "9223372036854775807"],
+        ),
+        (
+            "",
+            &format!("{keycloak}[sources.kc.snapshot]\n{account}"),
+            &["page", "requests_per_second", "interval_hours", "full_days"],
+            &["10001", "4294967295"],
+        ),
+        ("", &sign_in, &["token_life_seconds", "tie_seconds", "budgets.catalog_seconds"], &["31536001"]),
+        (
+            "topics.",
+            "[kafka]\nbrokers = [\"b:9092\"]\n",
+            &["topics.partitions", "topics.replication", "topics.retention_hours"],
+            &["0", "65535000"],
+        ),
+    ];
+    for (prefix, before, keys, values) in tables {
+        for key in keys {
+            for value in values {
+                let told = load(&format!("{before}{key} = {value}"), &[]).map(|_| ());
+                let error = format!("{:#}", told.expect_err(&format!("{prefix}{key} = {value} is taken")));
+                let named = error.contains(key.trim_start_matches("topics."));
+                // A number that its type cannot hold is told by the type.
+                let said = error.contains(" must be ") || error.contains("expected u");
+                assert!(named && said, "{prefix}{key} = {value}: {error}");
+            }
+        }
+    }
+}
+
+/// What is allowed at most is taken, and made into times and sizes without an overflow.
+#[test]
+fn the_greatest_numbers_are_taken_whole() {
+    let config =
+        load("[journal]\nkeep_hours = 87600\nscrub_hours = 8760\nmax_mib = 1073741824\nsegment_mib = 16384", &[]);
+    let journal = config.unwrap().journal;
+    assert_eq!(journal.keep_hours.checked_mul(3600), Some(315_360_000));
+    assert_eq!(journal.max_mib.checked_shl(20), Some(1 << 50));
+    let account = "url = \"http://k\"\nclient_id = \"t\"\nclient_secret_file = \"c\"\n";
+    let pull = format!("[sources.kc]\nkind = \"keycloak\"\n[sources.kc.pull]\n{account}");
+    assert!(format!("{:#}", load(&format!("{pull}realms = []"), &[]).unwrap_err()).contains("names no realm"));
+    assert!(load(&format!("{pull}realms = [\"acme\"]\ninterval_seconds = 86400"), &[]).is_ok());
 }

@@ -3,10 +3,11 @@
 //!
 //! A file that is renamed is read on by its open handle until it is quiet, then to its end, a last line without an end,
 //! too; files that came and went meanwhile follow in their order. After a restart the file of the place is looked for
-//! among the siblings, by inode and content; so is a copy of a file that was cut back (`copytruncate`).
+//! among the siblings, by inode and content; so is a copy of a file that was cut back (`copytruncate`). One whose end is gone and that
+//! nothing holds a copy of, as after a power cut, is read from the last place that is still as it was.
 
 use super::{
-    Age, Changed, POLL, Run, Until, now_ms,
+    Age, Changed, POLL, Run, Until, cut_short, now_ms,
     place::{Gap, Place, changed_ns},
     rotated::{Sibling, find, siblings},
 };
@@ -63,8 +64,8 @@ impl Run<'_> {
                     tracing::warn!("the file was cut back or written anew");
                     let current = self.reopened()?;
                     let mut place = open.place;
-                    if place.offset == 0 {
-                        // Nothing before the place tells the file: what was tried of it is not there any more.
+                    if place.offset == 0 || (place.pending.is_some() && place.fits(&current)?) {
+                        // Nothing before the place tells the file, or all of that still stands: what was tried is not there any more.
                         place.pending = None;
                         place.gap = place.gap.or(Some(Gap { since: place.at, until: now_ms() }));
                     }
@@ -155,6 +156,11 @@ impl Run<'_> {
         }
         if place.is_told_by_content() && place.fits(&current)? {
             return Ok([Open { file: current, place }].into());
+        }
+        if current.metadata()?.ino() == place.inode
+            && let Some(good) = place.last_good(&current, now_ms())?
+        {
+            return Ok([Open { file: current, place: cut_short(good) }].into());
         }
         tracing::error!(
             "the file that was sent in part is gone or was cut back: lines of it may be missing, which the collector is told"

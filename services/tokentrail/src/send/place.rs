@@ -31,6 +31,16 @@ pub(super) struct Place {
     /// Lines before this file that nobody can read any more; not told yet.
     #[serde(default)]
     pub gap: Option<Gap>,
+    /// Earlier places in the same file, oldest first: where reading goes on if a power cut took its end.
+    #[serde(default)]
+    pub marks: Vec<Mark>,
+}
+
+/// A place that was acknowledged, and what stood before it.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub offset: u64,
+    pub before: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
@@ -82,6 +92,44 @@ impl Place {
         Ok((before(file, end)?, changed_ns(&file.metadata()?)))
     }
 
+    /// All below `end` is acknowledged; `before` is the hash of what stands before that. The place until now stays as a mark, and those
+    /// that no longer tell more than their neighbours go: the older a mark, the farther it stands from the next, so there are few, and what
+    /// lies between two is never more than what lies behind them or than one batch.
+    pub fn advance(&mut self, end: u64, before: Option<String>) {
+        if self.offset > 0 && self.offset < end {
+            self.marks.push(Mark { offset: self.offset, before: self.before.take() });
+        }
+        (self.offset, self.before) = (end, before);
+        let (mut kept, mut at): (Vec<Mark>, usize) = (Vec::new(), 0);
+        while let Some(mark) = self.marks.get(at) {
+            let older = kept.last().map_or(0, |older| older.offset);
+            let newer = self.marks.get(at + 1).map_or(end, |newer| newer.offset);
+            if newer - older > end - newer {
+                kept.push(mark.clone());
+            }
+            at += 1;
+        }
+        self.marks = kept;
+    }
+
+    /// The last place of this file that is still as it was acknowledged, where its end is gone or is not what it was; lines may be missing
+    /// from then on.
+    pub fn last_good(&self, file: &File, now: i64) -> anyhow::Result<Option<Self>> {
+        let length = file.metadata()?.len();
+        let mut marks = self.marks.clone();
+        marks.push(Mark { offset: self.offset, before: self.before.clone() });
+        for (left, mark) in marks.iter().enumerate().rev() {
+            let there = mark.before.is_some() && mark.offset <= length;
+            if there && before(file, mark.offset)? == mark.before {
+                let gap = self.gap.clone().or(Some(Gap { since: self.at, until: now }));
+                let (offset, before) = (mark.offset, mark.before.clone());
+                marks.truncate(left);
+                return Ok(Some(Self { offset, before, pending: None, gap, marks, ..self.clone() }));
+            }
+        }
+        Ok(None)
+    }
+
     /// Whether this is a place in this file, by its content: it is long enough, and the bytes before the place are those
     /// that were read.
     pub fn fits(&self, file: &File) -> anyhow::Result<bool> {
@@ -117,4 +165,30 @@ fn before(file: &File, offset: u64) -> anyhow::Result<Option<String>> {
 pub(super) fn changed_ns(of: &std::fs::Metadata) -> i128 {
     use std::os::unix::fs::MetadataExt;
     i128::from(of.mtime()) * 1_000_000_000 + i128::from(of.mtime_nsec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// After any number of batches there are few marks, and whatever length is left of the file, what is read again is no more than
+    /// what was lost, or one batch.
+    #[test]
+    fn marks_are_few_and_lie_close_to_any_end_that_is_left() {
+        for batch in [1, 7, 4096] {
+            let mut place = Place::begin(1, 0);
+            for end in (1..=3_000).map(|n| 3 * n * batch + n % 3) {
+                place.advance(end, Some(end.to_string()));
+                assert!(place.marks.windows(2).all(|two| two[0].offset < two[1].offset));
+            }
+            assert!(place.marks.len() < 40, "{}", place.marks.len());
+            for left in (0..place.offset).step_by(batch as usize) {
+                let most = 3 * batch + 2;
+                let good = place.marks.iter().rev().find(|mark| mark.offset <= left).map_or(0, |mark| mark.offset);
+                let (again, lost) = (left - good, place.offset - left);
+                assert!(again <= lost.max(most), "{again} bytes again for {lost} lost, batches of {batch}");
+            }
+            assert!(place.marks.iter().all(|mark| mark.before.as_deref() == Some(mark.offset.to_string().as_str())));
+        }
+    }
 }

@@ -303,3 +303,41 @@ async fn a_refusal_at_the_start_ends_and_later_is_overcome() {
     log.add("b.log", "b\n");
     log.comes(" b\n").await;
 }
+
+/// A power cut takes what was written last and not synced, or leaves zeros where it stood.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_lost_its_end_is_sent_from_the_last_good_place_and_a_gap_is_told() {
+    for zeros in [false, true] {
+        let mut log = Followed::new("line 00\n").await;
+        log.start();
+        log.comes(" 00\n").await;
+        for number in 1..16 {
+            log.acknowledged("b.log").await;
+            log.add("b.log", &format!("line {number:02}\n"));
+            log.comes(&format!(" {number:02}\n")).await;
+        }
+        log.acknowledged("b.log").await;
+        log.kill().await;
+        let file = File::options().write(true).open(log.path("b.log")).unwrap();
+        let left = 8 * 12;
+        file.set_len(left).unwrap();
+        if zeros {
+            file.set_len(8 * 16).unwrap();
+        }
+        log.add("b.log", "\nline after\n");
+        log.start();
+        log.comes(" after\n").await;
+        log.acknowledged("b.log").await;
+        let words = log.words();
+        let times = |word: &str| words.iter().filter(|one| **one == word).count();
+        assert_eq!((times("GAP"), times("after")), (1, 1), "{words:?}");
+        // Four lines were lost: no more than four come again.
+        let again: usize = (0..16).map(|number| times(&format!("{number:02}")) - 1).sum();
+        assert!(again <= 4 && (0..8).all(|number| times(&format!("{number:02}")) == 1), "{words:?}");
+        log.kill().await;
+        log.start();
+        log.add("b.log", "line end\n");
+        log.comes(" end\n").await;
+        assert_eq!(log.words().last(), Some(&"end"), "and goes on behind it");
+    }
+}

@@ -284,3 +284,73 @@ fn a_disk_that_is_full_drops_lines_and_ends_nothing() {
     assert_eq!(whole + spool.dropped(), LINES as u64);
     assert_eq!(told(&spool).1, whole, "no half line stays");
 }
+
+/// Standard input that comes when the test says so.
+struct Fed(std::sync::mpsc::Receiver<String>, Vec<u8>);
+
+impl Read for Fed {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.1.is_empty() {
+            match self.0.recv() {
+                Ok(more) => self.1 = more.into_bytes(),
+                Err(_) => return Ok(0),
+            }
+        }
+        let taken = buffer.len().min(self.1.len());
+        buffer[..taken].copy_from_slice(&self.1[..taken]);
+        self.1.drain(..taken);
+        Ok(taken)
+    }
+}
+
+/// The disk is full to its last block: what is in the spool is sent all the same, and the room that it leaves is used again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spool_on_a_full_disk_drains_itself_and_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(disk) = testbed::SmallDisk::mount(dir.path(), 1).unwrap() else { return };
+    let spool = Spool::open(&disk.dir().join("spool"), 64 << 20).unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    let filler = spool.clone();
+    let reading = std::thread::spawn(move || filler.fill(Fed(told, Vec::new()), None, WhenFull::Drop));
+    let lines =
+        |numbers: std::ops::Range<u64>| numbers.map(|n| format!("{n:04}{}\n", "x".repeat(4_000))).collect::<String>();
+    tell.send(lines(0..400)).unwrap();
+    let kept = || lines_of(&spool).iter().filter(|line| line.contains(" stdout F ")).count() as u64;
+    let all_read = async {
+        while spool.dropped() == 0 || kept() + spool.dropped() < 400 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(HAPPENS, all_read).await.expect("all is read");
+    let in_spool = kept();
+    disk.fill().unwrap();
+
+    let mut collector = collector(|_| Answer::Take).await;
+    let (shipper, intake) = (spool.clone(), collector.intake.clone());
+    let shipping = tokio::spawn(async move { shipper.ship(&intake, "b1").await });
+    let mut came = String::new();
+    let numbers = |came: &str| came.lines().filter(|line| line.contains(" stdout F ")).count() as u64;
+    let drained = async {
+        while numbers(&came) < in_spool {
+            came += &collector.got.recv().await.unwrap().1;
+        }
+    };
+    tokio::time::timeout(HAPPENS, drained).await.expect("a full disk holds nothing up");
+    // The room of what is shipped comes back: sooner or later a line is taken again.
+    let mut next = 400;
+    let again = async {
+        while numbers(&came) == in_spool {
+            tell.send(lines(next..next + 1)).unwrap();
+            next += 1;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            came += &collector.bodies();
+        }
+    };
+    tokio::time::timeout(HAPPENS, again).await.expect("there is room again");
+    drop(tell);
+    reading.join().unwrap().unwrap();
+    tokio::time::timeout(HAPPENS, shipping).await.unwrap().unwrap().unwrap();
+    came += &collector.bodies();
+    assert_eq!(numbers(&came) + spool.dropped(), next, "each line came or is counted");
+    assert!(came.contains("tokentrail-send F {"), "what was dropped is told");
+}

@@ -8,10 +8,89 @@ use std::{
     io::{self, BufRead, BufReader, Read, Write},
 };
 
+/// Where each byte of standard input is also written to.
+pub(super) struct Tee {
+    out: Box<dyn Write + Send>,
+    /// The line that is being read is not written on: a part of it was not taken.
+    skips: bool,
+    /// A part of a line stands at the end of what was written.
+    torn: bool,
+    /// Lines that are missing there, since it was last said.
+    missing: u64,
+}
+
+/// Who reads what is written on is gone, and comes not back.
+#[derive(Debug)]
+struct Gone;
+
+impl Tee {
+    pub fn new(out: Box<dyn Write + Send>) -> Self {
+        Self { out, skips: false, torn: false, missing: 0 }
+    }
+
+    /// Writes a part of a line on. What takes nothing now (a full disk) is tried again with the next line, and never waited for.
+    fn put(&mut self, bytes: &[u8], starts: bool) -> Result<(), Gone> {
+        if self.skips && !starts {
+            return Ok(());
+        }
+        self.skips = false;
+        if starts && self.torn {
+            // What stands there is no line: its end tells it from the next.
+            match self.write(b"\n") {
+                Ok(()) => self.torn = false,
+                Err(error) => return self.skip(&error),
+            }
+        }
+        match self.write(bytes) {
+            Ok(()) => {
+                if self.missing > 0 && bytes.ends_with(b"\n") {
+                    tracing::warn!(
+                        lines = self.missing,
+                        "what --tee writes to takes lines again; these are missing there"
+                    );
+                    self.missing = 0;
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.torn |= !starts;
+                self.skip(&error)
+            }
+        }
+    }
+
+    fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.out.write(bytes) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    bytes = &bytes[written..];
+                    self.torn |= !bytes.is_empty();
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.torn = false;
+        Ok(())
+    }
+
+    fn skip(&mut self, error: &io::Error) -> Result<(), Gone> {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Err(Gone);
+        }
+        if self.missing == 0 {
+            tracing::warn!(%error, "what --tee writes to takes nothing: it is tried again with each line; shipping goes on");
+        }
+        (self.skips, self.missing) = (true, self.missing + 1);
+        Ok(())
+    }
+}
+
 /// Standard input, of which each byte is also written on.
 pub(super) struct Teed<R> {
     pub reader: BufReader<R>,
-    pub tee: Option<Box<dyn Write + Send>>,
+    pub tee: Option<Tee>,
 }
 
 impl<R: Read> Teed<R> {
@@ -29,7 +108,8 @@ impl<R: Read> Teed<R> {
             let taken = end.map_or(bytes.len(), |end| end + 1);
             let bytes = &bytes[..taken];
             if let Some(tee) = &mut self.tee
-                && tee.write_all(bytes).is_err()
+                && !bytes.is_empty()
+                && tee.put(bytes, length == 0).is_err()
             {
                 tracing::warn!("what --tee writes to is closed; shipping goes on");
                 self.tee = None;
@@ -41,7 +121,7 @@ impl<R: Read> Teed<R> {
                 continue;
             }
             if let Some(tee) = &mut self.tee {
-                let _ = tee.flush(); // a closed pipe behind us is no reason to stop shipping
+                let _ = tee.out.flush(); // a closed pipe behind us is no reason to stop shipping
             }
             if length > LINE_BYTES {
                 tracing::warn!(bytes = length, "a line is longer than a line may be and is cut");
@@ -88,6 +168,10 @@ impl<'a> Writer<'a> {
         let written = self.file.write_all(framed);
         self.torn = written.is_err() && self.file.set_len(self.size).is_err();
         if let Err(error) = written {
+            if !self.torn && self.parts.whole() {
+                // Only closed files are ever deleted: what is shipped of this one would hold the disk full for ever.
+                self.close();
+            }
             return Err(error).context("cannot write the spool");
         }
         self.size += framed.len() as u64;
@@ -113,5 +197,67 @@ impl<'a> Writer<'a> {
             Ok(file) => (self.number, self.file, self.size) = (self.number + 1, file, 0),
             Err(error) => tracing::debug!(error = format!("{error:#}"), "the spool goes on in the same file"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    /// Takes so many bytes of each write as it is told in turn, then all; 0: the disk is full.
+    struct Moody {
+        takes: std::vec::IntoIter<usize>,
+        full: io::ErrorKind,
+        took: Arc<Mutex<Vec<u8>>>,
+        tries: Arc<Mutex<usize>>,
+    }
+
+    impl Write for Moody {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            *self.tries.lock().unwrap() += 1;
+            let taken = self.takes.next().unwrap_or(usize::MAX).min(bytes.len());
+            if taken == 0 {
+                return Err(self.full.into());
+            }
+            self.took.lock().unwrap().extend_from_slice(&bytes[..taken]);
+            Ok(taken)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn through(takes: &[usize], full: io::ErrorKind, input: &str) -> (String, usize) {
+        let (took, tries) = (Arc::default(), Arc::default());
+        let moody =
+            Moody { takes: takes.to_vec().into_iter(), full, took: Arc::clone(&took), tries: Arc::clone(&tries) };
+        let mut teed =
+            Teed { reader: BufReader::with_capacity(4, input.as_bytes()), tee: Some(Tee::new(Box::new(moody))) };
+        let (mut line, mut read) = (Vec::new(), String::new());
+        while teed.line(&mut line).unwrap() {
+            read += std::str::from_utf8(&line).unwrap();
+        }
+        assert_eq!(read, input, "shipping never minds");
+        let took = String::from_utf8(took.lock().unwrap().clone()).unwrap();
+        (took, *tries.lock().unwrap())
+    }
+
+    #[test]
+    fn a_tee_on_a_full_disk_goes_on_with_the_next_line_that_fits() {
+        let full = io::ErrorKind::StorageFull;
+        assert_eq!(through(&[], full, "a\nb\nc\n").0, "a\nb\nc\n");
+        // `a`, one byte of `bb`, and then nothing until there is room for `d`.
+        assert_eq!(through(&[2, 1, 0, 0], full, "a\nbb\nc\nd\n").0, "a\nb\nd\n");
+        // The disk is full between two parts of one line: its rest is left out, and its end is told.
+        assert_eq!(through(&[4, 0], full, "a long line\nb\n").0, "a lo\nb\n");
+        assert_eq!(through(&[0, 0, 0], full, "a long line\nb\nc\nd\n").0, "d\n", "one try for a line");
+    }
+
+    #[test]
+    fn a_tee_whose_reader_is_gone_is_left_alone() {
+        let (took, tries) = through(&[2, 0], io::ErrorKind::BrokenPipe, "a\nb\nc\n");
+        assert_eq!((took.as_str(), tries), ("a\n", 2));
     }
 }

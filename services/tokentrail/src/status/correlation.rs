@@ -3,6 +3,7 @@
 use super::moment;
 use pipeline::correlation::{Acknowledged, Phase, Remembered};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// How far the answers are behind what is stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,12 +40,15 @@ pub struct MemoryReport {
     pub floor: Option<i64>,
     /// The earliest time of what came and is older than that, and is not answered before everything was read anew.
     pub waiting: Option<i64>,
+    /// Sources whose events come so long after they happened that everything must be read for them, and how long that is, milliseconds.
+    #[serde(default)]
+    pub late: BTreeMap<String, i64>,
 }
 
 impl MemoryReport {
-    fn of(kept: Remembered) -> Self {
+    fn of(kept: Remembered, late: BTreeMap<String, i64>) -> Self {
         let Remembered { bytes, budget, floor, waiting } = kept;
-        Self { bytes, budget, floor, waiting }
+        Self { bytes, budget, floor, waiting, late }
     }
 
     /// False: even the least that must be kept is more than the budget.
@@ -53,7 +57,7 @@ impl MemoryReport {
     }
 
     fn render(&self) -> String {
-        let Self { bytes, budget, floor, waiting } = self;
+        let Self { bytes, budget, floor, waiting, late } = self;
         let full = if self.fits() { "" } else { ": TOO LITTLE, raise correlation.memory_mib" };
         let mut out = format!("  Correlation: keeps {} of {} MiB in memory{full}", bytes >> 20, budget >> 20);
         if let Some(floor) = floor {
@@ -61,6 +65,10 @@ impl MemoryReport {
         }
         if let Some(waiting) = waiting {
             out.push_str(&format!("; events came from {} on: everything will be read anew", moment(*waiting)));
+        }
+        for (source, by) in late {
+            let hours = by.div_euclid(3_600_000);
+            out.push_str(&format!("\n  Correlation: SOURCE {source} IS {hours} HOURS LATE: its clock is wrong, or what it tells waited for so long"));
         }
         out + "\n"
     }
@@ -87,7 +95,7 @@ impl CorrelationReport {
     pub(super) fn of(correlation: &Acknowledged) -> Self {
         let standing = correlation.standing();
         let phase = standing.phase.as_str().to_owned();
-        let memory = correlation.remembered().map(MemoryReport::of);
+        let memory = correlation.remembered().map(|kept| MemoryReport::of(kept, correlation.late()));
         Self { phase, lag: standing.lag, unannounced: correlation.unannounced(), memory, ..Self::default() }
     }
 
@@ -135,11 +143,13 @@ mod tests {
     #[test]
     fn a_status_tells_what_is_no_longer_kept_and_what_waits_for_being_read_anew() {
         let told = |memory| CorrelationReport { memory: Some(memory), ..CorrelationReport::default() }.render();
-        let kept = MemoryReport { bytes: 10 << 20, budget: 64 << 20, floor: None, waiting: None };
+        let kept = MemoryReport { bytes: 10 << 20, budget: 64 << 20, ..MemoryReport::default() };
         assert!(!told(kept.clone()).contains("memory"), "nobody asks");
         let (floor, waiting) = (Some(1_795_132_800_000), Some(1_794_960_000_000));
-        let text = told(MemoryReport { bytes: 70 << 20, floor, waiting, ..kept });
+        let late = BTreeMap::from([("kc".to_owned(), 5 * 86_400_000)]);
+        let text = told(MemoryReport { bytes: 70 << 20, floor, waiting, late, ..kept });
         assert!(text.contains("keeps 70 of 64 MiB in memory: TOO LITTLE, raise correlation.memory_mib"), "{text}");
         assert!(text.contains("what was over before 2026-11-20") && text.contains("came from 2026-11-18"), "{text}");
+        assert!(text.contains("SOURCE kc IS 120 HOURS LATE"), "{text}");
     }
 }

@@ -1,11 +1,14 @@
 //! The status for people.
 
-use super::{Report, alerts, moment};
+use super::{NotSaved, PathReport, Report, alerts, moment};
 use crate::{
     other_lines,
     snapshotting::State,
     table::{Align, Table, visible},
 };
+
+/// Most types that are named in a line.
+const LISTED_TYPES: usize = 12;
 
 /// The table of inputs.
 pub fn render_inputs(report: &Report) -> String {
@@ -61,9 +64,10 @@ pub fn render(report: &Report) -> String {
     report.topics.iter().for_each(|topic| out.push_str(&topic.render()));
     for path in &report.paths {
         out.push_str(&format!(
-            "  {}: {} events pushed and pulled, {} lost on their way here and repaired by pull, {} pushed only (types not saved in Keycloak)\n",
+            "  {}: {} events pushed and pulled, {} lost on their way here and repaired by pull, {} pushed only\n",
             path.source, path.both, path.lost_by_webhook, path.not_saved
         ));
+        out.push_str(&types_not_saved(path));
     }
     for (source, state) in &report.snapshots {
         out.push_str(&format!("  {source}: {}\n", snapshots(state)));
@@ -88,6 +92,22 @@ pub fn render(report: &Report) -> String {
     out
 }
 
+/// Which types were pushed and not saved, where there are any.
+fn types_not_saved(path: &PathReport) -> String {
+    let one =
+        |one: &NotSaved| format!("{} in {} ({}, last {})", one.native_type, one.realm, one.events, moment(one.last));
+    let named: Vec<_> = path.not_saved_types.iter().take(LISTED_TYPES).map(one).collect();
+    let more = path.not_saved_types.len().saturating_sub(LISTED_TYPES);
+    match (path.not_saved, named.is_empty()) {
+        (0, _) => String::new(),
+        (_, true) => "    types not saved in Keycloak: none of the last day\n".to_owned(),
+        (_, false) => {
+            let rest = if more > 0 { format!(" and {more} more types") } else { String::new() };
+            format!("    types not saved in Keycloak: {}{rest}\n", visible(&named.join(", ")))
+        }
+    }
+}
+
 /// The snapshots of one source in one line.
 fn snapshots(state: &State) -> String {
     let mut text = match &state.last {
@@ -106,4 +126,30 @@ fn snapshots(state: &State) -> String {
         text.push_str(&format!("; the last try did not end: {trouble}"));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_that_were_pushed_only_are_named() {
+        let types = |n: u64| {
+            (0..n).map(|n| NotSaved { realm: "acme".into(), native_type: format!("T{n}"), events: n, last: 0 })
+        };
+        let told = |not_saved, n| {
+            types_not_saved(&PathReport {
+                source: "kc".into(),
+                both: 0,
+                lost_by_webhook: 0,
+                not_saved,
+                not_saved_types: types(n).collect(),
+            })
+        };
+        assert_eq!(told(0, 0), "");
+        assert_eq!(told(4, 0), "    types not saved in Keycloak: none of the last day\n");
+        let two = "    types not saved in Keycloak: T0 in acme (0, last 1970-01-01T00:00:00.000Z), T1 in acme (1, last 1970-01-01T00:00:00.000Z)\n";
+        assert_eq!(told(4, 2), two);
+        assert!(told(40, 15).ends_with(" and 3 more types\n"));
+    }
 }

@@ -135,6 +135,36 @@ pub async fn logging_switched_off(keycloak: &Keycloak, cli: &Cli<'_>) {
     });
 }
 
+/// A type is pushed and saved no more: `status` and `doctor` name it, with its realm.
+pub async fn a_type_is_saved_no_more(keycloak: &Keycloak, cli: &Cli<'_>) {
+    const TYPE: &str = "INTROSPECT_TOKEN";
+    let admin = keycloak.admin();
+    let named = |status: &Value| {
+        let types = status["paths"][0]["not_saved_types"].as_array().cloned().unwrap_or_default();
+        types.into_iter().find(|one| one["native_type"] == TYPE)
+    };
+    assert_eq!(named(&cli.stored()), None, "it is saved, and nothing else is said of it");
+    let config = admin.get("acme/events/config").await.unwrap();
+    let mut saved = config["enabledEventTypes"].as_array().unwrap().clone();
+    saved.retain(|one| one != TYPE);
+    admin.change_events_config("acme", json!({"enabledEventTypes": saved})).await.unwrap();
+    let mut portal = keycloak.browser("acme", OidcClient::named("portal"));
+    let held = portal.sign_in("alice", "alice-pw").await.unwrap();
+    assert!(portal.introspect(&held).await.unwrap());
+    portal.logout(&held).await.unwrap();
+    let told = cli.until("the type is not named", || named(&cli.stored()));
+    assert_eq!((&told["realm"], &told["events"]), (&json!("acme"), &json!(1)), "{told}");
+    let people = String::from_utf8(cli.run(&["status"]).stdout).unwrap();
+    assert!(
+        people.contains("types not saved in Keycloak: ") && people.contains("INTROSPECT_TOKEN in acme (1, last "),
+        "{people}"
+    );
+    let doctor = cli.json(&["doctor"]);
+    let check = doctor["checks"].as_array().unwrap().iter().find(|one| one["id"] == "types_saved").unwrap();
+    assert!(check["remedy"].as_str().unwrap().contains(TYPE), "{check}");
+    admin.change_events_config("acme", json!({"enabledEventTypes": config["enabledEventTypes"]})).await.unwrap();
+}
+
 /// While nobody listens: the listener goes first, then admin events; the store forgets both.
 pub async fn logging_taken_away(keycloak: &Keycloak) {
     let admin = keycloak.admin();

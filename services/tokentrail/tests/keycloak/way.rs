@@ -1,9 +1,11 @@
 //! The way of a webhook to the program, with a hole in it: deliveries that hold a text are swallowed on purpose and answered 200.
 //!
-//! Where nobody listens behind it, it hangs up: to Keycloak's plugin that is what a refused connection is.
+//! Where nobody listens behind it, it hangs up: to Keycloak's plugin that is what a refused connection is. It keeps a ledger of its own
+//! of what the program took.
 
 use crate::support::client;
 use std::{
+    collections::BTreeSet,
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
@@ -19,6 +21,16 @@ const BODY_BYTES: usize = 1 << 20;
 struct Hole {
     swallows: Arc<Mutex<Option<String>>>,
     swallowed: Arc<AtomicUsize>,
+    ledger: Arc<Mutex<Ledger>>,
+}
+
+/// Ids of events that were on their way.
+#[derive(Clone, Default)]
+pub struct Ledger {
+    /// The program answered 2xx.
+    pub taken: BTreeSet<String>,
+    /// It died over them: it may have them on disk or not.
+    pub unclear: BTreeSet<String>,
 }
 
 pub struct Way {
@@ -44,6 +56,11 @@ impl Way {
     /// Swallows deliveries with this text from now on; none: lets everything through.
     pub fn swallow(&self, text: Option<&str>) {
         *self.hole.swallows.lock().unwrap() = text.map(str::to_owned);
+    }
+
+    /// What became of what was on its way.
+    pub fn ledger(&self) -> Ledger {
+        self.hole.ledger.lock().unwrap().clone()
     }
 
     /// How many deliveries were swallowed.
@@ -78,12 +95,30 @@ fn pass(mut connection: &TcpStream, intake: &str, hole: &Hole) -> Option<()> {
             200
         }
         None => {
+            let event: serde_json::Value = serde_json::from_slice(&body).ok()?;
+            let id = event["id"].as_str()?.to_owned();
             let mut request = client().post(format!("http://{intake}{path}")).body(body);
             for (name, value) in headers {
                 request = request.header(name, value);
             }
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async { request.send().await }).ok()?.status().as_u16()
+            let answer = runtime.block_on(async { request.send().await });
+            let mut ledger = hole.ledger.lock().unwrap();
+            match answer {
+                Ok(answer) => {
+                    if answer.status().is_success() {
+                        ledger.unclear.remove(&id);
+                        ledger.taken.insert(id);
+                    }
+                    answer.status().as_u16()
+                }
+                Err(error) => {
+                    if !error.is_connect() {
+                        ledger.unclear.insert(id);
+                    }
+                    return None;
+                }
+            }
         }
     };
     connection

@@ -12,6 +12,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
 use sha2::Sha256;
 use std::{
+    ffi::OsStr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -21,6 +22,8 @@ use std::{
 const READY: Duration = Duration::from_secs(90);
 /// Nobody listens there: a program that is to do without ClickHouse.
 pub const NO_CLICKHOUSE: &str = "http://127.0.0.1:9";
+/// For a program whose ClickHouse is of no use, so that its start is not waited for.
+pub const ALONE: (&str, &str) = ("TOKENTRAIL_TEST_ALONE", "1");
 /// Between two looks at a condition.
 const LOOK: Duration = Duration::from_millis(25);
 
@@ -55,7 +58,10 @@ impl Program {
 
     /// Runs a command that becomes the program and waits until it is ready, and ClickHouse has answered it if it stores.
     pub fn ready(mut command: Command, data: &Path) -> Self {
-        let alone = command.get_envs().any(|(_, value)| value.is_some_and(|value| value == NO_CLICKHOUSE));
+        let is_alone = |(key, value): (&OsStr, Option<&OsStr>)| {
+            key == ALONE.0 || value.is_some_and(|value| value == NO_CLICKHOUSE)
+        };
+        let alone = command.get_envs().any(is_alone);
         let _ = std::fs::remove_file(data.join("run.json"));
         std::fs::create_dir_all(data).unwrap();
         let log = std::fs::File::options().create(true).append(true).open(data.join("log.ndjson")).unwrap();
@@ -109,10 +115,15 @@ impl Program {
 
     /// Body of a GET on the admin listener, if it answers 2xx.
     pub fn get_admin(&self, path: &str) -> Option<String> {
+        self.ask_admin(path).filter(|(status, _)| (200..300).contains(status)).map(|(_, body)| body)
+    }
+
+    /// Status and body of a GET on the admin listener, if it answers.
+    pub fn ask_admin(&self, path: &str) -> Option<(u16, String)> {
         let url = format!("http://{}{path}", self.run["admin"].as_str()?);
         block_on(async move {
             let answer = client().get(url).send().await.ok()?;
-            if answer.status().is_success() { answer.text().await.ok() } else { None }
+            Some((answer.status().as_u16(), answer.text().await.ok()?))
         })
     }
 

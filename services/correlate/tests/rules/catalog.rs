@@ -24,7 +24,9 @@ fn what_the_catalog_alone_told_counts_no_more_once_keycloak_speaks_of_it() {
     let read = |case: &mut Case| case.read(20.0, ("kc", "r"), (vec![], vec![], vec![(List::Members, vec![])]));
     assert_eq!(of(read), Verdict::AllowedWithoutRight, "nobody is in the group, by Keycloak's word");
     assert_eq!(
-        of(|case| drop(case.member(30.0, ("u1", "g-ops", true)))),
+        of(|case| {
+            case.member(30.0, ("u1", "g-ops", true));
+        }),
         Verdict::AllowedWithoutRight,
         "it was given later"
     );
@@ -39,7 +41,9 @@ fn what_the_catalog_alone_told_counts_no_more_once_keycloak_speaks_of_it() {
     };
     assert_eq!(unknown(|_| {}), Verdict::Agrees, "nobody knows that the realm that was read is theirs");
     assert_eq!(
-        unknown(|case| drop(case.keycloak(0.5, What::UserCreated { user: "u1" }))),
+        unknown(|case| {
+            case.keycloak(0.5, What::UserCreated { user: "u1" });
+        }),
         Verdict::AllowedWithoutRight
     );
     let user = Entity::User { user: "u1", username: "cleo", email: "", enabled: true };

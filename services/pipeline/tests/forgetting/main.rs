@@ -13,7 +13,9 @@ use days::{DAY, DAYS, HOUR, Teller, midnight};
 use events::person::DeploymentKey;
 use patience::until;
 use pipeline::{
-    correlation::{Acknowledged, Announcement, CorrelationMetrics, Late, Memory, Phase, Probe, Remembered, Stage, Suspects},
+    correlation::{
+        Acknowledged, Announcement, CorrelationMetrics, Late, Memory, Phase, Probe, Remembered, Stage, Suspects,
+    },
     faults::Faults,
 };
 use prometheus::Registry;
@@ -75,8 +77,7 @@ impl Program {
             checkpoints,
             memory: Memory { budget, clock: || NOON },
             faults: Faults::register(&registry, || NOON).unwrap(),
-            suspects: Suspects::default(),
-            probe: probe(&acknowledged),
+            suspects: probe(&acknowledged).map_or_else(Suspects::default, Suspects::probed),
         };
         let (stop, stopped) = watch::channel(false);
         let running = tokio::spawn(async move { stage.run(stopped).await });

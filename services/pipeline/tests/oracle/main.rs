@@ -20,6 +20,8 @@ mod reader;
 mod rights;
 #[path = "../../../events/tests/support/mod.rs"]
 mod samples;
+#[path = "../../../correlate/tests/worlds/sign_ins.rs"]
+mod sign_ins;
 #[path = "../../../correlate/tests/worlds/sim.rs"]
 mod sim;
 #[path = "../../../correlate/tests/worlds/snapshots.rs"]

@@ -38,7 +38,8 @@ pub(super) struct Place {
 #[derive(Serialize, Deserialize)]
 struct Slot {
     number: u64,
-    place: Place,
+    /// None: the room is taken, and nothing was sent yet.
+    place: Option<Place>,
 }
 
 impl Slot {
@@ -78,8 +79,7 @@ impl Place {
         if dir.join(PLACE).exists() {
             return Ok(());
         }
-        let kept = Self::kept_in(dir)?;
-        let first = Slot { number: 0, place: kept.unwrap_or_default() }.to_bytes()?;
+        let first = Slot { number: 0, place: Self::kept_in(dir)? }.to_bytes()?;
         let part = dir.join("place.part");
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
         file.write_all(&first)?;
@@ -97,7 +97,7 @@ impl Place {
 
     pub fn kept_in(dir: &Path) -> anyhow::Result<Option<Self>> {
         if let Some((_, slot)) = newest(dir)? {
-            return Ok(Some(slot.place));
+            return Ok(slot.place);
         }
         let path = dir.join(PLACE_BEFORE);
         match fs::read(&path) {
@@ -121,7 +121,7 @@ impl Place {
     pub fn keep(&self, dir: &Path) -> anyhow::Result<()> {
         Self::reserve(dir).context("cannot keep the place of the spool")?;
         let (at, number) = newest(dir)?.map_or((1, 0), |(at, slot)| (at, slot.number));
-        let bytes = Slot { number: number + 1, place: self.clone() }.to_bytes()?;
+        let bytes = Slot { number: number + 1, place: Some(self.clone()) }.to_bytes()?;
         let write = || {
             let file = OpenOptions::new().write(true).open(dir.join(PLACE))?;
             file.write_all_at(&bytes, if at == 0 { SLOT_BYTES as u64 } else { 0 })?;
@@ -209,6 +209,8 @@ mod tests {
     fn the_last_place_is_kept_and_a_torn_write_leaves_the_one_before() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(Place::kept_in(dir.path()).unwrap(), None);
+        Place::reserve(dir.path()).unwrap();
+        assert_eq!(Place::kept_in(dir.path()).unwrap(), None, "the room alone is no place");
         for offset in 1..=5 {
             place(offset).keep(dir.path()).unwrap();
             assert_eq!(Place::kept_in(dir.path()).unwrap(), Some(place(offset)));

@@ -232,7 +232,7 @@ mod tests {
     fn through(takes: &[usize], full: io::ErrorKind, input: &str) -> (String, usize) {
         let (took, tries) = (Arc::default(), Arc::default());
         let moody =
-            Moody { takes: takes.to_vec().into_iter(), full, took: Arc::clone(&took), tries: Arc::clone(&tries) };
+            Moody { takes: Vec::from(takes).into_iter(), full, took: Arc::clone(&took), tries: Arc::clone(&tries) };
         let mut teed =
             Teed { reader: BufReader::with_capacity(4, input.as_bytes()), tee: Some(Tee::new(Box::new(moody))) };
         let (mut line, mut read) = (Vec::new(), String::new());

@@ -18,7 +18,7 @@ use place::{Pending, Place};
 use std::{
     fs::File,
     io::{BufRead, BufReader, Read, Seek, SeekFrom},
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -136,6 +136,10 @@ impl Sender {
     }
 }
 
+/// How compressed files begin, what they are called, and what inflates them.
+const COMPRESSED: [(&[u8], &str, &str); 2] =
+    [(&[0x1f, 0x8b], "gzip", "zcat"), (&[0x28, 0xb5, 0x2f, 0xfd], "zstd", "zstdcat")];
+
 /// One run of a sender over one name of a file.
 struct Run<'a> {
     sender: &'a Sender,
@@ -148,8 +152,23 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// The file of the name; its lines are sent as they stand, so that places in it can be kept.
+    fn open(&self) -> anyhow::Result<File> {
+        let name = self.path.display();
+        let file = File::open(self.path).with_context(|| format!("cannot open {name}"))?;
+        let mut head = [0; 4];
+        let read = file.read_at(&mut head, 0).with_context(|| format!("cannot read {name}"))?;
+        if let Some((_, what, inflate)) = COMPRESSED.iter().find(|(magic, ..)| head[..read].starts_with(magic)) {
+            bail!(
+                "{name} is compressed ({what}), and lines are sent as they stand: `{inflate} {name} | tokentrail send --source SOURCE -`, \
+                 or `tokentrail import`, which reads gzip"
+            );
+        }
+        Ok(file)
+    }
+
     async fn once(&mut self) -> anyhow::Result<()> {
-        let mut file = File::open(self.path).with_context(|| format!("cannot open {}", self.path.display()))?;
+        let mut file = self.open()?;
         let inode = file.metadata()?.ino();
         let kept = Place::kept_in(&self.sender.state)?.filter(|place| place.inode == inode);
         let mut place = kept.unwrap_or_else(|| Place::begin(inode, now_ms()));

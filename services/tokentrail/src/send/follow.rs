@@ -11,7 +11,6 @@ use super::{
     place::{Gap, Place, changed_ns},
     rotated::{Sibling, find, siblings},
 };
-use anyhow::Context;
 use std::{
     collections::VecDeque,
     fs::File,
@@ -41,7 +40,7 @@ enum Next {
 impl Run<'_> {
     /// Ships what comes, without end.
     pub(super) async fn follow(&mut self) -> anyhow::Result<()> {
-        let current = File::open(self.path).with_context(|| format!("cannot open {}", self.path.display()))?;
+        let current = self.open()?;
         let mut files = match Place::kept_in(&self.sender.state)? {
             None => {
                 VecDeque::from([Open { place: Place::begin(current.metadata()?.ino(), born(&current)), file: current }])
@@ -62,7 +61,7 @@ impl Run<'_> {
                 }
                 Next::Cut => {
                     tracing::warn!("the file was cut back or written anew");
-                    let current = self.reopened()?;
+                    let current = self.open()?;
                     let mut place = open.place;
                     if place.offset == 0 || (place.pending.is_some() && place.fits(&current)?) {
                         // Nothing before the place tells the file, or all of that still stands: what was tried is not there any more.
@@ -74,10 +73,6 @@ impl Run<'_> {
             };
         }
         Ok(())
-    }
-
-    fn reopened(&self) -> anyhow::Result<File> {
-        File::open(self.path).with_context(|| format!("cannot open {}", self.path.display()))
     }
 
     /// Ships what is added, while the file keeps its name and its content.
@@ -139,7 +134,7 @@ impl Run<'_> {
             Some(index) => drop(after.drain(..=index)),
             None => after.retain(|one| one.changed_ns > changed_ns(&metadata)),
         }
-        self.in_turn(&after, self.reopened()?, read.place.at)
+        self.in_turn(&after, self.open()?, read.place.at)
     }
 
     /// The file of a place, under whatever name, and those after it; else a gap, and what is younger.

@@ -235,6 +235,22 @@ async fn a_rotated_file_that_is_gone_is_a_gap_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_compressed_is_refused_before_a_byte_of_it_is_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    let Collector { intake, tries, .. } = collector(|_| Answer::Take).await;
+    let sender = Sender { intake, instance: "b1".into(), state: dir.path().join("state"), quiet: QUIET };
+    for (magic, inflate) in [(&b"\x1f\x8b\x08\x00"[..], "zcat"), (b"\x28\xb5\x2f\xfd", "zstdcat")] {
+        let log = dir.path().join("b.log");
+        std::fs::write(&log, [magic, b"\nx\n"].concat()).unwrap();
+        for until in [Until::End, Until::Stopped] {
+            let refused = sender.file(&log, until, &mut |_, _| ()).await.unwrap_err().to_string();
+            assert!(refused.contains(inflate), "{refused}");
+        }
+    }
+    assert_eq!((tries.load(std::sync::atomic::Ordering::Relaxed), sender.state.exists()), (0, false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_rotated_file_that_was_compressed_is_a_gap_before_the_next() {
     let mut log = Followed::new("a\n").await;
     log.start();

@@ -169,7 +169,7 @@ fn the_program_knows_every_variable_port_path_and_key() {
                 .collect();
             let needed: BTreeSet<String> = match role.as_str() {
                 "collect" => {
-                    ["deployment_key_file", "sources"].iter().flat_map(|key| secret_paths(&config[*key])).collect()
+                    ["deployment_key_file", "sources", "store"].iter().flat_map(|key| secret_paths(&config[*key])).collect()
                 }
                 "process" => {
                     ["deployment_key_file", "store"].iter().flat_map(|key| secret_paths(&config[*key])).collect()

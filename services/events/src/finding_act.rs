@@ -84,6 +84,22 @@ impl Handled {
         }
     }
 
+    /// When it ends by itself, UTC milliseconds.
+    pub fn until(&self) -> Option<i64> {
+        match self {
+            Self::Suppress { until, .. } | Self::SuppressGroup { until, .. } => Some(*until),
+            _ => None,
+        }
+    }
+
+    /// The rule that it names.
+    pub fn rule(&self) -> Option<&str> {
+        match self {
+            Self::SuppressGroup { group, .. } | Self::UnsuppressGroup { group } => Some(&group.rule),
+            _ => None,
+        }
+    }
+
     fn is_bounded(&self) -> bool {
         let until = |until: &i64| (0..=LATEST).contains(until);
         match self {
@@ -113,6 +129,11 @@ pub struct FindingAct {
     pub by: String,
     /// Why. It may name persons.
     pub reason: String,
+}
+
+/// Id of the row of the register that an act becomes. Made of the act's own, which whoever acts chooses: so none can be a row of the rules.
+pub fn change_id(act: Uuid) -> Uuid {
+    Uuid::new_v5(&act, b"act")
 }
 
 impl FindingAct {

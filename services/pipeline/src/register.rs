@@ -1,7 +1,8 @@
-//! What operators' acts on findings change in the register: rows under the acts' own ids, so that reading one again changes nothing.
+//! What operators' acts on findings change in the register: rows under ids made of the acts' own, so that reading one again changes
+//! nothing, and one that was said twice is one.
 
 use events::{
-    finding_act::{FindingAct, Group, Handled},
+    finding_act::{FindingAct, Group, Handled, change_id},
     receipt::Receipt,
 };
 use store::{Records, findings::FindingChange, suppressions::SuppressionChange};
@@ -9,6 +10,7 @@ use store::{Records, findings::FindingChange, suppressions::SuppressionChange};
 /// Adds what one receipt changes in the register.
 pub(crate) fn note(records: &mut Records, receipt: &Receipt) {
     let Some((id, act)) = FindingAct::of(receipt) else { return };
+    let id = change_id(id);
     let (tenant, changed_at) = (receipt.header.tenant.clone(), receipt.header.received_at);
     let what = act.said.what().to_owned();
     let (actor, reason) = (act.by.trim().to_owned(), act.reason.trim().to_owned());
@@ -98,7 +100,7 @@ mod tests {
             let row = FindingChange {
                 tenant,
                 finding_id: finding,
-                change_id: id,
+                change_id: change_id(id),
                 changed_at: 70,
                 what,
                 actor,
@@ -118,7 +120,7 @@ mod tests {
                 what: what.into(),
                 actor: "ana".into(),
                 reason: "known".into(),
-                ..group_change(("t".into(), id), group.clone(), until)
+                ..group_change(("t".into(), change_id(id)), group.clone(), until)
             };
             assert_eq!((row.suppression_id, row.rule.as_str(), row.owner.as_str()), (group.suppression, "D12", "bo"));
             assert_eq!(records, Records { suppressions: vec![row], ..Records::default() });

@@ -16,6 +16,7 @@ mod taking;
 
 pub use listeners::Listeners;
 pub use order::HEADER as ORDER_HEADER;
+use order::OrderKey;
 pub use taking::open_journal;
 
 use crate::{
@@ -145,14 +146,14 @@ impl App {
         };
         let mut routes =
             collector::admin::router(registry.clone(), ready).merge(announce::status_route(observer.clone(), observed));
+        let order = OrderKey::random()?;
         if let Some(taken) = &taken {
-            routes = routes.merge(order::route(taken.orders.clone()));
-            routes = routes.merge(acts::route(&config.tenant, taken.journal.clone()));
-        }
-        if let Some(taken) = &taken
-            && let Some(forward) = &taken.forward
-        {
-            routes = routes.merge(forward_route::route(taken.journal.clone(), forward.remote()));
+            let mut orders =
+                order::route(taken.orders.clone()).merge(acts::route(&config.tenant, taken.journal.clone()));
+            if let Some(forward) = &taken.forward {
+                orders = orders.merge(forward_route::route(taken.journal.clone(), forward.remote()));
+            }
+            routes = routes.merge(order.guard(orders));
         }
         let server = Server {
             listener: admin_listener,
@@ -183,7 +184,9 @@ impl App {
                 .map_or_else(|| watch::Sender::new(States::new()).subscribe(), |taken| taken.snapshots.clone()),
         };
         let (intake, admin_at, stores) = (addresses.intake, addresses.admin, role.stores());
-        RunFile { pid: std::process::id(), intake, admin: admin_at, stores, store: None }.write(config)?;
+        let run =
+            RunFile { pid: std::process::id(), intake, admin: admin_at, order: order.reveal(), stores, store: None };
+        run.write(config)?;
         let storage = if role.stores() {
             alone.send_replace(Some(observing.clone()));
             let storage = storage::Storage {
@@ -191,7 +194,7 @@ impl App {
                 context: NormaliseContext { key },
                 metrics,
                 registry,
-                addresses,
+                run,
                 observing,
                 found,
             };
@@ -328,14 +331,14 @@ pub async fn run(config: &Config, role: Role) -> anyhow::Result<ExitCode> {
         std::process::exit(130);
     });
     let stopped = in_time(app.stop()).await;
+    if matches!(stopped, Stopped::Cut) {
+        // The engine, if it is ours, ends when this process is gone; the next start waits for it.
+        RunFile::remove(config);
+    }
     match (broken, stopped) {
         (Some(error), _) => bail!(error),
         (None, Stopped::InOrder(ended)) => ended.map(|()| ExitCode::SUCCESS),
-        (None, Stopped::Cut) => {
-            // The engine, if it is ours, ends when this process is gone; the next start waits for it.
-            RunFile::remove(config);
-            Ok(ExitCode::SUCCESS)
-        }
+        (None, Stopped::Cut) => Ok(ExitCode::SUCCESS),
     }
 }
 

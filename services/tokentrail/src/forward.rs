@@ -9,7 +9,7 @@ pub async fn again(config: &Config, (stream, from): (Option<&str>, u64)) -> anyh
     let http = trust::Trust::system().http(|builder| builder.no_proxy().timeout(std::time::Duration::from_secs(10)))?;
     let mut query = vec![("from", from.to_string())];
     query.extend(stream.map(|stream| ("stream", stream.to_owned())));
-    let asked = http.post(format!("http://{}/v1/forward", run.admin)).query(&query).send().await;
+    let asked = run.order(&http, "/v1/forward").query(&query).send().await;
     let answer = asked.context("the running program does not answer")?;
     let status = answer.status();
     let text = answer.text().await.unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Hands an operator's act to the program that takes receipts in here: it becomes a receipt of the journal, under its own id.
 
-use crate::{app, config::Config, running::RunFile, table::visible};
+use crate::{config::Config, running::RunFile, table::visible};
 use anyhow::{Context, bail};
 use serde::Serialize;
 use std::time::Duration;
@@ -17,10 +17,16 @@ const REQUEST: Duration = Duration::from_secs(30);
 pub async fn hand_in(config: &Config, (path, id): (&str, Uuid), act: &impl Serialize) -> anyhow::Result<String> {
     let run = RunFile::read(config)?;
     let http = reqwest::Client::builder().no_proxy().timeout(REQUEST).build()?;
-    let url = format!("http://{}{path}?id={id}", run.admin);
-    let answer = http.post(url).header(app::ORDER_HEADER, "1").json(act).send().await;
-    let answer =
-        answer.context("the running program does not answer; if it was killed, remove run.json in its data folder")?;
+    let order = || run.order(&http, &format!("{path}?id={id}")).json(act).send();
+    let answer = match order().await {
+        // It may be on disk: under its id it may be said again.
+        Err(error) if !error.is_connect() => {
+            order().await.context("the running program does not answer: the act may have been taken")?
+        }
+        Err(error) => Err(error)
+            .context("the running program does not answer; if it was killed, remove run.json in its data folder")?,
+        Ok(answer) => answer,
+    };
     let (status, text) = (answer.status(), answer.text().await.unwrap_or_default());
     if status == reqwest::StatusCode::NOT_FOUND {
         bail!("the program that runs here takes no receipts in: act where `collect` (or `up`) runs");

@@ -1,6 +1,7 @@
 //! The run file: how the other subcommands find the running program and its store. Mode 0600, gone after a clean stop.
 
 use crate::{
+    app::ORDER_HEADER,
     config::Config,
     secrets::{self, write_private},
     trusting,
@@ -19,6 +20,9 @@ pub struct RunFile {
     pub intake: Option<SocketAddr>,
     /// Admin listener.
     pub admin: SocketAddr,
+    /// What proves to the admin listener that an order is of somebody who may read this file.
+    #[serde(default)]
+    pub order: String,
     /// Whether it stores what comes in.
     #[serde(default)]
     pub stores: bool,
@@ -69,6 +73,11 @@ impl RunFile {
             format!("no Tokentrail runs on {} (start it with `tokentrail up`)", config.data_dir.display())
         })?;
         serde_json::from_slice(&text).with_context(|| format!("{} is damaged", path.display()))
+    }
+
+    /// An order to a path of the admin listener.
+    pub fn order(&self, http: &reqwest::Client, path: &str) -> reqwest::RequestBuilder {
+        http.post(format!("http://{}{path}", self.admin)).header(ORDER_HEADER, &self.order)
     }
 
     /// The store of the running program.

@@ -20,11 +20,16 @@ pub fn read_or_make(data_dir: &Path, path: &Path) -> anyhow::Result<String> {
     if path.is_absolute() {
         bail!("secret file {} is missing", full.display());
     }
-    let mut random = [0; SECRET_BYTES];
-    getrandom::fill(&mut random).context("the system gives no random bytes")?;
-    let secret = hex::encode(random);
+    let secret = random()?;
     write_private(&full, secret.as_bytes())?;
     Ok(secret)
+}
+
+/// A new secret, hex digits.
+pub fn random() -> anyhow::Result<String> {
+    let mut random = [0; SECRET_BYTES];
+    getrandom::fill(&mut random).context("the system gives no random bytes")?;
+    Ok(hex::encode(random))
 }
 
 /// Reads a secret; surrounding white space is no part of it.

@@ -247,7 +247,7 @@ impl Run<'_> {
 fn cut_short(good: Place) -> Place {
     tracing::warn!(
         offset = good.offset,
-        "the file has lost its end, as after a power cut: it is sent from the last place that is as it was; a few lines may come twice, \
+        "the file has lost its end, as after a power cut: it is sent from the last place that is as it was; up to one batch of lines may come twice, \
          and the collector is told that others may be missing"
     );
     good

@@ -96,8 +96,7 @@ pub async fn take(config: &Config, args: &TakeArgs) -> anyhow::Result<Vec<Told>>
 async fn order(run: &RunFile, source: &str, full: bool) -> anyhow::Result<Told> {
     // No time limit: a large realm takes as long as it takes, and hanging up does not stop it.
     let http = reqwest::Client::builder().no_proxy().build()?;
-    let url = format!("http://{}/v1/snapshots/{source}?full={full}", run.admin);
-    let answer = http.post(url).header(app::ORDER_HEADER, "1").send().await;
+    let answer = run.order(&http, &format!("/v1/snapshots/{source}?full={full}")).send().await;
     let answer =
         answer.context("the running program does not answer; if it was killed, remove run.json in its data folder")?;
     if !answer.status().is_success() {

@@ -1,13 +1,14 @@
 //! `POST /v1/persons/acts?id=UUID` and `POST /v1/findings/acts?id=UUID` of the admin listener: an operator's act about persons, or on
 //! what the rules found, becomes a receipt.
 //!
-//! Whoever may order on this listener may act; who it was is what they say (`by`), and the journal's evidence covers it.
+//! Whoever may order on this listener (`order.rs`) may act; who it was is what they say (`by`), and the journal's evidence covers it.
 
-use super::{now_ms, order::HEADER};
+use super::now_ms;
+use crate::findings::suppressing::LONGEST_DAYS;
 use axum::{
     Json, Router,
     extract::{Query, State},
-    http::{HeaderMap, StatusCode},
+    http::StatusCode,
     response::{IntoResponse, Response},
     routing::post,
 };
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use uuid::Uuid;
 
+const DAY_MS: i64 = 86_400_000;
 /// Where acts about persons are taken.
 pub const PERSONS: &str = "/v1/persons/acts";
 /// Where acts on findings are taken.
@@ -48,29 +50,32 @@ pub fn route(tenant: &str, journal: Journal) -> Router {
 async fn of_persons(
     State(desk): State<Arc<Desk>>,
     Query(named): Query<Named>,
-    headers: HeaderMap,
     Json(said): Json<PersonAct>,
 ) -> Response {
     let whole = said.is_whole().then_some(&said);
-    desk.take(&headers, (Payload::PersonAct, named.id), whole).await
+    desk.take((Payload::PersonAct, named.id), whole).await
 }
 
 async fn on_findings(
     State(desk): State<Arc<Desk>>,
     Query(named): Query<Named>,
-    headers: HeaderMap,
     Json(said): Json<FindingAct>,
 ) -> Response {
+    let latest = now_ms() + LONGEST_DAYS * DAY_MS;
+    if said.said.until().is_some_and(|until| until > latest) {
+        return (StatusCode::UNPROCESSABLE_ENTITY, format!("no suppression is longer than {LONGEST_DAYS} days\n"))
+            .into_response();
+    }
+    if said.said.rule().is_some_and(|rule| drift::Rule::of(rule).is_none()) {
+        return (StatusCode::UNPROCESSABLE_ENTITY, "there is no such rule\n").into_response();
+    }
     let whole = said.is_whole().then_some(&said);
-    desk.take(&headers, (Payload::FindingAct, named.id), whole).await
+    desk.take((Payload::FindingAct, named.id), whole).await
 }
 
 impl Desk {
     /// `whole`: the act, if it says all that it must.
-    async fn take(&self, headers: &HeaderMap, of: (Payload, Uuid), whole: Option<&impl Serialize>) -> Response {
-        if !headers.contains_key(HEADER) {
-            return (StatusCode::FORBIDDEN, "an order needs its header\n").into_response();
-        }
+    async fn take(&self, of: (Payload, Uuid), whole: Option<&impl Serialize>) -> Response {
         let Some(said) = whole else {
             return (StatusCode::UNPROCESSABLE_ENTITY, "an act says of whom or what, who and why\n").into_response();
         };

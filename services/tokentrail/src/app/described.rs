@@ -22,7 +22,11 @@ async fn each_path_of_the_admin_listener_answers_what_is_described() {
     let app = App::start(&config, listeners, Role::Up).await.unwrap();
     let document: Value = serde_json::from_str(include_str!("../../../../schemas/openapi.json")).unwrap();
     let act = json!({"v": 1, "says": "merge"});
-    let requests: [Asked<'_>; 12] = [
+    let finding =
+        json!({"act": "close", "finding": "00000000-0000-4000-8000-000000000002", "by": "ana", "reason": "done"});
+    let for_ever = json!({"act": "suppress", "finding": "00000000-0000-4000-8000-000000000002", "until": 7_258_118_400_000_i64,
+        "by": "ana", "reason": "known"});
+    let requests: [Asked<'_>; 16] = [
         ("/healthz", "GET", "/healthz", false, None),
         ("/readyz", "GET", "/readyz", false, None),
         ("/metrics", "GET", "/metrics", false, None),
@@ -33,16 +37,33 @@ async fn each_path_of_the_admin_listener_answers_what_is_described() {
         ("/v1/persons/acts", "POST", "/v1/persons/acts", true, Some(act.clone())),
         ("/v1/persons/acts", "POST", "/v1/persons/acts?id=00000000-0000-4000-8000-000000000001", true, None),
         ("/v1/persons/acts", "POST", "/v1/persons/acts?id=00000000-0000-4000-8000-000000000001", true, Some(act)),
+        (
+            "/v1/findings/acts",
+            "POST",
+            "/v1/findings/acts?id=00000000-0000-4000-8000-000000000001",
+            false,
+            Some(finding.clone()),
+        ),
+        ("/v1/findings/acts", "POST", "/v1/findings/acts", true, Some(finding.clone())),
+        (
+            "/v1/findings/acts",
+            "POST",
+            "/v1/findings/acts?id=00000000-0000-4000-8000-000000000001",
+            true,
+            Some(for_ever),
+        ),
+        ("/v1/findings/acts", "POST", "/v1/findings/acts?id=00000000-0000-4000-8000-000000000001", true, Some(finding)),
         ("/healthz", "POST", "/healthz", false, None),
         ("/nothing", "GET", "/v1/nothing", false, None),
     ];
     let http = trust::Trust::system().http(|builder| builder.no_proxy()).unwrap();
+    let order = RunFile::read(&config).unwrap().order;
     let mut seen = BTreeSet::new();
     for (path, method, at, is_order, body) in requests {
         let url = format!("http://{}{at}", app.addresses.admin);
         let mut request = http.request(method.parse().unwrap(), url);
         if is_order {
-            request = request.header(ORDER_HEADER, "1");
+            request = request.header(ORDER_HEADER, &order);
         }
         if let Some(body) = body {
             request = request.json(&body);
@@ -65,6 +86,14 @@ async fn each_path_of_the_admin_listener_answers_what_is_described() {
         let asked = seen.iter().any(|(seen, _)| seen == path) || ELSEWHERE.contains(&path.as_str());
         assert!(!is_admin || asked, "{path} is described and was not asked");
     }
-    assert!(seen.contains(&("/v1/status", "503".into())) && seen.contains(&("/v1/snapshots/{source}", "403".into())));
+    for (path, status) in [
+        ("/v1/status", "503"),
+        ("/v1/snapshots/{source}", "403"),
+        ("/v1/findings/acts", "201"),
+        ("/v1/findings/acts", "403"),
+        ("/v1/findings/acts", "422"),
+    ] {
+        assert!(seen.contains(&(path, status.into())), "{path} never answered {status}");
+    }
     app.stop().await.unwrap();
 }

@@ -1,7 +1,7 @@
 //! From the log to ClickHouse for as long as the program runs: starts the engine (or connects), migrates, runs the pipeline.
 //! Tries again for as long as it takes: intake does not depend on it. Reads nothing of the log before ClickHouse answers.
 
-use super::{alerting::Alerting, listeners::Addresses};
+use super::alerting::Alerting;
 use crate::{
     config::Config,
     deployment::{self, Fit},
@@ -46,8 +46,8 @@ pub struct Storage {
     pub metrics: Metrics,
     /// Where further counters go.
     pub registry: Registry,
-    /// For the run file.
-    pub addresses: Addresses,
+    /// As it stands while ClickHouse has not answered.
+    pub run: RunFile,
     /// What a status is made from, but for the store.
     pub observing: Observer,
     /// Told once ClickHouse is ready to be asked.
@@ -92,17 +92,8 @@ impl Storage {
         let Some(fit) = until_stopped((&stop, &self.observing.trouble), prepare).await else { return Ok(()) };
         // Another key does not become right by trying again: the program ends and says why.
         fit.check()?;
-        let run = RunFile {
-            pid: std::process::id(),
-            intake: self.addresses.intake,
-            admin: self.addresses.admin,
-            stores: true,
-            store: Some(RunStore {
-                store_url: options.url,
-                store_user: options.user,
-                store_password: options.password,
-            }),
-        };
+        let (store_url, store_user, store_password) = (options.url, options.user, options.password);
+        let run = RunFile { store: Some(RunStore { store_url, store_user, store_password }), ..self.run };
         run.write(&self.config)?;
         let stopped = stop.clone();
         let opened = tokio::task::spawn_blocking(move || open(&stopped)).await.context("the log's opening died")?;

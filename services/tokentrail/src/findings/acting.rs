@@ -8,7 +8,7 @@ use crate::{
 use anyhow::bail;
 use events::{
     act::TEXT_BYTES,
-    finding_act::{BY_RULES, FindingAct, Handled},
+    finding_act::{BY_RULES, FindingAct, Handled, change_id},
 };
 use std::time::Instant;
 use store::Store;
@@ -40,7 +40,7 @@ impl Desk<'_> {
         let id = Uuid::new_v4();
         hand_in(self.config, (FINDINGS, id), &act).await?;
         let began = Instant::now();
-        while !self.store.register_holds(self.tenant(), id).await? {
+        while !self.store.register_holds(self.tenant(), change_id(id)).await? {
             if began.elapsed() > FOLLOWING {
                 return Ok("; the register follows as soon as the receipt is stored (`tokentrail status`)");
             }

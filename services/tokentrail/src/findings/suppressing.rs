@@ -18,7 +18,7 @@ use store::{Store, suppressions::Suppression};
 use uuid::Uuid;
 
 /// The longest time to be silent: whoever wants more says so again.
-const LONGEST_DAYS: i64 = 366;
+pub const LONGEST_DAYS: i64 = 366;
 const DAY: i64 = 86_400_000;
 
 /// `tokentrail findings suppress`.

@@ -168,9 +168,10 @@ fn the_program_knows_every_variable_port_path_and_key() {
                 })
                 .collect();
             let needed: BTreeSet<String> = match role.as_str() {
-                "collect" => {
-                    ["deployment_key_file", "sources", "store"].iter().flat_map(|key| secret_paths(&config[*key])).collect()
-                }
+                "collect" => ["deployment_key_file", "sources", "store"]
+                    .iter()
+                    .flat_map(|key| secret_paths(&config[*key]))
+                    .collect(),
                 "process" => {
                     ["deployment_key_file", "store"].iter().flat_map(|key| secret_paths(&config[*key])).collect()
                 }

@@ -211,9 +211,8 @@ impl Detector {
         let out_list = memory.kept.out();
         let mut persons: BTreeSet<String> = touched.persons.clone();
         if !touched.everybody {
-            // How sure a finding is changes with gaps; one that stands no more stays as it was until its person is touched.
-            let standing = findings.iter().filter(|finding| stands(finding) && !finding.person.is_empty());
-            persons.extend(standing.map(|finding| finding.person.clone()));
+            // Also those of what stands no more: a gap that is repaired touches nobody, and may have been all that spoke against it.
+            persons.extend(findings.iter().map(|finding| finding.person.clone()).filter(|person| !person.is_empty()));
             if !out_list.is_empty() {
                 let active = DriftQuery { persons: Some(&out_list), ..lately };
                 let tokens = whole(store.drift_acts(&active, facts::TOKENS).await, &mut facts.cut)?;

@@ -163,7 +163,7 @@ mod tests {
         ids::{Position, StreamId},
         normalise::{Context, Dead, Ignored, Normalised, normalise},
         person::DeploymentKey,
-        receipt::{HEADER_VERSION, Input, ReceiptHeader, SourceKind},
+        receipt::{Input, ReceiptHeader},
     };
 
     const ID: &str = "01234567-89ab-4def-8123-456789abcdef";
@@ -184,18 +184,8 @@ mod tests {
 
     fn receipt(id: &str, body: &str) -> Receipt {
         let header = ReceiptHeader {
-            v: HEADER_VERSION,
-            tenant: "t".into(),
-            source_id: String::new(),
-            source_kind: SourceKind::Tokentrail,
-            input: Input::Operator,
-            payload: Payload::FindingAct,
-            received_at: 7,
             native_id: id.into(),
-            delivery_id: String::new(),
-            delivery_keyed: false,
-            delivery_index: 0,
-            line: None,
+            ..ReceiptHeader::own("t", (Input::Operator, Payload::FindingAct), 7)
         };
         Receipt { position: Position { stream: StreamId([0; 16]), seq: 3 }, header, body: body.into() }
     }

@@ -5,7 +5,7 @@ use events::{
     event::Event,
     ids::{Position, StreamId},
     normalise::{Context, Dead, NORMALISER_VERSION, Normalised, normalise},
-    receipt::{HEADER_VERSION, Input, Payload, Receipt, ReceiptHeader, SourceKind},
+    receipt::{Input, Payload, Receipt, ReceiptHeader},
 };
 use store::{Block, Fate, Records, StoredReceipt};
 
@@ -74,19 +74,6 @@ pub(crate) fn settle(header: &ReceiptHeader, normalised: Normalised, events: &mu
 
 /// Stands in for a header that cannot be read, so that the receipt is still counted and can be looked at.
 fn headless(position: Position, record: &Record) -> Receipt {
-    let header = ReceiptHeader {
-        v: HEADER_VERSION,
-        tenant: String::new(),
-        source_id: String::new(),
-        source_kind: SourceKind::Tokentrail,
-        input: Input::Collector,
-        payload: Payload::Unparsable,
-        received_at: 0,
-        native_id: String::new(),
-        delivery_id: String::new(),
-        delivery_keyed: false,
-        delivery_index: 0,
-        line: None,
-    };
+    let header = ReceiptHeader::own("", (Input::Collector, Payload::Unparsable), 0);
     Receipt { position, header, body: record.body.to_vec() }
 }

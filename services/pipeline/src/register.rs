@@ -58,24 +58,14 @@ mod tests {
     use super::*;
     use events::{
         ids::{Position, StreamId},
-        receipt::{HEADER_VERSION, Input, Payload, ReceiptHeader, SourceKind},
+        receipt::{Input, Payload, ReceiptHeader},
     };
     use uuid::Uuid;
 
     fn receipt(id: Uuid, said: Handled) -> Receipt {
         let header = ReceiptHeader {
-            v: HEADER_VERSION,
-            tenant: "t".into(),
-            source_id: String::new(),
-            source_kind: SourceKind::Tokentrail,
-            input: Input::Operator,
-            payload: Payload::FindingAct,
-            received_at: 70,
             native_id: id.to_string(),
-            delivery_id: String::new(),
-            delivery_keyed: false,
-            delivery_index: 0,
-            line: None,
+            ..ReceiptHeader::own("t", (Input::Operator, Payload::FindingAct), 70)
         };
         let act = FindingAct { said, by: " ana ".into(), reason: "known ".into() };
         let body = serde_json::to_vec(&act).unwrap();

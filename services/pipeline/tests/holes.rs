@@ -4,7 +4,7 @@
 use events::{
     ids::{Position, StreamId},
     normalise::{Ignored, NORMALISER_VERSION},
-    receipt::{HEADER_VERSION, Input, Payload, Receipt, ReceiptHeader, SourceKind},
+    receipt::{Input, Payload, Receipt, ReceiptHeader, SourceKind},
     record::Held,
 };
 use pipeline::coverage::{Expected, Keeper};
@@ -26,20 +26,11 @@ fn engine_child() {
 
 /// A record of stream `stream` that says nothing but what `body` says.
 fn receipt(stream: u8, seq: u64, body: &str) -> StoredReceipt {
-    let header = ReceiptHeader {
-        v: HEADER_VERSION,
-        tenant: "default".into(),
-        source_id: String::new(),
-        source_kind: SourceKind::Tokentrail,
-        input: Input::Collector,
-        payload: if seq == 0 { Payload::StreamOpening } else { Payload::LineCounts },
-        received_at: NOON + i64::from(stream) * 100_000 + i64::try_from(seq).unwrap(),
-        native_id: String::new(),
-        delivery_id: String::new(),
-        delivery_keyed: false,
-        delivery_index: 0,
-        line: None,
-    };
+    let header = ReceiptHeader::own(
+        "default",
+        (Input::Collector, if seq == 0 { Payload::StreamOpening } else { Payload::LineCounts }),
+        NOON + i64::from(stream) * 100_000 + i64::try_from(seq).unwrap(),
+    );
     let position = Position { stream: StreamId([stream; 16]), seq };
     let mut commitment = [stream; 32];
     commitment[..8].copy_from_slice(&seq.to_be_bytes());

@@ -71,23 +71,13 @@ mod tests {
     use crate::{
         ids::{Position, StreamId},
         person::DeploymentKey,
-        receipt::{HEADER_VERSION, Input, Payload, Receipt, ReceiptHeader, SourceKind},
+        receipt::{Input, Payload, Receipt, ReceiptHeader},
     };
 
     fn receipt(body: &str) -> Receipt {
         let header = ReceiptHeader {
-            v: HEADER_VERSION,
-            tenant: "t".into(),
-            source_id: String::new(),
-            source_kind: SourceKind::Tokentrail,
-            input: Input::Operator,
-            payload: Payload::PersonAct,
-            received_at: 7,
             native_id: "act-1".into(),
-            delivery_id: String::new(),
-            delivery_keyed: false,
-            delivery_index: 0,
-            line: None,
+            ..ReceiptHeader::own("t", (Input::Operator, Payload::PersonAct), 7)
         };
         Receipt { position: Position { stream: StreamId([0; 16]), seq: 3 }, header, body: body.into() }
     }

@@ -15,9 +15,9 @@ use axum::{
 use durable_log::{AppendError, Entry, Journal};
 use events::{
     act::PersonAct,
-    finding_act::FindingAct,
+    finding_act::{FindingAct, Handled},
     ids::{Position, StreamId},
-    receipt::{HEADER_VERSION, Input, Payload, ReceiptHeader, SourceKind},
+    receipt::{Input, Payload, ReceiptHeader},
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -61,16 +61,21 @@ async fn on_findings(
     Query(named): Query<Named>,
     Json(said): Json<FindingAct>,
 ) -> Response {
-    let latest = now_ms() + LONGEST_DAYS * DAY_MS;
-    if said.said.until().is_some_and(|until| until > latest) {
-        return (StatusCode::UNPROCESSABLE_ENTITY, format!("no suppression is longer than {LONGEST_DAYS} days\n"))
-            .into_response();
-    }
-    if said.said.rule().is_some_and(|rule| drift::Rule::of(rule).is_none()) {
-        return (StatusCode::UNPROCESSABLE_ENTITY, "there is no such rule\n").into_response();
+    if let Some(why) = refusal(&said.said) {
+        return (StatusCode::UNPROCESSABLE_ENTITY, format!("{why}\n")).into_response();
     }
     let whole = said.is_whole().then_some(&said);
     desk.take((Payload::FindingAct, named.id), whole).await
+}
+
+/// Why an act is refused that this program's own commands do not make.
+fn refusal(said: &Handled) -> Option<String> {
+    let latest = now_ms() + LONGEST_DAYS * DAY_MS;
+    if said.until().is_some_and(|until| until > latest) {
+        return Some(format!("no suppression is longer than {LONGEST_DAYS} days"));
+    }
+    let unknown = said.rule().is_some_and(|rule| drift::Rule::of(rule).is_none());
+    unknown.then(|| "there is no such rule".to_owned())
 }
 
 impl Desk {
@@ -90,18 +95,8 @@ impl Desk {
     /// Appends the receipt of an act; where it stands.
     async fn append(&self, (payload, id): (Payload, Uuid), body: Vec<u8>) -> Result<Position, AppendError> {
         let header = ReceiptHeader {
-            v: HEADER_VERSION,
-            tenant: self.tenant.clone(),
-            source_id: String::new(),
-            source_kind: SourceKind::Tokentrail,
-            input: Input::Operator,
-            payload,
-            received_at: now_ms(),
             native_id: id.to_string(),
-            delivery_id: String::new(),
-            delivery_keyed: false,
-            delivery_index: 0,
-            line: None,
+            ..ReceiptHeader::own(&self.tenant, (Input::Operator, payload), now_ms())
         };
         let appended = self.journal.append(vec![Entry { header: header.to_bytes(), body }]).await?;
         Ok(Position { stream: StreamId(self.journal.stream()), seq: appended.first_seq })

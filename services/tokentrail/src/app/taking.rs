@@ -25,7 +25,7 @@ use durable_log::{Entry, Journal, Options, Sealed};
 use events::{
     ids::StreamId,
     person::DeploymentKey,
-    receipt::{HEADER_VERSION, Input, Payload, ReceiptHeader, SourceKind},
+    receipt::{Input, Payload, ReceiptHeader},
 };
 use pipeline::flow::CONSUMER;
 use prometheus::Registry;
@@ -194,20 +194,7 @@ impl Settled {
 }
 
 fn opening(tenant: &str, sealed: Option<&Sealed>) -> Entry {
-    let header = ReceiptHeader {
-        v: HEADER_VERSION,
-        tenant: tenant.to_owned(),
-        source_id: String::new(),
-        source_kind: SourceKind::Tokentrail,
-        input: Input::Collector,
-        payload: Payload::StreamOpening,
-        received_at: now_ms(),
-        native_id: String::new(),
-        delivery_id: String::new(),
-        delivery_keyed: false,
-        delivery_index: 0,
-        line: None,
-    };
+    let header = ReceiptHeader::own(tenant, (Input::Collector, Payload::StreamOpening), now_ms());
     let body = match sealed {
         Some(sealed) => serde_json::json!({
             "previous_stream": StreamId(sealed.stream).to_string(),

@@ -324,7 +324,7 @@ impl Work {
             received_at: self.received_at,
             body,
         };
-        receiver.receive(&delivery).map_err(|_| problem::TOO_MANY_LINES)
+        receiver.receive(&delivery).map_err(|_| problem::TOO_MANY)
     }
 }
 

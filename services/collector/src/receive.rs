@@ -6,7 +6,7 @@ use crate::{
     config::Limits,
     journal::Entry,
     redact::Broken,
-    split::{self, Piece, backstage::TooManyLines},
+    split::{self, Piece, TooMany},
     verify::KnownSource,
 };
 use events::{
@@ -74,8 +74,8 @@ impl Receiver {
         &self.limits
     }
 
-    /// Redacts and splits. Only a body of too many lines is sent back; what cannot be read is a dead letter.
-    pub fn receive(&self, delivery: &Delivery<'_>) -> Result<Received, TooManyLines> {
+    /// Redacts and splits. Only a body of too many events or lines is sent back; what cannot be read is a dead letter.
+    pub fn receive(&self, delivery: &Delivery<'_>) -> Result<Received, TooMany> {
         let pieces = match std::str::from_utf8(delivery.body) {
             Ok(text) => self.split(text, delivery)?,
             Err(_) => vec![Piece::unparsable(&self.key, delivery.body, Broken::NotUtf8)],
@@ -93,7 +93,7 @@ impl Receiver {
         Entry { header: header.to_bytes(), body: serde_json::to_vec(closed).unwrap_or_default() }
     }
 
-    fn split(&self, text: &str, delivery: &Delivery<'_>) -> Result<Vec<Piece>, TooManyLines> {
+    fn split(&self, text: &str, delivery: &Delivery<'_>) -> Result<Vec<Piece>, TooMany> {
         match (delivery.input, delivery.source.kind) {
             (Input::Snapshot, _) => Ok(split::backstage::split_snapshot(text, &self.key)),
             (_, SourceKind::Backstage) => {
@@ -108,7 +108,7 @@ impl Receiver {
                 };
                 split::backstage::split(text, &reading)
             }
-            _ => Ok(split::keycloak::split(text, &self.key, self.limits.keycloak_events)),
+            _ => split::keycloak::split(text, &self.key, self.limits.keycloak_events),
         }
     }
 

@@ -30,6 +30,11 @@ pub struct Piece {
     pub body: Vec<u8>,
 }
 
+/// More events or lines in one request than its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("too many events or lines in one request")]
+pub struct TooMany;
+
 impl Piece {
     pub(crate) fn of(payload: Payload, body: Vec<u8>) -> Self {
         Self { payload, native_id: String::new(), delivery_key: None, line: None, body }

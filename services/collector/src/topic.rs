@@ -32,7 +32,9 @@ impl TopicReceiver {
     /// For a Keycloak of the config.
     pub fn new((tenant, source): (&str, &str), key: DeploymentKey) -> Self {
         // Every record has a delivery id of its own: the run needs no name.
-        let receiver = Receiver::new(tenant, key.clone(), [0; 8], Limits::default());
+        // A record cannot be sent back, so that its bytes alone bound how many events it may hold.
+        let limits = Limits { keycloak_events: usize::MAX, ..Limits::default() };
+        let receiver = Receiver::new(tenant, key.clone(), [0; 8], limits);
         Self { receiver, source: KnownSource::of_topic(source, SourceKind::Keycloak), key }
     }
 
@@ -48,7 +50,6 @@ impl TopicReceiver {
         if body.len() > self.receiver.limits().keycloak_inflated_bytes {
             return refused();
         }
-        // Only lines can be too many, and this is none.
         let Ok(received) = self.receiver.receive(&delivery) else { return refused() };
         // Marks may be longer than what they stand for.
         let fits = |entry: &Entry| entry.header.len() + entry.body.len() <= MAX_RECORD_BYTES;
@@ -104,6 +105,12 @@ mod tests {
             assert!(matches!(found[0].payload, Payload::Unparsable | Payload::Unknown));
             assert_eq!(found[0].delivery_id, "kafka:kc/3/17");
         }
+    }
+
+    #[test]
+    fn a_record_of_many_events_keeps_each() {
+        let many = format!("[{}]", vec![LOGIN; 600].join(","));
+        assert_eq!(headers(many.as_bytes()).iter().filter(|one| one.payload == Payload::KeycloakEvent).count(), 600);
     }
 
     #[test]

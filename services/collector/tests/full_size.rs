@@ -65,9 +65,13 @@ async fn start() -> (SocketAddr, Arc<Memory>) {
 
 /// Posts a body; the status and the body of the answer.
 async fn post(address: SocketAddr, coding: &str, body: &[u8]) -> (u16, String) {
+    post_to(address, "/v1/backstage/portal", (coding, body)).await
+}
+
+async fn post_to(address: SocketAddr, path: &str, (coding, body): (&str, &[u8])) -> (u16, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let head = format!(
-        "POST /v1/backstage/portal HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\ncontent-encoding: {coding}\r\n\
+        "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\ncontent-encoding: {coding}\r\n\
          content-length: {}\r\nconnection: close\r\n\r\n",
         body.len()
     );
@@ -92,7 +96,14 @@ async fn the_last_byte_and_the_last_line_are_taken_and_one_more_is_413() {
         ("bytes as they come", "identity", more(&plain, b"x"), plain, plain_lines, "body too large"),
         ("bytes compressed", "gzip", gzip_of(COMPRESSED + 1).0, packed, packed_lines, "body too large"),
         ("bytes inflated", "zstd", zstd(&more(&inflated, b"x")), zstd(&inflated), inflated_lines, "body too large"),
-        ("lines", "zstd", zstd(&more(many.as_bytes(), b"x\n")), zstd(many.as_bytes()), LINES, "too many lines"),
+        (
+            "lines",
+            "zstd",
+            zstd(&more(many.as_bytes(), b"x\n")),
+            zstd(many.as_bytes()),
+            LINES,
+            "too many events or lines",
+        ),
     ];
     for (what, coding, beyond, most, lines, title) in cases {
         let (status, answer) = post(address, coding, &most).await;
@@ -103,6 +114,31 @@ async fn the_last_byte_and_the_last_line_are_taken_and_one_more_is_413() {
         let counted: u64 = LineCounts::from_bytes(counts).unwrap().0.values().sum();
         assert_eq!(counted as usize, lines - 1, "{what}: every line is accounted for");
         let (status, answer) = post(address, coding, &beyond).await;
+        assert!(status == 413 && answer.contains(title), "{what}: {status} {answer}");
+        assert!(journal.take().is_empty(), "{what}: nothing of it is kept");
+    }
+}
+
+/// The same of `/v1/keycloak`: what docs/sources promise.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_byte_and_the_last_event_of_a_keycloak_are_taken_and_one_more_is_413() {
+    const EVENT: &str = r#"{"type":"access.LOGIN"}"#;
+    let (address, journal) = start().await;
+    let padded = |bytes: usize| [EVENT.as_bytes(), &vec![b' '; bytes - EVENT.len()]].concat();
+    let zstd = |text: &[u8]| zstd::encode_all(text, 1).unwrap();
+    let list = |events: usize| format!("[{}]", vec![EVENT; events].join(",")).into_bytes();
+    let cases = [
+        ("bytes as they come", "identity", padded(MIB + 1), padded(MIB), 1, "body too large"),
+        ("bytes inflated", "zstd", zstd(&padded(4 * MIB + 1)), zstd(&padded(4 * MIB)), 1, "body too large"),
+        ("events", "identity", list(501), list(500), 500, "too many events or lines"),
+    ];
+    for (what, coding, beyond, most, events, title) in cases {
+        let (status, answer) = post_to(address, "/v1/keycloak/kc", (coding, &most)).await;
+        assert_eq!(status, 200, "{what}: {answer}");
+        let kept = journal.take();
+        assert!(kept.iter().all(|(header, _)| header.payload == Payload::KeycloakWebhook), "{what}");
+        assert_eq!(kept.len(), events, "{what}: every event is kept");
+        let (status, answer) = post_to(address, "/v1/keycloak/kc", (coding, &beyond)).await;
         assert!(status == 413 && answer.contains(title), "{what}: {status} {answer}");
         assert!(journal.take().is_empty(), "{what}: nothing of it is kept");
     }

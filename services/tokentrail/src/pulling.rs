@@ -5,7 +5,9 @@ use crate::{
     config::{Config, Pull},
     deployment,
     doctor::Check,
-    gauges, secrets, trusting,
+    gauges, secrets,
+    status::Realms,
+    trusting,
 };
 use collector::{
     pull::{
@@ -50,7 +52,7 @@ fn surroundings(append: Arc<dyn Append>, key: DeploymentKey) -> Surroundings {
     let too_large = move |bytes: &[u8]| unparsable(&marks, bytes, Broken::RecordTooLarge);
     let redact = move |payload: Payload, bytes: &[u8]| {
         let text = String::from_utf8_lossy(bytes);
-        match split(&text, &key, 1).into_iter().next() {
+        match split(&text, &key, usize::MAX).ok().and_then(|pieces| pieces.into_iter().next()) {
             Some(piece) => (piece.payload, piece.body),
             None => (payload, Vec::new()),
         }
@@ -79,28 +81,47 @@ pub(crate) fn source(config: &Config, id: &str, pull: &Pull) -> anyhow::Result<S
     })
 }
 
-/// Pulls until `stop` turns true.
-pub async fn run(
-    config: Config,
-    (journal, key): (Journal, DeploymentKey),
-    (registry, stop): (Registry, watch::Receiver<bool>),
-) -> anyhow::Result<()> {
-    let (mut pullers, mut realms) = (tokio::task::JoinSet::new(), Vec::new());
-    for (id, pull) in config.sources.iter().filter_map(|(id, source)| Some((id, source.pull.as_ref()?))) {
-        let around = surroundings(Arc::new(ToJournal(journal.clone())), key.clone());
-        let puller = Puller::open(&source(&config, id, pull)?, &around)?;
-        let mark = Watermark { tenant: config.tenant.clone(), source_id: id.clone(), journal: journal.clone() };
-        realms.extend(puller.status().into_iter().map(|realm| (id.clone(), realm)));
-        tokio::spawn(mark.keep(puller.status(), stop.clone()));
-        pullers.spawn(puller.run(stop.clone()));
+/// The pulls of all sources.
+pub struct Pulling {
+    pullers: Vec<Puller>,
+    realms: Realms,
+}
+
+impl Pulling {
+    /// Opens the cursors of every source that is pulled; watermarks are written into the log from here on, until `stop` turns true.
+    pub fn open(
+        config: &Config,
+        (journal, key): (&Journal, &DeploymentKey),
+        (registry, stop): (&Registry, &watch::Receiver<bool>),
+    ) -> anyhow::Result<Self> {
+        let (mut pullers, mut realms) = (Vec::new(), Realms::new());
+        for (id, pull) in config.sources.iter().filter_map(|(id, source)| Some((id, source.pull.as_ref()?))) {
+            let around = surroundings(Arc::new(ToJournal(journal.clone())), key.clone());
+            let puller = Puller::open(&source(config, id, pull)?, &around)?;
+            let mark = Watermark { tenant: config.tenant.clone(), source_id: id.clone(), journal: journal.clone() };
+            realms.extend(puller.status().into_iter().map(|realm| (id.clone(), realm)));
+            tokio::spawn(mark.keep(puller.status(), stop.clone()));
+            pullers.push(puller);
+        }
+        gauges::realms(registry, realms.clone())?;
+        Ok(Self { pullers, realms })
     }
-    gauges::realms(&registry, realms)?;
-    while let Some(ended) = pullers.join_next().await {
-        ended??;
+
+    /// Every realm, with its source.
+    pub fn realms(&self) -> Realms {
+        self.realms.clone()
     }
-    let mut stop = stop;
-    let _ = stop.wait_for(|stop| *stop).await;
-    Ok(())
+
+    /// Pulls until `stop` turns true.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {
+        let mut pullers: tokio::task::JoinSet<_> =
+            self.pullers.into_iter().map(|puller| puller.run(stop.clone())).collect();
+        while let Some(ended) = pullers.join_next().await {
+            ended??;
+        }
+        let _ = stop.wait_for(|stop| *stop).await;
+        Ok(())
+    }
 }
 
 /// Writes a pull's watermark into the log behind the receipts that it covers, so that it is stored after them.

@@ -34,7 +34,7 @@ problems! {
     METHOD: Method METHOD_NOT_ALLOWED "method not allowed" "Only POST is taken here.";
     TOO_LARGE: TooLarge PAYLOAD_TOO_LARGE "body too large"
         "Send smaller batches; the limits, before and after inflating, are in the documentation of the source.";
-    TOO_MANY_LINES: TooLarge PAYLOAD_TOO_LARGE "too many lines" "Send fewer lines in one request.";
+    TOO_MANY: TooLarge PAYLOAD_TOO_LARGE "too many events or lines" "Nothing of it was kept. Send fewer events or lines in one request.";
     MEDIA_TYPE: MediaType UNSUPPORTED_MEDIA_TYPE "media type not supported"
         "Send JSON, NDJSON or plain text lines (a Loki shipper must send JSON, not protobuf).";
     CODING: MediaType UNSUPPORTED_MEDIA_TYPE "content encoding not supported" "Send identity, gzip or zstd.";

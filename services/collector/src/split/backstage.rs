@@ -4,7 +4,7 @@
 //! the importer's "Committed" lines; all others are counted by kind. Order per instance is kept. A broken audit line is a dead letter.
 
 use super::{
-    Piece,
+    Piece, TooMany,
     counts::Counts,
     frame,
     kind::Kind,
@@ -49,13 +49,8 @@ pub struct Reading<'a> {
     pub lines: usize,
 }
 
-/// More lines than [`Reading::lines`].
-#[derive(Debug, thiserror::Error)]
-#[error("too many lines in one request")]
-pub struct TooManyLines;
-
 /// Splits a delivery; the last piece counts the lines that are no receipts, if there are any.
-pub fn split(text: &str, reading: &Reading<'_>) -> Result<Vec<Piece>, TooManyLines> {
+pub fn split(text: &str, reading: &Reading<'_>) -> Result<Vec<Piece>, TooMany> {
     let mut lines = Lines::new(reading);
     let trimmed = text.trim_start();
     if trimmed.starts_with('[') && lines.array(trimmed)? {
@@ -140,7 +135,7 @@ impl<'a> Lines<'a> {
     }
 
     /// A JSON array of lines, envelopes or strings; false if it is none.
-    fn array(&mut self, text: &str) -> Result<bool, TooManyLines> {
+    fn array(&mut self, text: &str) -> Result<bool, TooMany> {
         let Ok(elements) = serde_json::from_str::<Vec<&serde_json::value::RawValue>>(text) else { return Ok(false) };
         for element in elements {
             match serde_json::from_str::<Cow<'_, str>>(element.get()) {
@@ -152,7 +147,7 @@ impl<'a> Lines<'a> {
     }
 
     /// A Loki push request; false if it is none.
-    fn loki(&mut self, text: &str) -> Result<bool, TooManyLines> {
+    fn loki(&mut self, text: &str) -> Result<bool, TooMany> {
         if !text.get(1..64).unwrap_or(text).contains("\"streams\"") {
             return Ok(false);
         }
@@ -173,7 +168,7 @@ impl<'a> Lines<'a> {
     }
 
     /// One JSON object written over several lines; false if the text is anything else.
-    fn single(&mut self, text: &str) -> Result<bool, TooManyLines> {
+    fn single(&mut self, text: &str) -> Result<bool, TooMany> {
         let first_line = text.lines().next().unwrap_or_default();
         let mut cursor = Cursor::new(first_line);
         if cursor.skip().is_ok() || text.len() > self.reading.line_bytes {
@@ -188,7 +183,7 @@ impl<'a> Lines<'a> {
     }
 
     /// Takes one line with its frames.
-    fn take(&mut self, line: &str, around: &Around) -> Result<(), TooManyLines> {
+    fn take(&mut self, line: &str, around: &Around) -> Result<(), TooMany> {
         let line = line.trim_end_matches('\r');
         if line.trim().is_empty() {
             return Ok(());
@@ -231,7 +226,7 @@ impl<'a> Lines<'a> {
 
     /// What `tokentrail send` says itself: lines that it dropped. Only outside of all envelopes: there, no application's
     /// output can stand.
-    fn told(&mut self, line: &str, around: &Around) -> Result<(), TooManyLines> {
+    fn told(&mut self, line: &str, around: &Around) -> Result<(), TooMany> {
         self.count()?;
         let instance = self.instance(&around.instance);
         self.neighbours.line(&instance, None);
@@ -247,16 +242,16 @@ impl<'a> Lines<'a> {
         Ok(())
     }
 
-    fn count(&mut self) -> Result<u32, TooManyLines> {
+    fn count(&mut self) -> Result<u32, TooMany> {
         if self.number as usize >= self.reading.lines {
-            return Err(TooManyLines);
+            return Err(TooMany);
         }
         self.number += 1;
         Ok(self.number - 1)
     }
 
     /// Joins parts of a line that a runtime has cut, per instance and stream.
-    fn join(&mut self, part: &str, around: Around, tag: (String, bool)) -> Result<(), TooManyLines> {
+    fn join(&mut self, part: &str, around: Around, tag: (String, bool)) -> Result<(), TooMany> {
         let (stream, partial) = tag;
         if !partial && self.partials.is_empty() {
             return self.take(part, &around);

@@ -2,12 +2,12 @@
 //!
 //! A part that cannot be read is one dead letter; the parts around it are not lost with it.
 
-use super::Piece;
+use super::{Piece, TooMany};
 use crate::redact::{Broken, MAX_NODES, Seen, Slot, Span, Walk, is_id, keycloak};
 use events::{person::DeploymentKey, receipt::Payload};
 
-/// Splits a body into at most `most` events; what comes after them is one dead letter.
-pub fn split(text: &str, key: &DeploymentKey, most: usize) -> Vec<Piece> {
+/// Splits a body of at most `most` events. Of more nothing is taken: each of them may be sound, and who sends fewer at once loses none.
+pub fn split(text: &str, key: &DeploymentKey, most: usize) -> Result<Vec<Piece>, TooMany> {
     let mut walk = Walk::new(text, key, MAX_NODES);
     let mut pieces = Vec::new();
     loop {
@@ -17,8 +17,7 @@ pub fn split(text: &str, key: &DeploymentKey, most: usize) -> Vec<Piece> {
             break;
         }
         if pieces.len() >= most {
-            pieces.push(Piece::unparsable(key, &text.as_bytes()[start..], Broken::TooManyEvents));
-            break;
+            return Err(TooMany);
         }
         let end = if walk.cursor().peek() == b'[' {
             array(&mut walk, key, most, &mut pieces)
@@ -30,14 +29,18 @@ pub fn split(text: &str, key: &DeploymentKey, most: usize) -> Vec<Piece> {
             pieces.push(Piece::unparsable(key, &text.as_bytes()[start..next], reason));
             walk.cursor().at = next;
         }
+        if pieces.len() > most {
+            return Err(TooMany);
+        }
     }
     if pieces.is_empty() {
         pieces.push(Piece::unparsable(key, text.as_bytes(), Broken::Syntax));
     }
-    pieces
+    Ok(pieces)
 }
 
 /// Reads an array of events. An error means that nothing of it can be told apart from here on: what was read stays.
+/// Ends early where there are more than `most`.
 fn array(walk: &mut Walk<'_>, key: &DeploymentKey, most: usize, pieces: &mut Vec<Piece>) -> Result<(), Broken> {
     walk.cursor().at += 1;
     walk.cursor().space();
@@ -46,9 +49,7 @@ fn array(walk: &mut Walk<'_>, key: &DeploymentKey, most: usize, pieces: &mut Vec
         return Ok(());
     }
     loop {
-        if pieces.len() >= most {
-            let rest = &walk.text().as_bytes()[walk.cursor().at..];
-            pieces.push(Piece::unparsable(key, rest, Broken::TooManyEvents));
+        if pieces.len() > most {
             walk.cursor().at = walk.text().len();
             return Ok(());
         }
@@ -137,7 +138,7 @@ mod tests {
     }
 
     fn classes(text: &str) -> Vec<Payload> {
-        split(text, &key(), 500).into_iter().map(|piece| piece.payload).collect()
+        split(text, &key(), 500).unwrap().into_iter().map(|piece| piece.payload).collect()
     }
 
     #[test]
@@ -171,16 +172,24 @@ mod tests {
         let deep = format!(r#"{{"x":{deep}}}"#);
         assert_eq!(classes(&format!("[{good},{deep},{good}]")), [KeycloakWebhook, Unparsable, KeycloakWebhook]);
         assert_eq!(classes(&format!("[{good},nope]")), [KeycloakWebhook, Unparsable]);
-        let many = vec![good; 501].join("\n");
-        assert_eq!(classes(&many).iter().filter(|class| **class == KeycloakWebhook).count(), 500);
-        assert_eq!(classes(&many).last(), Some(&Unparsable));
+    }
+
+    #[test]
+    fn more_events_than_the_limit_are_sent_back_whole() {
+        let good = r#"{"type":"access.LOGIN"}"#;
+        for (open, between, close) in [("", "\n", ""), ("[", ",", "]"), ("[", ",", ",nope]")] {
+            let body = |events: usize| format!("{open}{}{close}", vec![good; events].join(between));
+            let dead = usize::from(close.len() > 1);
+            assert_eq!(split(&body(500 - dead), &key(), 500).map(|pieces| pieces.len()), Ok(500));
+            assert_eq!(split(&body(501 - dead), &key(), 500), Err(TooMany));
+        }
     }
 
     #[test]
     fn ids_that_are_secrets_do_not_reach_the_header() {
         let text =
             r#"{"type":"access.LOGIN","id":"eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln","uid":"AKIAIOSFODNN7EXAMPLE"}"#;
-        let piece = &split(text, &key(), 1)[0];
+        let piece = &split(text, &key(), 1).unwrap()[0];
         assert_eq!((piece.native_id.as_str(), &piece.delivery_key), ("", &None));
     }
 
@@ -190,15 +199,15 @@ mod tests {
             let events: Vec<String> = ids.iter().map(|id| {
                 serde_json::json!({"id": id, "uid": format!("u-{id}"), "type": "access.LOGIN", "details": {"password": secret}}).to_string()
             }).collect();
-            let lines = split(&events.join("\n"), &key(), 500);
-            let list = split(&format!(" [ {} ] ", events.join(" , ")), &key(), 500);
+            let lines = split(&events.join("\n"), &key(), 500).unwrap();
+            let list = split(&format!(" [ {} ] ", events.join(" , ")), &key(), 500).unwrap();
             prop_assert_eq!(lines.len(), ids.len());
             prop_assert_eq!(lines, list);
         }
 
         #[test]
         fn any_text_is_accounted_for(text in ".{0,200}") {
-            prop_assert!(!split(&text, &key(), 500).is_empty());
+            prop_assert!(!split(&text, &key(), 500).unwrap().is_empty());
         }
     }
 }

@@ -61,3 +61,32 @@ impl Neighbours {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use events::receipt::{LinePlace, Payload};
+
+    /// Whether an evaluation is dated by an authorize line so many lines on, of its own instance or another.
+    fn dated(lines_on: u32, instance: &str) -> Option<i64> {
+        let mut neighbours = Neighbours::default();
+        neighbours.line("a", Some(Role::Evaluation(0)));
+        (1..lines_on).for_each(|_| neighbours.line("a", None));
+        neighbours.line(instance, Some(Role::Authorize(7)));
+        let mut piece = Piece::of(Payload::BackstageLine, Vec::new());
+        let (instance, mark) = ("a".to_owned(), String::new());
+        let basis = TimeBasis::Receipt;
+        piece.line = Some(LinePlace { instance, number: 0, time_ns: None, basis, mark, backlog: false });
+        let mut pieces = [piece];
+        neighbours.date(&mut pieces);
+        let place = pieces[0].line.as_ref().unwrap();
+        assert_eq!(place.time_ns.is_some(), place.basis == TimeBasis::NeighbourLine);
+        place.time_ns
+    }
+
+    #[test]
+    fn a_decision_is_dated_by_a_line_of_its_instance_at_most_twenty_lines_on() {
+        assert_eq!((dated(1, "a"), dated(20, "a")), (Some(7), Some(7)));
+        assert_eq!((dated(21, "a"), dated(1, "b")), (None, None));
+    }
+}

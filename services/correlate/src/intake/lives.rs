@@ -171,7 +171,9 @@ impl Known {
         }
         let named = self.role_named(place, &format!("{}:{}", role.client, role.name));
         self.keycloak.role_ends.entry(named).or_default().insert(place.moment);
-        self.roles_of_name_end(named, place.within, dirt);
+        let of_name = self.keycloak.roles_named.get(&named).into_iter().flatten();
+        let ended: Vec<Id> = of_name.filter(|(_, since)| **since < place.moment).map(|(role, _)| *role).collect();
+        ended.into_iter().for_each(|role| self.role_ends((role, place.within), place.moment, dirt));
     }
 
     /// Notes that a role was told or read (by a read that began at `moment`) under a name: `client:name`.
@@ -182,7 +184,9 @@ impl Known {
         let since = self.keycloak.roles_named.entry(named).or_default().entry(role).or_insert(unknown);
         if place.moment < *since {
             *since = place.moment;
-            self.roles_of_name_end(named, place.within, dirt);
+            let ends = self.keycloak.role_ends.get(&named).into_iter().flatten();
+            let behind: Vec<Moment> = ends.filter(|end| place.moment < **end).copied().collect();
+            behind.into_iter().for_each(|end| self.role_ends((role, place.within), end, dirt));
             self.settle_composites(named, dirt);
         }
     }
@@ -193,18 +197,7 @@ impl Known {
         self.id(place, &format!("role:{realm}:{name}"))
     }
 
-    /// An end that is told by name ends the roles that were read under that name before.
-    fn roles_of_name_end(&mut self, named: Id, within: Sym, dirt: &mut Dirt) {
-        let ends: Vec<Moment> = self.keycloak.role_ends.get(&named).into_iter().flatten().copied().collect();
-        let roles: Vec<(Id, Moment)> =
-            self.keycloak.roles_named.get(&named).into_iter().flatten().map(|(role, since)| (*role, *since)).collect();
-        for (role, since) in roles {
-            for end in ends.iter().filter(|end| since < **end) {
-                self.role_ends((role, within), *end, dirt);
-            }
-        }
-    }
-
+    /// An end that is told by name ends the roles that were told or read under that name before.
     fn role_ends(&mut self, role: (Id, Sym), moment: Moment, dirt: &mut Dirt) {
         if self.keycloak.roles.mark(role, Mark { moment, says: None, by: None }, &self.reads).is_some() {
             self.role_may_have_ended(role.0, dirt);

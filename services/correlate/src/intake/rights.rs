@@ -5,9 +5,9 @@ use crate::{
     dirt::Dirt,
     facts::{EndKind, Holder, Parent, RoleName},
     known::Known,
-    moment::Millis,
+    moment::{Millis, Moment},
     names::{Id, Sym},
-    state::book::Dirty,
+    state::{book::Dirty, keycloak::ByPath},
 };
 
 impl Known {
@@ -87,8 +87,9 @@ impl Known {
         let mark = place.mark(held.then_some(()));
         let group = if group.is_empty() {
             let path = self.id(place, path);
-            self.keycloak.by_path_only.entry(path).or_default().insert(place.moment, (user, mark, place.within));
-            self.settle_path(path, dirt);
+            let waiting = (user, mark, place.within);
+            self.keycloak.by_path_only.entry(path).or_default().insert(place.moment, waiting);
+            self.settle_at_path(path, (place.moment, waiting), dirt);
             return;
         } else {
             self.id(place, group)
@@ -108,24 +109,27 @@ impl Known {
     /// Memberships that name only a path go to the group that bore it then, as far as that is known by now.
     pub(crate) fn settle_path(&mut self, path: Id, dirt: &mut Dirt) {
         let Some(waiting) = self.keycloak.by_path_only.get(&path).cloned() else { return };
-        for (moment, (user, mark, within)) in waiting {
-            let group = self.keycloak.by_path(path, moment).unwrap_or(path);
-            let settled = self.keycloak.settled.entry(moment).or_default().insert(path, group);
-            if settled == Some(group) {
-                continue;
-            }
-            self.unborn(user, dirt);
-            if let Some(before) = settled {
-                let heard = self.heard(user, Some(before));
-                dirt.users(self.keycloak.members.unmark((user, before, within), moment, &self.reads));
-                self.hears((user, Some(before)), heard, dirt);
-            }
-            let heard = self.heard(user, Some(group));
-            dirt.users(self.keycloak.members.mark((user, group, within), mark, &self.reads));
-            self.hears((user, Some(group)), heard, dirt);
-            self.born(user, dirt);
-            dirt.user_touched(user);
+        waiting.into_iter().for_each(|one| self.settle_at_path(path, one, dirt));
+    }
+
+    /// One of them: a group of many must not be gone through for each that joins it.
+    fn settle_at_path(&mut self, path: Id, (moment, (user, mark, within)): (Moment, ByPath), dirt: &mut Dirt) {
+        let group = self.keycloak.by_path(path, moment).unwrap_or(path);
+        let settled = self.keycloak.settled.entry(moment).or_default().insert(path, group);
+        if settled == Some(group) {
+            return;
         }
+        self.unborn(user, dirt);
+        if let Some(before) = settled {
+            let heard = self.heard(user, Some(before));
+            dirt.users(self.keycloak.members.unmark((user, before, within), moment, &self.reads));
+            self.hears((user, Some(before)), heard, dirt);
+        }
+        let heard = self.heard(user, Some(group));
+        dirt.users(self.keycloak.members.mark((user, group, within), mark, &self.reads));
+        self.hears((user, Some(group)), heard, dirt);
+        self.born(user, dirt);
+        dirt.user_touched(user);
     }
 
     pub(super) fn role_held(&mut self, place: &Place, said: (Holder<'_>, RoleName<'_>, Option<bool>), dirt: &mut Dirt) {

@@ -21,9 +21,9 @@ use tokio::sync::{mpsc, watch};
 /// Name of the pipeline's cursor in the journal, and part of the name of its group on Kafka.
 pub const CONSUMER: &str = "clickhouse";
 /// What one block may hold. A small one waits for company: a block costs ClickHouse three parts, whatever is in it, and
-/// their merges.
+/// their merges. A large one is several times its size in memory, of which two are on their way.
 pub const APPETITE: Appetite =
-    Appetite { records: 50_000, bytes: 32 << 20, enough: 10_000, linger: Duration::from_millis(500) };
+    Appetite { records: 20_000, bytes: 16 << 20, enough: 10_000, linger: Duration::from_millis(500) };
 /// First and longest wait between two tries of an insert.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 

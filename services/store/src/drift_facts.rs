@@ -55,6 +55,9 @@ pub struct ActRow {
     pub details: Vec<(String, String)>,
 }
 
+/// Longest row of failures that a pattern can name; where more are asked for, so many are looked at.
+const ROW_MAX: usize = 1_000;
+
 const KEY: &str = "if({} = toFixedString('', 16), '', lower(hex({})))";
 
 /// A question in parts that fit into a request.
@@ -142,16 +145,37 @@ impl Store {
         rows(self.ask(sql).param("tenant", tenant)).await
     }
 
-    /// Accounts with at least so many failed logins in a time, or a lockout.
-    pub async fn drift_suspects(&self, query: &DriftQuery<'_>, failures: usize) -> Result<Vec<String>, StoreError> {
-        let sql = "SELECT lower(hex(person)) FROM event_rows WHERE tenant = {tenant:String} AND is_deleted = 0 \
-             AND kind IN ('login', 'user_locked_temporarily', 'user_locked_permanently') AND person != toFixedString('', 16) \
-             AND time >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND time < fromUnixTimestamp64Milli({to:Int64}, 'UTC') \
-             GROUP BY person HAVING uniqExactIf(event_id, kind = 'login' AND outcome = 'failure') >= {failures:UInt64} \
-               OR countIf(kind != 'login') > 0 LIMIT {beyond:UInt32}";
+    /// Accounts into which somebody came in a time after a row of at least `failures` failed logins, or after a lockout, without a good
+    /// login between them: those whose logins a rule has to look at. What came before the time counts as far as `back` (milliseconds)
+    /// before it. A user who mistypes now and then is not among them, however often they sign in.
+    pub async fn drift_guessed(
+        &self,
+        query: &DriftQuery<'_>,
+        (failures, back): (usize, i64),
+    ) -> Result<Vec<String>, StoreError> {
+        const GOOD: &str = "kind = 'login' AND outcome = 'success'";
+        const BAD: &str = "kind IN ('user_locked_temporarily', 'user_locked_permanently') OR (kind = 'login' AND outcome = 'failure')";
+        let of = |what: &str, from: &str| {
+            format!(
+                "FROM event_rows WHERE tenant = {{tenant:String}} AND is_deleted = 0 AND ({what}) AND person != toFixedString('', 16) \
+                 AND time >= fromUnixTimestamp64Milli({{{from}:Int64}}, 'UTC') AND time < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC')"
+            )
+        };
+        // F: failed, L: locked, S: good, in order of time, one each. Where none is to be so many, lockouts alone count.
+        let row = if failures == 0 { String::new() } else { format!("|[FL]{{{}}}S", failures.min(ROW_MAX)) };
+        let sql = format!(
+            "SELECT lower(hex(person)) FROM (SELECT person, event_id, min(time) AS at, \
+               any(multiIf(kind != 'login', 'L', outcome = 'success', 'S', 'F')) AS what \
+               {} AND person IN (SELECT person {}) GROUP BY person, event_id) \
+             GROUP BY person HAVING match(arrayStringConcat(arrayMap(one -> one.3, arraySort(groupArray((at, event_id, what))))), {{row:String}}) \
+             ORDER BY 1 LIMIT {{beyond:UInt32}}",
+            of(&format!("{GOOD} OR {BAD}"), "earlier"),
+            of(GOOD, "from"),
+        );
         let (from, to) = bounds(query);
-        let asked = self.ask(sql).param("tenant", query.tenant).param("from", from).param("to", to);
-        all(asked.param("failures", failures as u64), ("persons", ROWS_MAX)).await
+        let earlier = crate::rows::stored_time(query.from.saturating_sub(back));
+        let asked = self.ask(&sql).param("tenant", query.tenant).param("from", from).param("to", to);
+        all(asked.param("earlier", earlier).param("row", format!("L[FL]*S{row}")), ("persons", ROWS_MAX)).await
     }
 
     /// Accounts that an event of a time disabled, deleted or locked for good. Also some of which a newer normaliser says something else.

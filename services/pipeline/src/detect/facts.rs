@@ -20,6 +20,15 @@ use uuid::Uuid;
 pub(super) const TOKENS: &[&str] = &["login", "token_issued", "token_refreshed", "token_exchanged"];
 /// Acts that are findings by themselves.
 const ACTS: &[&str] = &["group_member_added", "role_granted", "impersonated"];
+/// What is looked at of an account that was guessed at.
+const LOGINS: &[&str] = &[
+    "login",
+    "user_locked_temporarily",
+    "user_locked_permanently",
+    "credential_updated",
+    "password_reset",
+    "credential_removed",
+];
 
 /// What does not change from round to round.
 pub struct Reader {
@@ -54,6 +63,7 @@ impl Reader {
             facts.acts.extend(self.store.drift_acts(&of_them, TOKENS).await?.into_iter().map(act));
         }
         facts.acts.extend(self.of_time((from, to)).await?);
+        facts.acts.extend(self.guessed((from, to)).await?);
         in_order(&mut facts.acts);
         facts.gaps.retain(|gap| gap.since < to && gap.until.is_none_or(|until| until >= from));
         facts.missing.retain(|missing| missing.after < to && missing.before >= from);
@@ -110,26 +120,22 @@ impl Reader {
         Ok(least.max(allowance))
     }
 
-    /// Events of a time that are findings by themselves, and logins of people with many failures.
+    /// Events of a time that are findings by themselves.
     pub(super) async fn of_time(&self, (from, to): (i64, i64)) -> Result<Vec<Act>, StoreError> {
         let query = DriftQuery { tenant: &self.tenant, persons: None, from, to };
-        let mut acts: Vec<Act> = self.store.drift_acts(&query, ACTS).await?.into_iter().map(act).collect();
-        let settings = &self.settings;
-        let earlier = from.saturating_sub(settings.failures_within + settings.success_within);
-        let suspects = self.store.drift_suspects(&DriftQuery { from: earlier, ..query }, settings.failures).await?;
-        if !suspects.is_empty() {
-            let of_them = DriftQuery { persons: Some(&suspects), from: earlier, ..query };
-            const LOGINS: &[&str] = &[
-                "login",
-                "user_locked_temporarily",
-                "user_locked_permanently",
-                "credential_updated",
-                "password_reset",
-                "credential_removed",
-            ];
-            acts.extend(self.store.drift_acts(&of_them, LOGINS).await?.into_iter().map(act));
+        Ok(self.store.drift_acts(&query, ACTS).await?.into_iter().map(act).collect())
+    }
+
+    /// Logins of accounts into which somebody came in a time after many failures.
+    pub(super) async fn guessed(&self, (from, to): (i64, i64)) -> Result<Vec<Act>, StoreError> {
+        let back = self.settings.success_within;
+        let query = DriftQuery { tenant: &self.tenant, persons: None, from, to };
+        let accounts = self.store.drift_guessed(&query, (self.settings.failures, back)).await?;
+        if accounts.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(acts)
+        let of_them = DriftQuery { persons: Some(&accounts), from: from.saturating_sub(back), ..query };
+        Ok(self.store.drift_acts(&of_them, LOGINS).await?.into_iter().map(act).collect())
     }
 }
 

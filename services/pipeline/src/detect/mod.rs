@@ -234,6 +234,7 @@ impl Detector {
         }
         facts.acts.extend(memory.kept.acts().cloned());
         facts.acts.extend(whole(self.reader.of_time((since, i64::MAX)).await, &mut facts.cut)?);
+        facts.acts.extend(whole(self.reader.guessed((since, i64::MAX)).await, &mut facts.cut)?);
         facts::in_order(&mut facts.acts);
         if touched.everybody {
             memory.partly = facts.cut;

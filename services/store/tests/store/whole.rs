@@ -63,3 +63,48 @@ async fn who_was_put_out_is_named_and_nobody_else() {
     let later = DriftQuery { from: 30, to: 50, ..query };
     assert_eq!(database.store.drift_put_out(&later).await.unwrap(), accounts(&[3, 4]));
 }
+
+/// Many sign in all day and mistype now and then: only those are named into whose account somebody came after a row of failures.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_guessed_at_is_named_and_nobody_else() {
+    let database = Database::new().await;
+    // F: failed, S: good, L: locked; one a millisecond, and from 1000 on what a round looks at.
+    let stories = [
+        (1, 990, "FFFS", false),
+        (2, 1_000, "FFFFS", true),
+        // A good one between them.
+        (3, 1_000, "FFFSFFFS", false),
+        (4, 1_000, "LFS", true),
+        // Nobody came in, or not in the time that is asked for.
+        (5, 1_000, "FFFFFFFF", false),
+        (6, 900, "FFFFS", false),
+        // What came before the time counts.
+        (7, 996, "FFFFS", true),
+        // But only so far back.
+        (8, 890, "FFFF", false),
+        (8, 1_100, "S", false),
+        (0, 1_000, "FFFFS", false),
+    ];
+    for (account, first, story, _) in stories {
+        for (place, one) in story.chars().enumerate() {
+            let (kind, outcome) = match one {
+                'L' => ("user_locked_temporarily", ""),
+                'F' => ("login", "failure"),
+                _ => ("login", "success"),
+            };
+            let at = first + place;
+            // Told on two ways each, which is not twice as many failures.
+            let made = format!(
+                "INSERT INTO event_rows (tenant, event_id, time, kind, outcome, person, input) SELECT '{TENANT}', \
+                 toUUID('00000000-0000-0000-{account:04x}-{at:012x}'), fromUnixTimestamp64Milli(toInt64({at})), '{kind}', '{outcome}', \
+                 unhex('{account:032x}'), arrayJoin(['webhook', 'pull'])"
+            );
+            database.sql().query(&made).execute().await.unwrap();
+        }
+    }
+    let query = DriftQuery { tenant: TENANT, persons: None, from: 1_000, to: 2_000 };
+    let named = stories.iter().filter(|(.., named)| *named).map(|(account, ..)| format!("{account:032x}"));
+    assert_eq!(database.store.drift_guessed(&query, (4, 100)).await.unwrap(), named.collect::<Vec<_>>());
+    // Where no number of failures is asked for, lockouts alone count.
+    assert_eq!(database.store.drift_guessed(&query, (0, 100)).await.unwrap(), [format!("{:032x}", 4)]);
+}

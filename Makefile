@@ -31,6 +31,7 @@ test: engine ## every test, real servers included
 check: $(DENY) ## formatting, lints, documentation, dependencies
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked -p tokentrail --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
 	$(DENY) --locked check --hide-inclusion-graph licenses bans sources
 	bash .ci/tidy

@@ -91,7 +91,7 @@ pub struct Listen {
 pub struct JournalConfig {
     /// Size of one segment file, MiB.
     pub segment_mib: u64,
-    /// How long segments are kept after ClickHouse acknowledged them, hours.
+    /// How long segments are kept after ClickHouse acknowledged them, hours, at most 720: bodies are in them.
     pub keep_hours: u64,
     /// Most disk the journal may take, MiB; at this size intake answers 503 until ClickHouse has caught up.
     pub max_mib: u64,

@@ -18,7 +18,8 @@ const WEEK: u32 = 7 * DAY;
 pub(super) const YEAR: u32 = 365 * DAY;
 /// A year and ten, in hours.
 pub(super) const YEAR_HOURS: u64 = 365 * 24;
-const TEN_YEARS_HOURS: u64 = 10 * YEAR_HOURS;
+/// Longest that the log holds bodies, hours: who must be forgotten is forgotten there by then.
+pub(super) const LOG_HOURS: u64 = 30 * 24;
 /// Most that two clocks may differ and still be compared, milliseconds.
 const MOST_SKEW_MS: u32 = 3_600_000;
 
@@ -67,7 +68,7 @@ impl Config {
         if journal.max_mib < 4 * journal.segment_mib {
             bail!("journal.max_mib must be at least four segments of journal.segment_mib");
         }
-        within("journal.keep_hours", journal.keep_hours, (0, TEN_YEARS_HOURS))?;
+        within("journal.keep_hours", journal.keep_hours, (0, LOG_HOURS))?;
         within("journal.quarantine_mib", journal.quarantine_mib, (0, MOST_MIB))?;
         within("journal.scrub_hours", journal.scrub_hours, (0, YEAR_HOURS))?;
         within("correlation.memory_mib", correlation.memory_mib, (LEAST_MEMORY_MIB, MOST_MIB))?;

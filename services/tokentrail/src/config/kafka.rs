@@ -1,6 +1,6 @@
 //! Settings of Kafka. No broker named: the journal itself carries receipts to ClickHouse, in one process.
 
-use super::check::within;
+use super::check::{LOG_HOURS, within};
 use anyhow::bail;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,8 +12,6 @@ use std::{
 /// Most partitions, and copies, of a topic: as many processors, or brokers, nobody has.
 const MOST_PARTITIONS: u16 = 10_000;
 const MOST_REPLICAS: u16 = 100;
-/// Longest that receipts stay on the topic, hours: ten years.
-const MOST_RETENTION_HOURS: u32 = 87_600;
 
 /// Kafka between collectors and processors.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -181,7 +179,7 @@ impl KafkaConfig {
         }
         within("topics.partitions", self.topics.partitions, (1, MOST_PARTITIONS))?;
         within("topics.replication", self.topics.replication, (1, MOST_REPLICAS))?;
-        within("topics.retention_hours", self.topics.retention_hours, (24, MOST_RETENTION_HOURS))?;
+        within("topics.retention_hours", u64::from(self.topics.retention_hours), (24, LOG_HOURS))?;
         if let Some(tls) = &self.tls
             && tls.certificate_file.is_some() != tls.key_file.is_some()
         {

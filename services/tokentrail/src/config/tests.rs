@@ -150,7 +150,7 @@ fn numbers_that_nobody_can_mean_are_refused_by_their_key() {
     let keycloak = "[sources.kc]\nkind = \"keycloak\"\nwebhook_secret_files = [\"s\"]\n";
     let backstage = "[sources.bs]\nkind = \"backstage\"\ntoken_files = [\"s\"]\n";
     let sign_in = format!("{keycloak}{backstage}[sources.bs.sign_in]\nkeycloak = \"kc\"\n");
-    let tables: [(&str, &str, &[&str], &[&str]); 9] = [
+    let tables: [(&str, &str, &[&str], &[&str]); 11] = [
         ("", "", &["lateness_seconds"], &["0", "604801", "4294967295"]),
         (
             "listen.",
@@ -165,6 +165,8 @@ fn numbers_that_nobody_can_mean_are_refused_by_their_key() {
             &["keep_hours", "scrub_hours", "quarantine_mib"],
             &["1073741825", "9223372036854775807"],
         ),
+        ("journal.", "[journal]\n", &["keep_hours"], &["721"]),
+        ("topics.", "[kafka]\nbrokers = [\"b:9092\"]\n", &["topics.retention_hours"], &["721"]),
         ("correlation.", "[correlation]\n", &["skew_ms", "checkpoint_seconds"], &["3600001", "4294967295"]),
         (
             "pull.",
@@ -204,12 +206,39 @@ fn numbers_that_nobody_can_mean_are_refused_by_their_key() {
 #[test]
 fn the_greatest_numbers_are_taken_whole() {
     let config =
-        load("[journal]\nkeep_hours = 87600\nscrub_hours = 8760\nmax_mib = 1073741824\nsegment_mib = 16384", &[]);
+        load("[journal]\nkeep_hours = 720\nscrub_hours = 8760\nmax_mib = 1073741824\nsegment_mib = 16384", &[]);
     let journal = config.unwrap().journal;
-    assert_eq!(journal.keep_hours.checked_mul(3600), Some(315_360_000));
+    assert_eq!(journal.keep_hours.checked_mul(3600), Some(2_592_000));
     assert_eq!(journal.max_mib.checked_shl(20), Some(1 << 50));
     let account = "url = \"http://k\"\nclient_id = \"t\"\nclient_secret_file = \"c\"\n";
     let pull = format!("[sources.kc]\nkind = \"keycloak\"\n[sources.kc.pull]\n{account}");
     assert!(format!("{:#}", load(&format!("{pull}realms = []"), &[]).unwrap_err()).contains("names no realm"));
     assert!(load(&format!("{pull}realms = [\"acme\"]\ninterval_seconds = 86400"), &[]).is_ok());
+}
+
+/// The schema that `config schema` prints is the program's: it knows every key of the documented example, and no others.
+#[test]
+fn the_schema_knows_every_key_and_refuses_others() {
+    let schema = serde_json::to_value(schemars::schema_for!(Config)).unwrap();
+    let example = include_str!("../../../../docs/tokentrail.example.toml");
+    let told: toml::Table = toml::from_str(&toml::to_string(&load(example, &[]).unwrap()).unwrap()).unwrap();
+    let known = |told: &toml::Table| schema["properties"].as_object().unwrap().keys().all(|key| told.contains_key(key));
+    assert!(told.keys().all(|key| schema["properties"].get(key).is_some()) && known(&told), "{told}");
+    assert_eq!(schema["additionalProperties"], false, "an unknown key is refused");
+    let closed = schema["$defs"].as_object().unwrap().iter().filter(|(_, one)| one["type"] == "object");
+    let open: Vec<_> = closed.filter(|(_, one)| one["additionalProperties"] != false).map(|(name, _)| name).collect();
+    assert!(open.is_empty(), "{open:?} would take unknown keys");
+    for part in ["journal", "listen", "alerts"] {
+        let of = schema["properties"][part]["$ref"].as_str().unwrap().rsplit('/').next().unwrap();
+        let keys = schema["$defs"][of]["properties"].as_object().unwrap();
+        assert!(told[part].as_table().unwrap().keys().all(|key| keys.contains_key(key)), "{part}: {keys:?}");
+    }
+}
+
+/// What `config print` prints is a config, and the same one.
+#[test]
+fn what_is_printed_loads_again_to_the_same() {
+    let config = load(include_str!("../../../../docs/tokentrail.example.toml"), &[]).unwrap();
+    let printed = toml::to_string_pretty(&config).unwrap();
+    assert_eq!(toml::to_string_pretty(&load(&printed, &[]).unwrap()).unwrap(), printed);
 }

@@ -170,6 +170,7 @@ impl App {
             store: None,
             kafka: link.as_ref().map(Link::observe).transpose()?,
             topics: taken.as_ref().and_then(|taken| taken.topics.clone()),
+            pulls: taken.as_ref().map(|taken| taken.realms.clone()).unwrap_or_default(),
             trouble,
             lateness_ms: i64::from(config.lateness_seconds) * 1000,
             faults: Faults::register(&registry, now_ms)?,

@@ -137,6 +137,11 @@ const RECEIPTS: (&str, &str) =
 const LAST: (&str, &str) =
     ("tokentrail_last_receipt_timestamp_seconds", "When the newest receipt was taken in, Unix time");
 
+const MAYBE: (&str, &str) = (
+    "tokentrail_possible_duplicates",
+    "Stored receipts that may repeat others: no id, no key and no time of theirs could tell",
+);
+
 /// The fate of every receipt.
 #[derive(Clone, Default)]
 pub struct Counts(Arc<Mutex<Vec<InputReport>>>);
@@ -147,7 +152,7 @@ impl Counts {
         let counts = Self::default();
         let told = counts.clone();
         let labels: [&[&str]; 2] = [&["source", "input", "fate"], &["source", "input"]];
-        let names = [(RECEIPTS.0, RECEIPTS.1, labels[0]), (LAST.0, LAST.1, labels[1])];
+        let names = [(RECEIPTS.0, RECEIPTS.1, labels[0]), (LAST.0, LAST.1, labels[1]), (MAYBE.0, MAYBE.1, labels[1])];
         register(registry, move || told.families(), &names)?;
         Ok(counts)
     }
@@ -171,6 +176,7 @@ impl Counts {
     fn families(&self) -> Result<Vec<MetricFamily>, prometheus::Error> {
         let receipts = IntGaugeVec::new(Opts::new(RECEIPTS.0, RECEIPTS.1), &["source", "input", "fate"])?;
         let last = IntGaugeVec::new(Opts::new(LAST.0, LAST.1), &["source", "input"])?;
+        let maybe = IntGaugeVec::new(Opts::new(MAYBE.0, MAYBE.1), &["source", "input"])?;
         for one in self.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             let (source, input) = (one.source.as_str(), one.input.as_str());
             for (fate, count) in [
@@ -183,11 +189,13 @@ impl Counts {
                 let count = i64::try_from(count).unwrap_or(i64::MAX);
                 receipts.with_label_values(&[source, input, fate]).set(count);
             }
+            let possible = i64::try_from(one.possible_duplicate).unwrap_or(i64::MAX);
+            maybe.with_label_values(&[source, input]).set(possible);
             if let Some(at) = one.last_received_at {
                 last.with_label_values(&[source, input]).set(at.div_euclid(1000));
             }
         }
-        Ok([receipts.collect(), last.collect()].concat())
+        Ok([receipts.collect(), last.collect(), maybe.collect()].concat())
     }
 }
 

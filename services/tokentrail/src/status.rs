@@ -7,6 +7,7 @@ mod faults;
 mod journal;
 mod kafka;
 mod paths;
+mod pulls;
 mod render;
 mod trouble;
 
@@ -17,6 +18,7 @@ pub use journal::JournalReport;
 pub use kafka::{ForwardReport, MemberReport};
 pub use kafka::{KafkaReport, ObserveKafka, ObserveTopics, TopicReport};
 pub use paths::{NotSaved, PathReport};
+pub use pulls::{PullReport, Realms};
 pub use render::{render, render_inputs};
 pub use trouble::Trouble;
 
@@ -48,7 +50,7 @@ const UNCOUNTED: &str = "not counted";
 const ON_KAFKA: &str = "on kafka";
 
 /// The whole status, as /v1/status answers it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Report {
     /// Tenant.
     pub tenant: String,
@@ -67,6 +69,9 @@ pub struct Report {
     /// Kafka topics that are a source.
     #[serde(default)]
     pub topics: Vec<TopicReport>,
+    /// By realm that is pulled.
+    #[serde(default)]
+    pub pulls: Vec<PullReport>,
     /// By source and input.
     pub inputs: Vec<InputReport>,
     /// By source that has both a webhook and a pull.
@@ -120,6 +125,9 @@ pub struct InputReport {
     pub stored: u64,
     /// Further receipts of an event that was stored.
     pub duplicate: u64,
+    /// Among those stored: may be repeats of others, and nothing in them could tell (no id, no key, no time).
+    #[serde(default)]
+    pub possible_duplicate: u64,
     /// Understood, and no event.
     pub ignored: u64,
     /// Not understood.
@@ -159,6 +167,8 @@ pub struct Observer {
     pub kafka: Option<ObserveKafka>,
     /// Kafka topics that are a source, if there are any.
     pub topics: Option<ObserveTopics>,
+    /// Realms that are pulled.
+    pub pulls: Realms,
     /// Why ClickHouse has not been of use since the start.
     pub trouble: Trouble,
     /// What is younger may still come by the other way, milliseconds.
@@ -262,6 +272,7 @@ impl Observer {
                 received: fate.received,
                 stored: fate.stored,
                 duplicate: fate.duplicate,
+                possible_duplicate: fate.possible_duplicate,
                 ignored: fate.ignored,
                 dead: fate.dead,
                 pending: 0,
@@ -298,6 +309,7 @@ impl Observer {
             without_store: None,
             kafka: None,
             topics: self.topics.as_ref().map(|observe| observe()).unwrap_or_default(),
+            pulls: self.pulls.iter().map(PullReport::of).collect(),
             inputs: inputs.into_values().collect(),
             paths: Vec::new(),
             gaps: Vec::new(),

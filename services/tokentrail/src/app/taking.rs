@@ -6,10 +6,10 @@ use crate::{
     beating,
     config::Config,
     kafka::{CONSUMERS, Forward, Link, TopicSources, journal_consumer},
-    pulling,
+    pulling::Pulling,
     snapshotting::{Orders, Snapshots, States},
     sources,
-    status::ObserveTopics,
+    status::{ObserveTopics, Realms},
     trusting,
 };
 use anyhow::Context;
@@ -58,6 +58,8 @@ pub struct Taken {
     pub orders: Orders,
     /// State of the topics that are a source.
     pub topics: Option<ObserveTopics>,
+    /// Realms that are pulled.
+    pub realms: Realms,
     /// Onwards over Kafka.
     pub forward: Option<Forward>,
     /// The intake; true when it ended with nothing under way.
@@ -100,10 +102,12 @@ impl Taking<'_> {
         let reader = TopicSources::new(config, (journal.clone(), key.clone()), registry)?;
         let topics = reader.observe();
         let reading = reader.run(stop.clone());
-        let pulling = pulling::run(config.clone(), (journal.clone(), key), (registry.clone(), stop));
+        let pulling = Pulling::open(config, (&journal, &key), (registry, &stop))?;
+        let realms = pulling.realms();
+        let pulling = pulling.run(stop);
         let pulls = tokio::spawn(async move { tokio::try_join!(beating, pulling, snapshotting, reading).map(drop) });
         let forward = link.map(|link| link.forward(&journal)).transpose()?;
-        Ok(Taken { journal, scrubbed, snapshots, orders, topics, forward, server, pulls })
+        Ok(Taken { journal, scrubbed, snapshots, orders, topics, realms, forward, server, pulls })
     }
 }
 

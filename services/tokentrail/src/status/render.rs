@@ -41,7 +41,14 @@ pub fn render_inputs(report: &Report) -> String {
             reasons.join(", "),
         ]);
     }
-    table.render()
+    let mut out = table.render();
+    for input in report.inputs.iter().filter(|input| input.possible_duplicate > 0) {
+        out.push_str(&format!(
+            "  {}, {}: {} of those stored may repeat others: no id, no key and no time of theirs could tell\n",
+            input.source, input.input, input.possible_duplicate
+        ));
+    }
+    out
 }
 
 /// The whole status for people.
@@ -62,6 +69,7 @@ pub fn render(report: &Report) -> String {
         out.push_str(&kafka.render());
     }
     report.topics.iter().for_each(|topic| out.push_str(&topic.render()));
+    report.pulls.iter().for_each(|pull| out.push_str(&pull.render()));
     for path in &report.paths {
         out.push_str(&format!(
             "  {}: {} events pushed and pulled, {} lost on their way here and repaired by pull, {} pushed only\n",
@@ -131,6 +139,21 @@ fn snapshots(state: &State) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::status::InputReport;
+
+    #[test]
+    fn what_may_be_a_repeat_is_told() {
+        let input = |possible_duplicate| InputReport {
+            source: "portal".into(),
+            input: "lines".into(),
+            stored: 9,
+            possible_duplicate,
+            ..InputReport::default()
+        };
+        let told = |possible| render_inputs(&Report { inputs: vec![input(possible)], ..Report::default() });
+        assert!(told(3).contains("portal, lines: 3 of those stored may repeat others"), "{}", told(3));
+        assert!(!told(0).contains("repeat"));
+    }
 
     #[test]
     fn types_that_were_pushed_only_are_named() {

@@ -162,7 +162,20 @@ pub async fn a_type_is_saved_no_more(keycloak: &Keycloak, cli: &Cli<'_>) {
     let doctor = cli.json(&["doctor"]);
     let check = doctor["checks"].as_array().unwrap().iter().find(|one| one["id"] == "types_saved").unwrap();
     assert!(check["remedy"].as_str().unwrap().contains(TYPE), "{check}");
+    // The pull's own look at the realm says it too, from the configuration, and what else it found is no trouble.
+    let of_pull = |one: &&Value| one["id"] == "pull" && one["what"].as_str().unwrap().contains("types_not_saved");
+    let check = doctor["checks"].as_array().unwrap().iter().find(of_pull).unwrap_or_else(|| panic!("{doctor}"));
+    assert!(check["what"].as_str().unwrap().contains("realm acme"), "{check}");
+    assert!(check["remedy"].as_str().unwrap().contains(TYPE), "{check}");
+    let realm = status_of_realm(&cli.stored());
+    assert!(realm["complete_until"].is_i64() && realm["last_pass"].is_i64(), "{realm}");
     admin.change_events_config("acme", json!({"enabledEventTypes": config["enabledEventTypes"]})).await.unwrap();
+}
+
+/// What `status` says of the pull of the realm.
+fn status_of_realm(status: &Value) -> Value {
+    let pulls = status["pulls"].as_array().unwrap();
+    pulls.iter().find(|one| one["realm"] == "acme").cloned().unwrap_or_else(|| panic!("{status}"))
 }
 
 /// While nobody listens: the listener goes first, then admin events; the store forgets both.

@@ -112,6 +112,8 @@ fn the_recorded_story_is_counted_traced_and_repeatable() {
         "finn was allowed 583 s after he was disabled, found {after_ms} ms"
     );
 
+    found_by_id(&program, steps);
+
     // Everything again, and what the event store held: more receipts, the same events.
     let before = current_events(&program);
     std::fs::remove_dir_all(program.data.join("send")).unwrap();
@@ -138,6 +140,35 @@ fn the_recorded_story_is_counted_traced_and_repeatable() {
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
     assert_eq!(program.terminate(), Some(0), "a stop in good order");
     assert!(!data.join("run.json").exists());
+    let log = std::fs::read_to_string(data.join("log.ndjson")).unwrap();
+    for line in log.lines() {
+        let told: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("no line of JSON: {line}"));
+        assert!(told["timestamp"].is_string() && told["level"].is_string() && told["target"].is_string(), "{told}");
+    }
+    assert!(log.lines().count() > 2, "a program says when it starts and stops");
+}
+
+/// Each kind of id of the trail leads back to its event, and that to its receipt and its place in the journal.
+fn found_by_id(program: &Program, steps: &[Value]) {
+    let trace = |args: &[&str]| -> Value {
+        let args = [&["trace"], args, &["--format", "json"]].concat();
+        serde_json::from_slice(&cli(program, &args).stdout).unwrap()
+    };
+    let login = steps.iter().find(|step| step["kind"] == "token_issued" && step["source_id"] == "keycloak").unwrap();
+    let id = |name: &str| login[name].as_str().unwrap();
+    for (kind, name) in [("event", "event_id"), ("session", "session_id"), ("token", "token_id")] {
+        let told = trace(&[kind, id(name)]);
+        let found = told["events"].as_array().unwrap();
+        assert!(found.iter().any(|one| one["event_id"] == login["event_id"]), "{kind}: {told}");
+        assert!(found.iter().all(|one| one["receipt"].as_str().is_some_and(|at| at.contains('/'))), "{kind}: {told}");
+    }
+    let (stream, seq) = id("receipt").split_once('/').unwrap();
+    let stored = format!("SELECT count() AS n FROM receipts WHERE lower(hex(stream)) = '{stream}' AND seq = {seq}");
+    assert_eq!(program.sql(&stored)[0]["n"], 1, "the receipt is stored");
+    let inspected = command(&program.data).args(["journal", "inspect", "--format", "json"]).output().unwrap();
+    let told: Value = serde_json::from_slice(&inspected.stdout).unwrap();
+    let streams = told["streams"].as_array().unwrap();
+    assert!(streams.iter().any(|one| one["stream"] == stream), "and is in the journal: {told}");
 }
 
 #[test]
@@ -184,6 +215,7 @@ fn bad_input_is_refused_or_kept_and_never_leaks() {
     );
     let metrics = program.get_admin("/metrics").unwrap();
     assert!(metrics.contains("tokentrail_intake_receipts_total{"), "{metrics}");
+    documented(&metrics);
     let data = program.data.clone();
     assert_eq!(program.terminate(), Some(0));
     for what in ["inspect", "verify"] {
@@ -238,6 +270,10 @@ fn man_pages_and_json_say_what_they_are_about() {
 #[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
     let dir = tempfile::tempdir().unwrap();
+    let completions = command(&dir.path().join("data")).args(["completions", "bash"]).output().unwrap();
+    let text = String::from_utf8(completions.stdout).unwrap();
+    let commands = ["send", "import", "journal", "doctor", "trace", "report"];
+    assert!(commands.iter().all(|name| text.contains(&format!("__{name})"))), "{text}");
     for arguments in [&["completions", "bash"][..], &["man"], &["config", "schema"], &["config", "print"]] {
         let mut child = support::command(&dir.path().join("data"))
             .args(arguments)
@@ -247,4 +283,29 @@ fn a_reader_that_has_seen_enough_is_no_error() {
         drop(child.stdout.take());
         assert_eq!(child.wait().unwrap().code(), Some(0), "{arguments:?}");
     }
+}
+
+/// Whoever follows docs/operations.md finds each metric that it names, under the type that it has.
+fn documented(metrics: &str) {
+    let page = include_str!("../../../docs/operations.md");
+    let named =
+        page.split(|c: char| !(c.is_ascii_lowercase() || c == '_')).filter(|word| word.starts_with("tokentrail_"));
+    let exposed: Vec<&str> =
+        metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    // Told only where there is what they are of: heartbeats, a pull, gaps, faults, damage, Kafka. And the database's user.
+    const ELSEWHERE: &[&str] = &[
+        "tokentrail_complete_until_seconds",
+        "tokentrail_correlation_lag_announcements",
+        "tokentrail_correlation_source_late_seconds",
+        "tokentrail_gaps_unrepaired",
+        "tokentrail_heartbeats_total",
+        "tokentrail_journal_damaged_records_total",
+        "tokentrail_kafka_partitions",
+        "tokentrail_part_faults_total",
+        "tokentrail_pull_state",
+        "tokentrail_reader",
+    ];
+    let missing: std::collections::BTreeSet<_> =
+        named.filter(|name| !exposed.contains(name) && !ELSEWHERE.contains(name)).collect();
+    assert!(missing.is_empty(), "docs/operations.md names what is not exposed: {missing:?}");
 }

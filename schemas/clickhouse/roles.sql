@@ -8,6 +8,7 @@ GRANT TABLE ENGINE ON * TO tokentrail;
 CREATE ROLE IF NOT EXISTS tokentrail_read;
 GRANT SELECT ON tokentrail.events TO tokentrail_read;
 GRANT SELECT ON tokentrail.events_in TO tokentrail_read;
+GRANT SELECT ON tokentrail.events_of TO tokentrail_read;
 GRANT SELECT ON tokentrail.events_set_aside TO tokentrail_read;
 GRANT SELECT ON tokentrail.event_inputs TO tokentrail_read;
 GRANT SELECT ON tokentrail.event_inputs_in TO tokentrail_read;

@@ -156,8 +156,9 @@ fn beside() -> [String; 6] {
     ]
 }
 
-/// Every hour of theirs is to be counted.
-const MARKS: [&str; 2] = [
+/// Every hour of theirs is to be counted, and whose they are is kept beside them.
+const HINTS_AND_MARKS: [&str; 3] = [
+    "INSERT INTO person_event_rows SELECT tenant, arrayJoin(arrayFilter(k -> k != toFixedString('', 16), [person, actor])), time, source_id, kind FROM event_rows",
     "INSERT INTO mark_rows SELECT DISTINCT tenant, toFixedString('decisions by hr.', 16), '', \
      toUInt32(intDiv(toUnixTimestamp64Milli(at), 3600000)), 0, 1, 2, now() FROM decision_rows",
     "INSERT INTO mark_rows SELECT DISTINCT tenant, toFixedString('events by hour..', 16), '', \
@@ -173,7 +174,9 @@ async fn measure(engine: &Engine, decisions: u64) -> Result<(), Box<dyn Error>> 
     let store = Store::connect(options)?;
     store.migrate().await?;
     let began = Instant::now();
-    for sql in rows(decisions).into_iter().chain([events(decisions)]).chain(beside()).chain(MARKS.map(str::to_owned)) {
+    for sql in
+        rows(decisions).into_iter().chain([events(decisions)]).chain(beside()).chain(HINTS_AND_MARKS.map(str::to_owned))
+    {
         client.query_raw(&sql).execute().await?;
     }
     println!(
@@ -200,6 +203,12 @@ async fn measure(engine: &Engine, decisions: u64) -> Result<(), Box<dyn Error>> 
     let began = Instant::now();
     store.keep_continuity("default", (0, START + DAYS * DAY_MS)).await?;
     println!("completeness of all hours: {:.2} s", began.elapsed().as_secs_f64());
+
+    let hints: (u64, u64) = client
+        .query("SELECT sum(rows), sum(bytes_on_disk) FROM system.parts WHERE active AND database = currentDatabase() AND table = 'person_event_rows'")
+        .fetch_one()
+        .await?;
+    println!("where somebody's events stand: {} rows of {:.1} bytes", hints.0, hints.1 as f64 / hints.0.max(1) as f64);
 
     let source = Source::read(&dashboards::folder().join("source"))?;
     let reader = as_grafana(&source, as_user(&engine.reader_options()));

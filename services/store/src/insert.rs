@@ -101,7 +101,7 @@ impl Store {
     /// Receipts go last: a receipt that a reader sees has its events and its body. A crash before that leaves events
     /// whose receipt comes with the replay.
     pub async fn insert(&self, block: &Block) -> Result<(), StoreError> {
-        self.write_events(&block.events, |event| (&event.tenant, event.time), event_row).await?;
+        self.write_events(&block.events).await?;
         for some in months(&block.receipts, |stored| stored.receipt.header.received_at).values() {
             self.write("raw_bodies", some.iter().map(|stored| Ok(BodyRow::new(stored)))).await?;
         }
@@ -110,13 +110,36 @@ impl Store {
     }
 }
 
-/// The row of an event, if its person keys are such.
-pub(crate) fn event_row(event: &Event) -> Result<EventRow<'_>, StoreError> {
-    EventRow::new(event).map_err(|BadPersonKey| StoreError::Rejected("a person key is 32 hex digits".into()))
+pub(crate) fn bad_key(BadPersonKey: BadPersonKey) -> StoreError {
+    StoreError::Rejected("a person key is 32 hex digits".into())
+}
+
+/// What stands in `event_rows`.
+pub(crate) trait EventLine: Sync {
+    /// Tenant and time, UTC milliseconds.
+    fn place(&self) -> (&str, i64);
+    /// The row, if its person keys are such.
+    fn row(&self) -> Result<EventRow<'_>, StoreError>;
+    /// The event; none where a row deletes another, which names nobody.
+    fn told(&self) -> Option<&Event>;
+}
+
+impl EventLine for Event {
+    fn place(&self) -> (&str, i64) {
+        (&self.tenant, self.time)
+    }
+
+    fn row(&self) -> Result<EventRow<'_>, StoreError> {
+        EventRow::new(self).map_err(bad_key)
+    }
+
+    fn told(&self) -> Option<&Event> {
+        Some(self)
+    }
 }
 
 /// By partition: an insert goes into one, so that it is one part.
-fn months<T>(items: &[T], time: impl Fn(&T) -> i64) -> BTreeMap<i64, Vec<&T>> {
+pub(crate) fn months<T>(items: &[T], time: impl Fn(&T) -> i64) -> BTreeMap<i64, Vec<&T>> {
     let mut months = BTreeMap::<i64, Vec<&T>>::new();
     for item in items {
         months.entry(month(time(item))).or_default().push(item);
@@ -127,17 +150,13 @@ fn months<T>(items: &[T], time: impl Fn(&T) -> i64) -> BTreeMap<i64, Vec<&T>> {
 // Rows are made one at a time and go into their columns at once: blocks of them, each ten times as large as a cache
 // line is long, would be written to memory only to be read again.
 impl Store {
-    /// The only way to write an event: marks its hour, so that no kept count is ever old. Events or deleted rows, each with
-    /// its tenant and time.
-    pub(crate) async fn write_events<T: Sync>(
-        &self,
-        items: &[T],
-        place: impl Fn(&T) -> (&str, i64),
-        row: impl Fn(&T) -> Result<EventRow<'_>, StoreError> + Send + Sync,
-    ) -> Result<(), StoreError> {
-        let touch = self.mark_cells(touched(items.iter().map(&place))).await?;
-        for some in months(items, |one| place(one).1).values() {
-            self.write("event_rows", some.iter().map(|one| row(one))).await?;
+    /// The only way to write an event: says first whose it is, so that nobody's story ever lacks it, and marks its hour, so that no kept
+    /// count is ever old.
+    pub(crate) async fn write_events<T: EventLine>(&self, items: &[T]) -> Result<(), StoreError> {
+        self.write_person_events(items.iter().filter_map(EventLine::told)).await?;
+        let touch = self.mark_cells(touched(items.iter().map(EventLine::place))).await?;
+        for some in months(items, |one| one.place().1).values() {
+            self.write("event_rows", some.iter().map(|one| one.row())).await?;
         }
         touch.acknowledged();
         Ok(())

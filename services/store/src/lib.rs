@@ -23,6 +23,7 @@ mod lock;
 mod marks;
 mod migrate;
 mod native;
+mod person_events;
 mod privileged;
 mod query;
 mod replay;
@@ -90,6 +91,7 @@ pub const VIEWS: &[&str] = &[
     "event_inputs_in",
     "events",
     "events_in",
+    "events_of",
     "events_set_aside",
     "evidence_of",
     "exceptions",

@@ -65,6 +65,7 @@ const MIGRATIONS: &[Migration] = migrations![
     47 "0047_set_aside",
     50 "0050_kept_panels",
     51 "0051_continuity_hours",
+    52 "0052_person_events",
 ];
 
 const DATABASE: &str = "CREATE DATABASE IF NOT EXISTS {database} {on_cluster}";
@@ -235,8 +236,13 @@ mod tests {
             assert!(migration.name.starts_with(&format!("{:04}_", migration.version)));
             for sql in statements(migration.sql) {
                 let code: String = sql.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
-                // Marks too many do no harm, so a crash may repeat them.
-                let repeatable = ["CREATE ", "ALTER TABLE ", "INSERT INTO {database}.mark_rows"];
+                // Marks too many do no harm, and a hint that is written again is the same: a crash may repeat them.
+                let repeatable = [
+                    "CREATE ",
+                    "ALTER TABLE ",
+                    "INSERT INTO {database}.mark_rows",
+                    "INSERT INTO {database}.person_event_rows",
+                ];
                 assert!(repeatable.iter().any(|start| code.starts_with(start)), "{}: {sql}", migration.name);
             }
         }

@@ -9,7 +9,7 @@ pub use selection::{DeadLetters, Selection};
 
 use crate::{
     Store, StoreError,
-    insert::{Fate, event_row},
+    insert::{EventLine, Fate},
     query::{
         StoredHeader,
         receipt::{ReceiptRead, headers},
@@ -105,6 +105,27 @@ pub struct DeletedEvent {
     pub key: EventKey,
     /// The receipt that it came from.
     pub receipt: Position,
+}
+
+/// Has an event row deleted.
+struct Deletion<'a> {
+    tenant: &'a str,
+    deleted: &'a DeletedEvent,
+    normaliser: u32,
+}
+
+impl EventLine for Deletion<'_> {
+    fn place(&self) -> (&str, i64) {
+        (self.tenant, self.deleted.key.time)
+    }
+
+    fn row(&self) -> Result<EventRow<'_>, StoreError> {
+        Ok(EventRow::deleting(self.tenant, self.deleted, self.normaliser))
+    }
+
+    fn told(&self) -> Option<&Event> {
+        None
+    }
 }
 
 /// What a normaliser makes of a receipt that the store has.
@@ -304,14 +325,9 @@ impl Store {
     /// every older normaliser's row at its key and loses against every row of this one, in any order.
     pub async fn rejudge(&self, tenant: &str, rejudged: &Rejudged) -> Result<(), StoreError> {
         let normaliser = rejudged.normaliser;
-        self.write_events(&rejudged.events, |event| (&event.tenant, event.time), event_row).await?;
-        let deleted: Vec<_> = rejudged.deleted.iter().map(|one| (tenant, one)).collect();
-        self.write_events(
-            &deleted,
-            |(tenant, one)| (tenant, one.key.time),
-            |(tenant, one)| Ok(EventRow::deleting(tenant, one, normaliser)),
-        )
-        .await?;
+        self.write_events(&rejudged.events).await?;
+        let deletion = |deleted| Deletion { tenant, deleted, normaliser };
+        self.write_events(&rejudged.deleted.iter().map(deletion).collect::<Vec<_>>()).await?;
         // Commit point: whoever reads these receipts sees all that follows from them. A crash before this line leaves
         // receipts of the older normaliser, which the next replay judges again, to the same rows.
         self.write_receipts(&rejudged.receipts, |one| ReceiptRow::again(one, normaliser)).await

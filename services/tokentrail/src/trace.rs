@@ -127,7 +127,7 @@ pub async fn lookup(store: &Store, config: &Config, words: &[String]) -> anyhow:
     let mut trail = match subject {
         Some(Subject::Decision) => return decision(store, config, term).await,
         Some(Subject::Person) | None => match find_person(store, config, term).await? {
-            Some(found) => of_persons(store, config, (term, found)).await?,
+            Some(found) => return of_persons(store, config, (term, found)).await,
             None if subject.is_some() => {
                 let known = "not a user that is known by that name: events that name it as it stands";
                 of_terms(store, config, (term, &[Term::Name(term.to_owned())]), known).await?
@@ -148,7 +148,7 @@ pub async fn lookup(store: &Store, config: &Config, words: &[String]) -> anyhow:
             of_terms(store, config, (term, &[receipt]), "").await?
         }
     };
-    judge(store, config, &mut trail.events).await?;
+    judge(store, (&config.tenant, &[]), &mut trail.events).await?;
     Ok(trail)
 }
 
@@ -158,8 +158,11 @@ async fn of_persons(
     (term, (persons, understood)): (&str, (Vec<PersonKey>, Vec<String>)),
 ) -> anyhow::Result<Trail> {
     let (tenant, to) = (config.tenant.clone(), i64::from(u32::MAX) * 1000);
+    let keys: Vec<String> = persons.iter().map(|key| key.0.clone()).collect();
     let query = PersonQuery { tenant, persons, from: 0, to, limit: MOST_EVENTS };
-    Ok(trail(term, understood, store.person_events(&query).await?))
+    let mut trail = trail(term, understood, store.person_events(&query).await?);
+    judge(store, (&config.tenant, &keys), &mut trail.events).await?;
+    Ok(trail)
 }
 
 /// What the first of some terms finds that finds anything.
@@ -251,17 +254,17 @@ async fn decision(store: &Store, config: &Config, id: &str) -> anyhow::Result<Tr
         gap.repaired_at.is_none() && gap.since <= decision.at && gap.until.is_none_or(|until| until >= began)
     });
     understood.extend(gaps.map(|gap| format!("not complete: {}", GapReport::from(gap).line())));
-    judge(store, config, &mut steps).await?;
+    judge(store, (&config.tenant, &[]), &mut steps).await?;
     Ok(Trail { term: id.to_owned(), understood, events: steps, more })
 }
 
-/// Puts beside each decision what the correlation says of it.
-async fn judge(store: &Store, config: &Config, steps: &mut [Step]) -> anyhow::Result<()> {
+/// Puts beside each decision what the correlation says of it; nearly all are those of some persons, if any are named.
+async fn judge(store: &Store, whose: (&str, &[String]), steps: &mut [Step]) -> anyhow::Result<()> {
     let is_decision = |step: &&Step| step.event.data_class == DataClass::Decision;
     let ids: Vec<_> = steps.iter().filter(is_decision).map(|step| step.event.event_id).collect();
     let times = || steps.iter().filter(is_decision).map(|step| step.event.time);
     let (Some(first), Some(last)) = (times().min(), times().max()) else { return Ok(()) };
-    let rows = store.judged_of(&config.tenant, &ids, (first, last)).await?;
+    let rows = store.judged_of(whose, &ids, (first, last)).await?;
     let mut found: HashMap<Uuid, Judged> = rows
         .into_iter()
         .map(|row| {

@@ -29,6 +29,7 @@ pub async fn seen(database: &Database) -> Seen {
         let sql = format!("SELECT * FROM events_in(from = {from}, to = {to}) ORDER BY time, event_id");
         by_day.push(text(database, &sql).await);
     }
+    everybody_has_their_story(database).await;
     for one in database.store.fates(TENANT).await.unwrap() {
         assert_eq!(one.received, one.stored + one.duplicate + one.ignored + one.dead, "{one:?}");
     }
@@ -51,6 +52,20 @@ pub async fn seen(database: &Database) -> Seen {
         )
         .await,
     }
+}
+
+/// What is found by where somebody's events stand is what all events say of them.
+async fn everybody_has_their_story(database: &Database) {
+    let named = "SELECT arrayJoin(arrayFilter(k -> k != '', arrayDistinct([person, actor]))) AS key FROM events";
+    let keys: Vec<String> =
+        database.sql().query(&format!("SELECT DISTINCT key FROM ({named}) ORDER BY key")).fetch_all().await.unwrap();
+    let (from, to) = (NOON - 400 * DAY, NOON + 400 * DAY);
+    let story = format!(
+        "SELECT * FROM events_of(tenant = '{TENANT}', persons = {keys:?}, from = {from}, to = {to}) ORDER BY time, event_id"
+    )
+    .replace('"', "'");
+    let all = "SELECT * FROM events WHERE person != '' OR actor != '' ORDER BY time, event_id";
+    assert_eq!(text(database, &story).await, text(database, all).await);
 }
 
 pub async fn kinds(database: &Database) -> Vec<String> {

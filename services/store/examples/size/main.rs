@@ -67,7 +67,7 @@ async fn measure(engine: &Engine, events: u64) -> Result<(), Box<dyn Error>> {
         inserted / wall
     );
     let before = support::cpu(pid);
-    for table in ["event_rows", "receipt_rows", "raw_bodies"] {
+    for table in ["event_rows", "person_event_rows", "receipt_rows", "raw_bodies"] {
         client.query(&format!("OPTIMIZE TABLE {table} FINAL")).execute().await?;
     }
     println!("final merge: engine {:.1} us per row set", (support::cpu(pid) - before) / inserted * 1e6);

@@ -9,7 +9,7 @@ use crate::{
 use clickhouse::Row;
 use events::receipt::Input;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use uuid::Uuid;
 
 /// Most rows of one answer: a part of it would be taken for the whole.
@@ -94,24 +94,30 @@ impl Store {
         rows(self.ask(sql).param("tenant", tenant).param("digits", digits)).await
     }
 
-    /// How the decisions stand that some events of a time (UTC milliseconds, both within) tell.
+    /// How the decisions stand that some events of a time (UTC milliseconds, both within) tell. `persons`: whose they nearly all are, where that is
+    /// known: theirs lie together, and only what is not among them is looked for among everybody's.
     pub async fn judged_of(
         &self,
-        tenant: &str,
+        (tenant, persons): (&str, &[String]),
         events: &[Uuid],
         (first, last): (i64, i64),
     ) -> Result<Vec<JudgedRecord>, StoreError> {
-        let sql = "SELECT event_id, toString(verdict) AS verdict, delay_ms, toString(clock) AS clock, toString(grade) AS grade FROM decision_rows FINAL \
-            WHERE tenant = {tenant:String} AND at >= fromUnixTimestamp64Milli({first:Int64}, 'UTC') \
-            AND at < fromUnixTimestamp64Milli({last:Int64}, 'UTC') AND event_id IN (arrayMap(id -> toUUID(id), {events:Array(String)}))";
-        let events: Vec<String> = events.iter().map(Uuid::to_string).collect();
-        let mut found = Vec::new();
-        for some in parts(&events) {
-            let asked = self.ask(sql).param("tenant", tenant).param("events", some);
-            found.extend(
-                rows(asked.param("first", storable(first - DATED_APART)).param("last", storable(last + DATED_APART)))
-                    .await?,
+        let (mut found, mut events): (Vec<JudgedRecord>, Vec<Uuid>) = (Vec::new(), events.to_vec());
+        let of_them = Some("person IN {persons:Array(String)}").filter(|_| !persons.is_empty());
+        for whose in of_them.into_iter().chain(["1"]) {
+            let ids: Vec<String> = events.iter().map(Uuid::to_string).collect();
+            let sql = format!(
+                "SELECT event_id, toString(verdict) AS verdict, delay_ms, toString(clock) AS clock, toString(grade) AS grade FROM decision_rows FINAL \
+                 WHERE tenant = {{tenant:String}} AND {whose} AND at >= fromUnixTimestamp64Milli({{first:Int64}}, 'UTC') \
+                 AND at < fromUnixTimestamp64Milli({{last:Int64}}, 'UTC') AND event_id IN (arrayMap(id -> toUUID(id), {{events:Array(String)}}))"
             );
+            for some in parts(&ids) {
+                let asked = self.ask(&sql).param("tenant", tenant).param("persons", persons).param("events", some);
+                let asked = asked.param("first", storable(first - DATED_APART));
+                found.extend(rows::<JudgedRecord>(asked.param("last", storable(last + DATED_APART))).await?);
+            }
+            let told: HashSet<Uuid> = found.iter().map(|one| one.event_id).collect();
+            events.retain(|event| !told.contains(event));
         }
         Ok(found)
     }

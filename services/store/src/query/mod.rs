@@ -9,6 +9,7 @@ mod paths;
 pub(crate) mod receipt;
 mod report;
 mod snapshots;
+mod story;
 mod survey;
 mod totals;
 mod trace;

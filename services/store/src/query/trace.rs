@@ -84,14 +84,6 @@ impl Matching {
         Self { rows: condition.into(), current: condition.into() }
     }
 
-    fn persons() -> Self {
-        let keys = "(arrayMap(k -> toFixedString(unhex(k), 16), {keys:Array(String)}))";
-        Self {
-            rows: format!("person IN {keys} OR actor IN {keys}"),
-            current: format!("person_bytes IN {keys} OR actor_bytes IN {keys}"),
-        }
-    }
-
     /// By event row, and by receipt: a duplicate's row may be merged into the first one's.
     fn receipt() -> Self {
         let by_receipt = "event_id IN (SELECT event_id FROM receipts \
@@ -109,10 +101,7 @@ impl Matching {
     /// `first` and `last`: the times between which such rows lie.
     fn sql(&self, part: Part) -> String {
         let Self { rows, current } = self;
-        let order = match part {
-            Part::First => "time, event_id",
-            Part::Last => "time DESC, event_id DESC",
-        };
+        let order = part.order();
         format!(
             "SELECT ?fields FROM events_in(from = {{first:Int64}}, to = {{last:Int64}}) WHERE tenant = {{tenant:String}} AND event_id IN \
              (SELECT event_id FROM event_inputs_in(from = {{first:Int64}}, to = {{last:Int64}}) \
@@ -137,9 +126,18 @@ impl Matching {
 
 /// Which of more than are wanted.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
+pub(super) enum Part {
     First,
     Last,
+}
+
+impl Part {
+    pub(super) fn order(self) -> &'static str {
+        match self {
+            Self::First => "time, event_id",
+            Self::Last => "time DESC, event_id DESC",
+        }
+    }
 }
 
 /// What the places of a condition stand for.
@@ -190,7 +188,14 @@ impl Store {
                 let span = (span.0, span.1.min(to));
                 return self.matching((&query.tenant, query.limit, part), (&matching, &Bound::of(text)), span).await;
             }
-            Term::Person(key) => (Matching::persons(), Bound { keys: vec![key.0.clone()], ..Bound::default() }),
+            Term::Person(key) => {
+                let (tenant, persons, from) = (query.tenant.clone(), vec![key.clone()], stored_time(i64::MIN));
+                let of = PersonQuery { tenant, persons, from, to: stored_time(to), limit: query.limit };
+                return match part {
+                    Part::First => self.person_events(&of).await,
+                    Part::Last => self.told_of(&of, (of.from, of.to), (of.limit, part)).await,
+                };
+            }
             Term::Receipt(position) => {
                 (Matching::receipt(), Bound { seq: position.seq, ..Bound::of(position.stream.to_string()) })
             }
@@ -223,14 +228,6 @@ impl Store {
             AND event_id IN (arrayMap(id -> toUUID(id), {ids:Array(String)})) ORDER BY time, event_id LIMIT {limit:UInt32}";
         let ids: Vec<String> = ids.iter().map(Uuid::to_string).collect();
         Ok(page(self.ask(sql).param("tenant", tenant).param("ids", ids), 1_000).await?.events)
-    }
-
-    /// The timeline of some persons.
-    pub async fn person_events(&self, query: &PersonQuery) -> Result<EventPage, StoreError> {
-        let keys = query.persons.iter().map(|key| key.0.clone()).collect();
-        let bound = Bound { keys, ..Bound::default() };
-        let whose = (&*query.tenant, query.limit, Part::First);
-        self.matching(whose, (&Matching::persons(), &bound), (query.from, query.to)).await
     }
 
     /// Everybody's events with from <= time < to, after `after` in order of (time, id): the iterator of a replay.
@@ -266,7 +263,7 @@ impl Store {
 }
 
 /// Asks for one more than wanted, to know whether there is more.
-async fn page(asked: Query, limit: u32) -> Result<EventPage, StoreError> {
+pub(super) async fn page(asked: Query, limit: u32) -> Result<EventPage, StoreError> {
     let limit = limit.min(ROWS_MAX);
     let found = rows::<EventRead>(asked.param("limit", limit.saturating_add(1))).await?;
     let more = found.len() > limit as usize;

@@ -9,6 +9,7 @@ mod panels;
 mod privileged;
 mod receipts;
 mod schema;
+mod stories;
 #[path = "../support/mod.rs"]
 mod support;
 mod suppressions;

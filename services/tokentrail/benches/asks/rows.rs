@@ -64,6 +64,7 @@ impl Laid {
         let few = self.events / LOGINS;
         vec![
             self.event_rows(),
+            "INSERT INTO person_event_rows SELECT tenant, person, time, source_id, kind FROM event_rows".into(),
             self.derived(
                 ("decision_rows", self.events / DECISIONS),
                 &[

@@ -159,10 +159,17 @@ fn found_by_id(program: &Program, steps: &[Value]) {
     for (kind, name) in [("event", "event_id"), ("session", "session_id"), ("token", "token_id")] {
         let told = trace(&[kind, id(name)]);
         let found = told["events"].as_array().unwrap();
-        assert!(found.iter().any(|one| one["event_id"] == login["event_id"]), "{kind}: {told}");
-        assert!(found.iter().all(|one| one["receipt"].as_str().is_some_and(|at| at.contains('/'))), "{kind}: {told}");
+        let own =
+            found.iter().find(|one| one["event_id"] == login["event_id"]).unwrap_or_else(|| panic!("{kind}: {told}"));
+        assert_eq!(own["receipt"], login["receipt"], "{kind}");
+        assert!(
+            found.iter().all(|one| one[name] == login[name] || kind != "event"),
+            "{kind}: and nothing else: {told}"
+        );
     }
-    let (stream, seq) = id("receipt").split_once('/').unwrap();
+    let (stream, seq) = (login["receipt"]["stream"].as_str().unwrap(), &login["receipt"]["seq"]);
+    let told = trace(&["receipt", &format!("{stream}/{seq}")]);
+    assert_eq!(told["events"][0]["event_id"], login["event_id"], "{told}");
     let stored = format!("SELECT count() AS n FROM receipts WHERE lower(hex(stream)) = '{stream}' AND seq = {seq}");
     assert_eq!(program.sql(&stored)[0]["n"], 1, "the receipt is stored");
     let inspected = command(&program.data).args(["journal", "inspect", "--format", "json"]).output().unwrap();

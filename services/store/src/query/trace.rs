@@ -24,7 +24,7 @@ pub enum Term {
     Receipt(Position),
     /// The source's own id of an event, at the time at which that was.
     Native(String, i64),
-    /// A text of unknown meaning that may be the id of a session or a token, and events that it may be.
+    /// A text of unknown meaning that may be the id of a session or a token, and events that it may be. Empty: these events alone.
     Id(String, Vec<Uuid>),
 }
 
@@ -176,9 +176,12 @@ impl Store {
                 (Matching::both(&format!("{IN_NAMES} OR native_id = {{text:String}}")), Bound::of(name))
             }
             Term::Id(text, events) => {
-                let any = format!(
-                    "{IN_SESSION} OR {IN_TOKEN} OR event_id IN (arrayMap(id -> toUUID(id), {{keys:Array(String)}}))"
-                );
+                const OF_THESE: &str = "event_id IN (arrayMap(id -> toUUID(id), {keys:Array(String)}))";
+                // Most events have no session and no token: an empty text would be all of theirs.
+                let any = match text.as_str() {
+                    "" => OF_THESE.to_owned(),
+                    _ => format!("{IN_SESSION} OR {IN_TOKEN} OR {OF_THESE}"),
+                };
                 let keys = events.iter().map(Uuid::to_string).collect();
                 (Matching::both(&any), Bound { keys, ..Bound::of(text) })
             }

@@ -33,6 +33,7 @@ async fn traces_find_an_event_by_whatever_is_known_of_it() {
         Term::Id("session".into(), Vec::new()),
         Term::Id("fresh".into(), Vec::new()),
         Term::Id("nothing".into(), vec![wanted.event_id]),
+        Term::Id(String::new(), vec![wanted.event_id]),
     ] {
         let found = trace(&database.store, term.clone()).await;
         assert_eq!(found, std::slice::from_ref(&wanted), "{term:?}");

@@ -5,6 +5,7 @@
 pub mod assess;
 mod brought;
 mod clocks;
+mod copies;
 mod holes;
 mod keeper;
 mod lost;
@@ -13,6 +14,7 @@ mod reconcile;
 mod repair;
 mod spans;
 
+pub use copies::COPIES_DIFFER;
 pub use keeper::{Expected, Keeper};
 
 use durable_log::carrier::{Cause, Loss};

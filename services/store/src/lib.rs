@@ -9,6 +9,7 @@ pub mod baseline;
 mod cell;
 mod connect;
 mod continuity;
+mod copies;
 pub mod correlation;
 mod coverage;
 mod decision_hours;
@@ -34,6 +35,7 @@ mod version;
 
 pub use cell::Counted;
 pub use connect::ConnectOptions;
+pub use copies::DifferingHour;
 pub use coverage::{
     ClaimedSpan, Gap, GapKey, HeartbeatStatus, LineCount, OWN_RECORDS, Records, Seal, Seen, SeenHeartbeat,
     SentHeartbeat, Watermark,

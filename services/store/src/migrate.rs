@@ -65,6 +65,7 @@ const MIGRATIONS: &[Migration] = migrations![
     47 "0047_set_aside",
     50 "0050_kept_panels",
     51 "0051_continuity_hours",
+    55 "0055_copies",
 ];
 
 const DATABASE: &str = "CREATE DATABASE IF NOT EXISTS {database} {on_cluster}";

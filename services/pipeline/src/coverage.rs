@@ -4,8 +4,10 @@
 
 pub mod assess;
 mod brought;
+mod chain;
 mod clocks;
 mod copies;
+mod held;
 mod holes;
 mod keeper;
 mod lost;

@@ -18,6 +18,7 @@ pub mod engine;
 mod error;
 mod event_hours;
 pub mod findings;
+mod held;
 mod insert;
 mod key;
 mod lock;
@@ -41,6 +42,7 @@ pub use coverage::{
     SentHeartbeat, Watermark,
 };
 pub use error::StoreError;
+pub use held::{Gone, STREAM_CELL};
 pub use insert::{Block, Fate, StoredReceipt};
 pub use migrate::{AppliedMigration, latest_version};
 pub use privileged::PrivilegedNames;

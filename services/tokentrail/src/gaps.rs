@@ -105,6 +105,15 @@ impl GapReport {
                 `SELECT event_id, inputs, conflicts FROM events_in(from = MS, to = MS) WHERE notEmpty(conflicts)` names events and fields, \
                 the view `event_inputs` has the word of each input; look at the source itself, and at who can write on the way"
             }
+            "events_missing" | "bodies_missing" | "store_went_back" => {
+                "rows that ClickHouse acknowledged are there no more: somebody deleted them, or a partition or a disk went. Put them back from a \
+                backup of ClickHouse; over Kafka `tokentrail forward --from N --stream ID` brings what the journal still has; else import what \
+                the source has of that time"
+            }
+            "chain_broken" => {
+                "headers or commitments of these numbers are not those that were journaled: somebody wrote in ClickHouse. Compare them with a \
+                backup, and with the journal while it has them (`tokentrail journal verify`); nothing that rests on them is proven"
+            }
             "sender_dropped" => {
                 "the sender's spool was full (raise --spool-mib), or a followed log was cut back, deleted or compressed before it was \
                 sent (keep the newest rotated file as it is: `delaycompress`); a whole log of that time repairs it (`tokentrail \

@@ -1,7 +1,7 @@
 //! The task that keeps watermarks and gaps, round by round.
 
 use super::{
-    SENDER_DROPPED, copies, lost,
+    SENDER_DROPPED, copies, held, lost,
     pushed::Push,
     reconcile::reconcile,
     repair::{claimed, time_of},
@@ -53,6 +53,8 @@ pub struct Keeper {
     pub(super) differing: IntGaugeVec,
     /// What was read of events that the webhook lost.
     pub(super) read: Mutex<lost::Read>,
+    /// Which cells of streams had their turn.
+    pub(super) turn: Mutex<held::Turn>,
 }
 
 impl Keeper {
@@ -82,8 +84,8 @@ impl Keeper {
         registry.register(Box::new(offset.clone()))?;
         registry.register(Box::new(open.clone()))?;
         registry.register(Box::new(complete.clone()))?;
-        let read = Mutex::default();
-        Ok(Self { store, tenant, lateness, expected, clock, open, complete, offset, differing, read })
+        let (read, turn) = (Mutex::default(), Mutex::default());
+        Ok(Self { store, tenant, lateness, expected, clock, open, complete, offset, differing, read, turn })
     }
 
     /// Runs until `stop` turns true. What fails is tried again in the next round.
@@ -139,6 +141,7 @@ impl Keeper {
         rows.extend(self.differing(&look).await?);
         if thorough {
             rows.extend(self.missing_records(&look).await?);
+            rows.extend(self.held(&look).await?);
         }
         self.store.put_gaps(&rows).await?;
         self.tell(&complete, written, rows);

@@ -3,9 +3,9 @@
 mod support;
 
 use events::{
-    event::Event,
+    event::{Event, Outcome},
     normalise::{canonical_fields, conflicts},
-    receipt::Receipt,
+    receipt::{Receipt, TimeBasis},
 };
 use std::collections::BTreeMap;
 use support::{events, pulled, webhook};
@@ -63,5 +63,9 @@ fn an_altered_copy_is_a_conflict_and_a_poorer_one_is_not() {
     assert_eq!(conflicts(&event, &altered), ["client"]);
     let mut poorer = event.clone();
     poorer.session_id.clear();
+    poorer.outcome = Outcome::Unknown;
+    (poorer.time, poorer.time_basis) = (event.time + 1, TimeBasis::Receipt);
     assert!(conflicts(&event, &poorer).is_empty());
+    poorer.time_basis = event.time_basis;
+    assert_eq!(conflicts(&event, &poorer), ["time"]);
 }

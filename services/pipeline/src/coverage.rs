@@ -4,7 +4,10 @@
 
 pub mod assess;
 mod brought;
+mod chain;
 mod clocks;
+mod copies;
+mod held;
 mod holes;
 mod keeper;
 mod lost;
@@ -13,6 +16,7 @@ mod reconcile;
 mod repair;
 mod spans;
 
+pub use copies::COPIES_DIFFER;
 pub use keeper::{Expected, Keeper};
 
 use durable_log::carrier::{Cause, Loss};

@@ -8,7 +8,8 @@ mod support;
 use events::receipt::{Input, SourceKind};
 use pipeline::coverage::{Expected, Keeper};
 use prometheus::Registry;
-use store::{Block, Fate, Gap};
+use std::time::Duration;
+use store::{Block, Fate, Gap, Rolling};
 use support::{Database, NOON, TENANT, event, position, receipt};
 
 const SECOND: i64 = 1_000;
@@ -25,6 +26,7 @@ fn engine_child() {
 struct Bench {
     database: Database,
     keeper: Keeper,
+    registry: Registry,
     seq: u64,
 }
 
@@ -36,8 +38,9 @@ impl Bench {
         let expected =
             vec![Expected { source_id: "kc".into(), kind: SourceKind::Keycloak, push, pull: Some(i64::MAX / 2) }];
         let place = (database.store.clone(), TENANT.to_owned());
-        let keeper = Keeper::new(place, LATENESS, expected, (|| NOON, &Registry::new())).unwrap();
-        Self { database, keeper, seq: 0 }
+        let registry = Registry::new();
+        let keeper = Keeper::new(place, LATENESS, expected, (|| NOON, &registry)).unwrap();
+        Self { database, keeper, registry, seq: 0 }
     }
 
     /// An event at `at` that some inputs bring.
@@ -120,4 +123,40 @@ async fn what_pull_alone_brought_is_told_once_per_hour_and_only_when_it_is_lost(
     assert_eq!(bench.told(at(92, 0)).await[0], noon(1));
     bench.happened("in the first minute, behind it", at(2, 50), &[Input::Webhook]).await;
     assert_eq!(bench.told(at(93, 0)).await[0], (NOON, 0, "webhook".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn copies_that_contradict_each_other_are_a_gap_until_they_agree() {
+    let bench = Bench::new().await;
+    let store = &bench.database.store;
+    let copy = |seq, input, ip: &str, normaliser| {
+        let mut stored = receipt(position(1, seq), input, "a");
+        let mut said = event(&stored);
+        (said.ip, said.normaliser, stored.normaliser) = (ip.to_owned(), normaliser, normaliser);
+        stored.fate = Fate::event(&stored.receipt.header, &said);
+        Block { receipts: vec![stored], events: vec![said] }
+    };
+    // What a round after the roller's leaves on record, and what the metric says.
+    let told = async |round: i64| {
+        store.roll(&Rolling { quiet: Duration::ZERO, cells: usize::MAX }).await.unwrap();
+        bench.keeper.round(NOON + HOUR + round, false).await.unwrap();
+        let gaps = bench.gaps().await.into_iter().filter(|gap| gap.cause == "copies_differ");
+        let told: Vec<_> =
+            gaps.map(|gap| (gap.source_id, gap.since, gap.until, gap.missing, gap.repaired_at)).collect();
+        let families = bench.registry.gather();
+        let family = families.iter().find(|family| family.name() == "tokentrail_copies_differ_events");
+        (told, family.map_or(0.0, |family| family.get_metric()[0].get_gauge().get_value()))
+    };
+    let gap = |repaired: Option<i64>| vec![("kc".to_owned(), NOON, Some(NOON + HOUR), Some(1), repaired)];
+    store.insert(&copy(0, Input::Webhook, "192.0.2.1", 1)).await.unwrap();
+    store.insert(&copy(1, Input::Pull, "192.0.2.1", 1)).await.unwrap();
+    assert_eq!(told(0).await, (Vec::new(), 0.0));
+    // The words of the pull are others after a newer normaliser, then the same again, then others.
+    store.insert(&copy(1, Input::Pull, "192.0.2.9", 2)).await.unwrap();
+    assert_eq!(told(1).await, (gap(None), 1.0));
+    assert_eq!(told(2).await, (gap(None), 1.0));
+    store.insert(&copy(1, Input::Pull, "192.0.2.1", 3)).await.unwrap();
+    assert_eq!(told(3).await, (gap(Some(NOON + HOUR + 3)), 0.0));
+    store.insert(&copy(1, Input::Pull, "192.0.2.9", 4)).await.unwrap();
+    assert_eq!(told(4).await, (gap(None), 1.0));
 }

@@ -210,6 +210,8 @@ pub struct Seal {
     pub previous: StreamId,
     /// Its last seq.
     pub previous_seq: u64,
+    /// Its chain after that one; none if the opening names none.
+    pub previous_chain: Option<[u8; 32]>,
     /// When the opening was taken in, UTC milliseconds.
     pub received_at: i64,
 }
@@ -303,16 +305,18 @@ impl Store {
 
     /// What the openings of streams say of the streams before them, as far as their bodies are kept.
     pub async fn seals(&self, tenant: &str) -> Result<Vec<Seal>, StoreError> {
-        let sql = "SELECT JSONExtractString(body, 'previous_stream') AS previous, JSONExtractUInt(body, 'previous_seq'), received_at \
+        let sql = "SELECT JSONExtractString(body, 'previous_stream') AS previous, JSONExtractUInt(body, 'previous_seq'), received_at, \
+            JSONExtractString(body, 'previous_chain') \
             FROM raw_bodies FINAL WHERE tenant = {tenant:String} AND (stream, seq) IN (\
               SELECT stream, seq FROM receipt_rows WHERE tenant = {tenant:String} AND seq = 0 AND payload = 'stream_opening'\
             ) AND previous != '' ORDER BY received_at";
         let mut seals = Vec::new();
-        for (previous, previous_seq, received_at) in
-            rows::<(String, u64, i64)>(self.ask(sql).param("tenant", tenant)).await?
+        for (previous, previous_seq, received_at, chain) in
+            rows::<(String, u64, i64, String)>(self.ask(sql).param("tenant", tenant)).await?
         {
             let previous = previous.parse().map_err(|_| unknown("stream"))?;
-            seals.push(Seal { previous, previous_seq, received_at });
+            let previous_chain = hex::decode(chain).ok().and_then(|chain| chain.try_into().ok());
+            seals.push(Seal { previous, previous_seq, previous_chain, received_at });
         }
         Ok(seals)
     }

@@ -39,7 +39,7 @@ impl Store {
             self.count_events(&logins(&within), tenant, some).await?;
             self.count_events(&changes(&within), tenant, some).await?;
         }
-        Ok(())
+        self.compare_copies(tenant, hours).await
     }
 
     async fn count_events(&self, sql: &str, tenant: &str, hours: &[u32]) -> Result<(), StoreError> {

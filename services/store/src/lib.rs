@@ -9,6 +9,7 @@ pub mod baseline;
 mod cell;
 mod connect;
 mod continuity;
+mod copies;
 pub mod correlation;
 mod coverage;
 mod decision_hours;
@@ -17,6 +18,7 @@ pub mod engine;
 mod error;
 mod event_hours;
 pub mod findings;
+mod held;
 mod insert;
 mod key;
 mod lock;
@@ -35,11 +37,13 @@ mod version;
 
 pub use cell::Counted;
 pub use connect::ConnectOptions;
+pub use copies::DifferingHour;
 pub use coverage::{
     ClaimedSpan, Gap, GapKey, HeartbeatStatus, LineCount, OWN_RECORDS, Records, Seal, Seen, SeenHeartbeat,
     SentHeartbeat, Watermark,
 };
 pub use error::StoreError;
+pub use held::{Gone, STREAM_CELL};
 pub use insert::{Block, Fate, StoredReceipt};
 pub use migrate::{AppliedMigration, latest_version};
 pub use privileged::PrivilegedNames;

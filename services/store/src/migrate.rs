@@ -66,6 +66,7 @@ const MIGRATIONS: &[Migration] = migrations![
     50 "0050_kept_panels",
     51 "0051_continuity_hours",
     52 "0052_person_events",
+    55 "0055_copies",
 ];
 
 const DATABASE: &str = "CREATE DATABASE IF NOT EXISTS {database} {on_cluster}";

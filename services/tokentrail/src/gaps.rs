@@ -1,6 +1,7 @@
 //! Gaps as `status` and `doctor` tell them.
 
 use crate::{doctor::Check, status::moment};
+use pipeline::coverage::COPIES_DIFFER;
 use serde::{Deserialize, Serialize};
 
 /// A time for which an input of a source is not known to be complete.
@@ -49,7 +50,8 @@ impl GapReport {
         let name = |text: &str, none: &str| if text.is_empty() { none.to_owned() } else { text.to_owned() };
         let scope = if self.scope.is_empty() { String::new() } else { format!(" ({})", self.scope) };
         let until = self.until.map_or_else(|| "now, and it is still open".to_owned(), moment);
-        let missing = self.missing.map(|n| format!(", {n} missing")).unwrap_or_default();
+        let what = if self.cause == COPIES_DIFFER { "events" } else { "missing" };
+        let missing = self.missing.map(|n| format!(", {n} {what}")).unwrap_or_default();
         format!(
             "{}{scope} {}: {} from {} to {until}{missing}",
             name(&self.source, "all sources"),
@@ -97,6 +99,20 @@ impl GapReport {
             "position_contested" => {
                 "two different receipts stand at one position of a stream: somebody wrote history twice, and neither is \
                 proven. `SELECT * FROM contested_receipts` names the positions; both are kept"
+            }
+            COPIES_DIFFER => {
+                "two inputs brought copies of an event that contradict each other: one was altered on its way, and nobody knows which. \
+                `SELECT event_id, inputs, conflicts FROM events_in(from = MS, to = MS) WHERE notEmpty(conflicts)` names events and fields, \
+                the view `event_inputs` has the word of each input; look at the source itself, and at who can write on the way"
+            }
+            "events_missing" | "bodies_missing" | "store_went_back" => {
+                "rows that ClickHouse acknowledged are there no more: somebody deleted them, or a partition or a disk went. Put them back from a \
+                backup of ClickHouse; over Kafka `tokentrail forward --from N --stream ID` brings what the journal still has; else import what \
+                the source has of that time"
+            }
+            "chain_broken" => {
+                "headers or commitments of these numbers are not those that were journaled: somebody wrote in ClickHouse. Compare them with a \
+                backup, and with the journal while it has them (`tokentrail journal verify`); nothing that rests on them is proven"
             }
             "sender_dropped" => {
                 "the sender's spool was full (raise --spool-mib), or a followed log was cut back, deleted or compressed before it was \

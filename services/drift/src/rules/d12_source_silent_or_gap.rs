@@ -32,6 +32,8 @@ pub(super) const RULE: Rule = Rule {
     judge,
 };
 
+/// Causes that are no outage: of these no gap is too short to be told.
+const ALTERED: [&str; 4] = ["copies_differ", "events_missing", "store_went_back", "chain_broken"];
 /// Cause of the gap that stands for events which pull alone brought.
 const DELIVERIES_LOST: &str = "deliveries_lost";
 
@@ -39,6 +41,7 @@ fn judge(facts: &Facts, settings: &Settings) -> Judged {
     let worth = |gap: &&Gap| match gap.cause.as_str() {
         // What came by the webhook in the end was only late.
         DELIVERIES_LOST => gap.missing != Some(0),
+        cause if ALTERED.contains(&cause) => true,
         _ => gap.until.unwrap_or(facts.now) - gap.since >= settings.gap_least,
     };
     Judged { found: facts.gaps.iter().filter(worth).map(finding).collect(), values: Default::default() }

@@ -3,7 +3,10 @@
 //! A delivery adds names that the store does not have and the store ids that a delivery does not have (realm of the admin,
 //! usernames, sessions of deleted users): those are no canonical fields.
 
-use crate::event::{Event, RightChange};
+use crate::{
+    event::{Event, Outcome, RightChange},
+    receipt::TimeBasis,
+};
 
 /// The canonical fields of an event by name. A repeated event that differs in one of them was altered on its way.
 pub fn canonical_fields(event: &Event) -> [(&'static str, String); 27] {
@@ -40,13 +43,23 @@ pub fn canonical_fields(event: &Event) -> [(&'static str, String); 27] {
 }
 
 /// Names of the canonical fields in which two inputs of one event contradict each other. A field that one side leaves empty is
-/// no contradiction (a store without representations names no right), nor is a removal that one side cannot name.
+/// no contradiction (a store without representations names no right), nor are an outcome that one side does not know, a removal that it
+/// cannot name and a time that its source did not tell. The views `events` and `events_in` say the same of what is stored, whatever the number of inputs.
 pub fn conflicts(one: &Event, other: &Event) -> Vec<&'static str> {
-    let unnamed = [one, other].iter().any(|event| event.right_change == RightChange::RevokedUnnamed);
+    let sides = [one, other];
+    let unnamed = sides.iter().any(|event| event.right_change == RightChange::RevokedUnnamed);
+    let unknown = sides.iter().any(|event| event.outcome == Outcome::Unknown);
     let pairs = canonical_fields(one).into_iter().zip(canonical_fields(other));
+    let dated = sides.iter().all(|event| matches!(event.time_basis, TimeBasis::Event | TimeBasis::Line));
     let differs = |((name, left), (_, right)): ((&'static str, String), (_, String))| {
         let said = !left.is_empty() && !right.is_empty() && left != right;
-        (said && !(unnamed && name == "right_change")).then_some(name)
+        let carried = match name {
+            "right_change" => !unnamed,
+            "outcome" => !unknown,
+            "time" => dated,
+            _ => true,
+        };
+        (said && carried).then_some(name)
     };
     pairs.filter_map(differs).collect()
 }

@@ -1,7 +1,7 @@
 //! The task that keeps watermarks and gaps, round by round.
 
 use super::{
-    SENDER_DROPPED, lost,
+    SENDER_DROPPED, copies, held, lost,
     pushed::Push,
     reconcile::reconcile,
     repair::{claimed, time_of},
@@ -50,8 +50,11 @@ pub struct Keeper {
     open: IntGaugeVec,
     complete: IntGaugeVec,
     pub(super) offset: GaugeVec,
+    pub(super) differing: IntGaugeVec,
     /// What was read of events that the webhook lost.
     pub(super) read: Mutex<lost::Read>,
+    /// Which cells of streams had their turn.
+    pub(super) turn: Mutex<held::Turn>,
 }
 
 impl Keeper {
@@ -77,10 +80,12 @@ impl Keeper {
             ),
             &["source", "input"],
         )?;
+        let differing = copies::gauge(registry)?;
         registry.register(Box::new(offset.clone()))?;
         registry.register(Box::new(open.clone()))?;
         registry.register(Box::new(complete.clone()))?;
-        Ok(Self { store, tenant, lateness, expected, clock, open, complete, offset, read: Mutex::default() })
+        let (read, turn) = (Mutex::default(), Mutex::default());
+        Ok(Self { store, tenant, lateness, expected, clock, open, complete, offset, differing, read, turn })
     }
 
     /// Runs until `stop` turns true. What fails is tried again in the next round.
@@ -133,8 +138,10 @@ impl Keeper {
         }
         rows.extend(self.no_longer_expected(&written, now));
         rows.extend(sent_again(&written, &claims, now));
+        rows.extend(self.differing(&look).await?);
         if thorough {
             rows.extend(self.missing_records(&look).await?);
+            rows.extend(self.held(&look).await?);
         }
         self.store.put_gaps(&rows).await?;
         self.tell(&complete, written, rows);

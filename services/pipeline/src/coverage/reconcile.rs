@@ -21,7 +21,9 @@ pub fn reconcile(written: &[Gap], found: Vec<Gap>, now: i64, covered: Option<(i6
             (gap.repaired_at, gap.repaired_by) = (Some(now), by.to_owned());
         }
         let same = |known: &Gap| {
-            (known.until, known.missing, &known.repaired_by) == (gap.until, gap.missing, &gap.repaired_by)
+            let repaired = (known.repaired_at.is_some(), &known.repaired_by);
+            (known.until, known.missing, repaired)
+                == (gap.until, gap.missing, (gap.repaired_at.is_some(), &gap.repaired_by))
         };
         if !known.is_some_and(same) {
             rows.push(gap);

@@ -1,6 +1,7 @@
 //! The store on a real engine: whatever is written twice or in another order, readers see the same.
 #![allow(clippy::unwrap_used)] // a test may panic
 
+mod copies;
 mod event_hours;
 mod events;
 mod hours;

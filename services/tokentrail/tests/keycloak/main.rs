@@ -43,6 +43,30 @@ fn ids(program: &Program, condition: &str) -> BTreeSet<String> {
     program.sql(&sql).iter().map(|row| row["native_id"].as_str().unwrap().to_owned()).collect()
 }
 
+/// Of an event that both ways brought.
+const BY_BOTH: &str = "has(inputs, 'pull') AND has(inputs, 'webhook')";
+
+/// Asks for events of which the words of webhook and pull are not the same in each canonical column.
+fn unlike() -> String {
+    let canonical = "kind, native_type, time, outcome, realm_id, person_bytes, person_id, actor_bytes, actor_id, client, session_id, \
+        code_id, token_id, refresh_token_id, new_refresh_token_id, ip, right_kind, right_id, right_name, right_change, holder_kind, \
+        holder_id, resource_kind, resource, action, error";
+    format!(
+        "SELECT groupArray((toString(input), native_type, {canonical})) AS words FROM event_inputs \
+         WHERE source_id = 'keycloak' AND input IN ('webhook', 'pull') GROUP BY event_id HAVING uniqExact(({canonical})) > 1"
+    )
+}
+
+/// No two copies contradict each other, of at least so many events that both ways brought; and nothing says that they do.
+fn agree(program: &Program, least: usize) {
+    let both = ids(program, BY_BOTH).len();
+    assert!(both >= least, "both ways brought {both} events, not {least}");
+    let conflicts = program.sql("SELECT native_type, inputs, conflicts FROM events WHERE notEmpty(conflicts)");
+    assert!(conflicts.is_empty(), "copies contradict each other: {conflicts:?}");
+    let alarms = program.sql("SELECT * FROM gaps WHERE cause = 'copies_differ'");
+    assert!(alarms.is_empty(), "{alarms:?}");
+}
+
 /// Waits until the store holds, by the ways of `condition`, everything that `wanted` says.
 fn meet(program: &Program, wanted: &BTreeSet<String>, condition: &str) {
     let started = Instant::now();
@@ -135,14 +159,18 @@ async fn webhook_and_pull_agree_and_pull_repairs_what_the_webhook_lost() {
     let done: usize = ledger.expected().values().sum();
     assert!(done > 20, "the story did {done} things");
     meet(&program, &stored, "has(inputs, 'pull')");
-    // What happened before the webhook was there, and the pull's own logins in between, is pull's alone.
-    let conflicts = program.sql("SELECT native_type, conflicts FROM events WHERE notEmpty(conflicts)");
-    assert!(conflicts.is_empty(), "webhook and pull contradict each other: {conflicts:?}");
-    let by_both = || ids(&program, "has(inputs, 'pull') AND has(inputs, 'webhook')").len();
+    // What happened before the webhook was there, and the pull's own logins in between, is pull's alone. What the webhook's way took
+    // of the story must be there by both ways before their words can be compared.
+    let taken = || -> BTreeSet<String> { stored.intersection(&way.ledger().taken).cloned().collect() };
     let started = Instant::now();
-    while by_both() < done {
-        assert!(started.elapsed() < MEET, "both ways brought {} events of a story of {done}", by_both());
+    while taken().len() < done {
+        assert!(started.elapsed() < MEET, "{} events of a story of {done} were pushed", taken().len());
     }
+    let pushed = taken();
+    meet(&program, &pushed, BY_BOTH);
+    let unlike = program.sql(&unlike());
+    assert!(unlike.is_empty(), "webhook and pull do not say the same of one event: {unlike:?}");
+    agree(&program, pushed.len());
 
     // A heartbeat came back by the webhook, known by its token: the webhook is complete up to then.
     let by_webhook = || -> Option<i64> {
@@ -198,5 +226,6 @@ async fn webhook_and_pull_agree_and_pull_repairs_what_the_webhook_lost() {
     losses::logging_taken_away(&keycloak).await;
     let program = Program::start(&data, &settings);
     losses::logging_gone_shown_by_the_snapshot_alone(&Cli { program: &program, config: &config });
+    agree(&program, pushed.len() + 1);
     assert_eq!(program.terminate(), Some(0));
 }

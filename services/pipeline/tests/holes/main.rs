@@ -1,6 +1,10 @@
 //! Loss behind intake, on a real engine: holes in streams, ends before their seal, and a journal that was put back.
 #![allow(clippy::unwrap_used)] // a test may panic
 
+mod held;
+#[path = "../../../store/tests/support/mod.rs"]
+mod support;
+
 use events::{
     ids::{Position, StreamId},
     normalise::{Ignored, NORMALISER_VERSION},

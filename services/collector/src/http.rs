@@ -265,6 +265,7 @@ impl Shared {
             // and the repeated lines are known by their marks.
             let rest = entries.split_off(fitting(&entries));
             let appended = self.intake.journal.append(entries).await.map_err(|error| match error {
+                AppendError::Full if first.is_some() => problem::FULL_BEFORE_THE_END,
                 AppendError::Full => problem::FULL,
                 AppendError::TooLarge => problem::TOO_LARGE,
                 AppendError::Stopped => problem::STOPPED,

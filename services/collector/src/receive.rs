@@ -17,6 +17,9 @@ use events::{
 };
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// How keys of deliveries by `tokentrail send` begin, of a file and of standard input. An application writes no headers.
+pub const SENDERS: [&str; 2] = ["send-", "spool-"];
+
 /// What a sender says of its delivery, beside the body.
 #[derive(Clone, Debug, Default)]
 pub struct Labels {
@@ -78,6 +81,9 @@ impl Receiver {
     pub fn receive(&self, delivery: &Delivery<'_>) -> Result<Received, TooMany> {
         let pieces = match std::str::from_utf8(delivery.body) {
             Ok(text) => self.split(text, delivery)?,
+            Err(_) if delivery.source.kind == SourceKind::Backstage && delivery.input != Input::Snapshot => {
+                split::backstage::split_bytes(delivery.body, &self.reading(delivery))?
+            }
             Err(_) => vec![Piece::unparsable(&self.key, delivery.body, Broken::NotUtf8)],
         };
         Ok(self.entries(pieces, delivery))
@@ -96,19 +102,22 @@ impl Receiver {
     fn split(&self, text: &str, delivery: &Delivery<'_>) -> Result<Vec<Piece>, TooMany> {
         match (delivery.input, delivery.source.kind) {
             (Input::Snapshot, _) => Ok(split::backstage::split_snapshot(text, &self.key)),
-            (_, SourceKind::Backstage) => {
-                let reading = split::backstage::Reading {
-                    source: &delivery.source.id,
-                    key: &self.key,
-                    zone: &delivery.source.zone,
-                    instance: &delivery.labels.instance,
-                    backlog: delivery.labels.backlog,
-                    line_bytes: self.limits.line_bytes,
-                    lines: self.limits.backstage_lines,
-                };
-                split::backstage::split(text, &reading)
-            }
+            (_, SourceKind::Backstage) => split::backstage::split(text, &self.reading(delivery)),
             _ => split::keycloak::split(text, &self.key, self.limits.keycloak_events),
+        }
+    }
+
+    fn reading<'a>(&'a self, delivery: &'a Delivery<'_>) -> split::backstage::Reading<'a> {
+        let key = delivery.labels.delivery_key.as_deref().unwrap_or_default();
+        split::backstage::Reading {
+            source: &delivery.source.id,
+            key: &self.key,
+            zone: &delivery.source.zone,
+            instance: &delivery.labels.instance,
+            backlog: delivery.labels.backlog,
+            by_send: SENDERS.iter().any(|sender| key.starts_with(sender)),
+            line_bytes: self.limits.line_bytes,
+            lines: self.limits.backstage_lines,
         }
     }
 

@@ -7,6 +7,7 @@ mod counts;
 mod frame;
 pub mod keycloak;
 mod kind;
+mod mend;
 pub mod place;
 
 use crate::redact::{self, Broken};

@@ -95,7 +95,7 @@ async fn slow_heads_and_idle_connections_are_ended_and_slow_bodies_are_answered(
     let running = start(Limits { body_seconds: 1, ..Limits::default() }, None).await;
     let mut stream = TcpStream::connect(running.address).await.unwrap();
     let half = request("content-length: 1000\r\n", "{");
-    assert!(ask(&mut stream, half.as_bytes()).await.starts_with("HTTP/1.1 408"));
+    assert!(ask(&mut stream, half.as_bytes()).await.starts_with("HTTP/1.1 503"));
 
     let running = start(Limits { keep_alive_seconds: 1, ..Limits::default() }, None).await;
     let started = Instant::now();

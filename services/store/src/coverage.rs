@@ -368,9 +368,7 @@ impl Store {
                 AND id NOT IN (SELECT id FROM heartbeat_seen_rows WHERE tenant = {tenant:String} AND source_id = {source:String} \
                     AND input = {input:String} AND time >= fromUnixTimestamp64Milli({since:Int64} - {clock:Int64}, 'UTC'))) \
             GROUP BY tenant, source_id, time, token_id, input";
-        let client = settings::pin(self.on_database(), settings::INSERT);
-        let asked = client
-            .query(sql)
+        let asked = settings::pin_query(self.run(sql), settings::LONG)
             .param("tenant", tenant)
             .param("source", source_id)
             .param("input", input.as_str())

@@ -58,7 +58,7 @@ pub use replay::{
 pub use rollup::{Rolled, Rolling};
 pub use version::OLDEST as OLDEST_CLICKHOUSE;
 
-use clickhouse::Client;
+use clickhouse::{Client, query::Query};
 use marks::Marks;
 use std::{
     collections::HashMap,
@@ -201,6 +201,12 @@ impl Store {
     pub async fn ping(&self) -> Result<(), StoreError> {
         let question = self.client.query("SELECT 1").fetch_one::<u8>();
         error::within(settings::PING_WAIT, question).await.map(drop)
+    }
+
+    /// A statement that makes, changes or drops a table, which it names with its database.
+    fn define(&self, sql: &str) -> Query {
+        // As it stands: parameters of views look like parameters of the statement, which they are not.
+        settings::pin(self.client.clone(), settings::DEFINE).query_raw(sql)
     }
 
     /// The client for statements on this database's tables.

@@ -12,7 +12,7 @@
 use crate::{
     Store, StoreError,
     error::{code, within},
-    settings::MIGRATION_WAIT,
+    settings::{self, MIGRATION_WAIT},
 };
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::{Instant, sleep};
@@ -150,7 +150,7 @@ fn drop(table: &str) -> String {
 }
 
 async fn within_raw(store: &Store, sql: &str) -> Result<Result<(), clickhouse::error::Error>, StoreError> {
-    match within(MIGRATION_WAIT, async { Ok(store.client.query(sql).execute().await) }).await? {
+    match within(MIGRATION_WAIT, async { Ok(store.define(sql).execute().await) }).await? {
         Err(clickhouse::error::Error::BadResponse(text)) if code(&text) == Some(UNKNOWN_TABLE) => {
             Err(StoreError::Unavailable("the migration lock changed hands".into()))
         }
@@ -167,8 +167,7 @@ fn is_free(comment: &str) -> bool {
 }
 
 async fn all(store: &Store) -> Result<Vec<(u64, String)>, StoreError> {
-    let rows = store
-        .client
+    let rows = settings::pin(store.client.clone(), settings::READ)
         .query("SELECT name, comment FROM system.tables WHERE database = {database:String} AND startsWith(name, {prefix:String})")
         .param("database", &store.database)
         .param("prefix", PREFIX)

@@ -117,7 +117,7 @@ impl Store {
     /// What was applied, in order.
     pub async fn applied_migrations(&self) -> Result<Vec<AppliedMigration>, StoreError> {
         let sql = "SELECT ?fields FROM schema_migrations FINAL ORDER BY version, checksum";
-        within(settings::QUERY_WAIT, self.on_database().query(sql).fetch_all()).await
+        within(settings::QUERY_WAIT, self.ask(sql).fetch_all()).await
     }
 
     async fn migrate_with(&self, cluster: String) -> Result<(), StoreError> {
@@ -170,8 +170,13 @@ impl Store {
 
     async fn statement(&self, sql: &str, cluster: &str) -> Result<(), StoreError> {
         let sql = self.rendered(sql, cluster);
-        // As it stands: parameters of views look like parameters of the statement, which they are not.
-        within(MIGRATION_WAIT, self.client.query_raw(&sql).execute()).await
+        let statement = if code(&sql).starts_with("INSERT") {
+            let pinned = [settings::INSERT, settings::READ, settings::LONG];
+            pinned.into_iter().fold(self.client.clone(), settings::pin).query_raw(&sql)
+        } else {
+            self.define(&sql)
+        };
+        within(MIGRATION_WAIT, statement.execute()).await
     }
 }
 
@@ -207,6 +212,11 @@ fn pending(applied: &[AppliedMigration]) -> Result<Vec<&'static Migration>, Stor
     Ok(MIGRATIONS.iter().filter(|migration| !done(migration)).collect())
 }
 
+/// A statement without the comments on lines of their own.
+fn code(sql: &str) -> String {
+    sql.lines().filter(|line| !line.trim_start().starts_with("--")).collect()
+}
+
 /// A file's statements: each ends with a semicolon at the end of a line.
 fn statements(sql: &str) -> impl Iterator<Item = &str> {
     sql.split(";\n").map(str::trim).filter(|text| !text.is_empty())
@@ -236,7 +246,7 @@ mod tests {
         for migration in MIGRATIONS {
             assert!(migration.name.starts_with(&format!("{:04}_", migration.version)));
             for sql in statements(migration.sql) {
-                let code: String = sql.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
+                let code = code(sql);
                 // Marks too many do no harm, and a hint that is written again is the same: a crash may repeat them.
                 let repeatable = [
                     "CREATE ",

@@ -1,6 +1,6 @@
 //! Settings pinned on every statement, because defaults differ between servers and releases; and the bounds of waiting.
 
-use clickhouse::Client;
+use clickhouse::{Client, query::Query};
 use std::time::Duration;
 
 pub(crate) const PING_WAIT: Duration = Duration::from_secs(5);
@@ -41,6 +41,11 @@ pub(crate) const READ: &[(&str, &str)] = &[
     ("join_use_nulls", "0"),
     ("transform_null_in", "0"),
     ("session_timezone", "UTC"),
+    // An answer is of now, and a sum, a group and an alias mean the same everywhere.
+    ("use_query_cache", "0"),
+    ("aggregate_functions_null_for_empty", "0"),
+    ("group_by_use_nulls", "0"),
+    ("prefer_column_name_to_alias", "0"),
     // What a cheaper condition has decided is not computed.
     ("short_circuit_function_evaluation", "force_enable"),
     // One minute of receipts is found by its index also where the newest version of each is wanted, and exactly.
@@ -48,6 +53,25 @@ pub(crate) const READ: &[(&str, &str)] = &[
     ("use_skip_indexes_if_final_exact_mode", "1"),
 ];
 
+/// A table is made as its file says, and there when the statement has ended.
+pub(crate) const DEFINE: &[(&str, &str)] = &[
+    ("data_type_default_nullable", "0"),
+    ("flatten_nested", "1"),
+    ("session_timezone", "UTC"),
+    ("alter_sync", "1"),
+    // What a file asks to be made anew of old rows is made beside the work.
+    ("mutations_sync", "0"),
+    ("distributed_ddl_output_mode", "throw"),
+    ("distributed_ddl_task_timeout", "290"),
+];
+
+/// Of a file's statement that reads and writes rows, as long as a migration may take.
+pub(crate) const LONG: &[(&str, &str)] = &[("max_execution_time", "290")];
+
 pub(crate) fn pin(client: Client, settings: &[(&str, &str)]) -> Client {
     settings.iter().fold(client, |client, (name, value)| client.with_setting(*name, *value))
+}
+
+pub(crate) fn pin_query(query: Query, settings: &[(&str, &str)]) -> Query {
+    settings.iter().fold(query, |query, (name, value)| query.with_setting(*name, *value))
 }

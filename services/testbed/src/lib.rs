@@ -16,6 +16,7 @@ pub mod keycloak;
 pub mod port;
 pub mod process;
 mod small_disk;
+mod terminal;
 
 pub use alertmanager::{Alertmanager, AlertmanagerOptions};
 pub use cache::cache_dir;
@@ -24,3 +25,4 @@ pub use kafka::{Kafka, KafkaOptions};
 pub use keycloak::{EventStore, Keycloak, KeycloakOptions, Webhook};
 pub use port::free_port;
 pub use small_disk::SmallDisk;
+pub use terminal::Terminal;

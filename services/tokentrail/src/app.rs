@@ -10,6 +10,7 @@ mod forward_route;
 mod listeners;
 mod order;
 pub mod scrub;
+mod signals;
 mod stopping;
 mod storage;
 mod taking;
@@ -41,25 +42,15 @@ use pipeline::{
     metrics::Metrics,
 };
 use prometheus::Registry;
-use std::{
-    net::SocketAddr,
-    process::ExitCode,
-    sync::Arc,
-    time::{Duration, Instant},
-};
-use stopping::{Stopped, in_time};
+use signals::{Phase, Signals};
+use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+use stopping::{Began, Stages, Stopped, in_time};
 use store::Store;
 use taking::{Taken, Taking};
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::watch,
-    task::JoinHandle,
-};
+use tokio::{sync::watch, task::JoinHandle};
 
 /// How long requests under way may take after the stop began.
 const SERVER_DEADLINE: Duration = Duration::from_secs(3);
-/// How long a stop waits for ClickHouse to acknowledge what is pending; the rest is stored after the next start.
-const DRAIN_DEADLINE: Duration = Duration::from_secs(3);
 /// Between two looks at a condition of the stop.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -94,6 +85,7 @@ pub struct App {
     observer: watch::Receiver<Option<Observer>>,
     stop_intake: watch::Sender<bool>,
     stop_storage: watch::Sender<bool>,
+    began: Began,
     admin: JoinHandle<bool>,
     storage: Option<JoinHandle<anyhow::Result<()>>>,
 }
@@ -118,6 +110,7 @@ impl App {
         let (stop_intake, intake_stopped) = watch::channel(false);
         let (stop_storage, storage_stopped) = watch::channel(false);
         let (found, observer) = watch::channel(None);
+        let began = Began::default();
         let (alone, observed) = watch::channel(None);
         let addresses = listeners.addresses()?;
         let (intake_listener, admin_listener) = listeners.adopt()?;
@@ -198,6 +191,7 @@ impl App {
                 run,
                 observing,
                 found,
+                began: began.clone(),
             };
             Some(match (link, journal) {
                 (Some(link), _) => tokio::spawn(storage.run(move |stop| link.join(stop), storage_stopped)),
@@ -214,7 +208,7 @@ impl App {
             None
         };
         let config = config.clone();
-        Ok(Self { config, addresses, taken, observer, stop_intake, stop_storage, admin, storage })
+        Ok(Self { config, addresses, taken, observer, stop_intake, stop_storage, began, admin, storage })
     }
 
     /// Address of the intake, if there is one.
@@ -271,31 +265,41 @@ impl App {
 
     /// Stops in order: no new requests, what is pending to ClickHouse or Kafka (bounded), journal, engine.
     pub async fn stop(self) -> anyhow::Result<()> {
+        self.began.now();
         self.stop_intake.send_replace(true);
-        let settled = match self.taken {
-            Some(taken) => Some(taken.settle().await),
-            None => None,
+        let (began, admin, by_kafka) = (&self.began, self.admin, self.config.kafka.is_set());
+        let journal = self.taken.as_ref().map(|taken| taken.journal.clone());
+        let taken = self.taken;
+        let taken = async {
+            let settled = match taken {
+                Some(taken) => Some(taken.settle(began).await),
+                None => None,
+            };
+            if !admin.await.unwrap_or(false) {
+                tracing::debug!("The admin listener had requests under way at the stop.");
+            }
+            settled
         };
-        if !self.admin.await.unwrap_or(false) {
-            tracing::debug!("The admin listener had requests under way at the stop.");
-        }
         let storage = self.storage.filter(|storage| !storage.is_finished());
-        if let (Some(settled), Some(storage), false) = (&settled, &storage, self.config.kafka.is_set()) {
-            let began = Instant::now();
-            while settled.journal.committed(CONSUMER) < settled.journal.durable_end()
-                && began.elapsed() < DRAIN_DEADLINE
-                && !storage.is_finished()
-            {
+        let over = storage.as_ref().map(JoinHandle::abort_handle);
+        let drained = async {
+            let (Some(journal), Some(storing), false) = (&journal, &over, by_kafka) else { return };
+            while journal.committed(CONSUMER) < journal.durable_end() && !storing.is_finished() {
                 tokio::time::sleep(LOOK).await;
             }
-        }
-        self.stop_storage.send_replace(true);
-        let stored = match storage {
-            Some(storage) => storage.await.context("the pipeline died")?,
-            None => Ok(()),
         };
-        let closed = match settled {
-            Some(settled) => settled.close().await,
+        let tell = || {
+            self.stop_storage.send_replace(true);
+        };
+        let stored = async {
+            match storage {
+                Some(storage) => storage.await.context("the pipeline died")?,
+                None => Ok(()),
+            }
+        };
+        let (settled, stored) = Stages { taken, drained, tell, stored }.go(began).await;
+        let closed = match settled.flatten() {
+            Some(settled) => settled.close(began).await,
             None => Ok(()),
         };
         RunFile::remove(&self.config);
@@ -315,22 +319,17 @@ fn serve(server: Server, mut stop: watch::Receiver<bool>) -> JoinHandle<bool> {
 
 /// `tokentrail up`, `collect` and `process`.
 pub async fn run(config: &Config, role: Role) -> anyhow::Result<ExitCode> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let signals = Signals::listen(config)?;
     let fresh = !config.key_file().exists();
     let mut app = App::start(config, Listeners::bind(config, role)?, role).await?;
+    signals.enter(Phase::Running);
     announce::settings(config, &app, if fresh { announce::Folder::Fresh } else { announce::Folder::Known })?;
     let broken = tokio::select! {
         error = app.broken() => Some(error),
-        _ = terminate.recv() => None,
-        _ = interrupt.recv() => None,
+        () = signals.first() => None,
     };
+    signals.enter(Phase::Stopping);
     tracing::info!("Stopping; a second signal stops at once.");
-    tokio::spawn(async move {
-        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        // Safe: what was acknowledged is on disk, the engine ends with us, the next start recovers.
-        std::process::exit(130);
-    });
     let stopped = in_time(app.stop()).await;
     if matches!(stopped, Stopped::Cut) {
         // The engine, if it is ours, ends when this process is gone; the next start waits for it.

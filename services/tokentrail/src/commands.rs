@@ -380,7 +380,7 @@ fn journal(command: JournalCommand, load: impl Fn() -> anyhow::Result<Config>) -
 }
 
 /// A progress bar on a terminal; nothing in a pipe.
-fn bar(unit: &str) -> ProgressBar {
+pub fn bar(unit: &str) -> ProgressBar {
     let bar = ProgressBar::new(0);
     let template = format!("  {{wide_bar}} {{pos}}/{{len}} {unit} {{per_sec}}");
     if let Ok(style) = ProgressStyle::with_template(&template) {

@@ -2,7 +2,7 @@
 
 use crate::secrets;
 use anyhow::bail;
-use reqwest::{Client, Method, RequestBuilder, StatusCode};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use std::{
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -134,13 +134,24 @@ impl Intake {
         let mut wait = RETRY.0;
         loop {
             match request().send().await {
-                Ok(answer) if answer.status().is_success() => return Ok(()),
+                Ok(answer) if answer.status().is_success() => {
+                    let status = answer.status();
+                    // Commit point: only a collector that says what it kept has kept it.
+                    match said(answer).await {
+                        Ok(said) if serde_json::from_slice::<Kept>(&said).is_ok() => return Ok(()),
+                        Ok(_) => bail!(
+                            "what answers at {} is no collector: it says {status} and not what it kept",
+                            self.base
+                        ),
+                        Err(_) => tracing::debug!("an answer broke off; what it was is asked again"),
+                    }
+                }
                 Ok(answer) if again(answer.status()) => {
                     tracing::debug!(status = answer.status().as_u16(), "the collector asks to come again");
                 }
                 Ok(answer) => {
                     let status = answer.status();
-                    let text = answer.text().await.unwrap_or_default();
+                    let text = said(answer).await.unwrap_or_default();
                     bail!("the collector answers {status}: {}", problem(&text));
                 }
                 Err(error) if error.is_builder() => bail!("{} is no address of a collector", self.base),
@@ -165,6 +176,17 @@ impl Intake {
     }
 }
 
+/// What a collector says of a delivery that is on its disk. A proxy or a page in its place says 200 to everything.
+#[derive(serde::Deserialize)]
+struct Kept {
+    #[serde(rename = "stream")]
+    _stream: String,
+    #[serde(rename = "first_seq")]
+    _first_seq: u64,
+    #[serde(rename = "count")]
+    _count: u64,
+}
+
 /// When something that lasts was said.
 #[derive(Default)]
 struct Said(Option<Instant>);
@@ -187,10 +209,20 @@ fn again(status: StatusCode) -> bool {
     status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT
 }
 
+/// The body of an answer, as far as it can be ours.
+async fn said(mut answer: Response) -> reqwest::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    while bytes.len() <= ANSWER_BYTES
+        && let Some(chunk) = answer.chunk().await?
+    {
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
 /// The readable part of an RFC 9457 answer.
-fn problem(text: &str) -> String {
-    let text = text.get(..ANSWER_BYTES.min(text.len())).unwrap_or_default();
-    let Ok(problem) = serde_json::from_str::<serde_json::Value>(text) else { return "no explanation".into() };
+fn problem(text: &[u8]) -> String {
+    let Ok(problem) = serde_json::from_slice::<serde_json::Value>(text) else { return "no explanation".into() };
     let part = |name: &str| problem.get(name).and_then(|v| v.as_str()).unwrap_or_default().to_owned();
     format!("{}: {}", part("title"), part("detail"))
 }

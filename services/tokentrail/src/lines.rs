@@ -26,6 +26,15 @@ fn framed(out: &mut Vec<u8>, at_ns: i64, stream: &str, line: &[u8]) {
     out.push(b'\n');
 }
 
+/// A line without its end. Spaces at its end say nothing, unless the line goes on behind them.
+pub fn text(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let trimmed = line.trim_ascii_end();
+    let goes_on = trimmed.len() < line.len() && cri(line).is_some_and(|(_, partial)| partial);
+    if goes_on { line } else { trimmed }
+}
+
 /// True if the line is framed already, so that its own time is kept.
 pub fn is_framed(line: &[u8]) -> bool {
     cri(line).is_some()
@@ -71,6 +80,11 @@ impl Stream {
     }
 }
 
+/// Stream of a line in a runtime's frame, and whether it is a part that is not the last of its line.
+fn part(line: &[u8]) -> Option<(Stream, bool)> {
+    cri(line).or_else(|| docker(line))
+}
+
 /// Which streams are inside a line that their runtime has cut into parts. The collector joins the parts of one delivery
 /// only, so a batch that ended there would lose the line.
 #[derive(Clone, Copy, Default)]
@@ -81,9 +95,24 @@ pub struct Parts {
 impl Parts {
     /// Goes past a line as it was read.
     pub fn line(&mut self, line: &[u8]) {
-        if let Some((stream, partial)) = cri(line).or_else(|| docker(line)) {
+        if let Some((stream, partial)) = part(line) {
             self.open[stream as usize] = partial;
         }
+    }
+
+    /// The lines that are open here stay without their end.
+    pub fn give_up(&mut self, open: &mut Self) {
+        for (given_up, open) in self.open.iter_mut().zip(&mut open.open) {
+            *given_up |= std::mem::take(open);
+        }
+    }
+
+    /// Goes past a line as it was read; true if it belongs to one that was given up.
+    pub fn goes_on(&mut self, line: &[u8]) -> bool {
+        let Some((stream, partial)) = part(line) else { return false };
+        let given_up = self.open[stream as usize];
+        self.open[stream as usize] = given_up && partial;
+        given_up
     }
 
     /// Whether a batch may end here.
@@ -107,6 +136,28 @@ mod tests {
         let mut own = Vec::new();
         frame_own(&mut own, 1_795_469_091_255_972_001, b"{}");
         assert!(!is_framed(&own), "an application that writes this is framed and so told from us");
+    }
+
+    #[test]
+    fn spaces_stay_where_a_line_goes_on_behind_them() {
+        let cri = |tag: &str| format!("2026-11-23T21:24:51Z stdout {tag} a \t\r\n");
+        assert_eq!(text(cri("P").as_bytes()), cri("P").trim_end_matches("\r\n").as_bytes());
+        for other in [cri("F"), "a \n".into(), "a \t".into(), "a".into(), "2026-11-23T21:24:51Z stdout P".into()] {
+            assert_eq!(text(other.as_bytes()), other.trim_end().as_bytes());
+        }
+    }
+
+    #[test]
+    fn the_rest_of_a_line_that_was_given_up_is_told_from_other_lines() {
+        let cri = |stream: &str, tag: &str| format!("2026-11-23T21:24:51Z {stream} {tag} x");
+        let (mut open, mut given_up) = (Parts::default(), Parts::default());
+        open.line(cri("stdout", "P").as_bytes());
+        given_up.give_up(&mut open);
+        assert!(open.whole() && !given_up.whole());
+        let told = [("stderr", "F"), ("stderr", "P"), ("stdout", "P"), ("stdout", "F"), ("stdout", "F")]
+            .map(|(stream, tag)| given_up.goes_on(cri(stream, tag).as_bytes()));
+        assert_eq!(told, [false, false, true, true, false], "up to its end");
+        assert!(!given_up.goes_on(b"plain") && given_up.whole());
     }
 
     #[test]

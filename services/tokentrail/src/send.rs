@@ -11,7 +11,7 @@ mod rotated;
 use crate::{
     delivery_key,
     intake::{Delivery, Intake},
-    lines::{PARTS_BYTES, Parts, frame, frame_own, is_framed},
+    lines::{PARTS_BYTES, Parts, frame, frame_own, is_framed, text},
 };
 use anyhow::{Context, bail};
 use place::{Pending, Place};
@@ -280,7 +280,7 @@ fn read_batch(file: &mut File, place: &Place, now_ns: i64, until: Until) -> anyh
             break;
         }
         batch.end += read as u64;
-        let text = line.trim_ascii_end();
+        let text = text(&line);
         if !text.is_empty() {
             batch.add(text)?;
             parts.line(text);

@@ -8,7 +8,7 @@ mod writer;
 use crate::{
     delivery_key,
     intake::{Delivery, Intake},
-    lines::{PARTS_BYTES, Parts, frame, frame_own, is_framed},
+    lines::{PARTS_BYTES, Parts, frame, frame_own, is_framed, text},
     send::now_ns,
 };
 use anyhow::Context;
@@ -132,11 +132,16 @@ impl Spool {
         loop {
             let read = input.line(&mut line);
             let ended = !matches!(read, Ok(true));
-            let text = line.trim_ascii_end();
+            let text = text(&line);
             if !ended && text.is_empty() {
                 continue;
             }
+            if !ended && files.is_rest(text) {
+                self.drop_line(&mut dropping);
+                continue;
+            }
             if !ended && !self.has_room_for(text.len() as u64, &mut files, when_full) {
+                files.dropped(text);
                 self.drop_line(&mut dropping);
                 continue;
             }
@@ -157,6 +162,7 @@ impl Spool {
             while let Err(error) = files.write(&framed, text) {
                 tracing::debug!(error = format!("{error:#}"), "the spool's disk takes nothing");
                 if when_full == WhenFull::Drop {
+                    files.dropped(text);
                     self.drop_line(&mut dropping);
                     break;
                 }
@@ -191,7 +197,8 @@ impl Spool {
             let taken: u64 = state.files.iter().map(|(_, size)| size).sum();
             taken > 0 && taken + bytes > self.max_bytes
         };
-        if !full(&self.lock()) {
+        // The end of a line that has begun is worth more than the bound: without it, what is kept of it is no line.
+        if !full(&self.lock()) || files.is_inside(bytes) {
             return true;
         }
         // Only closed files are ever deleted: without this, what is acknowledged of the last one would be full for ever.

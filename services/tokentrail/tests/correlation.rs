@@ -324,10 +324,15 @@ fn past_changes(story: &Story, program: &Program) {
 fn the_demo_tells_the_removal_that_it_withholds_and_then_that_it_came() {
     let dir = tempfile::tempdir().unwrap();
     let samples = sample("");
-    let output =
-        command(dir.path()).args(["--log", "warn", "demo", "--samples", samples.to_str().unwrap()]).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    let (terminal, end) = testbed::Terminal::open().unwrap();
+    let mut demo = command(dir.path());
+    demo.args(["--log", "warn", "demo", "--samples", samples.to_str().unwrap()]).env("TERM", "xterm");
+    let output = demo.stderr(end).output().unwrap();
+    drop(demo);
+    let (text, shown) = (String::from_utf8_lossy(&output.stdout).into_owned(), terminal.shown());
+    assert!(output.status.success(), "{text}{shown}");
+    assert!(shown.contains(" receipts ") && shown.contains('\u{1b}'), "a bar for who waits at a terminal: {shown:?}");
+    assert!(!text.contains(['\u{1b}', '\r']), "and none in a pipe: {text:?}");
     // Who, which right, what happened, and between when and when: around the instant that was withheld.
     let withheld = text.lines().find(|line| line.starts_with("One delivery was withheld")).unwrap();
     let at = withheld.split(" at ").nth(1).unwrap().split(". ").next().unwrap();

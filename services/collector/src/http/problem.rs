@@ -39,11 +39,13 @@ problems! {
         "Send JSON, NDJSON or plain text lines (a Loki shipper must send JSON, not protobuf).";
     CODING: MediaType UNSUPPORTED_MEDIA_TYPE "content encoding not supported" "Send identity, gzip or zstd.";
     BROKEN_CODING: Encoding BAD_REQUEST "broken content encoding" "The body is not of the content encoding that it names, or its transfer was cut.";
-    TIMEOUT: Timeout REQUEST_TIMEOUT "body too slow" "The body did not arrive in time; send it again.";
+    // Not 408: shippers drop what they are told so of.
+    TIMEOUT: Timeout SERVICE_UNAVAILABLE "body too slow" "The body did not arrive in time. Send it again after the time in Retry-After.";
     BUSY: Busy TOO_MANY_REQUESTS "too many requests at once" "Send again after the time in Retry-After, with fewer requests at once.";
     CONNECTIONS: Busy SERVICE_UNAVAILABLE "too many connections"
         "Send again after the time in Retry-After, over fewer connections at once. The bounds, in all and per address, are in the config of the collector.";
     FULL: Full SERVICE_UNAVAILABLE "no room in the journal" "Nothing was kept. Send again after the time in Retry-After.";
+    FULL_BEFORE_THE_END: Full SERVICE_UNAVAILABLE "no room in the journal" "Not all of it was kept. Send all of it again after the time in Retry-After.";
     STOPPED: Stopped SERVICE_UNAVAILABLE "the journal has stopped" "Nothing can be kept until the collector is restarted. Send again later.";
     UNPROCESSABLE: Unprocessable UNPROCESSABLE_ENTITY "not a closing record"
         "Send {\"input\": one of webhook, pull, lines, snapshot, import, \"watermark\": UTC milliseconds}.";

@@ -3,14 +3,17 @@
 //! Receipts are audit lines, access lines with 401 or 403 or of the auth and authorize routes, "Issuing token" lines and
 //! the importer's "Committed" lines; all others are counted by kind. Order per instance is kept. A broken audit line is a dead letter.
 
+mod shapes;
+
 use super::{
     Piece, TooMany,
     counts::Counts,
     frame,
     kind::Kind,
+    mend::Mending,
     place::{Neighbours, Role},
 };
-use crate::redact::{Broken, Cursor, MAX_NODES, MAX_SNAPSHOT_NODES, Slot, Walk, backstage, detect};
+use crate::redact::{Broken, MAX_NODES, MAX_SNAPSHOT_NODES, Seen, Slot, Walk, backstage, detect};
 use events::{
     lines::{LineKind, SenderGap},
     person::DeploymentKey,
@@ -19,13 +22,16 @@ use events::{
 };
 use jiff::tz::TimeZone;
 use serde::Deserialize;
-use std::{borrow::Cow, collections::HashMap};
+use std::collections::HashMap;
 
 /// Envelopes inside envelopes that are opened.
 const FRAMES: u32 = 3;
 
 /// Longest instance label that is kept, bytes.
 const INSTANCE_BYTES: usize = 253;
+
+/// What stands in every audit line, however it is packed.
+const AUDIT: &str = "\"isAudit";
 
 /// Unfinished partial lines (one per instance and stream) that are kept while a delivery is read.
 const PARTIALS: usize = 64;
@@ -43,6 +49,8 @@ pub struct Reading<'a> {
     pub instance: &'a str,
     /// Whether the sender reads a backlog.
     pub backlog: bool,
+    /// Whether the sender is `tokentrail send`: of all others, what looks like a word of its own is an application's.
+    pub by_send: bool,
     /// Most bytes of one line.
     pub line_bytes: usize,
     /// Most lines.
@@ -60,7 +68,21 @@ pub fn split(text: &str, reading: &Reading<'_>) -> Result<Vec<Piece>, TooMany> {
         return Ok(lines.done());
     }
     for line in text.lines() {
-        lines.take(line, &Around::default())?;
+        lines.values(line)?;
+    }
+    Ok(lines.done())
+}
+
+/// The same of a body that is no UTF-8: a line that is none is lost, and no other. What a runtime has cut within a character is put
+/// together again.
+pub fn split_bytes(body: &[u8], reading: &Reading<'_>) -> Result<Vec<Piece>, TooMany> {
+    let (mut lines, mut mending) = (Lines::new(reading), Mending::default());
+    for line in body.split(|byte| *byte == b'\n') {
+        let line = mending.line(line);
+        match std::str::from_utf8(&line) {
+            Ok(line) => lines.values(line)?,
+            Err(_) => lines.no_text(&line)?,
+        }
     }
     Ok(lines.done())
 }
@@ -107,18 +129,9 @@ struct Dropped {
     dropped_lines: Option<u64>,
 }
 
-#[derive(Deserialize)]
-struct Loki<'a> {
-    #[serde(borrow)]
-    streams: Vec<LokiStream<'a>>,
-}
-
-#[derive(Deserialize)]
-struct LokiStream<'a> {
-    #[serde(borrow, default)]
-    stream: HashMap<Cow<'a, str>, Cow<'a, str>>,
-    #[serde(borrow)]
-    values: Vec<Vec<&'a serde_json::value::RawValue>>,
+/// Whether the line itself says that it is one, or none.
+fn says_audit(seen: &Seen, line: &str) -> bool {
+    [Slot::IsAuditEvent, Slot::IsAuditLog].iter().any(|slot| seen.raw(*slot, line).is_some())
 }
 
 impl<'a> Lines<'a> {
@@ -134,52 +147,18 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// A JSON array of lines, envelopes or strings; false if it is none.
-    fn array(&mut self, text: &str) -> Result<bool, TooMany> {
-        let Ok(elements) = serde_json::from_str::<Vec<&serde_json::value::RawValue>>(text) else { return Ok(false) };
-        for element in elements {
-            match serde_json::from_str::<Cow<'_, str>>(element.get()) {
-                Ok(line) => self.take(&line, &Around::default())?,
-                Err(_) => self.take(element.get(), &Around::default())?,
-            }
+    /// A line that is no UTF-8.
+    fn no_text(&mut self, line: &[u8]) -> Result<(), TooMany> {
+        self.count()?;
+        let instance = self.instance("");
+        self.neighbours.line(&instance, None);
+        let text = String::from_utf8_lossy(line);
+        if text.contains(AUDIT) {
+            self.pieces.push(Piece::unparsable(self.reading.key, line, Broken::NotUtf8));
+        } else {
+            self.counts.add(LineKind::Text, (&instance, None), &text);
         }
-        Ok(true)
-    }
-
-    /// A Loki push request; false if it is none.
-    fn loki(&mut self, text: &str) -> Result<bool, TooMany> {
-        if !text.get(1..64).unwrap_or(text).contains("\"streams\"") {
-            return Ok(false);
-        }
-        let Ok(loki) = serde_json::from_str::<Loki<'_>>(text) else { return Ok(false) };
-        for stream in loki.streams {
-            let label = ["pod", "pod_name", "filename", "file", "host", "hostname", "instance"];
-            let instance = label.iter().find_map(|label| stream.stream.get(*label)).cloned().unwrap_or_default();
-            for value in &stream.values {
-                let [time, line, ..] = value.as_slice() else { continue };
-                let time_ns = time.get().trim_matches('"').parse().ok();
-                let around = Around { time_ns, instance: instance.clone().into_owned(), depth: 1 };
-                if let Ok(line) = serde_json::from_str::<Cow<'_, str>>(line.get()) {
-                    self.take(&line, &around)?;
-                }
-            }
-        }
-        Ok(true)
-    }
-
-    /// One JSON object written over several lines; false if the text is anything else.
-    fn single(&mut self, text: &str) -> Result<bool, TooMany> {
-        let first_line = text.lines().next().unwrap_or_default();
-        let mut cursor = Cursor::new(first_line);
-        if cursor.skip().is_ok() || text.len() > self.reading.line_bytes {
-            return Ok(false);
-        }
-        let mut cursor = Cursor::new(text);
-        let whole = cursor.skip().is_ok() && text[cursor.at..].trim().is_empty();
-        if whole {
-            self.take(text.trim_end(), &Around::default())?;
-        }
-        Ok(whole)
+        Ok(())
     }
 
     /// Takes one line with its frames.
@@ -231,7 +210,7 @@ impl<'a> Lines<'a> {
         let instance = self.instance(&around.instance);
         self.neighbours.line(&instance, None);
         match serde_json::from_str::<Dropped>(line) {
-            Ok(Dropped { since, until, dropped_lines }) if around.depth == 0 => {
+            Ok(Dropped { since, until, dropped_lines }) if around.depth == 0 && self.reading.by_send => {
                 let source = self.reading.source.to_owned();
                 let gap = SenderGap { source, instance, since, until, dropped_lines };
                 let body = serde_json::to_vec(&gap).unwrap_or_default();
@@ -271,7 +250,7 @@ impl<'a> Lines<'a> {
         self.neighbours.line(&instance, None);
         if line.contains("\u{1b}[") {
             self.counts.add(LineKind::DevText, (&instance, around.time_ns), line);
-        } else if line.contains("\"isAudit") {
+        } else if line.contains(AUDIT) {
             self.pieces.push(Piece::unparsable(self.reading.key, line.as_bytes(), reason));
         } else {
             self.counts.add(LineKind::Text, (&instance, around.time_ns), line);
@@ -285,7 +264,9 @@ impl<'a> Lines<'a> {
         let kind = Kind::of(walk, line);
         let own = self.own_time(walk, line);
         let shipped = frame::shipper_time(&walk.seen, line).or(around.time_ns);
-        if let Some(counted) = kind.counted() {
+        // An audit line within something that nobody knows would be one of many other lines.
+        let packed = kind == Kind::Other && line.contains(AUDIT) && !says_audit(&walk.seen, line);
+        if let Some(counted) = kind.counted().filter(|_| !packed) {
             self.counts.add(counted, (&instance, shipped), line);
             self.neighbours.line(&instance, None);
             return;
@@ -306,7 +287,7 @@ impl<'a> Lines<'a> {
         let mark = self.mark(line, own);
         let start = line.len() - line.trim_start().len();
         let body = walk.body(crate::redact::Span { start, end: line.trim_end().len() });
-        let mut piece = Piece::of(Payload::BackstageLine, body);
+        let mut piece = Piece::of(if packed { Payload::Unknown } else { Payload::BackstageLine }, body);
         if matches!(kind, Kind::Access { .. }) {
             let url = walk.seen.text(Slot::Url, line).unwrap_or_default();
             piece.native_id = heartbeat_id(&url).unwrap_or_default().to_owned();

@@ -29,7 +29,7 @@ const KEEP: Duration = Duration::from_millis(200);
 /// How often segments are freed.
 const TRIM: Duration = Duration::from_secs(10);
 /// How long a stop waits for confirmations; the rest is sent again after the next start.
-const FLUSH: Duration = Duration::from_secs(10);
+const FLUSH: Duration = Duration::from_secs(3);
 /// How long a producer that failed is given to hand back what it holds.
 const HAND_BACK: Duration = Duration::from_secs(5);
 /// How long to wait for a record or an answer.

@@ -225,7 +225,8 @@ impl Store {
             );
             for partition in rows::<String>(self.ask(&sql).param("tenant", tenant).param("oldest", oldest)).await? {
                 if partition.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_') {
-                    done(self.run(&format!("ALTER TABLE {table} DROP PARTITION ID '{partition}'"))).await?;
+                    let sql = format!("ALTER TABLE {}.{table} DROP PARTITION ID '{partition}'", self.database);
+                    done(self.define(&sql)).await?;
                 }
             }
         }

@@ -1,7 +1,10 @@
 //! From the log to ClickHouse for as long as the program runs: starts the engine (or connects), migrates, runs the pipeline.
 //! Tries again for as long as it takes: intake does not depend on it. Reads nothing of the log before ClickHouse answers.
 
-use super::alerting::Alerting;
+use super::{
+    alerting::Alerting,
+    stopping::{Began, STORED_BY},
+};
 use crate::{
     config::Config,
     deployment::{self, Fit},
@@ -33,8 +36,6 @@ use tokio::sync::watch;
 
 /// First and longest wait between two tries.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
-/// Longest wait for the correlation to keep what it knows before the program ends: the stop as a whole has no more than ten seconds.
-const CORRELATION_STOP_WAIT: Duration = Duration::from_secs(5);
 
 /// What the way to ClickHouse needs.
 pub struct Storage {
@@ -52,6 +53,8 @@ pub struct Storage {
     pub observing: Observer,
     /// Told once ClickHouse is ready to be asked.
     pub found: watch::Sender<Option<Observer>>,
+    /// When a stop began.
+    pub began: Began,
 }
 
 impl Storage {
@@ -156,7 +159,13 @@ impl Storage {
         };
         let flow =
             Flow { carrier: carrier.clone(), tenant, store, context: self.context, metrics: self.metrics, correlation };
+        let mut stopping = stop.clone();
         let flowed = {
+            // A block that ClickHouse does not acknowledge in time is stored after the next start, to the same rows.
+            let given_up = async {
+                let _ = stopping.wait_for(|stop| *stop).await;
+                self.began.by(STORED_BY, std::future::pending::<()>()).await
+            };
             let died = async {
                 let Some(correlating) = &mut correlating else { return std::future::pending().await };
                 match correlating.await {
@@ -170,11 +179,13 @@ impl Storage {
                 flowed = flow.run(stop) => flowed.map_err(anyhow::Error::new),
                 // A fault of the correlation's own does not come here: it begins again (`Stage::run`). This is the end of the log.
                 error = died => Err(error),
+                _ = given_up => Ok(()),
             }
         };
-        // Ends by itself, once it has kept what it knows. What it has not taken in is read after the next start.
+        // Ends by itself, once it has kept what it knows: since the stop began, not since the flow has ended. What it has not taken in is
+        // read after the next start.
         if let Some(mut correlating) = correlating.filter(|task| !task.is_finished())
-            && tokio::time::timeout(CORRELATION_STOP_WAIT, &mut correlating).await.is_err()
+            && self.began.by(STORED_BY, &mut correlating).await.is_none()
         {
             correlating.abort();
             let _ = correlating.await;

@@ -1,7 +1,10 @@
 //! Everything of a process that takes receipts in: journal, intake, pull, heartbeats, scrubs, and the forwarder if receipts go
 //! over Kafka. Open as soon as the journal is; brokers and ClickHouse may come later, go away and come back.
 
-use super::{now_ms, scrub, serve};
+use super::{
+    now_ms, scrub, serve,
+    stopping::{Began, STORED_BY, TAKEN_BY},
+};
 use crate::{
     beating,
     config::Config,
@@ -165,35 +168,39 @@ impl Taken {
         }
     }
 
-    /// After `stop` has turned true: waits, within bounds, for what is under way, up to the brokers' confirmations.
-    pub async fn settle(self) -> Settled {
-        if !self.server.await.unwrap_or(false) {
+    /// After `stop` has turned true: waits, within bounds, for what is under way. The forwarder hands on what it has meanwhile.
+    pub async fn settle(self, began: &Began) -> Settled {
+        let pulls = async {
+            if !self.pulls.is_finished() {
+                let _ = began.by(TAKEN_BY, self.pulls).await;
+            }
+        };
+        let (served, ()) = tokio::join!(self.server, pulls);
+        if !served.unwrap_or(false) {
             tracing::warn!("Requests were still under way when the time to stop was over; they were not acknowledged.");
         }
-        if !self.pulls.is_finished() {
-            let _ = tokio::time::timeout(super::SERVER_DEADLINE, self.pulls).await;
-        }
-        let forwarded = match self.forward {
-            Some(forward) => tokio::task::spawn_blocking(move || forward.stop()).await.unwrap_or(Ok(())),
-            None => Ok(()),
-        };
-        Settled { journal: self.journal, forwarded }
+        let forwarding = self.forward.map(|forward| tokio::task::spawn_blocking(move || forward.stop()));
+        Settled { journal: self.journal, forwarding }
     }
 }
 
 /// Nothing comes in any more.
 pub struct Settled {
-    /// Still open.
-    pub journal: Journal,
-    forwarded: anyhow::Result<()>,
+    journal: Journal,
+    forwarding: Option<JoinHandle<anyhow::Result<()>>>,
 }
 
 impl Settled {
-    /// Closes the journal.
-    pub async fn close(self) -> anyhow::Result<()> {
+    /// Waits, within bounds, for the brokers' confirmations, and closes the journal.
+    pub async fn close(self, began: &Began) -> anyhow::Result<()> {
+        let forwarded = match self.forwarding {
+            // What they have not confirmed is sent again after the next start.
+            Some(forwarding) => began.by(STORED_BY, forwarding).await.and_then(Result::ok).unwrap_or(Ok(())),
+            None => Ok(()),
+        };
         let journal = self.journal;
         tokio::task::spawn_blocking(move || journal.close()).await.context("the journal did not close")?;
-        self.forwarded
+        forwarded
     }
 }
 

@@ -256,10 +256,14 @@ async fn close(app: &App, config: &Config, story: &Story) -> anyhow::Result<()> 
 /// Waits until every receipt has its fate in ClickHouse.
 async fn drained(app: &App) -> anyhow::Result<Report> {
     let started = Instant::now();
+    let bar = crate::commands::bar("receipts");
     loop {
         let report = app.report().await?;
+        bar.set_length(report.received());
+        bar.set_position(report.received() - report.pending());
         let correlated = report.correlation.as_ref().is_some_and(CorrelationReport::has_caught_up);
         if report.pending() == 0 && report.received() == in_journal(&report) && correlated {
+            bar.finish_and_clear();
             say(&format!(
                 "every receipt has its fate and every decision its grounds in ClickHouse {:.1} s after the last one was acknowledged",
                 started.elapsed().as_secs_f64()

@@ -23,6 +23,8 @@ pub enum Answer {
     Refuse,
     /// It keeps the delivery and never says so.
     Never,
+    /// It is none: a page that answers 200 to everything stands in its place.
+    Page,
 }
 
 /// The collector and what came: key and body of each delivery that was not refused.
@@ -51,17 +53,19 @@ struct Keeping {
     put: UnboundedSender<(String, String)>,
 }
 
-async fn keep(State(keeping): State<Keeping>, headers: HeaderMap, body: String) -> StatusCode {
+async fn keep(State(keeping): State<Keeping>, headers: HeaderMap, body: String) -> (StatusCode, &'static str) {
     let answer = (keeping.answer)(keeping.tries.fetch_add(1, Ordering::Relaxed));
-    if matches!(answer, Answer::Refuse) {
-        return StatusCode::UNAUTHORIZED;
+    match answer {
+        Answer::Refuse => return (StatusCode::UNAUTHORIZED, ""),
+        Answer::Page => return (StatusCode::OK, "<html>Welcome</html>"),
+        Answer::Take | Answer::Never => {}
     }
     let key = headers[collector::http::DELIVERY_HEADER].to_str().unwrap().to_owned();
     let _ = keeping.put.send((key, body));
     if matches!(answer, Answer::Never) {
         pending::<()>().await;
     }
-    StatusCode::OK
+    (StatusCode::OK, r#"{"stream":"01010101010101010101010101010101","first_seq":0,"count":1,"dead":0}"#)
 }
 
 /// Starts one that answers the n-th delivery (from 0) as told.

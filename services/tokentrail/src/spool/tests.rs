@@ -2,6 +2,8 @@ use super::*;
 use crate::intake::fake::{Answer, collector};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+mod cut;
+
 fn lines_of(spool: &Spool) -> Vec<String> {
     let numbers: Vec<_> = spool.lock().files.iter().copied().collect();
     let texts = numbers.iter().map(|(n, _)| std::fs::read_to_string(spool.path(*n)).unwrap());
@@ -260,9 +262,13 @@ async fn a_refusal_ends_nothing_while_somebody_writes_and_is_overcome() {
 async fn a_refusal_after_the_end_of_the_input_is_said_and_leaves_the_lines_for_the_next_start() {
     let dir = tempfile::tempdir().unwrap();
     let spool = filled(dir.path(), 1 << 20, "kept\n");
-    let refusing = collector(|_| Answer::Refuse).await;
-    let shipped = tokio::time::timeout(HAPPENS, spool.ship(&refusing.intake, "b1")).await.expect("it ends");
-    assert!(format!("{:#}", shipped.unwrap_err()).contains("401"));
+    // One that refuses, and a page in its place that says 200 to everything.
+    for (answer, why) in [(Answer::Refuse, "401"), (Answer::Page, "is no collector")] {
+        let refusing = collector(move |_| answer).await;
+        let shipped = tokio::time::timeout(HAPPENS, spool.ship(&refusing.intake, "b1")).await.expect("it ends");
+        let error = format!("{:#}", shipped.unwrap_err());
+        assert!(error.contains(why), "{error}");
+    }
     let mut taking = collector(|_| Answer::Take).await;
     filled(dir.path(), 1 << 20, "").ship(&taking.intake, "b1").await.unwrap();
     assert!(taking.bodies().ends_with(" kept\n"));

@@ -135,11 +135,16 @@ impl<R: Read> Teed<R> {
 pub(super) struct Writer<'a> {
     spool: &'a Spool,
     number: u64,
-    file: File,
+    /// None as long as it could not be made.
+    file: Option<File>,
     size: u64,
+    /// Bytes up to which no line is open.
+    whole: u64,
     /// A part of a line that could not be taken back stands behind `size`.
     torn: bool,
     parts: Parts,
+    /// Lines of which a part was dropped: their rest is dropped, too.
+    given_up: Parts,
 }
 
 impl<'a> Writer<'a> {
@@ -147,7 +152,8 @@ impl<'a> Writer<'a> {
         // A number is never used twice, also when the folder is empty: what is kept of the place is about one file.
         let last = spool.lock().files.back().map(|(number, _)| *number);
         let number = last.max(Place::kept_in(&spool.dir)?.map(|place| place.file)).map_or(0, |last| last + 1);
-        Ok(Self { spool, number, file: Self::create(spool, number)?, size: 0, torn: false, parts: Parts::default() })
+        let (parts, given_up) = (Parts::default(), Parts::default());
+        Ok(Self { spool, number, file: None, size: 0, whole: 0, torn: false, parts, given_up })
     }
 
     fn create(spool: &Spool, number: u64) -> anyhow::Result<File> {
@@ -162,30 +168,68 @@ impl<'a> Writer<'a> {
     /// Appends a line (`text` is how it was read), and goes on to a new file at a place where no line is open. What cannot
     /// be written whole leaves nothing.
     pub fn write(&mut self, framed: &[u8], text: &[u8]) -> anyhow::Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(Self::create(self.spool, self.number)?),
+        };
         if self.torn {
-            self.file.set_len(self.size).context("cannot take back a part of a line")?;
+            file.set_len(self.size).context("cannot take back a part of a line")?;
         }
-        let written = self.file.write_all(framed);
-        self.torn = written.is_err() && self.file.set_len(self.size).is_err();
+        let written = file.write_all(framed);
+        self.torn = written.is_err() && file.set_len(self.size).is_err();
         if let Err(error) = written {
-            if !self.torn && self.parts.whole() {
-                // Only closed files are ever deleted: what is shipped of this one would hold the disk full for ever.
-                self.close();
-            }
+            self.close_if_whole();
             return Err(error).context("cannot write the spool");
         }
         self.size += framed.len() as u64;
         self.parts.line(text);
+        if self.parts.whole() {
+            self.whole = self.size;
+        }
         if let Some((_, size)) = self.spool.lock().files.iter_mut().find(|(number, _)| *number == self.number) {
             *size = self.size;
         }
         self.spool.shared.news.notify_one();
-        let most = FILE_BYTES.min(self.spool.max_bytes / FILES);
-        let with_parts = most + (PARTS_BYTES as u64).min(most);
-        if (self.size >= most && self.parts.whole()) || self.size >= with_parts {
+        let most = self.most();
+        if (self.size >= most && self.parts.whole()) || self.size >= most + self.most_open() {
             self.close();
         }
         Ok(())
+    }
+
+    /// Bytes at which a file is closed.
+    fn most(&self) -> u64 {
+        FILE_BYTES.min(self.spool.max_bytes / FILES)
+    }
+
+    /// Bytes by which a file, or the spool, may grow beyond its bound so as not to end inside a line that is cut into parts.
+    fn most_open(&self) -> u64 {
+        (PARTS_BYTES as u64).min(self.most())
+    }
+
+    /// Whether so many bytes more belong to a line that has begun, and that is not too long to be kept together.
+    pub fn is_inside(&self, bytes: u64) -> bool {
+        !self.parts.whole() && self.size - self.whole + bytes <= self.most_open()
+    }
+
+    /// Whether a line as it was read is the rest of one of which a part was dropped: on its own it would be no line.
+    pub fn is_rest(&mut self, text: &[u8]) -> bool {
+        self.given_up.goes_on(text)
+    }
+
+    /// A line as it was read is dropped, and with it those that are open: their parts that are here end with this file.
+    pub fn dropped(&mut self, text: &[u8]) {
+        self.given_up.give_up(&mut self.parts);
+        self.given_up.line(text);
+        self.whole = self.size;
+        self.close_if_whole();
+    }
+
+    /// Only closed files are ever deleted: what is shipped of the newest one would hold a full disk full for ever.
+    fn close_if_whole(&mut self) {
+        if !self.torn && self.parts.whole() {
+            self.close();
+        }
     }
 
     /// Ends the file, unless it is empty, and begins the next one; where that cannot be, this one goes on.
@@ -194,7 +238,10 @@ impl<'a> Writer<'a> {
             return;
         }
         match Self::create(self.spool, self.number + 1) {
-            Ok(file) => (self.number, self.file, self.size) = (self.number + 1, file, 0),
+            Ok(file) => {
+                (self.number, self.file) = (self.number + 1, Some(file));
+                (self.size, self.whole) = (0, 0);
+            }
             Err(error) => tracing::debug!(error = format!("{error:#}"), "the spool goes on in the same file"),
         }
     }

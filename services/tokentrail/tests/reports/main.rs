@@ -2,6 +2,7 @@
 //! that follow what is known to be missing, and pages that hold against hostile names.
 #![allow(clippy::unwrap_used)] // a test may panic
 
+mod bars;
 mod large;
 mod pages;
 #[path = "../support/recorded.rs"]
@@ -29,5 +30,6 @@ fn reports_say_what_the_story_was_and_what_they_prove() {
     pages::hold(&story);
     verdicts::tampering(&story);
     large::stay_small(&story);
+    bars::are_for_terminals(&story);
     story.end();
 }

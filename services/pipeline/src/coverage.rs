@@ -5,6 +5,7 @@
 pub mod assess;
 mod brought;
 mod clocks;
+mod depths;
 mod holes;
 mod keeper;
 mod lost;

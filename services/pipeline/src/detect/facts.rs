@@ -75,8 +75,9 @@ impl Reader {
                 source.first = first.get(&source.id).copied();
             }
         }
-        let gaps: Vec<Gap> = store.gaps(tenant, 0).await?.into_iter().map(gap).collect();
-        let missing = store.missing_events(tenant, (store::correlation::storable(i64::MIN), now)).await?;
+        let ever = (store::correlation::storable(i64::MIN), now);
+        let (gaps, missing) = tokio::try_join!(store.gaps(tenant, 0), store.missing_events(tenant, ever))?;
+        let gaps: Vec<Gap> = gaps.into_iter().map(gap).collect();
         let ripe = self.ripe((now, &sources), &gaps).await?;
         Ok(Facts {
             now,
@@ -113,10 +114,14 @@ impl Reader {
     /// Events of a time that are findings by themselves, and logins of people with many failures.
     pub(super) async fn of_time(&self, (from, to): (i64, i64)) -> Result<Vec<Act>, StoreError> {
         let query = DriftQuery { tenant: &self.tenant, persons: None, from, to };
-        let mut acts: Vec<Act> = self.store.drift_acts(&query, ACTS).await?.into_iter().map(act).collect();
         let settings = &self.settings;
         let earlier = from.saturating_sub(settings.failures_within + settings.success_within);
-        let suspects = self.store.drift_suspects(&DriftQuery { from: earlier, ..query }, settings.failures).await?;
+        let before = DriftQuery { from: earlier, ..query };
+        let (acts, suspects) = tokio::try_join!(
+            self.store.drift_acts(&query, ACTS),
+            self.store.drift_suspects(&before, settings.failures)
+        )?;
+        let mut acts: Vec<Act> = acts.into_iter().map(act).collect();
         if !suspects.is_empty() {
             let of_them = DriftQuery { persons: Some(&suspects), from: earlier, ..query };
             const LOGINS: &[&str] = &[

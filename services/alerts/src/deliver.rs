@@ -2,7 +2,7 @@
 
 use crate::{
     board::Board,
-    plan::{Told, What, due, fires, told},
+    plan::{Told, What, due, fires, told, waited},
     receiver::{Kind, Naming, Receiver},
     render::{Words, body},
 };
@@ -96,9 +96,11 @@ impl Deliverer {
                 self.show(&outbox);
             }
             let mut findings = self.store.findings(&self.words.tenant).await?;
-            if !self.due(&findings, &outbox.told).is_empty() {
-                // A burst is one message.
-                sleep(self.timing.group).await;
+            let due = self.due(&findings, &outbox.told);
+            if !due.is_empty() {
+                // A burst is one message. What is due has waited for company since it was found.
+                let waited = waited(&due, &outbox.told, (self.clock)());
+                sleep(self.timing.group.saturating_sub(waited)).await;
                 findings = self.store.findings(&self.words.tenant).await?;
                 self.compose(&mut outbox, &findings).await?;
                 continue;

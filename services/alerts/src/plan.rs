@@ -1,7 +1,7 @@
 //! What a receiver is to be told now: the difference between what stands and what it was told. Pure.
 
 use drift::Severity;
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 use store::findings::{AlertMessage, Finding};
 use uuid::Uuid;
 
@@ -74,6 +74,14 @@ pub fn due<'a>(findings: &'a [Finding], told: &Told, least: Severity, since: i64
     due
 }
 
+/// How long the first of what is due has been in the register at `now` (UTC milliseconds). When something changed that was told before is
+/// not known: as if it were now.
+pub fn waited(due: &[(&Finding, What)], told: &Told, now: i64) -> Duration {
+    let new = due.iter().filter(|(finding, _)| !told.contains_key(&finding.finding_id));
+    let longest = new.map(|(finding, _)| now - finding.opened_at).max();
+    Duration::from_millis(longest.and_then(|ms| u64::try_from(ms).ok()).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,6 +143,18 @@ mod tests {
         let again = [finding(1, "OPEN", "high")];
         assert_eq!(due(&again, &told_of(&[(1, What::Resolved)]), Severity::Low, 0).len(), 1);
         assert!(due(&again, &told_of(&[(1, What::Firing(Severity::High))]), Severity::Low, 0).is_empty());
+    }
+
+    #[test]
+    fn what_is_due_has_waited_since_the_first_of_it_was_found() {
+        let opened = |id, opened_at| Finding { opened_at, ..finding(id, "OPEN", "high") };
+        let (first, second) = (opened(1, 1_000), opened(2, 1_400));
+        let due = [(&second, What::Firing(Severity::High)), (&first, What::Firing(Severity::High))];
+        assert_eq!(waited(&due, &Told::new(), 1_500).as_millis(), 500);
+        assert_eq!(waited(&due, &told_of(&[(1, What::Resolved)]), 1_500).as_millis(), 100, "it stands again");
+        let over = [(&first, What::Resolved)];
+        assert_eq!(waited(&over, &told_of(&[(1, What::Firing(Severity::High))]), 1_500).as_millis(), 0);
+        assert_eq!(waited(&due, &Told::new(), 900).as_millis(), 0, "a clock that went back");
     }
 
     #[test]

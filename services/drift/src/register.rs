@@ -36,6 +36,8 @@ pub struct Held {
     pub changes: u64,
     /// Hash of what it says.
     pub content: u64,
+    /// When somebody said last that they look at it or are done with it, where that still counts.
+    pub handled: Option<i64>,
 }
 
 /// A step to write.
@@ -72,6 +74,9 @@ pub struct Looked<'a> {
 /// Why a finding is withdrawn.
 const UNDONE: &str = "events that came later, or a replay, show that it is none";
 
+/// Why a finding counts as a new one.
+const BEGAN_LATER: &str = "it began after somebody had dealt with it";
+
 /// Why a finding about what is so now is over.
 const AGREES: &str = "it is so no more";
 
@@ -107,6 +112,13 @@ pub fn compare<'a>(
             }
             (Some(Standing::Open), false) => put("ended", count, "it is over"),
             (Some(Standing::Ended | Standing::Withdrawn), true) => put("reopened", count, "it is found again"),
+            // What ended and began anew keeps its id. Where the end was not seen (it came and went between two rounds, or the register was
+            // filled anew from the log), the beginning tells that somebody was done with what was before.
+            (Some(Standing::Open), true)
+                if held.and_then(|held| held.handled).is_some_and(|handled| handled < candidate.first) =>
+            {
+                put("reopened", count, BEGAN_LATER);
+            }
             (Some(_), _) => {}
         }
     }

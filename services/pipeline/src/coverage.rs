@@ -7,6 +7,7 @@ mod brought;
 mod chain;
 mod clocks;
 mod copies;
+mod depths;
 mod held;
 mod holes;
 mod keeper;

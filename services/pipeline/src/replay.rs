@@ -1,6 +1,6 @@
 //! Judges receipts again that an older normaliser judged: reads them from the store with their bodies, verifies each body
-//! against its commitment, normalises, and writes what is new, changed or no longer said. Changes nothing else: no
-//! watermark, no position of the journal, no coverage, no body.
+//! against its commitment, normalises, and writes what is new, changed or no longer said, and what operators' acts among them say of
+//! findings. Changes nothing else: no watermark, no position of the journal, no coverage, no body.
 //!
 //! Idempotent and in any order: what a receipt yields depends on the receipt and the normaliser alone, and rows are told
 //! apart by key and version. So a replay that was killed is run again, and new receipts may come in meanwhile.
@@ -140,6 +140,8 @@ impl Replay {
                 if mode == Mode::Write && !page.changes_nothing() {
                     // Before and after: whoever follows events reads them again once this is over, killed or not.
                     retry(|| self.store.note_past_change(&self.tenant)).await?;
+                    // An act that the older program did not understand: a crash behind this line writes it again, under its own id.
+                    retry(|| self.store.put_records(&page.acts)).await?;
                     // Commit point of a page: after this it is done for good; before it, all of it is done again.
                     retry(|| self.store.rejudge(&self.tenant, &page.rejudged)).await?;
                     retry(|| self.store.note_past_change(&self.tenant)).await?;

@@ -97,6 +97,19 @@ impl Store {
         all(asked.param("persons", query.persons.unwrap_or_default()), ("decisions", ROWS_MAX)).await
     }
 
+    /// Persons who were let in between two times (UTC milliseconds, [from, to)) and behind whose decision no credential can stand, in order.
+    pub async fn drift_without_credential(
+        &self,
+        tenant: &str,
+        (from, to): (i64, i64),
+    ) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT DISTINCT person FROM decision_rows FINAL WHERE tenant = {tenant:String} AND person != '' \
+             AND at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND at < fromUnixTimestamp64Milli({to:Int64}, 'UTC') \
+             AND outcome IN ('allow', 'conditional') AND candidates = 0 ORDER BY person";
+        let asked = self.ask(sql).param("tenant", tenant);
+        rows(asked.param("from", crate::rows::stored_time(from)).param("to", crate::rows::stored_time(to))).await
+    }
+
     /// Events of some kinds, in order of time, one row each. Persons named are asked for with all their accounts.
     pub async fn drift_acts(&self, query: &DriftQuery<'_>, kinds: &[&str]) -> Result<Vec<ActRow>, StoreError> {
         let mut found = Vec::new();

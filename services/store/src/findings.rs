@@ -3,7 +3,7 @@
 
 use crate::{
     Store, StoreError,
-    query::{all, rows},
+    query::{all, parts, rows, unknown},
 };
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
@@ -221,6 +221,22 @@ impl Store {
     pub async fn register(&self, tenant: &str) -> Result<Vec<Entry>, StoreError> {
         let sql = "SELECT ?fields FROM findings WHERE tenant = {tenant:String} ORDER BY first_at DESC, finding_id LIMIT {beyond:UInt32}";
         all(self.ask(sql).param("tenant", tenant), FINDINGS_MAX).await
+    }
+
+    /// When somebody said last, of each of some findings, that they look at it or are done with it. What nobody said so of is left out.
+    pub async fn handled_at(&self, tenant: &str, findings: &[Uuid]) -> Result<Vec<(Uuid, i64)>, StoreError> {
+        let sql = "SELECT toString(finding_id), toUnixTimestamp64Milli(max(changed_at)) FROM finding_change_rows \
+            WHERE tenant = {tenant:String} AND finding_id IN (arrayMap(id -> toUUID(id), {findings:Array(String)})) \
+            AND what IN ('acknowledged', 'closed') GROUP BY finding_id";
+        let findings: Vec<String> = findings.iter().map(Uuid::to_string).collect();
+        let mut found = Vec::new();
+        for some in parts(&findings) {
+            for (id, at) in rows::<(String, i64)>(self.ask(sql).param("tenant", tenant).param("findings", some)).await?
+            {
+                found.push((id.parse().map_err(|_| unknown("finding"))?, at));
+            }
+        }
+        Ok(found)
     }
 
     /// The changes of a finding, in order of time.

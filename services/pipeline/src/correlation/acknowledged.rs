@@ -81,27 +81,34 @@ pub struct Touched {
     pub since: Option<i64>,
     /// The latest such time.
     pub until: Option<i64>,
-    /// Persons of whom a decision that a rule may ask about changed.
+    /// Persons of whom a decision that a rule may ask about is new, or says something else.
     pub persons: BTreeSet<String>,
+    /// Persons of whom a decision is said otherwise than before, or no more: what rests on it may be none.
+    pub retold: BTreeSet<String>,
+    /// More of these than are kept: anybody may be meant.
+    pub anybody_retold: bool,
     /// More persons than are kept, or everything was read anew: look at everybody.
     pub everybody: bool,
 }
 
 impl Touched {
-    /// What blocks changed. Of decisions the rules read all that a person has, of events those of a time: a session that began yesterday
-    /// must not have them read a day.
-    pub(super) fn of(pending: &[Pending], changes: &[Change]) -> Self {
-        let windows = || pending.iter().map(|one| one.window).filter(|window| window.earliest <= window.latest);
+    /// Whose answers blocks changed; `retold`: see there. Of decisions the rules read all that a person has, of events those of a time,
+    /// which were touched when they were noted: a session that began yesterday must not have them read a day.
+    pub(super) fn of((pending, retold): (&[Pending], BTreeSet<String>), changes: &[Change]) -> Self {
+        let dated = |one: &&Pending| one.window.earliest <= one.window.latest;
+        // What nobody announced was not noted.
+        let untold = pending.iter().filter(dated).filter(|one| one.ranges.iter().next().is_none());
         let notable = changes.iter().filter_map(|change| match &change.row {
             Some(Row::Decision(decision)) if notable(decision) => Some(decision),
             _ => None,
         });
         let persons = notable.filter_map(|decision| decision.person.as_ref()).map(|person| person.0.clone());
         Self {
-            since: windows().map(|window| window.earliest).min(),
-            until: windows().map(|window| window.latest).max(),
+            since: untold.map(|one| one.window.earliest).min(),
+            until: pending.iter().filter(dated).map(|one| one.window.latest).max(),
             persons: persons.collect(),
-            everybody: false,
+            retold,
+            ..Self::default()
         }
     }
 
@@ -114,6 +121,12 @@ impl Touched {
         if self.persons.len() > TOUCHED_MAX {
             self.persons.clear();
             self.everybody = true;
+        }
+        self.anybody_retold |= other.anybody_retold;
+        self.retold.extend(other.retold);
+        if self.retold.len() > TOUCHED_MAX {
+            self.retold.clear();
+            self.anybody_retold = true;
         }
     }
 }
@@ -197,6 +210,9 @@ impl Acknowledged {
             }
             state.lag += receipts;
             state.waiting += receipts;
+            // Rules over events alone need not wait for answers.
+            let (since, until) = stored.times.unzip();
+            state.touched.and(Touched { since, until, ..Touched::default() });
         }
         state.noted += 1;
         drop(state);

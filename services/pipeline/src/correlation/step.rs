@@ -8,6 +8,7 @@ use super::{
     pen::Pen,
     settle,
 };
+use std::collections::BTreeSet;
 use store::{
     StoreError,
     correlation::{Told, Window},
@@ -66,15 +67,18 @@ impl Stage {
     ) -> Result<(Fold, Option<End>), StoreError> {
         let (mut fold, changes) = settle(fold).await?;
         let owner = (hand.epoch, hand.pen);
+        let mut retold = BTreeSet::new();
         for chunk in changes.chunks(CHANGES_AT_ONCE) {
             let rows = fold.records(chunk);
+            let changed = rows.decisions.iter().filter(|row| row.is_deleted == 1 || !row.because.is_nil());
+            retold.extend(changed.map(|row| row.person.clone()));
             match self.wholly(hand.stop, || self.write_rows(&rows, owner)).await {
                 Some(true) => {}
                 Some(false) => return Ok((fold, Some(End::Superseded))),
                 None => return Ok((fold, Some(End::Stopped))),
             }
         }
-        self.acknowledged.touch(Touched::of(pending, &changes));
+        self.acknowledged.touch(Touched::of((pending, retold), &changes));
         Ok((fold, None))
     }
 }

@@ -1,7 +1,9 @@
 //! The task that keeps watermarks and gaps, round by round.
 
 use super::{
-    SENDER_DROPPED, copies, held, lost,
+    SENDER_DROPPED, copies,
+    depths::Depth,
+    held, lost,
     pushed::Push,
     reconcile::reconcile,
     repair::{claimed, time_of},
@@ -21,6 +23,8 @@ const THOROUGH: u64 = 30;
 const WHOLE: u64 = 12 * THOROUGH;
 /// What is compared in every round, milliseconds: before now, and after, for clocks that are ahead.
 const LAST: (i64, i64) = (2 * 3_600_000, 3_600_000);
+/// In one of so many rounds kept counts are compared so far back, milliseconds (none: all), the deepest look first.
+const COUNTED: [(u64, Option<i64>); 3] = [(WHOLE, None), (THOROUGH, Some(OLDEST)), (1, Some(LAST.0))];
 /// Gaps older than this are left as they are unless a claim is about them, milliseconds.
 const OLDEST: i64 = 32 * 86_400_000;
 /// Most that a source's clock and ours may differ for a heartbeat to be found, milliseconds.
@@ -88,23 +92,25 @@ impl Keeper {
         Ok(Self { store, tenant, lateness, expected, clock, open, complete, offset, differing, read, turn })
     }
 
-    /// Runs until `stop` turns true. What fails is tried again in the next round.
+    /// Runs until `stop` turns true. What fails is tried again: the recent past in the next round, what reaches further back soon.
     pub async fn run(&self, mut stop: watch::Receiver<bool>) {
-        let mut failing = false;
         let fastest = self.expected.iter().filter_map(|expected| Some(expected.push.as_ref()?.2)).min();
         let pause = fastest.map_or(ROUND, |ms| ROUND.min(Duration::from_millis(ms.unsigned_abs())));
+        let (mut recent, mut past) = (Looking::at(1), Looking::at(THOROUGH));
+        let mut counts = COUNTED.map(|(every, _)| Looking::at(every));
         for round in 0.. {
-            let judged = match self.round((self.clock)(), round % THOROUGH == 0).await {
-                Ok(()) => self.keep_counts((self.clock)(), round).await,
-                Err(error) => Err(error),
-            };
-            match judged {
-                Ok(()) => failing = false,
-                Err(error) if !failing => {
-                    tracing::warn!(%error, "Completeness cannot be judged now; it is tried again.");
-                    failing = true;
+            let thorough = past.depth.is_due(round);
+            let judged = self.round((self.clock)(), thorough).await;
+            let (looking, of) = if thorough { (&mut past, PAST) } else { (&mut recent, RECENT) };
+            looking.tell(of, (round, pause), judged);
+            if let Some(deepest) = counts.iter().position(|one| one.depth.is_due(round)) {
+                let kept = self.keep_counts((self.clock)(), COUNTED[deepest].1).await;
+                // Whoever looked far back has looked at what is nearer.
+                let nearer = if kept.is_ok() { counts.len() } else { deepest + 1 };
+                let mut told = Some(kept);
+                for one in &mut counts[deepest..nearer] {
+                    one.tell(COUNTS, (round, pause), told.take().unwrap_or(Ok(())));
                 }
-                Err(_) => {}
             }
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -148,13 +154,9 @@ impl Keeper {
         Ok(())
     }
 
-    /// For panels, at `now` (UTC milliseconds).
-    async fn keep_counts(&self, now: i64, round: u64) -> Result<(), StoreError> {
-        let since = match round {
-            round if round % WHOLE == 0 => 0,
-            round if round % THOROUGH == 0 => now - OLDEST,
-            _ => now - LAST.0,
-        };
+    /// For panels, at `now` (UTC milliseconds): so far back; none: all.
+    async fn keep_counts(&self, now: i64, back: Option<i64>) -> Result<(), StoreError> {
+        let since = back.map_or(0, |back| now - back);
         self.store.keep_continuity(&self.tenant, (since, now + LAST.1)).await
     }
 
@@ -238,6 +240,42 @@ impl Keeper {
         for gap in gaps.into_values().filter(|gap| gap.repaired_at.is_none()) {
             let state = if gap.until.is_none() { "open" } else { "closed" };
             self.open.with_label_values(&[gap.source_id.as_str(), gap.cause.as_str(), state]).inc();
+        }
+    }
+}
+
+/// What is looked at, in words.
+const RECENT: &str = "completeness";
+const PAST: &str = "completeness of all of the past";
+const COUNTS: &str = "the counts of panels";
+
+/// A depth of looking, told about.
+struct Looking {
+    depth: Depth,
+}
+
+impl Looking {
+    fn at(every: u64) -> Self {
+        Self { depth: Depth::every(every) }
+    }
+
+    /// Notes how a look in a round ended; that it fails is told once, with when it is tried again.
+    fn tell(&mut self, of: &str, (round, pause): (u64, Duration), done: Result<(), StoreError>) {
+        let failing = self.depth.is_owed();
+        match done {
+            Ok(()) => {
+                self.depth.done(round);
+                if failing {
+                    tracing::info!(of, "What could not be looked at is looked at again.");
+                }
+            }
+            Err(error) => {
+                let rounds = self.depth.failed(round);
+                let seconds = pause.as_secs_f64() * rounds as f64;
+                if !failing {
+                    tracing::warn!(of, %error, seconds, "This cannot be looked at now; it is tried again soon, and until it can be.");
+                }
+            }
         }
     }
 }

@@ -85,8 +85,9 @@ impl Reader {
                 source.first = first.get(&source.id).copied();
             }
         }
-        let gaps: Vec<Gap> = store.gaps(tenant, 0).await?.into_iter().map(gap).collect();
-        let missing = store.missing_events(tenant, (store::correlation::storable(i64::MIN), now)).await?;
+        let ever = (store::correlation::storable(i64::MIN), now);
+        let (gaps, missing) = tokio::try_join!(store.gaps(tenant, 0), store.missing_events(tenant, ever))?;
+        let gaps: Vec<Gap> = gaps.into_iter().map(gap).collect();
         let ripe = self.ripe((now, &sources), &gaps).await?;
         Ok(Facts {
             now,

@@ -18,32 +18,50 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// Reads anew what happened from `from` on and before `to`.
-    pub(super) async fn renew(&mut self, reader: &Reader, (from, to): (i64, i64)) -> Result<(), StoreError> {
+    /// Reads anew what happened from `from` on and before `to`. Whose accounts have others done to them than was known: accounts and
+    /// persons.
+    pub(super) async fn renew(
+        &mut self,
+        reader: &Reader,
+        (from, to): (i64, i64),
+    ) -> Result<BTreeSet<String>, StoreError> {
         let (store, tenant) = (&reader.store, reader.tenant.as_str());
         let of = |persons, from| DriftQuery { tenant, persons, from, to };
         let lately = of(None, from);
-        let mut read = store.drift_acts(&lately, RECORDING).await?;
-        let put_out = store.drift_put_out(&lately).await?;
         let known: Vec<String> = self.out.iter().cloned().collect();
-        if !known.is_empty() {
-            read.extend(store.drift_acts(&of(Some(&known), from), ACCOUNTS).await?);
-        }
+        let of_known = async {
+            let known = of(Some(&known), from);
+            if known.persons.is_some_and(<[_]>::is_empty) {
+                Ok(Vec::new())
+            } else {
+                store.drift_acts(&known, ACCOUNTS).await
+            }
+        };
+        let (mut read, put_out, of_known) =
+            tokio::try_join!(store.drift_acts(&lately, RECORDING), store.drift_put_out(&lately), of_known)?;
+        read.extend(of_known);
         // What was done before to an account that is put out only now was not kept.
         let others: Vec<String> = put_out.into_iter().filter(|account| !self.out.contains(account)).collect();
         if !others.is_empty() {
             read.extend(store.drift_acts(&of(Some(&others), i64::MIN), ACCOUNTS).await?);
         }
-        self.take(from, read.into_iter().map(act));
-        Ok(())
+        Ok(self.take(from, read.into_iter().map(act)))
     }
 
-    fn take(&mut self, from: i64, read: impl Iterator<Item = Act>) {
-        self.acts.retain(|(at, _), _| *at < from);
+    fn take(&mut self, from: i64, read: impl Iterator<Item = Act>) -> BTreeSet<String> {
+        let before = self.acts.split_off(&(from, Uuid::nil()));
         self.acts.extend(read.map(|act| ((act.at, act.event), act)));
         self.out = self.acts.values().filter(|act| puts_out(act)).map(|act| act.account.clone()).collect();
         let out = &self.out;
         self.acts.retain(|_, act| !ACCOUNTS.contains(&act.kind.as_str()) || out.contains(&act.account));
+        let now = || self.acts.range((from, Uuid::nil())..);
+        let gone = before.iter().filter(|(at, act)| self.acts.get(*at) != Some(*act));
+        let come = now().filter(|(at, act)| before.get(*at) != Some(*act));
+        gone.chain(come)
+            .flat_map(|(_, act)| [&act.account, &act.person])
+            .filter(|key| !key.is_empty())
+            .cloned()
+            .collect()
     }
 
     pub(super) fn acts(&self) -> impl Iterator<Item = &Act> {
@@ -88,5 +106,21 @@ mod tests {
         kept.take(3, [act(1, "user_created", ("a", "true")), act(5, "user_deleted", ("a", ""))].into_iter());
         assert_eq!(kept.out(), ["a"]);
         assert_eq!(kept.acts().map(|act| act.at).collect::<Vec<_>>(), [1, 2, 5]);
+    }
+
+    #[test]
+    fn who_was_put_out_or_let_in_again_is_told_once() {
+        let mut kept = Kept::default();
+        let persons = |told: BTreeSet<String>| told.into_iter().collect::<Vec<_>>();
+        let out = |at, account: &str| Act { person: "p".into(), ..act(at, "user_updated", (account, "false")) };
+        assert_eq!(persons(kept.take(i64::MIN, [out(5, "a")].into_iter())), ["a", "p"]);
+        // The same again is no news, and what is done to recording is nobody's.
+        let again = [out(5, "a"), act(7, "realm_updated", ("", ""))];
+        assert_eq!(persons(kept.take(4, again.into_iter())), [""; 0]);
+        // A late event lets them in; then a replay takes the end back.
+        let late = [out(5, "a"), act(6, "user_updated", ("a", "true")), act(7, "realm_updated", ("", ""))];
+        assert_eq!(persons(kept.take(4, late.into_iter())), ["a"]);
+        assert_eq!(persons(kept.take(4, [act(7, "realm_updated", ("", ""))].into_iter())), ["a", "p"]);
+        assert_eq!(kept.out(), [""; 0]);
     }
 }

@@ -6,7 +6,9 @@
 
 pub mod baseline;
 mod facts;
+mod gaps;
 mod kept;
+mod looking;
 mod metrics;
 mod queue;
 mod writing;
@@ -18,11 +20,12 @@ pub use writing::BY_RULES;
 use crate::correlation::{Acknowledged, Phase, Touched};
 use drift::{
     Facts, Judged, RULES, Rule, State,
-    facts::{Act, BaselineFacts, Gap, Source},
+    facts::{BaselineFacts, Gap, Source},
     register::{Held, Looked, Standing, compare},
     rules::NOT_BUILT,
 };
 use kept::Kept;
+use looking::Looking;
 use queue::Queue;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,13 +33,13 @@ use std::{
 };
 use store::{
     StoreError,
-    drift_facts::DriftQuery,
     findings::{Entry, RuleState},
 };
 use tokio::{
     sync::watch,
     time::{Instant, sleep},
 };
+use uuid::Uuid;
 
 /// Between two looks whether something changed.
 const LOOK: Duration = Duration::from_millis(250);
@@ -49,7 +52,7 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_
 /// Baseline files are held against what is held this often.
 const BASELINE: Duration = Duration::from_secs(10);
 /// A round is followed by a rest of so many times its length: ClickHouse has other work.
-const REST: u32 = 3;
+const REST: u32 = 2;
 
 /// The stage.
 pub struct Detector {
@@ -80,6 +83,8 @@ struct Memory {
     queue: Queue,
     /// Events about accounts and recording.
     kept: Kept,
+    /// Findings that were in the register after the last round.
+    known: BTreeSet<Uuid>,
     /// Accounts that count as another one's person, as the kept events were read.
     merged: Vec<(String, String)>,
     states: BTreeMap<String, RuleState>,
@@ -125,8 +130,11 @@ impl Detector {
             if let Some(acknowledged) = &self.acknowledged {
                 memory.queue.push(acknowledged.take_touched(), now);
             }
-            let ripe = self.reader.ripe((now, &memory.sources), &memory.gaps).await?;
-            let touched = memory.queue.take(ripe).or_else(|| {
+            let ripe = match memory.queue.is_empty() {
+                true => None,
+                false => Some(self.reader.ripe((now, &memory.sources), &memory.gaps).await?),
+            };
+            let touched = ripe.and_then(|ripe| memory.queue.take(ripe)).or_else(|| {
                 (last.elapsed() >= ROUND).then(|| Touched {
                     since: Some(self.untold(now, &mut untold)),
                     until: Some(now),
@@ -159,88 +167,39 @@ impl Detector {
     async fn round(&self, touched: &Touched, memory: &mut Memory) -> Result<(), StoreError> {
         let (store, tenant) = (&self.reader.store, &self.reader.tenant);
         let now = (self.clock)();
-        let findings = store.register(tenant).await?;
         let since = if touched.everybody { i64::MIN } else { touched.since.unwrap_or(now) };
-        let (facts, persons) = self.facts((touched, since), &findings, memory).await?;
-        let held: Vec<Held> = findings.iter().map(held).collect();
+        let Looking { facts, persons, findings } = self.look((touched, since), memory).await?;
+        let handled = self.handled(&findings).await?;
+        let held: Vec<Held> = findings.iter().map(|finding| held(finding, &handled)).collect();
         let looked = Looked { persons: persons.as_ref(), since };
-        let mut wrote = false;
-        for rule in RULES.iter().filter(|rule| self.speaks(rule, &facts)) {
-            let judged: Judged = rule.judge(&facts, &self.reader.settings);
-            let changes = compare((rule, tenant), &held, &judged.found, looked);
-            wrote |= self.write((rule, now), &changes).await?;
-        }
-        let findings = if wrote { store.register(tenant).await? } else { findings };
-        self.tell(&facts, &findings, memory).await?;
+        let judged: Vec<(&Rule, Judged)> = RULES
+            .iter()
+            .filter(|rule| self.speaks(rule, &facts))
+            .map(|rule| (rule, rule.judge(&facts, &self.reader.settings)))
+            .collect();
+        let changes: Vec<_> = judged
+            .iter()
+            .map(|(rule, judged)| (*rule, compare((rule, tenant), &held, &judged.found, looked)))
+            .collect();
+        let wrote = self.write(now, &changes).await?;
         if wrote {
+            // Before anything else: somebody waits for it.
             self.hint.send_modify(|count| *count += 1);
         }
-        Ok(())
+        let findings = if wrote { store.register(tenant).await? } else { findings };
+        memory.known = findings.iter().map(|finding| finding.finding_id).collect();
+        self.tell(&facts, &findings, memory).await
+    }
+
+    /// When somebody dealt last with what stands and was dealt with.
+    async fn handled(&self, findings: &[Entry]) -> Result<BTreeMap<Uuid, i64>, StoreError> {
+        let dealt = |one: &&Entry| one.standing == "open" && matches!(one.state.as_str(), "CLOSED" | "ACKNOWLEDGED");
+        let of: Vec<Uuid> = findings.iter().filter(dealt).map(|one| one.finding_id).collect();
+        Ok(self.reader.store.handled_at(&self.reader.tenant, &of).await?.into_iter().collect())
     }
 
     fn speaks(&self, rule: &Rule, facts: &Facts) -> bool {
         !self.reader.settings.disabled.contains(rule.id) && rule.lacks(facts).is_none()
-    }
-
-    /// The facts of a round and the persons whose history they hold; none: everybody's.
-    async fn facts(
-        &self,
-        (touched, since): (&Touched, i64),
-        findings: &[Entry],
-        memory: &mut Memory,
-    ) -> Result<(Facts, Option<BTreeSet<String>>), StoreError> {
-        let (store, tenant) = (&self.reader.store, self.reader.tenant.as_str());
-        // What an import brought may be older than what was known.
-        let known = if touched.everybody { &[] } else { memory.sources.as_slice() };
-        let mut facts = self.reader.common((self.clock)(), known).await?;
-        memory.sources.clone_from(&facts.sources);
-        let looked = memory.baseline.as_ref().filter(|(at, _)| !touched.everybody && at.elapsed() < BASELINE);
-        facts.baseline = match looked {
-            Some((_, known)) => known.clone(),
-            None => self.baseline(&facts.sources, memory).await?,
-        };
-        memory.gaps.clone_from(&facts.gaps);
-        let all = DriftQuery { tenant, persons: None, from: i64::MIN, to: i64::MAX };
-        // Whose account is whose person is said by hand, and then so of all that was kept.
-        let merged = store.merged_accounts(tenant).await?;
-        let since = if memory.merged == merged { since } else { i64::MIN };
-        memory.merged = merged;
-        let lately = DriftQuery { from: since, ..all };
-        let renewed = memory.kept.renew(&self.reader, (since, i64::MAX)).await.map(|()| Vec::<Act>::new());
-        whole(renewed, &mut facts.cut)?;
-        let out_list = memory.kept.out();
-        let mut persons: BTreeSet<String> = touched.persons.clone();
-        if !touched.everybody {
-            // Also those of what stands no more: a gap that is repaired touches nobody, and may have been all that spoke against it.
-            persons.extend(findings.iter().map(|finding| finding.person.clone()).filter(|person| !person.is_empty()));
-            if !out_list.is_empty() {
-                let active = DriftQuery { persons: Some(&out_list), ..lately };
-                let tokens = whole(store.drift_acts(&active, facts::TOKENS).await, &mut facts.cut)?;
-                persons.extend(tokens.into_iter().flat_map(|act| [act.account, act.person]));
-            }
-        }
-        let of_whom: Vec<String> = persons.iter().cloned().collect();
-        let asked = (!touched.everybody).then_some(of_whom.as_slice());
-        if asked.is_none_or(|persons| !persons.is_empty()) {
-            let query = DriftQuery { persons: asked, ..all };
-            let decisions = whole(store.drift_decisions(&query).await, &mut facts.cut)?;
-            facts.decisions = decisions.into_iter().map(facts::decision).collect();
-        }
-        let leavers = if touched.everybody { out_list } else { facts::concerned(out_list, &memory.merged, &persons) };
-        if !leavers.is_empty() {
-            let query = DriftQuery { persons: Some(&leavers), ..all };
-            let tokens = whole(store.drift_acts(&query, facts::TOKENS).await, &mut facts.cut)?;
-            facts.acts.extend(tokens.into_iter().map(facts::act));
-        }
-        facts.acts.extend(memory.kept.acts().cloned());
-        facts.acts.extend(whole(self.reader.of_time((since, i64::MAX)).await, &mut facts.cut)?);
-        facts.acts.extend(whole(self.reader.guessed((since, i64::MAX)).await, &mut facts.cut)?);
-        facts::in_order(&mut facts.acts);
-        if touched.everybody {
-            memory.partly = facts.cut;
-        }
-        facts.partly = memory.partly;
-        Ok((facts, (!touched.everybody).then_some(persons)))
     }
 
     /// The baseline files against what is held; what is wrong with one is told once.
@@ -298,24 +257,12 @@ impl Detector {
     }
 }
 
-/// What was read; nothing, and `cut`, if that would be a part of what is there.
-fn whole<T>(read: Result<Vec<T>, StoreError>, cut: &mut bool) -> Result<Vec<T>, StoreError> {
-    match read {
-        Err(error @ StoreError::TooMany { .. }) => {
-            tracing::warn!(%error, "The rules are judged over what comes from now on.");
-            *cut = true;
-            Ok(Vec::new())
-        }
-        read => read,
-    }
-}
-
 /// True if somebody is to do something about it.
 fn stands(finding: &Entry) -> bool {
     finding.standing == "open" && matches!(finding.state.as_str(), "OPEN" | "ACKNOWLEDGED" | "SUPPRESSED")
 }
 
-fn held(finding: &Entry) -> Held {
+fn held(finding: &Entry, handled: &BTreeMap<Uuid, i64>) -> Held {
     Held {
         id: finding.finding_id,
         rule: finding.rule.clone(),
@@ -329,6 +276,7 @@ fn held(finding: &Entry) -> Held {
         },
         changes: finding.changes,
         content: finding.content,
+        handled: handled.get(&finding.finding_id).copied(),
     }
 }
 

@@ -18,13 +18,14 @@ const EVIDENCE_TOGETHER: usize = 500;
 pub const BY_RULES: &str = events::finding_act::BY_RULES;
 
 impl Detector {
-    /// Writes rows and then steps; true if there were any.
-    pub(super) async fn write(&self, (rule, now): (&Rule, i64), changes: &Changes<'_>) -> Result<bool, StoreError> {
+    /// Writes rows of all rules and then steps, so that whoever looks sees what one round found at once; true if there were any.
+    pub(super) async fn write(&self, now: i64, found: &[(&Rule, Changes<'_>)]) -> Result<bool, StoreError> {
         let (store, tenant) = (&self.reader.store, &self.reader.tenant);
-        let places = self.places(changes).await?;
-        let mut rows = Vec::with_capacity(changes.rows.len());
-        for (id, candidate) in &changes.rows {
-            rows.push(FindingRow {
+        let rows = found.iter().flat_map(|(_, changes)| &changes.rows);
+        let places = self.places(rows.map(|(_, candidate)| *candidate)).await?;
+        let (mut rows, mut steps) = (Vec::new(), Vec::new());
+        for (rule, changes) in found {
+            rows.extend(changes.rows.iter().map(|(id, candidate)| FindingRow {
                 tenant: tenant.clone(),
                 finding_id: *id,
                 version: now.unsigned_abs(),
@@ -39,13 +40,8 @@ impl Detector {
                 evidence: candidate.evidence.iter().map(|event| Id(*event)).collect(),
                 receipts: candidate.evidence.iter().filter_map(|event| places.get(event).cloned()).collect(),
                 content: drift::finding::content(candidate),
-            });
-        }
-        let steps: Vec<FindingChange> = changes
-            .steps
-            .iter()
-            .enumerate()
-            .map(|(place, step)| FindingChange {
+            }));
+            steps.extend(changes.steps.iter().enumerate().map(|(place, step)| FindingChange {
                 tenant: tenant.clone(),
                 finding_id: step.finding,
                 change_id: step.change,
@@ -55,16 +51,17 @@ impl Detector {
                 actor: BY_RULES.to_owned(),
                 reason: step.reason.to_owned(),
                 until: None,
-            })
-            .collect();
+            }));
+        }
         // A crash between the two leaves a finding without its first step: the next round writes it.
         if !rows.is_empty() {
             store.put_findings(&rows).await?;
         }
         if !steps.is_empty() {
             store.put_finding_changes(&steps).await?;
-            for step in &steps {
-                tracing::info!(rule = rule.id, finding = %step.finding_id, what = step.what, "A finding changed.");
+            let said = found.iter().flat_map(|(rule, changes)| changes.steps.iter().map(|step| (rule.id, step)));
+            for (rule, step) in said {
+                tracing::info!(rule, finding = %step.finding, what = step.what, "A finding changed.");
             }
         }
         Ok(!rows.is_empty() || !steps.is_empty())
@@ -72,9 +69,12 @@ impl Detector {
 
     /// Where the evidence of findings lies. Asked for many at once: ClickHouse keeps events by time, so that one question about one event
     /// can cost as much as one about a thousand.
-    async fn places(&self, changes: &Changes<'_>) -> Result<BTreeMap<Uuid, String>, StoreError> {
+    async fn places<'a>(
+        &self,
+        rows: impl Iterator<Item = &'a Candidate>,
+    ) -> Result<BTreeMap<Uuid, String>, StoreError> {
         let mut places = BTreeMap::new();
-        let mut found: Vec<&Candidate> = changes.rows.iter().map(|(_, candidate)| *candidate).collect();
+        let mut found: Vec<&Candidate> = rows.filter(|candidate| !candidate.evidence.is_empty()).collect();
         found.sort_by_key(|candidate| candidate.first);
         for some in found.chunks(EVIDENCE_TOGETHER) {
             let times = some.iter().map(|one| (one.first, one.last.saturating_add(1)));

@@ -6,11 +6,11 @@ use super::{
     summary::{EventCounts, ReceiptCounts, Unreadable, UnreadableReceipt},
     words::Words,
 };
-use crate::block::settle;
+use crate::{block::settle, register};
 use durable_log::chain::commitment;
 use events::{event::Event, receipt::Receipt};
 use std::{collections::HashSet, ops::ControlFlow};
-use store::{BodyBytes, Rejudged, Selection, StoreError, StoredHeader, Verdict, Window};
+use store::{BodyBytes, Records, Rejudged, Selection, StoreError, StoredHeader, Verdict, Window};
 
 /// Receipts whose bodies are asked for at once.
 const BODIES_AT_ONCE: usize = 4_000;
@@ -23,6 +23,8 @@ pub(super) struct Page {
     pub covered: Window,
     /// What to write.
     pub rejudged: Rejudged,
+    /// What operators' acts among them change in the register. To be written before.
+    pub acts: Records,
     /// Receipts, apart from those left alone because of their body.
     pub counts: ReceiptCounts,
     /// Events.
@@ -56,6 +58,7 @@ impl Page {
         (page.events, page.rejudged.deleted) = words.count();
         page.rejudged.receipts = judging.verdicts;
         page.rejudged.events = judging.events;
+        page.acts = judging.acts;
         Ok(page)
     }
 
@@ -63,6 +66,7 @@ impl Page {
         Self {
             covered,
             rejudged: Rejudged::default(),
+            acts: Records::default(),
             counts: ReceiptCounts::default(),
             events: EventCounts::default(),
             unreadable: Vec::new(),
@@ -110,6 +114,7 @@ pub(super) struct Judging {
     pub verdicts: Vec<Verdict>,
     /// The events of those receipts.
     pub events: Vec<Event>,
+    acts: Records,
     unreadable: Vec<UnreadableReceipt>,
     cut: Option<u64>,
 }
@@ -156,6 +161,7 @@ impl Judging {
         }
         let body = bytes.body.to_vec();
         let receipt = Receipt { position: header.position, header: header.header.clone(), body };
+        register::note(&mut self.acts, &receipt);
         let fate = settle(&receipt.header, replay.normaliser.run(&receipt), &mut self.events);
         self.verdicts.push(Verdict { header: header.clone(), fate });
     }

@@ -13,7 +13,11 @@ use events::{
 };
 use pipeline::coverage::{Expected, Keeper};
 use prometheus::Registry;
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::atomic::{AtomicI64, Ordering},
+    time::{Duration, Instant},
+};
 use store::{
     Block, ClaimedSpan, Fate, Gap, OWN_RECORDS, Records, SentHeartbeat, Store, StoredReceipt,
     engine::{self, Engine, EngineOptions},
@@ -296,5 +300,55 @@ async fn an_import_of_the_whole_time_closes_the_part_of_its_source_and_no_other(
     keeper.round(now + 4, true).await.unwrap();
     let left: Vec<Gap> = store.gaps("default", i64::MAX).await.unwrap();
     assert!(left.iter().all(|gap| gap.cause != "records_missing"), "{left:?}");
+    engine.close().await;
+}
+
+/// A clock that counts how often it was looked at, twice in a round.
+static LOOKS: AtomicI64 = AtomicI64::new(0);
+const BEGAN: i64 = NOON + 3_600_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_at_the_past_that_fails_is_repeated_long_before_its_next_turn() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, store) = database(dir.path()).await;
+    let receipts = vec![receipt(1, 0, "{}"), receipt(1, 1, "{}"), receipt(1, 4, "{}")];
+    store.insert(&Block { receipts, events: Vec::new() }).await.unwrap();
+    let options = engine.connect_options("tokentrail");
+    let sql =
+        clickhouse::Client::default().with_url(options.url).with_user(options.user).with_password(options.password);
+    let sql = sql.with_database(options.database);
+    // What seals streams cannot be read: no round that looks at them ends.
+    sql.query("RENAME TABLE raw_bodies TO hidden").execute().await.unwrap();
+    let push = Some((Input::Webhook, vec!["acme".to_owned()], 10));
+    let expected = Expected { source_id: "kc".into(), kind: SourceKind::Keycloak, push, pull: None };
+    let clock = || BEGAN + LOOKS.fetch_add(1, Ordering::SeqCst);
+    let place = (store.clone(), "default".to_owned());
+    let keeper = Keeper::new(place, LATENESS, vec![expected], (clock, &Registry::new())).unwrap();
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let running = tokio::spawn(async move { keeper.run(stopped).await });
+    let began = Instant::now();
+    let wait = async || {
+        assert!(began.elapsed() < Duration::from_secs(120));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    // The first round is over, and so are some that did not look that far.
+    while LOOKS.load(Ordering::SeqCst) < 7 {
+        wait().await;
+    }
+    assert_eq!(gaps(&store).await.iter().filter(|gap| gap.0 == "records_missing").count(), 0);
+    sql.query("RENAME TABLE hidden TO raw_bodies").execute().await.unwrap();
+    let mended = LOOKS.load(Ordering::SeqCst);
+    let hole = loop {
+        let found = store.gaps("default", i64::MAX).await.unwrap();
+        match found.into_iter().find(|gap| gap.cause == "records_missing") {
+            Some(hole) => break hole,
+            None => wait().await,
+        }
+    };
+    // No more than six rounds, and the one that was under way.
+    let looks = hole.recorded_at - BEGAN - mended;
+    assert!(looks <= 14, "after {looks} looks");
+    stop.send(true).unwrap();
+    running.await.unwrap();
     engine.close().await;
 }

@@ -1,6 +1,7 @@
 //! Replays on a real engine: a mended normaliser's rows replace, join and delete older ones, and nothing else changes.
 #![allow(clippy::unwrap_used)] // a test may panic
 
+mod acts;
 mod history;
 mod law;
 mod orders;

@@ -1,6 +1,10 @@
 //! The recorded story without the sign-in of one person: what they did later has no login behind it.
 
-use crate::{Story, judged, recorded::CONFIG, recorded::sample, until};
+use crate::{
+    Story, judged,
+    recorded::{CONFIG, backstage_log, sample},
+    until,
+};
 use serde_json::Value;
 use std::io::Write;
 
@@ -52,6 +56,10 @@ fn a_decision_whose_login_was_withheld_is_found_and_no_other() {
     let named: Vec<&Value> = rows.iter().filter(|row| row["drift_rule"].to_string().contains("D19")).collect();
     assert!(!named.is_empty() && named.iter().all(|row| row["username"] == "finn"), "{rows:?}");
     assert_eq!(named.len(), one["evidence"].as_array().unwrap().len());
+    // What was withheld comes after all: the decisions are said otherwise, and the finding was none.
+    backstage_log(story.dir.path());
+    story.play(&program);
+    until(&program, "it is not withdrawn", || (found(&story, &program)[0]["state"] == "WITHDRAWN").then_some(()));
     assert_eq!(program.terminate(), Some(0));
 
     // The whole recording has none.
@@ -67,5 +75,7 @@ fn a_decision_whose_login_was_withheld_is_found_and_no_other() {
         story.json(&program, &["findings", "list", "--all", "--rule", "D02"]).as_array().unwrap().first().map(drop)
     });
     assert_eq!(found(&story, &program), Vec::<Value>::new());
+    let of_another = story.json(&program, &["findings", "list", "--all", "--rule", "D20"]);
+    assert_eq!(of_another, Value::Array(Vec::new()), "no two of one name are in it");
     assert_eq!(program.terminate(), Some(0));
 }

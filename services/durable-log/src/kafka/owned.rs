@@ -16,6 +16,9 @@ pub(super) struct Claim {
     pub(super) at_ms: i64,
 }
 
+/// Before every offset.
+const NOWHERE: i64 = -1;
+
 #[derive(Clone, Copy, Debug)]
 struct Part {
     assignment: u64,
@@ -50,6 +53,14 @@ impl Owned {
         let part = Part { assignment, given: from, settled: from, at_ms: 0, committed: from, stands: false };
         self.parts.insert(partition, part);
         assignment
+    }
+
+    /// It begins behind a loss: its first offset is to be settled and committed like the end of a record, or the loss would
+    /// be told at every assignment until a record comes.
+    pub(super) fn owes(&mut self, partition: i32) {
+        if let Some(part) = self.parts.get_mut(&partition) {
+            (part.given, part.settled, part.committed) = (NOWHERE, NOWHERE, NOWHERE);
+        }
     }
 
     /// Gives a partition up.
@@ -161,6 +172,23 @@ mod tests {
         owned.settled(&[claim(0, second, 15)]);
         assert!(!owned.busy(&[0]));
         assert_eq!(owned.moved(), [Position { partition: 0, next: 15, at_ms: 15 }]);
+    }
+
+    #[test]
+    fn a_loss_with_no_record_behind_it_is_settled_and_committed() {
+        for start in [0, 10] {
+            let mut owned = Owned::default();
+            let assignment = owned.assign(0, start);
+            owned.owes(0);
+            assert!(owned.moved().is_empty() && !owned.busy(&[0]), "nobody has heard of the loss yet");
+            owned.given(&[claim(0, assignment, start)]);
+            assert!(owned.busy(&[0]));
+            owned.settled(&[claim(0, assignment, start)]);
+            let moved = owned.moved();
+            assert_eq!(moved, [Position { partition: 0, next: start, at_ms: start }]);
+            owned.committed(&moved);
+            assert!(owned.moved().is_empty() && !owned.busy(&[0]));
+        }
     }
 
     #[test]

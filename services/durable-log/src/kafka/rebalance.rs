@@ -89,8 +89,11 @@ impl Rebalancing {
                 if stood.is_some() {
                     owned.stands(partition);
                 }
-                if loss.is_some() {
+                if let Some(gone) = loss {
                     owned.owes(partition);
+                    if gone.cause != Cause::Expired {
+                        owned.anew(partition);
+                    }
                 }
                 assignment
             };

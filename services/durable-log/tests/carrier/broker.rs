@@ -45,9 +45,9 @@ pub fn label() -> Labeller {
     })
 }
 
-/// Makes a topic. Blocks, so it may be called from a runtime's thread.
+/// Makes a topic, however often a busy cluster must be asked. Blocks, so it may be called from a runtime's thread.
 pub fn make_topic(connection: &Connection, name: &str, partitions: i32) {
-    assert!(try_topic(connection, name, partitions).unwrap());
+    until("the topic is made", || try_topic(connection, name, partitions).ok());
 }
 
 /// Makes a topic if it is not there and the cluster is ready for it; true if it was made now.

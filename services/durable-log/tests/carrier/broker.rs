@@ -4,7 +4,8 @@ use crate::contract::{World, journal};
 use durable_log::Journal;
 use durable_log::carrier::Appetite;
 use durable_log::kafka::{
-    Connection, Forwarder, Forwarding, KafkaCarrier, Label, Labeller, Subscription, TopicPlan, Topics, TopicsError,
+    Connection, Forwarder, Forwarding, KafkaCarrier, Label, Labeller, Lag, LagMeter, Subscription, TopicPlan, Topics,
+    TopicsError,
 };
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -141,4 +142,9 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         assert!(std::time::Instant::now() < end, "{what}: waited in vain");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// How far a group is; a broker that has just begun, or woken, may not know at once. Blocks.
+pub fn measured(meter: &LagMeter) -> Lag {
+    tokio::task::block_in_place(|| until("the lag is known", || meter.measure().ok()))
 }

@@ -1,6 +1,6 @@
 //! Kafka as a carrier, on a real broker.
 
-use crate::broker::{BROKER, OnKafka, connection, fresh, make_topic, until};
+use crate::broker::{BROKER, OnKafka, connection, fresh, make_topic, measured, until};
 use crate::contract::{LARGE, PATIENCE, World, entries, held, holds, next, same, take};
 use durable_log::carrier::{Appetite, Carrier};
 use durable_log::kafka::{ForeignTopic, LagMeter};
@@ -28,7 +28,7 @@ async fn a_forwarder_that_is_started_again_sends_nothing_twice_and_leaves_nothin
     }
     tokio::task::block_in_place(|| world.forwarded());
     let meter = LagMeter::new(&world.connection, &world.topic, "nobody").unwrap();
-    let lag = tokio::task::block_in_place(|| meter.measure()).unwrap();
+    let lag = measured(&meter);
     assert_eq!((lag.records(), lag.partitions.len()), (1501, 2));
     let carrier = world.open(LARGE);
     same(&take(&carrier, 1501).await, &held(&world.journal));
@@ -154,7 +154,7 @@ async fn a_load_of_a_lost_partition_settles_nothing_in_it() {
     until_async(|| old.status().partitions == [STAYS] && new.status().partitions == [1 - STAYS]).await;
     held_back.into_iter().for_each(|mark| old.settle(mark).unwrap());
     let meter = LagMeter::new(&world.connection, &world.topic, &world.topic).unwrap();
-    let ends = tokio::task::block_in_place(|| meter.measure()).unwrap();
+    let ends = measured(&meter);
     let wanted = ends.partitions.iter().find(|found| found.partition == 1 - STAYS).unwrap().end;
     let mut lost = Vec::new();
     while (lost.len() as i64) < wanted {

@@ -1,6 +1,6 @@
 //! What Kafka loses, or what nobody of ours wrote there: named, told until it is settled, and never a silent jump.
 
-use crate::broker::{OnKafka, try_topic, until};
+use crate::broker::{OnKafka, measured, try_topic, until};
 use crate::contract::{LARGE, World, entries, held, next, same, take};
 use durable_log::carrier::{Appetite, Carrier, Cause};
 use durable_log::kafka::{KafkaCarrier, LagMeter, Subscription};
@@ -86,11 +86,11 @@ async fn an_altered_record_is_a_loss_and_a_newer_one_holds_its_partition() {
     producer.send(newer).unwrap();
     tokio::task::block_in_place(|| producer.flush(Duration::from_secs(30))).unwrap();
     let meter = LagMeter::new(&world.connection, &world.topic, &world.topic).unwrap();
-    let ends = || meter.measure().map(|lag| [lag.partitions[0].end, lag.partitions[1].end]).unwrap();
-    let [newer, before] = tokio::task::block_in_place(ends);
+    let ends = || measured(&meter).partitions.iter().map(|found| found.end).collect::<Vec<_>>();
+    let [newer, before] = ends()[..] else { panic!("two partitions") };
     world.journal.append(entries(20..60, 10)).await.unwrap();
     tokio::task::block_in_place(|| world.forwarded());
-    let [behind, after] = tokio::task::block_in_place(ends);
+    let [behind, after] = ends()[..] else { panic!("two partitions") };
     assert!(behind > newer && after > before, "both partitions have new records");
     // The other partition is read on, and this one waits, with its position in front of the record.
     let others = take(&carrier, usize::try_from(after - before).unwrap()).await;
@@ -99,7 +99,7 @@ async fn an_altered_record_is_a_loss_and_a_newer_one_holds_its_partition() {
         let said = until("it is said", || carrier.status().trouble);
         assert!(said.contains(&format!("{}/0@{}", world.topic, newer - 1)) && said.contains("newer format"), "{said}");
         world.close(carrier);
-        let lag = meter.measure().unwrap();
+        let lag = measured(&meter);
         let committed: Vec<Option<i64>> = lag.partitions.iter().map(|found| found.committed).collect();
         assert_eq!(committed, [Some(newer - 1), Some(after)]);
         drop(world);
@@ -155,7 +155,7 @@ async fn retention_that_passes_the_consumer_and_a_topic_made_anew_are_losses() {
     // A loss with no record behind it is settled like any other, and told once.
     world.journal.append(entries(99..109, 100)).await.unwrap();
     tokio::task::block_in_place(|| world.forwarded());
-    let end = tokio::task::block_in_place(|| meter.measure()).unwrap().partitions[0].end;
+    let end = measured(&meter).partitions[0].end;
     delete_below(&world, end).await;
     let carrier = world.open(LARGE);
     let load = next(&carrier).await;

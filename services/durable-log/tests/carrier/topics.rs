@@ -1,6 +1,6 @@
 //! Topics that are not there, or no longer, and brokers that stand still, under a forwarder.
 
-use crate::broker::{OnKafka, connection, fresh, make_topic, try_topic, until};
+use crate::broker::{OnKafka, connection, fresh, make_topic, measured, try_topic, until};
 use crate::contract::{LARGE, PATIENCE, World, entries, held, next, place, same, take};
 use durable_log::carrier::Carrier;
 use durable_log::kafka::{Connection, ForeignRecord, ForeignTopic, KafkaCarrier, KafkaMark, LagMeter};
@@ -37,8 +37,7 @@ async fn a_silence_that_hides_a_success_is_sent_again_and_every_record_comes() {
     tokio::task::block_in_place(|| world.forwarded());
     assert!(status().resent > 0);
     let meter = LagMeter::new(&world.connection, &world.topic, &world.topic).unwrap();
-    let end = || meter.measure().unwrap().partitions[0].end;
-    assert!(tokio::task::block_in_place(end) > 200, "what the silence hid is there a second time");
+    assert!(measured(&meter).partitions[0].end > 200, "what the silence hid is there a second time");
     let carrier = world.open(LARGE);
     let all = held(&world.journal);
     let mut found = std::collections::BTreeMap::new();
@@ -65,7 +64,7 @@ async fn a_silence_that_hides_a_success_is_sent_again_and_every_record_comes() {
         });
         world.forwarded();
         assert_eq!((status().refused, status().trouble), (None, None));
-        assert_eq!(until("its end", || meter.measure().ok()).partitions[0].end, 10);
+        assert_eq!(measured(&meter).partitions[0].end, 10);
     });
     tokio::task::block_in_place(|| drop(world));
 }

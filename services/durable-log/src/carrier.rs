@@ -102,9 +102,6 @@ pub enum CarryError {
     /// The medium cannot be read, or the position cannot be kept.
     #[error("the log failed: {0}")]
     Failed(String),
-    /// A later version of this program wrote it.
-    #[error("{0} has a newer format than this program reads")]
-    Newer(String),
 }
 
 /// One consumer's end of a log. A handle is cheap to clone; clones share the position.

@@ -3,6 +3,7 @@
 //!
 //! Knows no event types: key and labels of a record come from the caller.
 
+mod again;
 mod aside;
 mod bulletin;
 mod carrier;
@@ -10,6 +11,7 @@ mod client;
 mod files;
 mod foreign;
 mod forwarder;
+mod judging;
 mod lag;
 mod member;
 mod owned;

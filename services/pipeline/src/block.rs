@@ -7,6 +7,7 @@ use events::{
     normalise::{Context, Dead, NORMALISER_VERSION, Normalised, normalise},
     receipt::{Input, Payload, Receipt, ReceiptHeader},
 };
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use store::{Block, Fate, Records, StoredReceipt};
 
 /// The chain value is stored with every receipt whose seq is a multiple of this; between, it is recomputed.
@@ -24,6 +25,10 @@ pub struct Work {
 
 /// Normalises every record: each receives exactly one fate, also one whose header cannot be read.
 pub fn work(records: Vec<Record>, context: &Context) -> Work {
+    work_by(records, |receipt| normalise(receipt, context))
+}
+
+fn work_by(records: Vec<Record>, normalise: impl Fn(&Receipt) -> Normalised) -> Work {
     let (mut told, mut dead) = (Records::default(), Vec::new());
     let mut block = Block { receipts: Vec::with_capacity(records.len()), events: Vec::with_capacity(records.len()) };
     for record in records {
@@ -33,7 +38,7 @@ pub fn work(records: Vec<Record>, context: &Context) -> Work {
                 let receipt = Receipt { position, header, body: record.body.to_vec() };
                 crate::coverage::note(&mut told, &receipt);
                 crate::register::note(&mut told, &receipt);
-                let fate = settle(&receipt.header, normalise(&receipt, context), &mut block.events);
+                let fate = settle(&receipt.header, judged(&receipt, &normalise), &mut block.events);
                 (receipt, fate)
             }
             Err(_) => (headless(position, &record), Fate::Dead(Dead::BadHeader)),
@@ -56,6 +61,13 @@ pub fn work(records: Vec<Record>, context: &Context) -> Work {
     Work { block, records: told, dead }
 }
 
+/// What a normaliser yields. One that dies of a receipt is to blame itself, and neither the receipts beside it nor the processor: the
+/// receipt is a dead letter, to be tried again by a normaliser that is mended.
+pub(crate) fn judged(receipt: &Receipt, normalise: impl Fn(&Receipt) -> Normalised) -> Normalised {
+    // It is pure: a panic leaves nothing behind.
+    catch_unwind(AssertUnwindSafe(|| normalise(receipt))).unwrap_or(Normalised::Dead(Dead::NormaliserFailed))
+}
+
 /// The one fate of what a normaliser yields; its events go to the others.
 pub(crate) fn settle(header: &ReceiptHeader, normalised: Normalised, events: &mut Vec<Event>) -> Fate {
     match normalised {
@@ -76,4 +88,40 @@ pub(crate) fn settle(header: &ReceiptHeader, normalised: Normalised, events: &mu
 fn headless(position: Position, record: &Record) -> Receipt {
     let header = ReceiptHeader::own("", (Input::Collector, Payload::Unparsable), 0);
     Receipt { position, header, body: record.body.to_vec() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use durable_log::Enc;
+    use events::normalise::Ignored;
+
+    fn record(seq: u64, body: &str) -> Record {
+        let header = ReceiptHeader::own("acme", (Input::Webhook, Payload::KeycloakWebhook), 0);
+        Record {
+            offset: seq,
+            stream: [1; 16],
+            seq,
+            header: header.to_bytes().into(),
+            body: body.to_owned().into(),
+            salt: [0; 16],
+            commitment: [0; 32],
+            chain: [0; 32],
+            enc: Enc::NONE,
+        }
+    }
+
+    #[test]
+    fn a_receipt_that_kills_its_normaliser_is_a_dead_letter_and_those_beside_it_are_not() {
+        let records = vec![record(0, "good"), record(1, "bad"), record(2, "good")];
+        let work = work_by(records, |receipt| match receipt.body.as_slice() {
+            b"good" => Normalised::Ignored(Ignored::PlainLine),
+            _ => panic!("a fault of the normaliser"),
+        });
+        let fates: Vec<&Fate> = work.block.receipts.iter().map(|stored| &stored.fate).collect();
+        let (fine, dead) = (Fate::Ignored(Ignored::PlainLine), Fate::Dead(Dead::NormaliserFailed));
+        assert_eq!(fates, [&fine, &dead, &fine]);
+        let letters: Vec<(u64, &str)> = work.dead.iter().map(|letter| (letter.record.seq, letter.reason)).collect();
+        assert_eq!(letters, [(1, "normaliser_failed")]);
+    }
 }

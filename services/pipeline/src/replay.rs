@@ -11,6 +11,7 @@ mod words;
 
 pub use summary::{EventCounts, FateChange, NAMED_MAX, ReceiptCounts, Summary, Unreadable, UnreadableReceipt};
 
+use crate::block::judged;
 use events::{
     ids::StreamId,
     normalise::{Context, NORMALISER_VERSION, Normalised, normalise},
@@ -55,7 +56,7 @@ impl Normaliser {
 
     /// What it yields, under its version.
     fn run(&self, receipt: &Receipt) -> Normalised {
-        let mut normalised = (self.function)(receipt);
+        let mut normalised = judged(receipt, |receipt| (self.function)(receipt));
         if let Normalised::Events(events) = &mut normalised {
             events.iter_mut().for_each(|event| event.normaliser = self.version);
         }

@@ -32,7 +32,7 @@ pub enum Security {
     /// Without.
     #[default]
     None,
-    /// SASL (PLAIN, SCRAM-SHA-512, OAUTHBEARER with unsigned tokens) over TLS, with [`USER`] or [`OTHER_USER`], and [`PASSWORD`].
+    /// SASL (PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER with unsigned tokens) over TLS, with [`USER`] or [`OTHER_USER`], and [`PASSWORD`].
     SaslOverTls,
     /// The same, and a user may do only what an access control list gives: none is there at the start.
     Guarded,

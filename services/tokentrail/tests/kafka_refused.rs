@@ -167,12 +167,23 @@ fn a_right_that_is_taken_away_is_named_and_costs_lag_only() {
         (OTHER_USER, "--operation Read --group tokentrail.correlation".into()),
     ];
     // Each is a Java of its own.
-    std::thread::scope(|scope| all.iter().for_each(|(user, what)| drop(scope.spawn(|| give(&kafka, user, what)))));
+    let give_all = |to: &str| {
+        let its = all.iter().filter(|(user, _)| *user == to);
+        std::thread::scope(|scope| its.for_each(|(user, what)| drop(scope.spawn(|| give(&kafka, user, what)))));
+    };
+    give_all(USER);
     let made = deployment.apply_topics();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let collector = deployment.start("collect", "collector", &[]);
     let other = [("TOKENTRAIL__KAFKA__SASL__USER".into(), OTHER_USER.into())];
-    let processor = deployment.start("process", "processor", &other);
+    // A processor that comes before its rights waits for them.
+    let processor = std::thread::scope(|scope| {
+        let starting = scope.spawn(|| deployment.start("process", "processor", &other));
+        let log = deployment.data("processor").join("log.ndjson");
+        until("it waits", || std::fs::read_to_string(&log).ok()?.contains("cannot be judged yet").then_some(()));
+        give_all(OTHER_USER);
+        starting.join().unwrap()
+    });
     let next = AtomicU64::new(0);
     under_load(&collector, &next, || {
         until("the first confirmations", || (settled(&collector) > 500).then_some(()));
@@ -206,6 +217,9 @@ fn a_right_that_is_taken_away_is_named_and_costs_lag_only() {
             let before = lag().unwrap();
             until("more waits", || (lag()? > before).then_some(()));
         }
+        until("how long they wait is told", || {
+            (metric(&processor, "tokentrail_kafka_lag_seconds")? >= 1.0).then_some(())
+        });
         assert_eq!(trouble(&processor, "member").as_ref(), Some(&said));
         assert_eq!(metric(&processor, "tokentrail_kafka_up"), Some(0.0));
         let told = doctor(&deployment, "processor", OTHER_USER);

@@ -68,7 +68,8 @@ impl Aside {
 
     fn sending(&self) -> Arc<Sending> {
         let mut sending = locked(&self.sending);
-        if sending.1.changed() {
+        // One that failed for good takes nothing any more.
+        if sending.1.changed() || sending.0.client().fatal_error().is_some() {
             match producer(&self.connection, &self.copies) {
                 Ok(made) => {
                     // What it still holds after that is counted as not taken.
@@ -185,5 +186,65 @@ impl ProducerContext for Copies {
             }
             Err((error, _)) => self.counts.failed(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::wire::Label;
+    use super::*;
+    use crate::chain;
+    use crate::log::{Enc, Record};
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::DefaultProducerContext;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+    use std::collections::BTreeMap;
+    use std::time::Instant;
+
+    fn letter() -> DeadLetter {
+        let record = Record {
+            offset: 0,
+            stream: [1; 16],
+            seq: 0,
+            header: "{}".into(),
+            body: "not understood".into(),
+            salt: [0; 16],
+            commitment: [0; 32],
+            chain: chain::START,
+            enc: Enc::NONE,
+        };
+        DeadLetter { record, reason: "not_json", normaliser: 1 }
+    }
+
+    #[test]
+    fn a_producer_that_failed_for_good_is_replaced() {
+        let cluster: MockCluster<'_, DefaultProducerContext> = MockCluster::new(1).unwrap();
+        cluster.create_topic("dead", 1, 1).unwrap();
+        let connection = Connection {
+            brokers: cluster.bootstrap_servers(),
+            client_id: "test".into(),
+            rack: String::new(),
+            tls: None,
+            sasl: None,
+            producer: BTreeMap::new(),
+            consumer: BTreeMap::new(),
+        };
+        let labeller: Labeller = Arc::new(|_: &Record| Label { key: b"key".to_vec(), headers: Vec::new() });
+        let aside = Aside::new(&connection, ("dead".into(), labeller)).unwrap();
+        let until = |what: &str, counts: (u64, u64)| {
+            let end = Instant::now() + Duration::from_secs(60);
+            while aside.counts() != counts {
+                assert!(Instant::now() < end, "{what}: waited in vain, {:?}", aside.counts());
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        };
+        aside.letter(&letter());
+        until("the first copy", (1, 0));
+        let error = RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+        cluster.request_errors(RDKafkaApiKey::Produce, &[error]);
+        aside.letter(&letter());
+        until("a copy fails, and its producer with it", (1, 1));
+        aside.letter(&letter());
+        until("copies go on", (2, 1));
     }
 }

@@ -71,6 +71,11 @@ impl KafkaCarrier {
         move || shared.status()
     }
 
+    /// True if this member has settled a record before, under whatever assignment of its partition.
+    pub(super) fn was_dealt(&self, partition: i32, offset: u64) -> bool {
+        i64::try_from(offset).is_ok_and(|offset| locked(&self.inner.shared.owned).was_dealt(partition, offset))
+    }
+
     /// Commits what is settled and leaves the group. Blocks, seconds at worst.
     pub fn leave(&self) {
         self.inner.leave();

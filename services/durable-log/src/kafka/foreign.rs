@@ -20,6 +20,8 @@ pub struct ForeignRecord {
     pub place: String,
     /// Its value; empty if it has none.
     pub body: Bytes,
+    /// This member has settled it before, and its partition was taken away before that was committed.
+    pub again: bool,
 }
 
 /// What one read brings.
@@ -48,7 +50,9 @@ impl ForeignTopic {
     /// The next load: waits until there is something. Dropping the future loses nothing.
     pub async fn next(&self) -> Result<ForeignLoad, CarryError> {
         let Load { records, mark, losses } = self.0.next().await?;
+        // Only now: whoever asks for a load has settled those before it, or never will.
         let record = |record: Record| ForeignRecord {
+            again: self.0.was_dealt(partition(&record), record.offset),
             place: String::from_utf8_lossy(&record.header).into_owned(),
             body: record.body,
         };
@@ -76,13 +80,22 @@ impl ForeignTopic {
     }
 }
 
-/// A foreign record on its way through a member: its place stands where a receipt has its header.
+/// The partition that [`record`] noted.
+fn partition(record: &Record) -> i32 {
+    let [a, b, c, d, ..] = record.stream;
+    i32::from_be_bytes([a, b, c, d])
+}
+
+/// A foreign record on its way through a member: its place stands where a receipt has its header, its partition where that has
+/// its stream.
 pub(super) fn record(message: &BorrowedMessage<'_>) -> Record {
     let offset = u64::try_from(message.offset()).unwrap_or_default();
     let place = format!("{}/{}/{offset}", message.topic(), message.partition());
+    let mut stream = [0; 16];
+    stream[..4].copy_from_slice(&message.partition().to_be_bytes());
     Record {
         offset,
-        stream: [0; 16],
+        stream,
         seq: offset,
         header: place.into_bytes().into(),
         body: Bytes::copy_from_slice(message.payload().unwrap_or_default()),

@@ -10,7 +10,7 @@ use super::foreign;
 use super::owned::Claim;
 use super::rebalance::Rebalancing;
 use super::settings::Connection;
-use super::shared::Shared;
+use super::shared::{Newer, Shared};
 use super::wire::{self, Unreadable};
 use super::words::Role;
 use crate::carrier::{Appetite, CarryError, Cause, Load, Loss};
@@ -90,6 +90,7 @@ impl Member {
                     // Leaves the group: its partitions are revoked, which commits what is settled.
                     drop(consumer);
                     self.shared.give_up_all();
+                    self.shared.gone.store(false, Ordering::Relaxed);
                     self.building = Building::default();
                     if matches!(end, End::Stopped) {
                         return;
@@ -109,10 +110,8 @@ impl Member {
             if self.shared.stop.load(Ordering::Relaxed) || self.loads.is_closed() {
                 return End::Stopped;
             }
-            if !self.polled(consumer, consumer.poll(POLL)) {
-                return End::Stopped;
-            }
-            if self.shared.gone.swap(false, Ordering::Relaxed) || consumer.context().common.is_fatal() {
+            self.polled(consumer, consumer.poll(POLL));
+            if self.shared.gone.load(Ordering::Relaxed) || consumer.context().common.is_fatal() {
                 tracing::warn!("The consumer begins anew, at the group's position or where the log begins.");
                 return End::Anew;
             }
@@ -133,20 +132,17 @@ impl Member {
         }
     }
 
-    /// Deals with what a poll brought; false if no record may follow.
-    fn polled(&mut self, consumer: &Consuming, found: Option<KafkaResult<BorrowedMessage<'_>>>) -> bool {
+    /// Deals with what a poll brought.
+    fn polled(&mut self, consumer: &Consuming, found: Option<KafkaResult<BorrowedMessage<'_>>>) {
         match found {
-            None => true,
+            None => {}
             Some(Ok(message)) => {
                 if consumer.context().common.is_refused() {
                     consumer.context().common.fine();
                 }
-                self.take(&message)
+                self.take(&message);
             }
-            Some(Err(error)) => {
-                self.trouble(consumer, &error);
-                true
-            }
+            Some(Err(error)) => self.trouble(consumer, &error),
         }
     }
 
@@ -158,14 +154,17 @@ impl Member {
         }
     }
 
-    /// Adds a record to the load; false if no record may follow.
-    fn take(&mut self, message: &BorrowedMessage<'_>) -> bool {
+    /// Adds a record to the load.
+    fn take(&mut self, message: &BorrowedMessage<'_>) {
         let partition = message.partition();
         // Of a partition that was given up since it was fetched.
-        let Some(assignment) = locked(&self.shared.owned).assignment(partition) else { return true };
+        let Some(assignment) = locked(&self.shared.owned).assignment(partition) else { return };
+        // Behind one that this program is too old for: the position stays in front of that one.
+        if locked(&self.shared.newer).get(&partition).is_some_and(|met| met.assignment == assignment) {
+            return;
+        }
         let at_ms = message.timestamp().to_millis().unwrap_or(0);
         let claim = Claim { partition, assignment, next: message.offset() + 1, at_ms };
-        self.building.since.get_or_insert_with(Instant::now);
         let place = || format!("{}/{partition}@{}", self.shared.topic, message.offset());
         let read = if self.shared.foreign { Ok(foreign::record(message)) } else { wire::record(message) };
         match read {
@@ -174,10 +173,15 @@ impl Member {
                 self.building.records.push((claim, record));
             }
             Err(Unreadable::Newer) => {
-                // Not at fault: skipping it would lose it.
-                let newer = CarryError::Newer(place());
-                let _ = self.loads.blocking_send(Err(newer));
-                return false;
+                // Not at fault: skipping it would lose it. Its partition stands still until a program that reads it has the
+                // partition; the others go on.
+                let place = place();
+                tracing::error!(
+                    place,
+                    "A record has a newer format than this program reads: upgrade it. Its partition waits."
+                );
+                locked(&self.shared.newer).insert(partition, Newer { assignment, place });
+                return;
             }
             Err(error) => {
                 if let Some(aside) = &self.shared.aside {
@@ -188,7 +192,7 @@ impl Member {
                 self.building.losses.push((claim, loss));
             }
         }
-        true
+        self.building.since.get_or_insert_with(Instant::now);
     }
 
     fn is_ready(&self) -> bool {
@@ -218,6 +222,10 @@ impl Member {
             if self.shared.stop.load(Ordering::Relaxed) {
                 return false;
             }
+            if self.shared.gone.load(Ordering::Relaxed) {
+                // What waits was read under a position that is gone: it is read again.
+                break;
+            }
             self.commit(consumer);
             if since.elapsed() < PATIENCE {
                 std::thread::sleep(Duration::from_millis(5));
@@ -230,9 +238,7 @@ impl Member {
                 paused = assignment;
                 self.shared.paused.store(true, Ordering::Relaxed);
             }
-            if !self.polled(consumer, consumer.poll(POLL)) {
-                return false;
-            }
+            self.polled(consumer, consumer.poll(POLL));
         }
         if paused.count() > 0 {
             // Partitions that were given up meanwhile are none of ours: an error says so and harms nothing.

@@ -16,6 +16,9 @@ pub(super) struct Claim {
     pub(super) at_ms: i64,
 }
 
+/// Before every offset.
+const NOWHERE: i64 = -1;
+
 #[derive(Clone, Copy, Debug)]
 struct Part {
     assignment: u64,
@@ -40,6 +43,17 @@ pub(super) struct Position {
 pub(super) struct Owned {
     parts: BTreeMap<i32, Part>,
     assignments: u64,
+    /// By partition, held or not: what was settled here since the log began anew.
+    dealt: BTreeMap<i32, Dealt>,
+}
+
+/// What this consumer has dealt with in a partition, whoever has it now.
+#[derive(Clone, Copy, Debug, Default)]
+struct Dealt {
+    /// Claims of earlier assignments are of records that the log does not have any more.
+    since: u64,
+    /// Offset after the last record.
+    next: i64,
 }
 
 impl Owned {
@@ -50,6 +64,14 @@ impl Owned {
         let part = Part { assignment, given: from, settled: from, at_ms: 0, committed: from, stands: false };
         self.parts.insert(partition, part);
         assignment
+    }
+
+    /// It begins behind a loss: its first offset is to be settled and committed like the end of a record, or the loss would
+    /// be told at every assignment until a record comes.
+    pub(super) fn owes(&mut self, partition: i32) {
+        if let Some(part) = self.parts.get_mut(&partition) {
+            (part.given, part.settled, part.committed) = (NOWHERE, NOWHERE, NOWHERE);
+        }
     }
 
     /// Gives a partition up.
@@ -79,12 +101,28 @@ impl Owned {
     /// A load has been dealt with.
     pub(super) fn settled(&mut self, claims: &[Claim]) {
         for claim in claims {
+            let dealt = self.dealt.entry(claim.partition).or_default();
+            if claim.assignment >= dealt.since {
+                dealt.next = dealt.next.max(claim.next);
+            }
             if let Some(part) = self.held(claim)
                 && part.settled < claim.next
             {
                 (part.settled, part.at_ms) = (claim.next, claim.at_ms);
             }
         }
+    }
+
+    /// The log of a partition that is held now has begun anew: its offsets are those of other records.
+    pub(super) fn anew(&mut self, partition: i32) {
+        if let Some(since) = self.assignment(partition) {
+            self.dealt.insert(partition, Dealt { since, next: 0 });
+        }
+    }
+
+    /// True if this record was settled here before, under whatever assignment.
+    pub(super) fn was_dealt(&self, partition: i32, offset: i64) -> bool {
+        self.dealt.get(&partition).is_some_and(|dealt| offset < dealt.next)
     }
 
     fn held(&mut self, claim: &Claim) -> Option<&mut Part> {
@@ -161,6 +199,42 @@ mod tests {
         owned.settled(&[claim(0, second, 15)]);
         assert!(!owned.busy(&[0]));
         assert_eq!(owned.moved(), [Position { partition: 0, next: 15, at_ms: 15 }]);
+    }
+
+    #[test]
+    fn a_loss_with_no_record_behind_it_is_settled_and_committed() {
+        for start in [0, 10] {
+            let mut owned = Owned::default();
+            let assignment = owned.assign(0, start);
+            owned.owes(0);
+            assert!(owned.moved().is_empty() && !owned.busy(&[0]), "nobody has heard of the loss yet");
+            owned.given(&[claim(0, assignment, start)]);
+            assert!(owned.busy(&[0]));
+            owned.settled(&[claim(0, assignment, start)]);
+            let moved = owned.moved();
+            assert_eq!(moved, [Position { partition: 0, next: start, at_ms: start }]);
+            owned.committed(&moved);
+            assert!(owned.moved().is_empty() && !owned.busy(&[0]));
+        }
+    }
+
+    #[test]
+    fn what_was_dealt_with_is_known_when_it_comes_again_until_the_log_begins_anew() {
+        let mut owned = Owned::default();
+        let first = owned.assign(0, 0);
+        owned.settled(&[claim(0, first, 10)]);
+        owned.revoke(0);
+        // Lost before its position was committed.
+        let second = owned.assign(0, 4);
+        assert!(owned.was_dealt(0, 9) && !owned.was_dealt(0, 10) && !owned.was_dealt(1, 0));
+        owned.revoke(0);
+        let third = owned.assign(0, 0);
+        owned.anew(0);
+        assert!(!owned.was_dealt(0, 0));
+        owned.settled(&[claim(0, second, 12)]);
+        assert!(!owned.was_dealt(0, 0), "what was in hand is of the log that is gone");
+        owned.settled(&[claim(0, third, 2)]);
+        assert!(owned.was_dealt(0, 1) && !owned.was_dealt(0, 2));
     }
 
     #[test]

@@ -89,13 +89,17 @@ impl Rebalancing {
                 if stood.is_some() {
                     owned.stands(partition);
                 }
+                if let Some(gone) = loss {
+                    owned.owes(partition);
+                    if gone.cause != Cause::Expired {
+                        owned.anew(partition);
+                    }
+                }
                 assignment
             };
-            if let Some((cause, from, to)) = loss {
-                let place = format!("{topic}/{partition}@{from}-{}", to - 1);
-                let missing = Some(u64::try_from(to - from).unwrap_or_default());
-                let claim = Claim { partition, assignment, next: start, at_ms: 0 };
-                let loss = Loss { cause, place, missing, since_ms };
+            if let Some(gone) = loss {
+                let claim = Claim { partition, assignment, next: start, at_ms: since_ms.unwrap_or_default() };
+                let loss = gone.loss((topic, partition), since_ms);
                 locked(&self.shared.losses).push((claim, loss));
             }
         }
@@ -105,7 +109,8 @@ impl Rebalancing {
 
     fn revoked(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> KafkaResult<()> {
         let partitions: Vec<i32> = list.elements().iter().map(|element| element.partition()).collect();
-        if !consumer.assignment_lost() {
+        let gone = self.shared.gone.load(Ordering::Relaxed);
+        if !consumer.assignment_lost() && !gone {
             self.shared.commit(consumer);
             if !self.shared.stop.load(Ordering::Relaxed) {
                 // What is under way is finished first, so that the next owner need not do it again.
@@ -135,19 +140,43 @@ fn asked<T>(question: impl Fn() -> KafkaResult<T>) -> KafkaResult<T> {
     answer
 }
 
+/// Offsets `from..to` that cannot be read any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Gone {
+    cause: Cause,
+    from: i64,
+    to: i64,
+    /// How many of them this group had not read; none if nobody knows.
+    missing: Option<u64>,
+}
+
+impl Gone {
+    fn known(cause: Cause, from: i64, to: i64) -> Self {
+        Self { cause, from, to, missing: u64::try_from(to - from).ok() }
+    }
+
+    fn loss(&self, (topic, partition): (&str, i32), since_ms: Option<i64>) -> Loss {
+        let place = format!("{topic}/{partition}@{}-{}", self.from, self.to - 1);
+        Loss { cause: self.cause, place, missing: self.missing, since_ms }
+    }
+}
+
 /// Where to begin in a partition that keeps `first..end`, if the group stood at `stood` and this member had come to `reached`
-/// before; and which offsets are missing, and why.
-fn begin((first, end): (i64, i64), stood: Option<i64>, reached: Option<i64>) -> (i64, Option<(Cause, i64, i64)>) {
+/// before; and what is gone.
+fn begin((first, end): (i64, i64), stood: Option<i64>, reached: Option<i64>) -> (i64, Option<Gone>) {
     match stood {
-        Some(stood) if stood < first => (first, Some((Cause::Expired, stood, first))),
-        Some(stood) if stood > end => (first, Some((Cause::WentBack, end, stood))),
+        Some(stood) if stood < first => (first, Some(Gone::known(Cause::Expired, stood, first))),
+        Some(stood) if stood > end => (first, Some(Gone::known(Cause::WentBack, end, stood))),
         Some(stood) => (stood, None),
         // The group's position went with the topic.
         None if reached.is_some_and(|reached| reached > 0) => {
-            (first, Some((Cause::Recreated, 0, reached.unwrap_or_default())))
+            (first, Some(Gone::known(Cause::Recreated, 0, reached.unwrap_or_default())))
         }
+        // A group that stood nowhere need not have missed them: another one may have read them, or nobody was to.
         // Of a foreign topic nothing before our first read is missing: `reached` is then 0.
-        None if first > 0 && reached.is_none() => (first, Some((Cause::Expired, 0, first))),
+        None if first > 0 && reached.is_none() => {
+            (first, Some(Gone { cause: Cause::Expired, from: 0, to: first, missing: None }))
+        }
         None => (first, None),
     }
 }
@@ -158,13 +187,22 @@ mod tests {
 
     #[test]
     fn a_position_that_is_gone_is_a_loss_and_never_a_jump() {
+        let known = |cause, from, to| Some(Gone::known(cause, from, to));
         assert_eq!(begin((0, 10), None, None), (0, None));
         assert_eq!(begin((0, 10), Some(0), None), (0, None));
         assert_eq!(begin((5, 10), Some(10), Some(10)), (10, None));
-        assert_eq!(begin((5, 10), Some(3), None), (5, Some((Cause::Expired, 3, 5))));
-        assert_eq!(begin((5, 10), None, None), (5, Some((Cause::Expired, 0, 5))));
-        assert_eq!(begin((0, 10), Some(12), None), (0, Some((Cause::WentBack, 10, 12))));
+        assert_eq!(begin((5, 10), Some(3), None), (5, known(Cause::Expired, 3, 5)));
+        assert_eq!(begin((0, 10), Some(12), None), (0, known(Cause::WentBack, 10, 12)));
         assert_eq!(begin((5, 10), None, Some(0)), (5, None));
-        assert_eq!(begin((0, 4), None, Some(12)), (0, Some((Cause::Recreated, 0, 12))));
+        assert_eq!(begin((0, 4), None, Some(12)), (0, known(Cause::Recreated, 0, 12)));
+    }
+
+    #[test]
+    fn what_a_new_group_did_not_find_is_told_without_a_number() {
+        let (start, gone) = begin((5, 10), None, None);
+        let loss = gone.unwrap().loss(("t", 3), None);
+        assert_eq!((start, loss.cause, loss.missing, loss.place.as_str()), (5, Cause::Expired, None, "t/3@0-4"));
+        let (_, gone) = begin((5, 10), Some(3), None);
+        assert_eq!(gone.unwrap().loss(("t", 3), None).missing, Some(2));
     }
 }

@@ -1,10 +1,12 @@
 //! The thread of a forwarder: reads the journal in order, sends, and notes what the brokers confirm.
 
+use super::again::Again;
 use super::client::Common;
 use super::files::Files;
 use super::forwarder::{CONSUMER, ForwardError, ForwardStatus, Forwarder, Orders};
+use super::judging::{Judge, Loss};
 use super::reports::{Reports, Sending};
-use super::topics::{Risk, Topics};
+use super::topics::Topics;
 use super::window::Window;
 use super::wire;
 use super::words::Role;
@@ -13,7 +15,7 @@ use crate::segment::locked;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseRecord, Producer, PurgeConfig};
 use rdkafka::types::RDKafkaErrorCode;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
@@ -22,8 +24,6 @@ use tokio::runtime::Handle;
 const READ: ReadLimits = ReadLimits { records: 1024, bytes: 4 << 20 };
 /// Most records between the cursor and the last one sent: memory is bounded, however long one record is refused.
 const WINDOW: usize = 1_000_000;
-/// Wait after a failure before anything is sent again.
-const PAUSE: Duration = Duration::from_secs(1);
 /// How often the cursor is kept.
 const KEEP: Duration = Duration::from_millis(200);
 /// How often segments are freed.
@@ -36,8 +36,18 @@ const HAND_BACK: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_millis(5);
 /// The same when nothing is under way.
 const QUIET: Duration = Duration::from_millis(100);
-/// Between two looks at a topic that is refused.
-const REFUSED: Duration = Duration::from_secs(10);
+/// Between two looks at a topic that is refused from the start.
+const REFUSED: Duration = Duration::from_secs(2);
+
+/// What librdkafka did with a record.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    Taken,
+    /// It has no room for another one.
+    Full,
+    /// It does not take this one.
+    Refused,
+}
 
 /// The thread of a forwarder.
 pub(super) struct Run {
@@ -46,9 +56,8 @@ pub(super) struct Run {
     window: Window,
     /// Read and not taken by librdkafka's queue.
     held: VecDeque<Record>,
-    /// Offsets to send again.
-    again: BTreeSet<u64>,
-    not_before: Instant,
+    again: Again,
+    judge: Judge,
     kept: (Instant, u64),
     trimmed: Instant,
     status: Arc<Mutex<ForwardStatus>>,
@@ -63,13 +72,16 @@ impl Run {
         from: u64,
     ) -> Self {
         let now = Instant::now();
+        let loss = if forwarder.allow_loss { Loss::Allowed } else { Loss::Refused };
+        let topics = (Topics::new(forwarder.connection.clone()), forwarder.topic.as_str());
+        let judge = Judge::new(topics, loss, handle.clone());
         Self {
             forwarder,
             handle,
             window: Window::new(from),
             held: VecDeque::new(),
-            again: BTreeSet::new(),
-            not_before: now,
+            again: Again::new(now),
+            judge,
             kept: (now, from),
             trimmed: now,
             status,
@@ -108,14 +120,27 @@ impl Run {
                     Err(error) => tracing::warn!(%error, "No producer can be made with the TLS files as they are now."),
                 }
             }
+            if self.judge.look() {
+                let refused = self.judge.refused().cloned();
+                let good = refused.is_none();
+                locked(&self.status).refused = refused;
+                if good {
+                    // The topic may be another one of the same name, of which the old producer knows nothing.
+                    let next = self.producer()?;
+                    producer = self.renew(producer, next);
+                }
+            }
             let sent = self.send_some(&producer)?;
             self.keep_cursor();
-            let wait = if sent > 0 { Duration::ZERO } else { IDLE };
-            if sent == 0 && producer.in_flight_count() == 0 && self.again.is_empty() && self.held.is_empty() {
+            if sent > 0 {
+                producer.poll(Duration::ZERO);
+            } else if self.judge.refused().is_some() {
+                producer.poll(QUIET);
+            } else if producer.in_flight_count() == 0 && self.again.is_empty() && self.held.is_empty() {
                 self.wait_for_records()?;
                 producer.poll(Duration::ZERO);
             } else {
-                producer.poll(wait);
+                producer.poll(IDLE);
             }
         }
     }
@@ -127,31 +152,12 @@ impl Run {
     }
 
     /// Waits until the topic is one that keeps what it acknowledges; false when told to stop before that.
-    fn judge_topic(&self) -> bool {
-        let topics = Topics::new(self.forwarder.connection.clone());
+    fn judge_topic(&mut self) -> bool {
         loop {
-            let verdict = match self.handle.block_on(topics.check(&self.forwarder.topic)) {
-                Ok(findings) => {
-                    let loss = findings.iter().filter(|finding| finding.risk == Risk::Loss);
-                    let loss: Vec<String> = loss.map(ToString::to_string).collect();
-                    (!loss.is_empty() && !self.forwarder.allow_loss).then(|| loss.join("; "))
-                }
-                Err(error) if error.is_unreachable() => Some(error.to_string()),
-                Err(error) => (!self.forwarder.allow_loss).then(|| error.to_string()),
-            };
-            let mut status = locked(&self.status);
-            if let Some(refused) = &verdict
-                && status.refused.as_ref() != Some(refused)
-            {
-                tracing::error!(
-                    topic = self.forwarder.topic,
-                    refused,
-                    "Nothing is forwarded to this topic yet; receipts stay in the journal."
-                );
-            }
-            let good = verdict.is_none();
-            status.refused = verdict;
-            drop(status);
+            self.judge.first();
+            let refused = self.judge.refused().cloned();
+            let good = refused.is_none();
+            locked(&self.status).refused = refused;
             if good {
                 return true;
             }
@@ -167,7 +173,8 @@ impl Run {
 
     /// Reads on and sends; returns how many records librdkafka took.
     fn send_some(&mut self, producer: &Sending) -> Result<usize, ForwardError> {
-        if Instant::now() < self.not_before {
+        let now = Instant::now();
+        if self.judge.refused().is_some() || !self.again.lets_send(now) {
             return Ok(0);
         }
         let mut sent = self.send_again(producer)?;
@@ -178,12 +185,18 @@ impl Run {
             self.read_on()?;
         }
         while let Some(record) = self.held.front() {
-            if !self.send(producer, record) {
-                break;
+            let offset = record.offset;
+            match self.send(producer, record) {
+                Sent::Full => break,
+                Sent::Taken => sent += 1,
+                // It holds up nothing behind it.
+                Sent::Refused => {
+                    self.again.refused(offset, now);
+                    self.judge.suspect();
+                }
             }
             self.window.sent();
             self.held.pop_front();
-            sent += 1;
         }
         Ok(sent)
     }
@@ -216,42 +229,53 @@ impl Run {
     }
 
     fn send_again(&mut self, producer: &Sending) -> Result<usize, ForwardError> {
-        let mut sent = 0;
-        while let Some(offset) = self.again.first().copied() {
-            let batch = self.forwarder.journal.read(offset, ReadLimits { records: 1, bytes: 1 });
-            let batch = batch.map_err(|error| ForwardError::Journal(error.to_string()))?;
+        let (now, mut sent) = (Instant::now(), 0);
+        while let Some(offset) = self.again.due(now) {
+            let batch = match self.forwarder.journal.read(offset, ReadLimits { records: 1, bytes: 1 }) {
+                Ok(batch) => batch,
+                Err(ReadError::Trimmed { first }) => {
+                    // On disk all of them are confirmed: they were sent again by order, for a broker that had lost them.
+                    tracing::error!(offset, first, "Records of the journal were freed before they were sent again.");
+                    self.again.take_below(first).for_each(|offset| self.window.confirmed(offset));
+                    continue;
+                }
+                Err(error) => return Err(ForwardError::Journal(error.to_string())),
+            };
             match batch.records.first().filter(|record| record.offset == offset) {
-                Some(record) if !self.send(producer, record) => break,
-                Some(_) => sent += 1,
+                Some(record) => match self.send(producer, record) {
+                    Sent::Full => break,
+                    Sent::Taken => sent += 1,
+                    Sent::Refused => {
+                        self.again.refused(offset, now);
+                        continue;
+                    }
+                },
                 // Damaged since it was sent first: the journal names it.
                 None => self.window.confirmed(offset),
             }
-            self.again.pop_first();
+            self.again.remove(offset);
         }
         locked(&self.status).resent += sent as u64;
         Ok(sent)
     }
 
-    /// Hands one record to librdkafka; false if its queue is full.
-    fn send(&self, producer: &Sending, record: &Record) -> bool {
+    /// Hands one record to librdkafka.
+    fn send(&self, producer: &Sending, record: &Record) -> Sent {
         let label = (self.forwarder.label)(record);
         let message = BaseRecord::with_opaque_to(&self.forwarder.topic, record.offset as usize)
             .key(label.key.as_slice())
             .payload(&record.body[..])
             .headers(wire::headers(record, &label));
-        match producer.send(message) {
-            Ok(()) => true,
-            Err((error, _)) => {
-                if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
-                    producer.context().common.error(&error);
-                }
-                false
-            }
+        let Err((error, _)) = producer.send(message) else { return Sent::Taken };
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) {
+            return Sent::Full;
         }
+        producer.context().common.error(&error);
+        Sent::Refused
     }
 
     fn take_answers(&mut self, producer: &Sending) {
-        let answers = producer.context().take();
+        let (answers, now) = (producer.context().take(), Instant::now());
         let common = &producer.context().common;
         let mut confirmed = 0;
         for (offset, answer) in answers {
@@ -259,16 +283,22 @@ impl Run {
                 Ok(()) => {
                     confirmed += 1;
                     self.window.confirmed(offset);
-                    self.again.remove(&offset);
+                    self.again.remove(offset);
                 }
                 // Whether it was kept is not known: it is sent again, and stored once.
                 Err(code) => {
-                    if code != RDKafkaErrorCode::PurgeQueue && code != RDKafkaErrorCode::PurgeInflight {
+                    let purged = matches!(code, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight);
+                    if !purged {
                         common.note(&KafkaError::MessageProduction(code));
-                        self.not_before = Instant::now() + PAUSE;
+                        self.judge.hear(code);
                     }
-                    if offset >= self.window.cursor() {
-                        self.again.insert(offset);
+                    if offset < self.window.cursor() {
+                        continue;
+                    }
+                    if purged {
+                        self.again.handed_back(offset, now);
+                    } else {
+                        self.again.refused(offset, now);
                     }
                 }
             }
@@ -292,8 +322,7 @@ impl Run {
     fn renew(&mut self, producer: Sending, next: Sending) -> Sending {
         self.hand_back(&producer, HAND_BACK);
         self.take_answers(&producer);
-        self.again = self.window.open().collect();
-        self.not_before = Instant::now() + PAUSE;
+        self.again.only(self.window.open(), Instant::now());
         locked(&self.status).renewed += 1;
         next
     }
@@ -328,7 +357,8 @@ impl Run {
                 Err(error) => tracing::warn!(%error, "The forwarder's cursor cannot be kept; it is tried again."),
             }
         }
-        if self.trimmed.elapsed() >= TRIM {
+        // Not while records are sent again by order: they are below the cursor on disk.
+        if self.trimmed.elapsed() >= TRIM && cursor >= self.kept.1 {
             self.trimmed = Instant::now();
             if let Err(error) = self.forwarder.journal.trim() {
                 tracing::warn!(%error, "Old segments could not be freed; it is tried again.");
@@ -349,6 +379,13 @@ impl Run {
             tracing::debug!(%error, "Not everything was confirmed when the time to stop was over.");
         }
         self.take_answers(producer);
+        if self.window.cursor() < self.kept.1 {
+            let from = self.window.cursor();
+            tracing::warn!(
+                from,
+                "The records that were ordered again were not all confirmed: order them anew from here."
+            );
+        }
         self.kept.0 = Instant::now() - KEEP;
         self.keep_cursor();
         Ok(())

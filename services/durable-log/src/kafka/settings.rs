@@ -32,6 +32,8 @@ const PRODUCER: &[(&str, &str)] = &[
     ("queue.buffering.max.messages", "20000"),
     ("queue.buffering.max.kbytes", "65536"),
     ("partitioner", "murmur2_random"),
+    // What a broker made by itself could lose what it acknowledges, and nobody has judged it.
+    ("allow.auto.create.topics", "false"),
 ];
 
 /// Of a processor's consumer.
@@ -64,6 +66,11 @@ const FIXED: &[&str] = &[
     "partition.assignment.strategy",
     "allow.auto.create.topics",
     "enable.ssl.certificate.verification",
+    "ssl.endpoint.identification.algorithm",
+    // Without every answer nothing would ever count as confirmed.
+    "delivery.report.only.error",
+    // Nobody would commit the transaction, and no reader would see a record.
+    "transactional.id",
     "bootstrap.servers",
     "metadata.broker.list",
     "group.id",
@@ -73,7 +80,10 @@ const FIXED: &[&str] = &[
 ];
 
 /// Parts of names of which a value is a secret or names one.
-const SECRET: &[&str] = &["password", "secret", "sasl.", "ssl.key", "ssl.certificate", "ssl.keystore", ".pem"];
+const SECRET: &[&str] = &["password", "secret", "sasl.", ".pem"];
+/// Settings of TLS that can make it no weaker than librdkafka lets anybody have it. Whom we trust and who we are is in
+/// `[kafka.tls]`.
+const TLS: &[&str] = &["ssl.cipher.suites", "ssl.curves.list", "ssl.sigalgs.list", "ssl.crl.location"];
 
 /// How to reach a cluster.
 #[derive(Clone)]
@@ -183,7 +193,8 @@ impl Connection {
             if FIXED.contains(&name.as_str()) {
                 return Err(SettingError::Fixed(name.clone()));
             }
-            if SECRET.iter().any(|part| name.contains(part)) {
+            let of_tls = name.starts_with("ssl.") && !TLS.contains(&name.as_str());
+            if of_tls || SECRET.iter().any(|part| name.contains(part)) {
                 return Err(SettingError::Secret(name.clone()));
             }
         }
@@ -294,14 +305,79 @@ mod tests {
     fn what_promises_rest_on_cannot_be_overridden() {
         connection(&[]).check().unwrap();
         connection(&[("linger.ms", "50"), ("compression.type", "zstd")]).check().unwrap();
-        for name in ["acks", "enable.idempotence", "auto.offset.reset", "enable.ssl.certificate.verification"] {
-            assert!(matches!(connection(&[(name, "0")]).check(), Err(SettingError::Fixed(_))), "{name}");
+        for (name, value) in [
+            ("acks", "0"),
+            ("enable.idempotence", "false"),
+            ("auto.offset.reset", "latest"),
+            ("allow.auto.create.topics", "true"),
+            ("enable.ssl.certificate.verification", "false"),
+            ("ssl.endpoint.identification.algorithm", "none"),
+            ("delivery.report.only.error", "true"),
+            ("transactional.id", "x"),
+        ] {
+            assert!(matches!(connection(&[(name, value)]).check(), Err(SettingError::Fixed(_))), "{name}");
+            let mut reading = connection(&[]);
+            reading.consumer.insert(name.into(), value.into());
+            assert!(matches!(reading.check(), Err(SettingError::Fixed(_))), "{name} of a consumer");
         }
-        for name in ["sasl.password", "ssl.key.password", "sasl.oauthbearer.client.secret"] {
+        for name in [
+            "sasl.password",
+            "ssl.key.password",
+            "sasl.oauthbearer.client.secret",
+            "ssl.ca.location",
+            "ssl.ca.certificate.stores",
+            "ssl.ca.pem",
+            "ssl.certificate.location",
+        ] {
             assert!(matches!(connection(&[(name, "x")]).check(), Err(SettingError::Secret(_))), "{name}");
         }
         assert!(matches!(connection(&[("linger", "5")]).check(), Err(SettingError::Refused(_))));
         assert!(matches!(connection(&[("linger.ms", "soon")]).check(), Err(SettingError::Refused(_))));
+    }
+
+    /// The paragraph of docs/kafka.md that lists what is pinned.
+    fn documented() -> BTreeMap<&'static str, &'static str> {
+        let text = include_str!("../../../../docs/kafka.md");
+        let from = text.find("Pinned: ").unwrap();
+        let text = &text[from..from + text[from..].find("Others and these").unwrap()];
+        text.split('`').filter_map(|part| part.split_once('=')).collect()
+    }
+
+    #[test]
+    fn every_client_has_what_is_pinned_and_documented() {
+        let mut connection = connection(&[]);
+        connection.rack = "fra-1a".into();
+        connection.tls = Some(Tls { ca_file: Some("/ca.pem".into()), ..Tls::default() });
+        let (producer, consumer) = (connection.producer_config(), connection.consumer_config("g"));
+        let mut left = documented();
+        for (config, pinned) in [(&producer, PRODUCER), (&consumer, CONSUMER)] {
+            for (name, value) in pinned.iter().chain(CLIENT) {
+                assert_eq!(config.get(name), Some(*value), "{name}");
+                if let Some(documented) = left.remove(name) {
+                    assert_eq!(documented, *value, "{name} in docs/kafka.md");
+                }
+            }
+            for (name, value) in [
+                ("client.id", "test"),
+                ("client.rack", "fra-1a"),
+                ("bootstrap.servers", "127.0.0.1:1"),
+                ("security.protocol", "sasl_ssl"),
+                ("ssl.ca.location", "/ca.pem"),
+                ("sasl.mechanism", "SCRAM-SHA-512"),
+            ] {
+                assert_eq!(config.get(name), Some(value), "{name}");
+            }
+        }
+        assert_eq!(left, BTreeMap::new(), "documented, and pinned nowhere");
+        assert_eq!(consumer.get("group.id"), Some("g"));
+        for (name, value) in [
+            ("enable.idempotence", "true"),
+            ("acks", "all"),
+            ("allow.auto.create.topics", "false"),
+            ("ssl.endpoint.identification.algorithm", "https"),
+        ] {
+            assert_eq!(producer.get(name), Some(value), "{name}");
+        }
     }
 
     #[test]

@@ -18,8 +18,10 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// How long a revocation waits for loads under way. Far below `max.poll.interval.ms`.
+/// Longest wait of a revocation for loads under way; a quarter of `max.poll.interval.ms` if that is less.
 const REVOKE: Duration = Duration::from_secs(15);
+/// The part of that interval.
+const OF_POLL: u32 = 4;
 /// The partition whose owner does what only one member may do.
 const LEADING: i32 = 0;
 
@@ -48,6 +50,8 @@ pub(super) struct Shared {
     pub(super) foreign: bool,
     /// Where dead letters are copied to.
     pub(super) aside: Option<Aside>,
+    /// How long a revocation waits.
+    revoke: Duration,
     pub(super) owned: Mutex<Owned>,
     /// Told whenever something is settled.
     pub(super) progress: Condvar,
@@ -55,8 +59,11 @@ pub(super) struct Shared {
     /// By partition: the offset after the last record that was ever given out here.
     pub(super) reached: Mutex<BTreeMap<i32, i64>>,
     pub(super) stop: AtomicBool,
-    /// The group's position has gone, and the topic with it: the consumer must look where to begin.
+    /// The group's position has gone, and maybe the topic with it: the consumer must look where to begin, and nothing is
+    /// committed before that, or a position in the old topic would count for the new one.
     pub(super) gone: AtomicBool,
+    /// By partition: the first record that this program is too old for. Nothing behind it is read.
+    pub(super) newer: Mutex<BTreeMap<i32, Newer>>,
     pub(super) paused: AtomicBool,
     pub(super) backlog: AtomicU64,
     pub(super) behind_since: Mutex<Option<i64>>,
@@ -68,6 +75,15 @@ pub(super) struct Shared {
     pub(super) refused: Mutex<Option<String>>,
 }
 
+/// A record that this program is too old for.
+#[derive(Debug)]
+pub(super) struct Newer {
+    /// The assignment under which it was met.
+    pub(super) assignment: u64,
+    /// Where it stands.
+    pub(super) place: String,
+}
+
 impl Shared {
     pub(super) fn new(topic: String, (connection, reading): (&Connection, Reading)) -> KafkaResult<Self> {
         let foreign = matches!(reading, Reading::Foreign);
@@ -75,16 +91,20 @@ impl Shared {
             Reading::Receipts(Some(aside)) => Some(Aside::new(connection, aside)?),
             Reading::Receipts(None) | Reading::Foreign => None,
         };
+        let poll = connection.consumer_config("").get("max.poll.interval.ms").and_then(|ms| ms.parse().ok());
+        let poll = poll.map_or(REVOKE, |ms| Duration::from_millis(ms) / OF_POLL);
         Ok(Self {
             topic,
             foreign,
             aside,
+            revoke: REVOKE.min(poll),
             owned: Mutex::default(),
             progress: Condvar::new(),
             losses: Mutex::default(),
             reached: Mutex::default(),
             stop: AtomicBool::new(false),
             gone: AtomicBool::new(false),
+            newer: Mutex::default(),
             paused: AtomicBool::new(false),
             backlog: AtomicU64::new(0),
             behind_since: Mutex::default(),
@@ -96,6 +116,8 @@ impl Shared {
     }
 
     pub(super) fn status(&self) -> MemberStatus {
+        // Before the others: what stands in the value below keeps its locks until the value is made.
+        let held_up = self.held_up();
         let (set_aside, not_set_aside) = self.aside.as_ref().map(Aside::counts).unwrap_or_default();
         MemberStatus {
             set_aside,
@@ -104,8 +126,19 @@ impl Shared {
             backlog: self.backlog.load(Ordering::Relaxed),
             behind_since: *locked(&self.behind_since),
             paused: self.paused.load(Ordering::Relaxed),
-            trouble: locked(&self.refused).clone().or_else(|| locked(&self.trouble).clone()),
+            trouble: held_up.or_else(|| locked(&self.refused).clone()).or_else(|| locked(&self.trouble).clone()),
         }
+    }
+
+    /// Says which partitions stand still before a record of a newer format.
+    fn held_up(&self) -> Option<String> {
+        let newer = locked(&self.newer);
+        let owned = locked(&self.owned);
+        let here = newer.iter().filter(|(partition, met)| owned.assignment(**partition) == Some(met.assignment));
+        let places: Vec<&str> = here.map(|(_, met)| met.place.as_str()).collect();
+        (!places.is_empty()).then(|| {
+            format!("{}: a newer format than this program reads; upgrade it, nothing is lost", places.join(", "))
+        })
     }
 
     /// A load of what still belongs to this member; none if nothing does.
@@ -140,7 +173,7 @@ impl Shared {
     /// Commits what was settled since the last time. What fails is part of the next one.
     pub(super) fn commit(&self, consumer: &Consuming) {
         let moved = locked(&self.owned).moved();
-        if moved.is_empty() {
+        if moved.is_empty() || self.gone.load(Ordering::Relaxed) {
             return;
         }
         let mut list = TopicPartitionList::new();
@@ -176,7 +209,7 @@ impl Shared {
     /// Waits until nothing of these partitions is under way.
     pub(super) fn wait_settled(&self, partitions: &[i32]) {
         let owned = locked(&self.owned);
-        let waited = self.progress.wait_timeout_while(owned, REVOKE, |owned| owned.busy(partitions));
+        let waited = self.progress.wait_timeout_while(owned, self.revoke, |owned| owned.busy(partitions));
         let (owned, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
         drop(owned);
         if timeout.timed_out() {

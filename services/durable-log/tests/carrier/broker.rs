@@ -4,7 +4,8 @@ use crate::contract::{World, journal};
 use durable_log::Journal;
 use durable_log::carrier::Appetite;
 use durable_log::kafka::{
-    Connection, Forwarder, Forwarding, KafkaCarrier, Label, Labeller, Subscription, TopicPlan, Topics, TopicsError,
+    Connection, Forwarder, Forwarding, KafkaCarrier, Label, Labeller, Lag, LagMeter, Subscription, TopicPlan, Topics,
+    TopicsError,
 };
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -45,9 +46,9 @@ pub fn label() -> Labeller {
     })
 }
 
-/// Makes a topic. Blocks, so it may be called from a runtime's thread.
+/// Makes a topic, however often a busy cluster must be asked. Blocks, so it may be called from a runtime's thread.
 pub fn make_topic(connection: &Connection, name: &str, partitions: i32) {
-    assert!(try_topic(connection, name, partitions).unwrap());
+    until("the topic is made", || try_topic(connection, name, partitions).ok());
 }
 
 /// Makes a topic if it is not there and the cluster is ready for it; true if it was made now.
@@ -141,4 +142,9 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         assert!(std::time::Instant::now() < end, "{what}: waited in vain");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// How far a group is; a broker that has just begun, or woken, may not know at once. Blocks.
+pub fn measured(meter: &LagMeter) -> Lag {
+    tokio::task::block_in_place(|| until("the lag is known", || meter.measure().ok()))
 }

@@ -129,3 +129,40 @@ fn a_full_queue_stops_the_reading_and_loses_nothing() {
     let counts = all_arrived(&world);
     assert!(counts.values().all(|count| *count == 1), "an outage that a message outlives repeats nothing");
 }
+
+#[test]
+fn a_record_that_is_refused_at_once_is_told_and_sent_when_it_is_taken() {
+    use RDKafkaRespErr as Code;
+    let (cluster, world) = world(&[("topic.metadata.refresh.interval.ms", "100")]);
+    world.forwarded();
+    cluster.topic_error(&world.topic, Code::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED).unwrap();
+    // The producer learns of it by and by, and takes records until then.
+    let mut next = 0;
+    until("it is said", || {
+        if status(&world).cursor == world.journal.durable_end() {
+            append(&world, next..next + 1, 50);
+            next += 1;
+        }
+        status(&world).trouble
+    });
+    cluster.topic_error(&world.topic, Code::RD_KAFKA_RESP_ERR_NO_ERROR).unwrap();
+    all_arrived(&world);
+}
+
+#[test]
+fn records_that_are_freed_while_they_are_sent_again_by_order_do_not_end_the_forwarder() {
+    let (cluster, world) = world(&[("message.timeout.ms", "1000")]);
+    append(&world, 0..3_000, 1_000);
+    world.forwarded();
+    until("the cursor is kept", || (world.journal.committed("kafka") == world.journal.durable_end()).then_some(()));
+    cluster.broker_down(1).unwrap();
+    world.forwarding.as_ref().unwrap().again(0);
+    until("it is given up", || status(&world).trouble);
+    world.journal.trim().unwrap();
+    assert!(world.journal.status().first > 0, "segments are freed");
+    cluster.broker_up(1).unwrap();
+    world.forwarded();
+    assert!(!*world.forwarding.as_ref().unwrap().ended().borrow());
+    append(&world, 3_000..3_001, 10);
+    world.forwarded();
+}

@@ -1,15 +1,12 @@
 //! Kafka as a carrier, on a real broker.
 
-use crate::broker::{BROKER, OnKafka, connection, fresh, make_topic, try_topic, until};
-use crate::contract::{LARGE, PATIENCE, World, entries, held, holds, next, place, same, take};
-use durable_log::carrier::{Appetite, Carrier, CarryError, Cause};
-use durable_log::kafka::{ForeignTopic, KafkaCarrier, LagMeter};
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::Message;
+use crate::broker::{BROKER, OnKafka, connection, fresh, make_topic, measured, until};
+use crate::contract::{LARGE, PATIENCE, World, entries, held, holds, next, same, take};
+use durable_log::carrier::{Appetite, Carrier};
+use durable_log::kafka::{ForeignTopic, LagMeter};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use std::collections::BTreeSet;
 use std::time::Duration;
-use testbed::{Kafka, KafkaOptions};
 
 #[test]
 fn kafka_holds_the_contract() {
@@ -31,7 +28,7 @@ async fn a_forwarder_that_is_started_again_sends_nothing_twice_and_leaves_nothin
     }
     tokio::task::block_in_place(|| world.forwarded());
     let meter = LagMeter::new(&world.connection, &world.topic, "nobody").unwrap();
-    let lag = tokio::task::block_in_place(|| meter.measure()).unwrap();
+    let lag = measured(&meter);
     assert_eq!((lag.records(), lag.partitions.len()), (1501, 2));
     let carrier = world.open(LARGE);
     same(&take(&carrier, 1501).await, &held(&world.journal));
@@ -137,102 +134,44 @@ async fn taken(reader: &ForeignTopic, wanted: &[&str]) {
     }
 }
 
+/// A member that had two partitions loses one to another while it holds a load of both, and settles that load then.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_load_of_a_lost_partition_settles_nothing() {
-    let world = tokio::task::spawn_blocking(|| OnKafka::new(1)).await.unwrap();
-    world.journal.append(entries(0..9, 10)).await.unwrap();
-    let old = world.open(LARGE);
-    let held_back = next(&old).await;
-    assert!(!held_back.records.is_empty());
-    // The old member dies for the group; its work is done by another one.
-    tokio::task::block_in_place(|| world.close(old.clone()));
-    let new = world.open(LARGE);
-    let again = take(&new, 10).await;
-    assert_eq!(again.len(), 10);
-    old.settle(held_back.mark).unwrap();
-    tokio::task::block_in_place(|| {
-        world.close(new);
-        drop(world);
-    });
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn records_that_are_none_of_ours_are_named_and_passed() {
-    let world = tokio::task::spawn_blocking(|| OnKafka::new(1)).await.unwrap();
-    world.journal.append(entries(0..4, 10)).await.unwrap();
+async fn a_load_of_a_lost_partition_settles_nothing_in_it() {
+    let mut world = tokio::task::spawn_blocking(|| OnKafka::new(2)).await.unwrap();
+    // So that a revocation does not wait long for the load.
+    world.connection.consumer.insert("max.poll.interval.ms".into(), "6000".into());
+    world.journal.append(entries(0..99, 10)).await.unwrap();
     tokio::task::block_in_place(|| world.forwarded());
-    let producer: BaseProducer =
-        rdkafka::ClientConfig::new().set("bootstrap.servers", &world.connection.brokers).create().unwrap();
-    producer.send(BaseRecord::<str, str>::to(&world.topic).payload("{\"who\":\"a stranger\"}")).unwrap();
-    tokio::task::block_in_place(|| producer.flush(Duration::from_secs(30))).unwrap();
-    world.journal.append(entries(4..6, 10)).await.unwrap();
-    let carrier = world.open(LARGE);
-    let (mut records, mut losses) = (Vec::new(), Vec::new());
-    while records.len() < 7 {
-        let load = next(&carrier).await;
-        records.extend(load.records);
-        losses.extend(load.losses);
-        carrier.settle(load.mark).unwrap();
+    let old = world.open(LARGE);
+    let mut held_back = Vec::new();
+    let mut seqs = BTreeSet::new();
+    while seqs.len() < 100 {
+        let load = next(&old).await;
+        seqs.extend(load.records.iter().map(|record| record.seq));
+        held_back.push(load.mark);
     }
-    same(&records, &held(&world.journal));
-    assert_eq!((losses.len(), losses[0].cause, losses[0].missing), (1, Cause::Unreadable, Some(1)), "{losses:?}");
-    assert!(losses[0].place.starts_with(&format!("{}/0@5: it names no format", world.topic)), "{losses:?}");
-    assert!(!losses[0].place.contains("stranger"));
-    tokio::task::block_in_place(|| world.close(carrier));
-    let carrier = world.open(LARGE);
-    world.journal.append(entries(6..7, 10)).await.unwrap();
-    let load = next(&carrier).await;
-    assert!(load.losses.is_empty() && load.records.len() == 1, "it is told until it is settled, and then no more");
-    tokio::task::block_in_place(|| {
-        world.close(carrier);
-        drop(world);
-    });
-}
-
-/// The first record of a topic with another value.
-fn forge(world: &OnKafka, value: &str) {
-    let mut config = rdkafka::ClientConfig::new();
-    config.set("bootstrap.servers", &world.connection.brokers).set("group.id", "forger");
-    let consumer: BaseConsumer = config.create().unwrap();
-    let mut list = rdkafka::TopicPartitionList::new();
-    list.add_partition_offset(&world.topic, 0, rdkafka::Offset::Beginning).unwrap();
-    consumer.assign(&list).unwrap();
-    let headers = until("the first record", || {
-        let message = consumer.poll(Duration::from_millis(500))?.ok()?;
-        message.headers().map(|headers| headers.detach())
-    });
-    let producer: BaseProducer = config.create().unwrap();
-    producer.send(BaseRecord::<str, str>::to(&world.topic).payload(value).headers(headers)).unwrap();
-    producer.flush(Duration::from_secs(30)).unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_altered_record_is_a_loss_and_a_newer_one_stops_the_processor() {
-    let world = tokio::task::spawn_blocking(|| OnKafka::new(1)).await.unwrap();
-    tokio::task::block_in_place(|| {
-        world.forwarded();
-        forge(&world, "altered");
-    });
-    let carrier = world.open(LARGE);
-    let (mut records, mut losses) = (Vec::new(), Vec::new());
-    while losses.is_empty() {
-        let load = next(&carrier).await;
-        records.extend(load.records);
-        losses.extend(load.losses);
-        carrier.settle(load.mark).unwrap();
+    let new = world.open(LARGE);
+    until_async(|| old.status().partitions == [STAYS] && new.status().partitions == [1 - STAYS]).await;
+    held_back.into_iter().for_each(|mark| old.settle(mark).unwrap());
+    let meter = LagMeter::new(&world.connection, &world.topic, &world.topic).unwrap();
+    let ends = measured(&meter);
+    let wanted = ends.partitions.iter().find(|found| found.partition == 1 - STAYS).unwrap().end;
+    let mut lost = Vec::new();
+    while (lost.len() as i64) < wanted {
+        lost.extend(next(&new).await.records);
     }
-    same(&records, &held(&world.journal));
-    assert!(losses[0].place.ends_with("the body does not agree with its commitment"), "{losses:?}");
-    let producer: BaseProducer =
-        rdkafka::ClientConfig::new().set("bootstrap.servers", &world.connection.brokers).create().unwrap();
-    let version = rdkafka::message::Header { key: "tokentrail.format", value: Some("2") };
-    let headers = rdkafka::message::OwnedHeaders::new().insert(version);
-    producer.send(BaseRecord::<str, str>::to(&world.topic).payload("x").headers(headers)).unwrap();
-    tokio::task::block_in_place(|| producer.flush(Duration::from_secs(30))).unwrap();
-    let ended = tokio::time::timeout(crate::contract::PATIENCE, carrier.next()).await.unwrap();
-    assert!(matches!(ended, Err(CarryError::Newer(_))));
+    // Both leave, and what they settled is committed: of the partition that was lost, nothing.
     tokio::task::block_in_place(|| {
-        world.close(carrier);
+        world.close(old);
+        world.close(new);
+    });
+    let third = world.open(LARGE);
+    let again = take(&third, lost.len()).await;
+    let seqs = |records: &[durable_log::Record]| records.iter().map(|record| record.seq).collect::<BTreeSet<_>>();
+    assert_eq!(seqs(&again), seqs(&lost));
+    tokio::task::block_in_place(|| {
+        until("all is settled", || (meter.measure().ok()?.records() == 0).then_some(()));
+        world.close(third);
         drop(world);
     });
 }
@@ -251,119 +190,6 @@ async fn nobody_takes_for_long_and_nothing_is_lost_or_piled_up() {
     let found = take(&carrier, 2000).await;
     same(&found, &all);
     until_async(|| !carrier.status().paused).await;
-    tokio::task::block_in_place(|| {
-        world.close(carrier);
-        drop(world);
-    });
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn retention_that_passes_the_consumer_and_a_topic_made_anew_are_losses() {
-    let world = tokio::task::spawn_blocking(|| OnKafka::new(1)).await.unwrap();
-    world.journal.append(entries(0..99, 100)).await.unwrap();
-    tokio::task::block_in_place(|| world.forwarded());
-    let carrier = world.open(Appetite { records: 10, enough: 10, ..LARGE });
-    take(&carrier, 10).await;
-    tokio::task::block_in_place(|| world.close(carrier));
-    delete_below(&world, 60).await;
-    let carrier = world.open(LARGE);
-    let load = next(&carrier).await;
-    let [loss] = load.losses.as_slice() else { panic!("one loss, not {:?}", load.losses) };
-    assert_eq!((loss.cause, loss.missing), (Cause::Expired, Some(50)));
-    assert!(loss.place.ends_with("/0@10-59"), "{loss:?}");
-    assert!(loss.since_ms.is_some(), "the time of the last record before it is known");
-    carrier.settle(load.mark).unwrap();
-    let rest = take(&carrier, 40 - load.records.len()).await;
-    assert_eq!(rest.last().or(load.records.last()).unwrap().seq, 99);
-
-    // Deleted and made anew beneath a running consumer, with as much in it as before.
-    let meter = LagMeter::new(&world.connection, &world.topic, &world.topic).unwrap();
-    let settled = || meter.measure().is_ok_and(|lag| lag.partitions[0].committed == Some(100)).then_some(());
-    tokio::task::block_in_place(|| until("the position is committed", settled));
-    let admin: rdkafka::admin::AdminClient<_> =
-        rdkafka::ClientConfig::new().set("bootstrap.servers", &world.connection.brokers).create().unwrap();
-    let options = rdkafka::admin::AdminOptions::new();
-    admin.delete_topics(&[&world.topic], &options).await.unwrap().pop().unwrap().unwrap();
-    let made = || matches!(try_topic(&world.connection, &world.topic, 1), Ok(true));
-    tokio::task::block_in_place(|| until("the topic is made anew", || made().then_some(())));
-    world.forwarding.as_ref().unwrap().again(0);
-    let (mut seqs, mut causes) = (BTreeSet::new(), Vec::new());
-    while seqs.len() < 100 {
-        let load = next(&carrier).await;
-        seqs.extend(load.records.iter().map(|record| record.seq));
-        causes.extend(load.losses.iter().map(|loss| loss.cause));
-        carrier.settle(load.mark).unwrap();
-    }
-    assert_eq!(causes, [Cause::Recreated]);
-    tokio::task::block_in_place(|| {
-        world.close(carrier);
-        drop(world);
-    });
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_silence_that_hides_a_success_is_sent_again_and_every_record_comes() {
-    // A broker of its own: it stands still with requests in its buffers, which it carries out when it wakes.
-    let kafka = tokio::task::block_in_place(|| Kafka::start(&KafkaOptions::default())).unwrap();
-    let mut connection = connection(&kafka.bootstrap());
-    connection.producer.insert("message.timeout.ms".into(), "1000".into());
-    let topic = fresh("silence");
-    let world = tokio::task::block_in_place(|| {
-        make_topic(&connection, &topic, 1);
-        OnKafka::on(connection, topic)
-    });
-    world.journal.append(entries(0..99, 100)).await.unwrap();
-    tokio::task::block_in_place(|| world.forwarded());
-    kafka.freeze(0);
-    world.journal.append(entries(99..199, 100)).await.unwrap();
-    let status = || world.forwarding.as_ref().unwrap().status();
-    tokio::task::block_in_place(|| until("what was sent is given up", || status().trouble));
-    assert!(status().cursor < world.journal.durable_end(), "nothing is taken for confirmed");
-    kafka.thaw(0);
-    tokio::task::block_in_place(|| world.forwarded());
-    assert!(status().resent > 0);
-    let carrier = world.open(LARGE);
-    let all = held(&world.journal);
-    let mut found = std::collections::BTreeMap::new();
-    while found.len() < all.len() {
-        let load = next(&carrier).await;
-        assert!(load.losses.is_empty());
-        found.extend(load.records.into_iter().map(|record| (place(&record), record)));
-        carrier.settle(load.mark).unwrap();
-    }
-    same(&found.into_values().collect::<Vec<_>>(), &all);
-    tokio::task::block_in_place(|| {
-        world.close(carrier);
-        drop(world);
-    });
-}
-
-async fn delete_below(world: &OnKafka, offset: i64) {
-    let admin: rdkafka::admin::AdminClient<_> =
-        rdkafka::ClientConfig::new().set("bootstrap.servers", &world.connection.brokers).create().unwrap();
-    let mut list = rdkafka::TopicPartitionList::new();
-    list.add_partition_offset(&world.topic, 0, rdkafka::Offset::Offset(offset)).unwrap();
-    admin.delete_records(&list, &rdkafka::admin::AdminOptions::new()).await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_topic_that_comes_late_is_waited_for() {
-    let (world, topic) = tokio::task::spawn_blocking(|| {
-        let topic = fresh("late");
-        (OnKafka::on(connection(&crate::broker::BROKER.bootstrap()), topic.clone()), topic)
-    })
-    .await
-    .unwrap();
-    let carrier: KafkaCarrier = world.open(LARGE);
-    world.journal.append(entries(0..9, 10)).await.unwrap();
-    tokio::task::block_in_place(|| {
-        until("the forwarder says what is missing", || {
-            world.forwarding.as_ref().unwrap().status().refused.filter(|refused| refused.contains("does not exist"))
-        });
-        make_topic(&world.connection, &topic, 1);
-    });
-    let found = take(&carrier, 10).await;
-    assert_eq!(found.iter().map(place).collect::<BTreeSet<_>>().len(), 10);
     tokio::task::block_in_place(|| {
         world.close(carrier);
         drop(world);

@@ -8,4 +8,6 @@ mod embedded;
 mod independent;
 mod injected;
 mod kafka;
+mod losses;
 mod secured;
+mod topics;

@@ -49,8 +49,12 @@ async fn every_mechanism_carries_and_nothing_wrong_does() {
     let tls = Some(Tls { ca_file: Some(kafka.ca_file()), ..Tls::default() });
     let plain = connection(&kafka.bootstrap());
     let asked = Arc::new(AtomicU32::new(0));
-    let good =
-        [password(Mechanism::Plain, PASSWORD), password(Mechanism::ScramSha512, PASSWORD), tokens(asked.clone())];
+    let good = [
+        password(Mechanism::Plain, PASSWORD),
+        password(Mechanism::ScramSha256, PASSWORD),
+        password(Mechanism::ScramSha512, PASSWORD),
+        tokens(asked.clone()),
+    ];
     let topic = fresh("secured");
     let right = Connection { tls: tls.clone(), sasl: password(Mechanism::ScramSha512, PASSWORD), ..plain.clone() };
     for (round, sasl) in good.into_iter().enumerate() {
@@ -130,6 +134,12 @@ async fn every_mechanism_carries_and_nothing_wrong_does() {
         let answer = tokio::task::block_in_place(|| LagMeter::new(&connection, &topic, "x").unwrap().measure());
         assert!(answer.is_err());
     }
+
+    // The right broker by a name that its certificate does not have.
+    let brokers = plain.brokers.replace("127.0.0.1", "127.1");
+    let misnamed = Connection { tls, sasl: password(Mechanism::Plain, PASSWORD), brokers, ..plain };
+    let answer = tokio::task::block_in_place(|| LagMeter::new(&misnamed, &topic, "x").unwrap().measure());
+    assert!(answer.is_err());
 }
 
 /// A CA that signed nothing here.

@@ -62,8 +62,10 @@ pub enum Dead {
     MissingField,
     /// The header cannot be read.
     BadHeader,
+    /// The normaliser died of it: a fault of this program.
+    NormaliserFailed,
 }
-names!(Dead: NotJson = "not_json", UnknownShape = "unknown_shape", MissingField = "missing_field", BadHeader = "bad_header");
+names!(Dead: NotJson = "not_json", UnknownShape = "unknown_shape", MissingField = "missing_field", BadHeader = "bad_header", NormaliserFailed = "normaliser_failed");
 
 /// The one fate of a receipt, as normalising sees it (`duplicate` is decided by the store, over all receipts).
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -33,9 +33,10 @@ pub(super) fn properties(dir: &Path) -> String {
     let store = dir.join("broker.pem");
     let module = "org.apache.kafka.common.security";
     format!(
-        "ssl.keystore.type=PEM\nssl.keystore.location={}\nsasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512,OAUTHBEARER\n\
+        "ssl.keystore.type=PEM\nssl.keystore.location={}\nsasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER\n\
          listener.name.client.plain.sasl.jaas.config={module}.plain.PlainLoginModule required \
          user_{USER}=\"{PASSWORD}\" user_{OTHER_USER}=\"{PASSWORD}\";\n\
+         listener.name.client.scram-sha-256.sasl.jaas.config={module}.scram.ScramLoginModule required;\n\
          listener.name.client.scram-sha-512.sasl.jaas.config={module}.scram.ScramLoginModule required;\n\
          listener.name.client.oauthbearer.sasl.jaas.config={module}.oauthbearer.OAuthBearerLoginModule required \
          unsecuredLoginStringClaim_sub=\"broker\";\n",
@@ -50,6 +51,9 @@ pub(super) const GUARDED: &str = "authorizer.class.name=org.apache.kafka.metadat
 
 /// What the format of the storage is told, so that the SCRAM users exist from the start.
 pub(super) fn scram() -> Vec<String> {
-    let user = |name| ["--add-scram".to_owned(), format!("SCRAM-SHA-512=[name={name},password={PASSWORD}]")];
+    let user = |name| {
+        let of = move |mechanism| ["--add-scram".to_owned(), format!("{mechanism}=[name={name},password={PASSWORD}]")];
+        ["SCRAM-SHA-256", "SCRAM-SHA-512"].into_iter().flat_map(of)
+    };
     [USER, OTHER_USER].into_iter().flat_map(user).collect()
 }

@@ -12,6 +12,8 @@ use tokio::{runtime::Handle, sync::watch};
 const JUDGE: Duration = Duration::from_millis(500);
 /// Between two looks at a topic for which nothing waits.
 const JUDGE_ASIDE: Duration = Duration::from_secs(2);
+/// The same at one that is in use.
+const JUDGE_AGAIN: Duration = Duration::from_secs(60);
 
 impl Link {
     /// Waits until the topic of the receipts can be judged; false if told to stop before that.
@@ -20,7 +22,10 @@ impl Link {
         let mut told = String::new();
         loop {
             let error = match Handle::current().block_on(topics.check(topic)) {
-                Err(error) if error.is_unreachable() => error.to_string(),
+                // A right that is missing or a password that is wrong can be mended without a start, like a broker that is down.
+                Err(error @ (TopicsError::Unreachable(_) | TopicsError::Missing(_) | TopicsError::Forbidden(_))) => {
+                    error.to_string()
+                }
                 found => match refusal(found).filter(|_| !self.allow_loss) {
                     Some(why) => bail!("topic {topic} {why}"),
                     None => return Ok(true),
@@ -37,7 +42,8 @@ impl Link {
         }
     }
 
-    /// Keeps `gate` closed until the topic of what is stored may be used. Asks once and blocks meanwhile; then beside everything else.
+    /// Keeps `gate` closed while the topic of what is stored may not be used. Asks once and blocks meanwhile; then, again and again,
+    /// beside everything else: a topic can be made anew by somebody else, or altered.
     pub(super) fn guard(&self, gate: Gate, stop: &watch::Receiver<bool>) {
         let (topics, topic) = (Topics::new(self.connection.clone()), self.events.clone());
         let (allow_loss, mut stop) = (self.allow_loss, stop.clone());
@@ -45,25 +51,36 @@ impl Link {
             Err(error) if error.is_unreachable() => Some(error.to_string()),
             found => refusal(found).filter(|_| !allow_loss),
         };
-        let Some(why) = wrong(Handle::current().block_on(topics.check(&topic))) else { return };
-        tell(&topic, &why);
-        gate.close(why.clone());
+        let mut closed = wrong(Handle::current().block_on(topics.check(&topic)));
+        if let Some(why) = &closed {
+            tell(&topic, why);
+            gate.close(why.clone());
+        }
         tokio::spawn(async move {
-            let mut told = why;
             loop {
+                let wait = if closed.is_some() { JUDGE_ASIDE } else { JUDGE_AGAIN };
                 tokio::select! {
-                    () = tokio::time::sleep(JUDGE_ASIDE) => {}
+                    () = tokio::time::sleep(wait) => {}
                     _ = stop.wait_for(|stop| *stop) => return,
                 }
-                let Some(why) = wrong(topics.check(&topic).await) else {
-                    gate.open();
-                    tracing::info!(topic, "The topic of what is stored can be used now.");
-                    return;
-                };
-                if told != why {
-                    tell(&topic, &why);
-                    gate.close(why.clone());
-                    told = why;
+                let found = topics.check(&topic).await;
+                // Brokers that do not answer tell nothing of a topic that is in use, and take nothing for it either.
+                if closed.is_none() && matches!(found, Err(TopicsError::Unreachable(_))) {
+                    continue;
+                }
+                match (wrong(found), &closed) {
+                    (None, None) => {}
+                    (None, Some(_)) => {
+                        gate.open();
+                        tracing::info!(topic, "The topic of what is stored can be used now.");
+                        closed = None;
+                    }
+                    (Some(why), told) if told.as_ref() == Some(&why) => {}
+                    (Some(why), _) => {
+                        tell(&topic, &why);
+                        gate.close(why.clone());
+                        closed = Some(why);
+                    }
                 }
             }
         });

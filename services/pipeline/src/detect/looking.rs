@@ -49,11 +49,8 @@ impl Detector {
         let all = DriftQuery { tenant, persons: None, from: i64::MIN, to: i64::MAX };
         let lately = DriftQuery { from, ..all };
         let time = (from, i64::MAX);
-        let (renewed, of_time, guessed) = tokio::join!(
-            memory.kept.renew(&self.reader, time),
-            self.reader.of_time(time),
-            self.reader.guessed(time)
-        );
+        let (renewed, of_time, guessed) =
+            tokio::join!(memory.kept.renew(&self.reader, time), self.reader.of_time(time), self.reader.guessed(time));
         let mut persons = whole(renewed, &mut facts.cut)?;
         facts.acts.extend(whole(of_time, &mut facts.cut)?);
         facts.acts.extend(whole(guessed, &mut facts.cut)?);

@@ -2,8 +2,8 @@
 //! another with a line's end between them or without. Whatever has none of these shapes is taken line by line.
 
 use super::{Around, Lines};
-use crate::split::TooMany;
 use crate::redact::Cursor;
+use crate::split::TooMany;
 use serde::Deserialize;
 use std::{borrow::Cow, collections::HashMap};
 

@@ -5,7 +5,10 @@
 
 mod support;
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Duration,
 };
@@ -64,6 +67,40 @@ fn guarded(dir: &std::path::Path, kafka: &Kafka) -> Deployment {
     deployment.set("TOKENTRAIL__KAFKA__SASL__USER", USER);
     deployment.set("TOKENTRAIL__KAFKA__SASL__PASSWORD_FILE", dir.join("kafka.password").to_str().unwrap());
     deployment
+}
+
+/// A token endpoint for [`USER`] with [`PASSWORD`]; its tokens are unsigned, as a test's broker takes them.
+fn token_endpoint() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/token", listener.local_addr().unwrap());
+    std::thread::spawn(move || listener.incoming().for_each(|asked| drop(token(asked.unwrap()))));
+    url
+}
+
+fn token(mut asked: TcpStream) -> std::io::Result<()> {
+    let (mut reader, mut length) = (BufReader::new(asked.try_clone()?), 0);
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        let line = line.trim().to_ascii_lowercase();
+        if line.is_empty() {
+            break;
+        }
+        length = line.strip_prefix("content-length: ").map_or(length, |length| length.parse().unwrap());
+    }
+    let mut form = vec![0; length];
+    reader.read_exact(&mut form)?;
+    let wanted = format!("grant_type=client_credentials&client_id={USER}&client_secret={PASSWORD}");
+    let (status, body) = if form == wanted.as_bytes() {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let claims = format!(r#"{{"sub":"{USER}","iat":{now},"exp":{}}}"#, now + 3600);
+        let parts = [r#"{"alg":"none"}"#, &claims].map(|part| URL_SAFE_NO_PAD.encode(part));
+        ("200 OK", format!(r#"{{"access_token":"{}.{}.","expires_in":3600}}"#, parts[0], parts[1]))
+    } else {
+        ("401 Unauthorized", "{}".to_owned())
+    };
+    let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n", body.len());
+    asked.write_all(format!("{head}connection: close\r\n\r\n{body}").as_bytes())
 }
 
 /// What doctor says of the program on this folder, run with its user.
@@ -174,7 +211,12 @@ fn a_right_that_is_taken_away_is_named_and_costs_lag_only() {
     give_all(USER);
     let made = deployment.apply_topics();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let collector = deployment.start("collect", "collector", &[]);
+    // The collector proves itself by tokens.
+    let bearer = [
+        ("TOKENTRAIL__KAFKA__SASL__MECHANISM".into(), "OAUTHBEARER".into()),
+        ("TOKENTRAIL__KAFKA__SASL__TOKEN_URL".into(), token_endpoint()),
+    ];
+    let collector = deployment.start("collect", "collector", &bearer);
     let other = [("TOKENTRAIL__KAFKA__SASL__USER".into(), OTHER_USER.into())];
     // A processor that comes before its rights waits for them.
     let processor = std::thread::scope(|scope| {

@@ -1,11 +1,10 @@
 //! Topics that are not there, or no longer, and brokers that stand still, under a forwarder.
 
 use crate::broker::{OnKafka, connection, fresh, make_topic, measured, try_topic, until};
-use crate::contract::{LARGE, PATIENCE, World, entries, held, next, place, same, take};
+use crate::contract::{LARGE, World, entries, held, next, place, same, take};
 use durable_log::carrier::Carrier;
-use durable_log::kafka::{Connection, ForeignRecord, ForeignTopic, KafkaCarrier, KafkaMark, LagMeter};
+use durable_log::kafka::{KafkaCarrier, LagMeter};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use testbed::{Kafka, KafkaOptions};
@@ -50,8 +49,6 @@ async fn a_silence_that_hides_a_success_is_sent_again_and_every_record_comes() {
     same(&found.into_values().collect::<Vec<_>>(), &all);
     tokio::task::block_in_place(|| world.close(carrier));
 
-    known_again(&kafka, &world.connection).await;
-
     // The topic is deleted under the producer: it is not made by the way, nothing is freed, and all goes on in another one.
     delete(&world).await;
     world.journal.append(entries(199..209, 100)).await.unwrap();
@@ -67,46 +64,6 @@ async fn a_silence_that_hides_a_success_is_sent_again_and_every_record_comes() {
         assert_eq!(measured(&meter).partitions[0].end, 10);
     });
     tokio::task::block_in_place(|| drop(world));
-}
-
-/// A reader of a foreign topic whose partition is lost before its position could be committed knows what comes again.
-async fn known_again(kafka: &Kafka, connection: &Connection) {
-    let topic = fresh("foreign");
-    tokio::task::block_in_place(|| make_topic(connection, &topic, 1));
-    let producer: BaseProducer =
-        rdkafka::ClientConfig::new().set("bootstrap.servers", &connection.brokers).create().unwrap();
-    let put = |bodies: std::ops::Range<u32>| {
-        for body in bodies {
-            producer.send(BaseRecord::<str, str>::to(&topic).payload(&body.to_string())).unwrap();
-        }
-        tokio::task::block_in_place(|| producer.flush(Duration::from_secs(30))).unwrap();
-    };
-    put(0..50);
-    let reader = ForeignTopic::join(connection, (&topic, &topic), LARGE).unwrap();
-    let (first, marks) = records(&reader, 50).await;
-    assert!(first.iter().all(|record| !record.again));
-    kafka.freeze(0);
-    marks.into_iter().for_each(|mark| reader.settle(mark).unwrap());
-    let status = reader.watch();
-    tokio::task::block_in_place(|| until("the partition is lost", || status().partitions.is_empty().then_some(())));
-    kafka.thaw(0);
-    put(50..51);
-    let (again, marks) = records(&reader, 51).await;
-    let known: Vec<bool> = again.iter().map(|record| record.again).collect();
-    assert_eq!(known, [vec![true; 50], vec![false]].concat());
-    marks.into_iter().for_each(|mark| reader.settle(mark).unwrap());
-    tokio::task::block_in_place(|| reader.leave());
-}
-
-/// The next records, with the marks of their loads.
-async fn records(reader: &ForeignTopic, wanted: usize) -> (Vec<ForeignRecord>, Vec<KafkaMark>) {
-    let (mut records, mut marks) = (Vec::new(), Vec::new());
-    while records.len() < wanted {
-        let load = tokio::time::timeout(PATIENCE, reader.next()).await.expect("a load comes in time").unwrap();
-        records.extend(load.records);
-        marks.push(load.mark);
-    }
-    (records, marks)
 }
 
 async fn delete(world: &OnKafka) {

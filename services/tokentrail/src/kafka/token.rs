@@ -39,8 +39,10 @@ pub(super) fn source(sasl: &KafkaSasl, secret: &str, trust: &Trust) -> anyhow::R
             }
             answer.json::<Answer>().await.map_err(|_| "the token endpoint answers with no token")
         };
-        // Called from threads of librdkafka's clients, never from one of the runtime's own.
-        let answer = runtime.block_on(asked).map_err(str::to_owned)?;
+        // librdkafka wants a token in whatever thread serves its client, also in one of the runtime's own that lets a client go; that
+        // one must not wait, so another does. When the runtime is ending, asking panics, and nobody needs the token.
+        let asking = std::thread::scope(|scope| scope.spawn(|| runtime.block_on(asked)).join());
+        let answer = asking.map_err(|_| "the program is ending".to_owned())?.map_err(str::to_owned)?;
         let expires_at = now_ms() + answer.expires_in.unwrap_or(LIFETIME) * 1000;
         Ok(Token { token: answer.access_token, principal: principal.clone(), expires_at })
     }))

@@ -302,6 +302,7 @@ fn documented(metrics: &str) {
     // Told only where there is what they are of: heartbeats, a pull, gaps, faults, damage, Kafka. And the database's user.
     const ELSEWHERE: &[&str] = &[
         "tokentrail_complete_until_seconds",
+        "tokentrail_copies_differ_events",
         "tokentrail_correlation_lag_announcements",
         "tokentrail_correlation_source_late_seconds",
         "tokentrail_gaps_unrepaired",

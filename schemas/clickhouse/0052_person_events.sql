@@ -69,13 +69,30 @@ SELECT
     -- inputs that contradict each other in what both say; what only one says is no conflict
     arrayFilter(x -> x != '', [
         if(minIf(i.kind, i.kind != '') != maxIf(i.kind, i.kind != ''), 'kind', ''),
-        if(minIf(i.time, 1) != maxIf(i.time, 1), 'time', ''),
+        if(minIf(i.native_type, i.native_type != '') != maxIf(i.native_type, i.native_type != ''), 'native_type', ''),
+        if(minIf(i.time, i.time_basis IN ('event', 'line')) != maxIf(i.time, i.time_basis IN ('event', 'line')), 'time', ''),
         if(minIf(i.outcome, i.outcome != 'unknown') != maxIf(i.outcome, i.outcome != 'unknown'), 'outcome', ''),
+        if(minIf(i.realm_id, i.realm_id != '') != maxIf(i.realm_id, i.realm_id != ''), 'realm_id', ''),
         if(minIf(i.person_bytes, i.person_bytes != toFixedString(unhex('00000000000000000000000000000000'), 16)) != maxIf(i.person_bytes, i.person_bytes != toFixedString(unhex('00000000000000000000000000000000'), 16)), 'person', ''),
+        if(minIf(i.person_id, i.person_id != '') != maxIf(i.person_id, i.person_id != ''), 'person_id', ''),
         if(minIf(i.actor_bytes, i.actor_bytes != toFixedString(unhex('00000000000000000000000000000000'), 16)) != maxIf(i.actor_bytes, i.actor_bytes != toFixedString(unhex('00000000000000000000000000000000'), 16)), 'actor', ''),
+        if(minIf(i.actor_id, i.actor_id != '') != maxIf(i.actor_id, i.actor_id != ''), 'actor_id', ''),
+        if(minIf(i.client, i.client != '') != maxIf(i.client, i.client != ''), 'client', ''),
+        if(minIf(i.session_id, i.session_id != '') != maxIf(i.session_id, i.session_id != ''), 'session_id', ''),
+        if(minIf(i.code_id, i.code_id != '') != maxIf(i.code_id, i.code_id != ''), 'code_id', ''),
+        if(minIf(i.token_id, i.token_id != '') != maxIf(i.token_id, i.token_id != ''), 'token_id', ''),
+        if(minIf(i.refresh_token_id, i.refresh_token_id != '') != maxIf(i.refresh_token_id, i.refresh_token_id != ''), 'refresh_token_id', ''),
+        if(minIf(i.new_refresh_token_id, i.new_refresh_token_id != '') != maxIf(i.new_refresh_token_id, i.new_refresh_token_id != ''), 'new_refresh_token_id', ''),
+        if(minIf(i.ip, i.ip != '') != maxIf(i.ip, i.ip != ''), 'ip', ''),
+        if(minIf(i.right_kind, i.right_kind != '') != maxIf(i.right_kind, i.right_kind != ''), 'right_kind', ''),
         if(minIf(i.right_id, i.right_id != '') != maxIf(i.right_id, i.right_id != ''), 'right_id', ''),
-        if(minIf(i.right_change, i.right_change != '') != maxIf(i.right_change, i.right_change != ''), 'right_change', ''),
+        if(minIf(i.right_name, i.right_name != '') != maxIf(i.right_name, i.right_name != ''), 'right_name', ''),
+        if(minIf(i.right_change, i.right_change NOT IN ('', 'revoked_unnamed')) != maxIf(i.right_change, i.right_change NOT IN ('', 'revoked_unnamed')), 'right_change', ''),
+        if(minIf(i.holder_kind, i.holder_kind != '') != maxIf(i.holder_kind, i.holder_kind != ''), 'holder_kind', ''),
+        if(minIf(i.holder_id, i.holder_id != '') != maxIf(i.holder_id, i.holder_id != ''), 'holder_id', ''),
+        if(minIf(i.resource_kind, i.resource_kind != '') != maxIf(i.resource_kind, i.resource_kind != ''), 'resource_kind', ''),
         if(minIf(i.resource, i.resource != '') != maxIf(i.resource, i.resource != ''), 'resource', ''),
+        if(minIf(i.action, i.action != '') != maxIf(i.action, i.action != ''), 'action', ''),
         if(minIf(i.error, i.error != '') != maxIf(i.error, i.error != ''), 'error', '')]) AS conflicts
 FROM
 (

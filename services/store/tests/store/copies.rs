@@ -126,8 +126,11 @@ async fn a_copy_that_is_altered_in_any_one_field_is_a_conflict_and_a_poorer_one_
     let mut wanted: Vec<_> = names.iter().map(|name| (format!("altered {name}"), (*name).to_owned())).collect();
     wanted.extend(names.iter().map(|name| (format!("poorer {name}"), String::new())));
     wanted.sort();
-    let day = format!("events_in(from = {}, to = {})", NOON - HOUR, NOON + HOUR);
-    for view in ["events", &day] {
+    let persons = ["a", "b", "c"].map(|letter| format!("'{}'", letter.repeat(32))).join(", ");
+    let span = format!("from = {}, to = {}", NOON - HOUR, NOON + HOUR);
+    let day = format!("events_in({span})");
+    let of_persons = format!("events_of(tenant = '{TENANT}', persons = [{persons}], {span})");
+    for view in ["events", &day, &of_persons] {
         assert_eq!(conflicts(&database, view).await, wanted, "{view}");
     }
     assert_eq!(differing(&database.store).await, [(NOON, names.len() as u64)]);

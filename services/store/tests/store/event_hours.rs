@@ -1,21 +1,20 @@
 //! Kept counts of logins and changes: late, pushed and pulled, replayed to another kind, another time or nothing, by several writers, and
 //! wherever writers and roller are cut off, panels' views say what counting the events says. `TOKENTRAIL_ROLLUP_SEEDS` for more than one history.
 
+use crate::histories::{self, INPUTS, key, table};
 use crate::support::{Database, TENANT, cutter::Cutter, event, position, receipt, seeded::Seeded};
 use events::{
     event::{DataClass, Event, Outcome},
-    person::PersonKey,
     receipt::Input,
 };
 use std::time::Duration;
-use store::{Block, DeletedEvent, EventKey, Rejudged, Rolling, Store, StoredReceipt};
+use store::{Block, Rejudged, Rolling, Store, StoredReceipt};
 
 const HOUR: i64 = 3_600_000;
 const ALL: Rolling = Rolling { quiet: Duration::ZERO, cells: usize::MAX };
 /// A day and an hour, with the end of one and the beginning of 1970.
 const HOURS: [i64; 6] = [-1, 0, 1, 2, 23, 26];
 const EVENTS: u64 = 30;
-const INPUTS: [Input; 2] = [Input::Webhook, Input::Pull];
 
 /// What one of a few deliveries says to one of two normalisers: the same words whenever it is said.
 fn said(which: u64, input: Input, normaliser: u32) -> (StoredReceipt, Event) {
@@ -45,35 +44,12 @@ fn said(which: u64, input: Input, normaliser: u32) -> (StoredReceipt, Event) {
     (stored, one)
 }
 
-fn key(letter: &str) -> PersonKey {
-    PersonKey(letter.repeat(32))
-}
-
 fn told(which: u64, inputs: &[Input]) -> Block {
-    let (receipts, events) = inputs.iter().map(|input| said(which, *input, 1)).unzip();
-    Block { receipts, events }
+    histories::told(said, which, inputs)
 }
 
-/// What the newer normaliser makes of both copies: another event, one at another time, or none.
 fn rejudged(which: u64) -> Rejudged {
-    let (mut events, mut deleted) = (Vec::new(), Vec::new());
-    for input in INPUTS {
-        let (stored, new) = said(which, input, 2);
-        let key = EventKey::of(&said(which, input, 1).1);
-        let none = Seeded(which + 7).one_in(4);
-        if none || EventKey::of(&new) != key {
-            deleted.push(DeletedEvent { key, receipt: stored.receipt.position });
-        }
-        if !none {
-            events.push(new);
-        }
-    }
-    Rejudged { normaliser: 2, receipts: Vec::new(), events, deleted }
-}
-
-async fn table(database: &Database, sql: &str) -> Vec<String> {
-    let sql = format!("SELECT toString(tuple(*)) FROM ({sql}) ORDER BY ALL");
-    database.sql().query(&sql).fetch_all().await.unwrap()
+    histories::rejudged(said, which)
 }
 
 /// What panels ask of kept counts, each beside the same asked of the events.

@@ -4,6 +4,7 @@
 mod copies;
 mod event_hours;
 mod events;
+mod histories;
 mod hours;
 mod owners;
 mod panels;

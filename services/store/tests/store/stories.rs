@@ -2,9 +2,10 @@
 //! to another person, another time or nothing, merged by hand, cut off at any statement; and it costs what they did, not what everybody did.
 //! `TOKENTRAIL_ROLLUP_SEEDS` for more than one history.
 
+use crate::histories::{self, INPUTS, key, table};
 use crate::support::{Database, TENANT, cutter::Cutter, event, position, receipt, seeded::Seeded};
 use events::{event::Event, person::PersonKey, receipt::Input};
-use store::{Block, DeletedEvent, EventKey, PersonQuery, Rejudged, StoredReceipt};
+use store::{Block, PersonQuery, Rejudged, StoredReceipt};
 
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
@@ -12,7 +13,6 @@ const DAY: i64 = 24 * HOUR;
 const TIMES: [i64; 7] = [-HOUR, 0, HOUR, 23 * HOUR, DAY, 31 * DAY - 1, 31 * DAY];
 const ALL: (i64, i64) = (-10 * DAY, 100 * DAY);
 const EVENTS: u64 = 40;
-const INPUTS: [Input; 2] = [Input::Webhook, Input::Pull];
 /// More than the events of anybody.
 const MANY: u32 = 1_000;
 /// Rows that the engine reads at least of a table in which it looks for anything.
@@ -38,35 +38,12 @@ fn said(which: u64, input: Input, normaliser: u32) -> (StoredReceipt, Event) {
     (stored, one)
 }
 
-fn key(letter: &str) -> PersonKey {
-    PersonKey(letter.repeat(32))
-}
-
 fn told(which: u64, inputs: &[Input]) -> Block {
-    let (receipts, events) = inputs.iter().map(|input| said(which, *input, 1)).unzip();
-    Block { receipts, events }
+    histories::told(said, which, inputs)
 }
 
-/// What the newer normaliser makes of both copies: another event, one at another time, or none.
 fn rejudged(which: u64) -> Rejudged {
-    let (mut events, mut deleted) = (Vec::new(), Vec::new());
-    for input in INPUTS {
-        let (stored, new) = said(which, input, 2);
-        let key = EventKey::of(&said(which, input, 1).1);
-        let none = Seeded(which + 7).one_in(4);
-        if none || EventKey::of(&new) != key {
-            deleted.push(DeletedEvent { key, receipt: stored.receipt.position });
-        }
-        if !none {
-            events.push(new);
-        }
-    }
-    Rejudged { normaliser: 2, receipts: Vec::new(), events, deleted }
-}
-
-async fn table(database: &Database, sql: &str) -> Vec<String> {
-    let sql = format!("SELECT toString(tuple(*)) FROM ({sql}) ORDER BY ALL");
-    database.sql().query(&sql).fetch_all().await.unwrap()
+    histories::rejudged(said, which)
 }
 
 fn list(letters: &[&str]) -> String {

@@ -177,6 +177,7 @@ impl Writer {
         let offset_of = |seq: u64| durable + (seq - self.next_seq);
         let stream = self.shared.stream;
         let mut firsts = Vec::with_capacity(group);
+        let mut places = Vec::new();
         self.buffer.clear();
         for pending in waiting.iter().take(group) {
             let count = pending.entries.len() as u32;
@@ -198,7 +199,7 @@ impl Writer {
                     commitment: prepared.commitment,
                     chain,
                 };
-                active.segment.passed(head.offset, active.pos + self.buffer.len() as u64);
+                places.push((head.offset, active.pos + self.buffer.len() as u64));
                 head.encode(header, body, &mut self.buffer);
                 seq += 1;
             }
@@ -213,6 +214,8 @@ impl Writer {
         active.file.sync_data().map_err(|error| Fault::Dead("sync of a segment", error))?;
         self.shared.syncs.note(started.elapsed());
 
+        // Not before: offsets of a group that is refused go to other records, at other places.
+        places.iter().for_each(|(offset, pos)| active.segment.passed(*offset, *pos));
         active.pos += self.buffer.len() as u64;
         active.dirty = active.pos;
         active.records += seq - self.next_seq;

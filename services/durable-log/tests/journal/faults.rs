@@ -2,7 +2,7 @@
 
 use crate::ledger::{Ledger, open, options};
 use crate::sim::{Fault, Landed, Loss, Op, SimDisk};
-use durable_log::{AppendError, Journal};
+use durable_log::{AppendError, Journal, ReadLimits};
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 
@@ -42,7 +42,7 @@ impl Told {
             if round % 2 == 1 {
                 let _ = journal.trim();
             }
-            let _ = journal.read(journal.status().first, durable_log::ReadLimits::default());
+            let _ = journal.read(journal.status().first, ReadLimits::default());
         }
         journal.close();
         Some(())
@@ -149,4 +149,27 @@ fn a_segment_that_never_held_a_record_goes() {
     ledger.check(&journal, "with the larger one");
     let left = disk.crash(Loss::All);
     ledger.check(&open(&left, options(4096)).unwrap(), "after a power cut");
+}
+
+/// Offsets of a refused group go to other records at other places: whoever reads from one of them must not look for it where the
+/// refused one would have been.
+#[test]
+fn places_of_a_refused_group_are_forgotten() {
+    for landed in [Landed::No, Landed::Yes] {
+        // The first one is the opening's.
+        let op = Op { what: "write segment".into(), nth: 1 };
+        let disk = SimDisk::with_fault(Fault { op, landed, error: ErrorKind::StorageFull });
+        let journal = open(&disk, options(4 << 20)).unwrap();
+        let mut ledger = Ledger::default();
+        // Larger than what lies between two places that are noted.
+        assert_eq!(ledger.append(&journal, 3, 300 << 10), Err(AppendError::Full));
+        for _ in 0..40 {
+            ledger.append(&journal, 20, 1 << 10).unwrap();
+        }
+        // From the end on: no earlier read has left a hint.
+        for from in (0..journal.durable_end()).rev() {
+            let batch = journal.read(from, ReadLimits { records: 1, bytes: 1 }).unwrap();
+            assert!(batch.damage.is_empty() && batch.records[0].offset == from, "{from}: {:?}", batch.damage);
+        }
+    }
 }

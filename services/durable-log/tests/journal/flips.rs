@@ -5,12 +5,14 @@ use crate::sim::{Loss, SimDisk};
 use durable_log::Record;
 use durable_log::scrub::inspect_on;
 use rand::rngs::StdRng;
-use rand::seq::IndexedRandom;
+use rand::seq::IteratorRandom;
 use rand::{Rng, SeedableRng};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-const FLIPS: u64 = 12_000;
+/// Flips; and how many of so many are in segments at least, the others in side files.
+const FLIPS: u64 = 14_000;
+const IN_SEGMENTS: u64 = 10_000;
 
 struct Original {
     disk: SimDisk,
@@ -41,16 +43,23 @@ fn original() -> Original {
     Original { disk, records, files, first, committed }
 }
 
-/// True if the flip was noticed.
-fn flip(original: &Original, seed: u64) -> bool {
+/// How many flips were noticed, and how many hit a segment.
+#[derive(Default)]
+struct Counts {
+    noticed: u64,
+    in_segments: u64,
+}
+
+fn flip(original: &Original, seed: u64) -> Counts {
     let mut random = StdRng::seed_from_u64(seed);
     let disk = original.disk.copy();
-    let path = original.files.choose(&mut random).unwrap();
+    let is_segment = random.random_bool(0.75);
+    let files = original.files.iter().filter(|path| path.extension().is_some() == is_segment);
+    let path = files.choose(&mut random).unwrap();
     let mut place = (0, 0);
     disk.change(path, |bytes| {
         // Bytes that mean something: not the zeros behind the last record of an open segment or between two slots.
         let content = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
-        let is_segment = path.extension().is_some();
         let at = if is_segment { random.random_range(0..content) } else { random.random_range(0..256) };
         place = (if is_segment || at < 128 { at } else { 4096 + at - 128 }, random.random_range(0..8));
         bytes[place.0] ^= 1 << place.1;
@@ -76,7 +85,8 @@ fn flip(original: &Original, seed: u64) -> bool {
     assert!(found.range(original.records.len() as u64 + original.first..).count() == 1, "{context}: only the opening");
     assert!(journal.committed("one") <= original.committed, "{context}: a cursor jumped ahead");
     assert!(journal.committed("one") >= original.first, "{context}: a cursor fell below what is kept");
-    !report.damage.is_empty() || !damage.is_empty() || !journal.status().damage.is_empty()
+    let noticed = !report.damage.is_empty() || !damage.is_empty() || !journal.status().damage.is_empty();
+    Counts { noticed: u64::from(noticed), in_segments: u64::from(is_segment) }
 }
 
 #[test]
@@ -84,14 +94,19 @@ fn every_flipped_bit_is_detected_or_harmless() {
     let original = original();
     let flips = std::env::var("TOKENTRAIL_FLIPS").ok().map_or(FLIPS, |flips| flips.parse().unwrap());
     let threads = 2;
-    let detected: u64 = std::thread::scope(|scope| {
+    let counts = std::thread::scope(|scope| {
         let part = |thread: u64| {
             let original = &original;
-            move || (thread..flips).step_by(threads).filter(|seed| flip(original, *seed)).count() as u64
+            move || (thread..flips).step_by(threads).map(|seed| flip(original, seed)).fold(Counts::default(), sum)
         };
         let workers: Vec<_> = (0..threads as u64).map(|thread| scope.spawn(part(thread))).collect();
-        workers.into_iter().map(|worker| worker.join().unwrap()).sum()
+        workers.into_iter().map(|worker| worker.join().unwrap()).fold(Counts::default(), sum)
     });
-    println!("{flips} flips, {detected} detected, 0 silent");
-    assert_eq!(detected, flips, "every flip is named, also one that costs nothing");
+    println!("{flips} flips, {} of them in segments, {} detected, 0 silent", counts.in_segments, counts.noticed);
+    assert_eq!(counts.noticed, flips, "every flip is named, also one that costs nothing");
+    assert!(counts.in_segments * FLIPS >= IN_SEGMENTS * flips, "{} of {flips} in segments", counts.in_segments);
+}
+
+fn sum(one: Counts, other: Counts) -> Counts {
+    Counts { noticed: one.noticed + other.noticed, in_segments: one.in_segments + other.in_segments }
 }

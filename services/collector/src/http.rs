@@ -160,7 +160,7 @@ impl Shared {
     async fn keycloak(&self, source: &str, request: Request) -> Result<Response<Body>, Problem> {
         let limits = self.intake.receiver.limits();
         let (head, body) = request.into_parts();
-        let Ok(_permit) = self.keycloak.try_acquire() else { return Err(self.busy(body).await) };
+        let Ok(_permit) = self.keycloak.try_acquire() else { return Err(self.unread(body, problem::BUSY).await) };
         let body = self.read(&head.headers, body, limits.keycloak_bytes).await?;
         let place = (SourceKind::Keycloak, source);
         let verified = self.intake.verifier.verify(place, Presented::of(&head), Unverified::new(body)).await;
@@ -171,7 +171,19 @@ impl Shared {
 
     async fn backstage(&self, source: &str, request: Request, usual: Input) -> Result<Response<Body>, Problem> {
         let (head, body) = request.into_parts();
-        let admitted = self.intake.verifier.verify_head((SourceKind::Backstage, source), Presented::of(&head));
+        let (admitted, input) = match self.admit((source, usual), &head) {
+            Ok(admitted) => admitted,
+            Err(problem) => return Err(self.unread(body, problem).await),
+        };
+        let Ok(_permit) = self.backstage.try_acquire() else { return Err(self.unread(body, problem::BUSY).await) };
+        let limit = self.intake.receiver.limits().backstage_bytes;
+        let body = self.read(&head.headers, body, limit).await?;
+        self.take(&head.headers, admitted.with_body(Unverified::new(body)), input).await
+    }
+
+    /// Who sends lines or a state, and as what, by the head of the request alone.
+    fn admit(&self, (source, usual): (&str, Input), head: &Parts) -> Result<(Admitted, Input), Problem> {
+        let admitted = self.intake.verifier.verify_head((SourceKind::Backstage, source), Presented::of(head));
         let admitted = admitted.map_err(|_| problem::REFUSED)?;
         let input = match usual {
             Input::Snapshot if admitted.proof != Proof::Bearer => return Err(problem::REFUSED),
@@ -179,16 +191,13 @@ impl Shared {
             usual => input(&head.headers, usual, admitted.proof)?,
         };
         check_type(&head.headers)?;
-        let Ok(_permit) = self.backstage.try_acquire() else { return Err(self.busy(body).await) };
-        let limit = self.intake.receiver.limits().backstage_bytes;
-        let body = self.read(&head.headers, body, limit).await?;
-        self.take(&head.headers, admitted.with_body(Unverified::new(body)), input).await
+        Ok((admitted, input))
     }
 
-    /// Too many requests at once: nothing of this one is kept, but it is read, within its time, so that its sender hears.
-    async fn busy(&self, mut body: Body) -> Problem {
+    /// Refused by its head, or as one too many: nothing is kept, but its body is read, within its time, so that its sender hears.
+    async fn unread(&self, mut body: Body, problem: Problem) -> Problem {
         let _ = tokio::time::timeout(self.intake.receiver.limits().body_time(), discard(&mut body)).await;
-        problem::BUSY
+        problem
     }
 
     async fn close(&self, source: &str, request: Request) -> Result<Response<Body>, Problem> {
@@ -197,7 +206,10 @@ impl Shared {
             self.intake.verifier.verify_operator(source, &head.headers).map_err(|_| problem::REFUSED)?;
         let body = self.read(&head.headers, body, CLOSE_BYTES).await?;
         let closed: InputClosed = serde_json::from_slice(&body).map_err(|_| problem::UNPROCESSABLE)?;
-        if matches!(closed.input, Input::Heartbeat | Input::Operator | Input::Collector) {
+        // How far pull and topics were read is known to who reads them, here, and nothing is complete that has not happened yet.
+        let now = (self.intake.clock)();
+        let by_sender = matches!(closed.input, Input::Webhook | Input::Lines | Input::Import | Input::Snapshot);
+        if !by_sender || closed.watermark > now {
             return Err(problem::UNPROCESSABLE);
         }
         // Only what an operator brings can be complete by an operator's word.
@@ -205,7 +217,6 @@ impl Shared {
         if !closed.claim.as_ref().is_none_or(claims) {
             return Err(problem::CLAIM);
         }
-        let now = (self.intake.clock)();
         let entry = self.intake.receiver.close(&admitted.source, &closed, now);
         self.append(vec![entry], 0).await
     }

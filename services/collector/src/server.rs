@@ -3,6 +3,7 @@
 //! Takes a listener that is already bound (by the program or by systemd). Knows nothing of what the routes do.
 
 pub mod client;
+mod explained;
 mod guard;
 pub mod tls;
 
@@ -18,6 +19,7 @@ use axum::{
     http::{HeaderValue, header},
 };
 use client::{ClientAuthority, Peer};
+use explained::Explained;
 use guard::{Active, Guard, Times};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -254,7 +256,8 @@ impl Shared {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let active = Active::default();
-        let io = TokioIo::new(Guard::new(stream, active.clone(), self.times));
+        let guarded = Guard::new(stream, active.clone(), self.times);
+        let io = TokioIo::new(Explained::new(guarded, self.metrics.clone()));
         let service = service_fn(move |mut request: Request<Incoming>| {
             let working = active.begin();
             if let Some(certificate) = peer.as_ref().and_then(Peer::certificate) {

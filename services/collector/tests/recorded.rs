@@ -304,8 +304,30 @@ async fn development_text_is_counted_and_other_samples_are_read() {
         let kept = journal.take();
         assert_eq!(kept.len(), text.lines().count(), "{name}");
         assert!(kept.iter().all(|(header, _)| header.line.as_ref().unwrap().basis == basis), "{name}");
-        let same = kept.iter().zip(text.lines()).filter(|((_, body), line)| body == line.as_bytes()).count();
-        println!("{name}: {same} of {} lines kept as they came", kept.len());
+    }
+}
+
+/// A line that is no UTF-8 is lost alone, and those around it keep their places.
+#[tokio::test]
+async fn a_delivery_in_which_a_line_is_no_text() {
+    let (app, journal) = app();
+    let text = sample("backstage/audit-events.ndjson");
+    let at = text.find('\n').unwrap() + 1;
+    let at = at + text[at..].find("\"plugin\":\"").unwrap() + "\"plugin\":\"".len();
+    let mut body = text.clone().into_bytes();
+    body[at] = 0xff;
+    let (status, answer) = send(&app, lines(body)).await;
+    assert!(status == 200 && answer.contains("\"dead\":1"), "{answer}");
+    let kept = journal.take();
+    assert_eq!(kept.len(), text.lines().count());
+    for (number, (header, body)) in kept.iter().enumerate() {
+        if number == 1 {
+            assert_eq!(header.payload, Payload::Unparsable);
+            assert!(!String::from_utf8_lossy(body).contains("isAuditEvent"), "length and mark alone");
+        } else {
+            assert_eq!(header.payload, Payload::BackstageLine, "{number}");
+            assert_eq!(header.line.as_ref().unwrap().number as usize, number);
+        }
     }
 }
 

@@ -175,18 +175,49 @@ async fn chunked_compressed_and_broken_bodies() {
     assert!(running.journal.take().is_empty());
 }
 
+/// What the HTTP library refuses by itself says what is wrong like every other refusal.
+#[tokio::test(flavor = "multi_thread")]
+async fn broken_heads_are_told_what_is_wrong() {
+    let running = start(Limits::default(), None).await;
+    let long = |what: &str| what.replace("LONG", &"x".repeat(20_000));
+    let broken = [
+        ("no http at all\r\n\r\n".to_owned(), 400, "broken request"),
+        ("POST /v1/keycloak/kc HTTP/1.1\r\nhost: x\r\nno colon\r\n\r\n".to_owned(), 400, "broken request"),
+        (long("POST /v1/keycloak/LONG HTTP/1.1\r\nhost: x\r\n\r\n"), 431, "head too large"),
+        (long("POST /v1/keycloak/kc HTTP/1.1\r\nhost: x\r\na: LONG\r\n\r\n"), 431, "head too large"),
+    ];
+    for (sent, status, title) in broken {
+        let mut stream = TcpStream::connect(running.address).await.unwrap();
+        let text = ask(&mut stream, sent.as_bytes()).await;
+        assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{title}: {text:?}");
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains("application/problem+json") && head.contains("connection: close"), "{text:?}");
+        let told: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!((&told["status"], &told["title"]), (&status.into(), &title.into()), "{text:?}");
+        assert!(!body.contains("xxxx") && !body.contains("colon"), "nothing that was sent is echoed: {text:?}");
+        assert_eq!(answer(&mut stream).await, "", "and the connection ends");
+    }
+    assert!(running.journal.take().is_empty());
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    assert!(ask(&mut stream, whole().as_bytes()).await.starts_with("HTTP/1.1 200 "));
+}
+
 /// A sender that is still writing when it is refused must hear why, or it takes the refusal for a fault of the network.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_for_too_many_requests_is_heard_by_a_sender_of_a_large_body() {
+async fn a_refusal_is_heard_by_a_sender_of_a_large_body() {
     let running = start(Limits { backstage_requests: 0, keycloak_requests: 0, ..Limits::default() }, None).await;
-    let head = |path: &str, length: usize| {
-        format!("POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\ncontent-length: {length}\r\n\r\n")
-    };
-    for (path, length) in [("/v1/backstage/portal", 12 << 20), ("/v1/keycloak/kc", 900 << 10)] {
+    let (lines, ours) = ("/v1/backstage/portal", format!("authorization: Bearer {TOKEN}"));
+    let page = format!("{ours}\r\ncontent-type: text/html");
+    for (path, length, extra, told) in [
+        (lines, 12 << 20, ours.as_str(), ["HTTP/1.1 429", "retry-after: 5"]),
+        ("/v1/keycloak/kc", 900 << 10, &ours, ["HTTP/1.1 429", "retry-after: 5"]),
+        (lines, 12 << 20, "authorization: Bearer an-old-one", ["HTTP/1.1 401", "not authorized"]),
+        (lines, 12 << 20, &page, ["HTTP/1.1 415", "media type not supported"]),
+    ] {
         let mut stream = TcpStream::connect(running.address).await.unwrap();
-        let body = vec![b'x'; length];
-        let text = ask(&mut stream, &[head(path, length).as_bytes(), &body].concat()).await;
-        assert!(text.starts_with("HTTP/1.1 429") && text.contains("retry-after: 5"), "{path}: {text:?}");
+        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\n{extra}\r\ncontent-length: {length}\r\n\r\n");
+        let text = ask(&mut stream, &[head.as_bytes(), &vec![b'x'; length]].concat()).await;
+        assert!(text.starts_with(told[0]) && text.contains(told[1]), "{path}: {text:?}");
     }
     assert!(running.journal.take().is_empty());
 }

@@ -39,6 +39,10 @@ problems! {
         "Send JSON, NDJSON or plain text lines (a Loki shipper must send JSON, not protobuf).";
     CODING: MediaType UNSUPPORTED_MEDIA_TYPE "content encoding not supported" "Send identity, gzip or zstd.";
     BROKEN_CODING: Encoding BAD_REQUEST "broken content encoding" "The body is not of the content encoding that it names, or its transfer was cut.";
+    // What the HTTP library refuses before there is a request.
+    HEAD: Encoding BAD_REQUEST "broken request" "The head of the request is not one of HTTP/1.1 or HTTP/2.";
+    LARGE_HEAD: TooLarge REQUEST_HEADER_FIELDS_TOO_LARGE "head too large" "Send fewer or shorter header fields: 16 KiB at most, in all.";
+    VERSION: Encoding HTTP_VERSION_NOT_SUPPORTED "version of HTTP not supported" "Send HTTP/1.1 or HTTP/2.";
     // Not 408: shippers drop what they are told so of.
     TIMEOUT: Timeout SERVICE_UNAVAILABLE "body too slow" "The body did not arrive in time. Send it again after the time in Retry-After.";
     BUSY: Busy TOO_MANY_REQUESTS "too many requests at once" "Send again after the time in Retry-After, with fewer requests at once.";
@@ -48,18 +52,42 @@ problems! {
     FULL_BEFORE_THE_END: Full SERVICE_UNAVAILABLE "no room in the journal" "Not all of it was kept. Send all of it again after the time in Retry-After.";
     STOPPED: Stopped SERVICE_UNAVAILABLE "the journal has stopped" "Nothing can be kept until the collector is restarted. Send again later.";
     UNPROCESSABLE: Unprocessable UNPROCESSABLE_ENTITY "not a closing record"
-        "Send {\"input\": one of webhook, pull, lines, snapshot, import, \"watermark\": UTC milliseconds}.";
+        "Send {\"input\": one of webhook, lines, snapshot, import, \"watermark\": UTC milliseconds that are not in the future}.";
     CLAIM: Unprocessable UNPROCESSABLE_ENTITY "not a claim of this source"
         "A claim belongs to input import: {\"from\": ms, \"to\": a later ms, \"scopes\": [realms or instances], \"holds\": [user_events, admin_events of a Keycloak, lines of a Backstage]}.";
 }
 
 impl Problem {
-    /// The answer.
-    pub fn response(self) -> Response<Body> {
+    /// Of a request that the HTTP library refused by itself, by its status.
+    pub(crate) fn of_head(status: &[u8]) -> Option<Self> {
+        match status {
+            b"400" => Some(HEAD),
+            b"431" => Some(LARGE_HEAD),
+            b"505" => Some(VERSION),
+            _ => None,
+        }
+    }
+
+    /// The answer as it goes over a connection that ends with it.
+    pub(crate) fn last_words(self) -> Vec<u8> {
+        let (status, body) = (self.status, self.body());
+        let length = body.len();
+        format!(
+            "HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+        )
+        .into_bytes()
+    }
+
+    fn body(self) -> String {
         let body = serde_json::json!({
             "type": "about:blank", "title": self.title, "status": self.status.as_u16(), "detail": self.detail,
         });
-        let mut response = Response::new(Body::from(body.to_string()));
+        body.to_string()
+    }
+
+    /// The answer.
+    pub fn response(self) -> Response<Body> {
+        let mut response = Response::new(Body::from(self.body()));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -224,13 +224,17 @@ async fn import_snapshot_and_close_need_a_token_of_the_source() {
 
     let claim =
         r#"{"input":"import","watermark":5,"claim":{"from":1,"to":5,"scopes":["acme"],"holds":["user_events"]}}"#;
-    let close = r#"{"input":"import","watermark":1795467054537}"#;
+    let close = r#"{"input":"import","watermark":1795467053537}"#;
     assert_eq!(send(&app, bearer("/v1/close/kc").body(Body::from(close)).unwrap()).await.0, 200);
     assert_eq!(send(&app, Request::post("/v1/close/kc").body(Body::from(close)).unwrap()).await.0, 401);
     assert_eq!(send(&app, bearer("/v1/close/kc").body(Body::from(claim)).unwrap()).await.0, 200);
     for bad in [
         "{}".to_owned(),
         r#"{"input":"operator","watermark":1}"#.to_owned(),
+        r#"{"input":"pull","watermark":1}"#.to_owned(),
+        r#"{"input":"kafka","watermark":1}"#.to_owned(),
+        r#"{"input":"lines","watermark":4102444800000}"#.to_owned(),
+        r#"{"input":"import","watermark":1795467054001}"#.to_owned(),
         r#"{"input":"import","watermark":"1"}"#.to_owned(),
         claim.replace("import", "webhook"),
         claim.replace("user_events", "lines"),

@@ -259,6 +259,21 @@ fn a_decision_is_about_meta_and_never_about_status() {
 }
 
 #[test]
+fn a_decision_about_a_service_is_never_the_deciding_plugins() {
+    let asked = |principal: &str| {
+        let meta = json!({"via": "authorize", "permission": "catalog.location.delete", "action": "delete", "principal": principal, "result": "ALLOW"});
+        let body = json!({"isAuditEvent": true, "plugin": "catalog", "eventId": "permission-decision", "status": "succeeded",
+            "actor": {"actorId": "plugin:catalog"}, "meta": meta});
+        let event = lines(&body).remove(0);
+        (event.person.is_some(), event.actor_kind, event.actor_name)
+    };
+    assert_eq!(asked("ci-deployer"), (false, "static".into(), "ci-deployer".into()));
+    assert_eq!(asked("plugin:scaffolder"), (false, "plugin".into(), "plugin:scaffolder".into()));
+    assert_eq!(asked("none"), (false, String::new(), String::new()));
+    assert_eq!(asked("user:default/ann"), (true, "plugin".into(), "plugin:catalog".into()));
+}
+
+#[test]
 fn failures_are_read_in_all_three_shapes() {
     let call = json!({"isAuditEvent": true, "plugin": "catalog", "eventId": "entity-mutate", "status": "failed", "actor": {"actorId": "user:default/a"}});
     for extra in [

@@ -1,6 +1,6 @@
 //! Audited calls and permission decisions.
 //!
-//! A decision's person is in `meta`, its actor always a plugin. `succeeded` with DENY is a denial that was decided well.
+//! A decision's person or service is in `meta`, the line's own actor always a plugin. `succeeded` with DENY is a denial that was decided well.
 
 use super::{
     Actor, Line, acts, concerns, rbac,
@@ -18,6 +18,8 @@ use serde_json::Value;
 
 /// Name of the error that says that a permission was refused.
 const NOT_ALLOWED: &str = "NotAllowedError";
+/// What the wrapper of docs/sources/backstage writes where nobody asks whom it knows.
+const NOBODY: &str = "none";
 /// Most claims kept of one decision's conditions.
 const MAX_CLAIMS: usize = 1_024;
 /// Where an audited call names its object, best first.
@@ -169,6 +171,11 @@ fn decision(scope: Scope<'_>, mut event: Event, audited: &Audited<'_>) -> Event 
         if audited.event_id == DECISION { ("principal", "permission") } else { ("userEntityRef", "permissionName") };
     let principal = get(meta, person).text();
     concerns(scope, &mut event, &principal);
+    if event.person.is_none() && audited.event_id == DECISION {
+        // A service asks: the line's own actor is the plugin that was asked, which decided about somebody else.
+        (event.actor, event.actor_kind, event.actor_name) = (None, String::new(), String::new());
+        acts(scope, &mut event, if &*principal == NOBODY { "" } else { &principal });
+    }
     if event.person.is_none() && audited.event_id != EVALUATION {
         note(&mut event, "principal", if principal.starts_with("plugin:") { &principal } else { "" });
     }

@@ -78,11 +78,15 @@ const SQL: &str = "WITH told AS (
     UNION ALL SELECT person, right_kind, right_id, right_name, grant_path, granted_at, granted_by, granted_in, rests_on_gap, held_from FROM by_path
 ), merged AS (
     SELECT account, person FROM merged_accounts WHERE tenant = {tenant:String}
+), unlisted AS (
+    -- Deleted without a word: a complete read no longer lists them.
+    SELECT person FROM missing_events WHERE tenant = {tenant:String} AND right_kind = 'existence' AND missing = 'removal' AND person != ''
+        AND before <= fromUnixTimestamp64Milli({to:Int64}, 'UTC') GROUP BY person
 ), accounts AS (
     SELECT person, argMaxIf(details['enabled'], time, details['enabled'] != '') AS enabled,
-        max(kind = 'user_deleted') AS gone
+        max(kind = 'user_deleted') OR person IN (SELECT person FROM unlisted) AS gone
     FROM (SELECT lower(hex(person)) AS person, toString(kind) AS kind, time, CAST(details, 'Map(String, String)') AS details FROM told
-        WHERE person != toFixedString('', 16) AND (kind IN ('user_created', 'user_updated', 'user_registered', 'user_deleted', 'state_users')))
+        WHERE person != toFixedString('', 16) AND (kind IN ('user_created', 'user_updated', 'user_registered', 'user_deleted', 'state_user')))
     GROUP BY person
 ), people AS (
     -- Of several accounts of one person: who may sign in by any of them may, and who is gone is gone by all.
@@ -142,7 +146,7 @@ SELECT name, n FROM (
 pub(crate) const REPORT: Report = Report {
     id: "R01",
     name: "access-listing",
-    version: "1.2.1",
+    version: "1.2.2",
     question: "Who held which right at that instant, by which path, granted when and by whom, and when was it last used?",
     criteria: &["CC6.1", "CC6.2", "CC6.3"],
     span: Span::AsOf,

@@ -33,8 +33,8 @@ const COLUMNS: &[Column] = &[
     ),
     column(
         "within_budget",
-        "1: no longer than its clock may take; 0: longer; empty: no right was gone",
-        "decisions.verdict",
+        "1: no longer than its clock may take; 0: longer; empty: no right was gone, or a gap or two clocks leave it open",
+        "decisions.verdict, decisions.reasons",
     ),
     column("clock", "what the decision obeys: catalog, claims, token", "decisions.clock"),
     column("granting_group", "Keycloak groups on whose strength it stood", "decisions.support, events.right_name"),
@@ -90,7 +90,7 @@ SELECT
     toString(d.verdict) AS verdict,
     if(d.verdict IN ('exposure', 'violation'), round(d.delay_ms / 1000, 3), NULL) AS staleness_seconds,
     if(d.verdict = 'pending_grant', round(d.delay_ms / 1000, 3), NULL) AS pending_seconds,
-    multiIf(d.verdict = 'violation', 0, d.verdict = 'exposure', 1, NULL) AS within_budget,
+    multiIf(d.verdict = 'violation', 0, d.verdict != 'exposure' OR hasAny(d.reasons, ['straddles', 'rests_on_gap']), NULL, 1) AS within_budget,
     toString(d.clock) AS clock,
     arraySort(arrayDistinct(arrayMap(id -> if((SELECT of FROM groups)[id] = '', id, (SELECT of FROM groups)[id]), arrayFilter(id -> id != '', d.support.1)))) AS granting_group,
     arraySort(arrayDistinct(arrayFilter(x -> x != '', d.support.4))) AS granting_role,
@@ -143,7 +143,7 @@ SELECT name, n FROM (
 pub(crate) const REPORT: Report = Report {
     id: "R08",
     name: "access-trace",
-    version: "1.1.0",
+    version: "1.2.0",
     question: "Which permission decisions were made, for whom, on the strength of which login, session and group, and was the right still held?",
     criteria: &["CC6.1", "CC6.3"],
     span: Span::Period,

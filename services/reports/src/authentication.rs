@@ -38,26 +38,27 @@ const COLUMNS: &[Column] = &[
     column("evidence", "event of the last of them", "events.event_id"),
 ];
 
-/// Attempts of the period. Heartbeats are this program's own logins and left out; totals say how many.
+/// Attempts from a time on. Heartbeats are this program's own logins and left out; totals say how many.
 macro_rules! attempts {
-    () => {
-        "WITH beats AS (
+    ($from:literal) => {
+        concat!("WITH beats AS (
     SELECT id FROM heartbeats WHERE tenant = {tenant:String} AND id != ''
 ), tried AS (
     SELECT e.event_id AS event_id, e.time AS time, e.source_id AS source_id, e.realm AS realm, e.kind AS kind,
         if(m.person = '', e.person, m.person) AS person, e.client AS client, e.outcome AS outcome, e.error AS error, e.ip AS ip
-    FROM events_in(from = {from:Int64}, to = {to:Int64}) AS e
+    FROM events_in(from = ", $from, ", to = {to:Int64}) AS e
     LEFT ANY JOIN (SELECT account, person FROM merged_accounts WHERE tenant = {tenant:String}) AS m ON m.account = e.person
     WHERE e.tenant = {tenant:String} AND source_kind = 'keycloak' AND token_id NOT IN (SELECT id FROM beats)
       AND (kind IN ('login', 'broker_login', 'client_login', 'impersonated', 'user_locked_temporarily', 'user_locked_permanently', 'lockout_cleared', 'lockouts_cleared')
         OR (kind IN ('token_issued', 'token_refreshed') AND outcome = 'failure'))
 )
-"
+")
     };
 }
 
+// A row of failures may begin three hours before the period: whoever comes in after them counts in it.
 const SQL: &str = concat!(
-    attempts!(),
+    attempts!("{from:Int64} - 10800000"),
     ", ordered AS (
     SELECT *, row_number() OVER w AS n,
         lagInFrame(outcome, 1, '') OVER w AS before,
@@ -89,12 +90,13 @@ SELECT
     toString(argMax(t.event_id, (t.time, t.event_id))) AS evidence
 FROM counted AS t
 LEFT ANY JOIN (SELECT person, username FROM persons WHERE tenant = {tenant:String} AND person != '') AS p ON p.person = t.person
+WHERE t.time >= fromUnixTimestamp64Milli({from:Int64}, 'UTC')
 GROUP BY t.source_id, t.realm, t.kind, t.person, t.client, t.outcome, t.error
 ORDER BY source_id, realm, kind, username, person, client, outcome, cause"
 );
 
 const TOTALS: &str = concat!(
-    attempts!(),
+    attempts!("{from:Int64}"),
     "SELECT name, n FROM (
     SELECT 'rows' AS name, uniqExact((source_id, realm, kind, person, client, outcome, error)) AS n FROM tried
     UNION ALL SELECT 'attempts', count() FROM tried
@@ -109,7 +111,7 @@ const TOTALS: &str = concat!(
 pub(crate) const REPORT: Report = Report {
     id: "R05",
     name: "authentication",
-    version: "1.0.0",
+    version: "1.1.0",
     question: "Who logged in and who failed to, for what cause, from how many addresses; who was locked out; and who got in after failures?",
     criteria: &["CC6.1", "CC6.6"],
     span: Span::Period,

@@ -11,11 +11,11 @@ const COLUMNS: &[Column] = &[
     column("longest_way_ms", "longest time that one took", "heartbeats"),
     column(
         "at_source",
-        "events at the source, as far as pull read them; empty: the source is not pulled",
+        "events at the source, as far as pull read them, those that were not understood too; empty: the source is not pulled",
         "coverage.at_source",
     ),
     column("stored", "events stored", "coverage.stored"),
-    column("difference", "at the source less stored; events that the source does not save are not in it", "coverage"),
+    column("difference", "of those at the source, how many are no stored events", "cells.dead, cells.ignored"),
     column(
         "lost_by_webhook",
         "events that only pull brought, from the minute of the first event by webhook or topic on",
@@ -33,7 +33,11 @@ const COLUMNS: &[Column] = &[
     column("possible_duplicate", "stored ones that nothing tells from a repeat", "cells"),
     column("gaps", "gaps that touch the hour: input, cause, from, to, what repaired it", "gaps"),
     column("unrepaired_gap_seconds", "of the hour within gaps that nothing repaired", "gaps"),
-    column("state", "complete; listed gap; unproven: no heartbeat came back", "heartbeats, gaps"),
+    column(
+        "state",
+        "complete; listed gap; unproven: nothing proves that everything of it arrived",
+        "heartbeats, watermarks, claims, gaps",
+    ),
     column(
         "journal_verified",
         "whether the journal's bytes are as they were written: its scrub and `tokentrail journal verify` say it",
@@ -75,7 +79,8 @@ const SQL: &str = concat!(
     SELECT l.source_id AS source_id, toInt64(intDiv(l.cell, 60)) AS hour, sum(l.stored) AS stored, sum(toInt64(l.events) - toInt64(l.stored)) AS duplicate,
         sum(l.ignored) AS ignored, sum(l.dead) AS dead, sum(l.possible_duplicate) AS possible,
         sumIf(l.alone, l.input = 'pull' AND p.first > 0 AND l.cell >= p.first) AS lost, sumIf(l.alone, l.input IN ('webhook', 'kafka')) AS webhook_alone,
-        sumIf(l.alone, l.input = 'pull') + sum(l.both) AS by_pull, countIf(l.input = 'pull' AND l.events > 0) AS pulled
+        sumIf(l.alone, l.input = 'pull') + sum(l.both) AS by_pull, sumIf(l.dead + l.ignored, l.input = 'pull') AS unlike,
+        countIf(l.input = 'pull' AND l.events + l.dead > 0) AS pulled
     FROM cells AS l LEFT ANY JOIN pushing AS p ON p.source_id = l.source_id
     WHERE l.tenant = {tenant:String} AND l.cell < 2147483648
       AND l.cell >= intDiv({from:Int64}, 60000) AND l.cell < intDiv({to:Int64} + 59999, 60000)
@@ -101,9 +106,9 @@ SELECT
     b.sent AS heartbeats_sent,
     b.back AS heartbeats_received,
     b.longest AS longest_way_ms,
-    if(c.pulled > 0, c.by_pull, NULL) AS at_source,
+    if(c.pulled > 0, c.by_pull + c.unlike, NULL) AS at_source,
     c.stored AS stored,
-    if(c.pulled > 0, toInt64(c.by_pull) - toInt64(c.stored), NULL) AS difference,
+    if(c.pulled > 0, c.unlike, NULL) AS difference,
     c.lost AS lost_by_webhook,
     c.lost AS healed_by_pull,
     if(c.pulled > 0, c.webhook_alone, 0) AS webhook_only,
@@ -113,7 +118,10 @@ SELECT
     c.possible AS possible_duplicate,
     m.gaps AS gaps,
     arrayFold((a, x) -> (a.1 + greatest(0, x.2 - greatest(x.1, a.2)), greatest(a.2, x.2)), m.open, (toInt64(0), toInt64(0))).1 / 1000 AS unrepaired_gap_seconds,
-    multiIf(unrepaired_gap_seconds > 0, 'listed gap', b.back = 0, 'unproven', 'complete') AS state,
+    multiIf(unrepaired_gap_seconds > 0, 'listed gap',
+        arrayExists((s, f, t) -> s = h.source_id AND f <= greatest(toInt64(h.hour) * 3600000, {from:Int64})
+                AND t >= least(toInt64(h.hour) * 3600000 + 3600000, {to:Int64}),
+            {proven_sources:Array(String)}, {proven_from:Array(Int64)}, {proven_to:Array(Int64)}), 'complete', 'unproven') AS state,
     'not verified here' AS journal_verified,
     'none on record' AS clock_offset,
     'counts' AS basis,
@@ -142,7 +150,7 @@ SELECT name, n FROM (
 pub(crate) const REPORT: Report = Report {
     id: "R11",
     name: "continuity",
-    version: "1.1.0",
+    version: "1.2.0",
     question: "Did everything arrive: per source and hour, which heartbeats were expected and came, what the source has against what is stored, what was lost and healed, and which gaps remain?",
     criteria: &["CC2.1", "CC4.1", "CC7.2", "A1.1"],
     span: Span::Period,

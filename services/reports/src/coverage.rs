@@ -160,6 +160,14 @@ impl Facts {
         self.gaps.iter().filter(of).map(span).collect()
     }
 
+    /// What is proven, by source.
+    pub(crate) fn proven(&self) -> Vec<(String, i64, i64)> {
+        let of = |source: &SourceFact| {
+            source.proven.iter().map(|span| (source.source_id.clone(), span.from, span.to)).collect::<Vec<_>>()
+        };
+        self.sources.iter().flat_map(of).collect()
+    }
+
     /// The watermark that the report was run at: up to where the slowest source is complete.
     pub fn watermark(&self) -> Option<i64> {
         let of = |source: &SourceFact| source.watermarks.iter().map(|mark| mark.1).max();
@@ -245,8 +253,8 @@ async fn sources(
         FROM heartbeats WHERE tenant = {tenant:String} GROUP BY source_id, scope ORDER BY source_id, scope";
     let beats = ask(store, beats, params).await?;
     let counts = format!(
-        "SELECT source_id, sum(stored), sum(toInt64(events) - toInt64(stored)), countIf(input = 'pull' AND events > 0), \
-         sumIf(alone, input = 'pull') + sum(both) FROM cells WHERE tenant = {{tenant:String}} AND {IN_MINUTES} GROUP BY source_id"
+        "SELECT source_id, sum(stored), sum(toInt64(events) - toInt64(stored)), countIf(input = 'pull' AND events + dead > 0), \
+         sumIf(alone, input = 'pull') + sum(both) + sumIf(dead + ignored, input = 'pull') FROM cells WHERE tenant = {{tenant:String}} AND {IN_MINUTES} GROUP BY source_id"
     );
     let counts = ask(store, &counts, params).await?;
     let oldest = "SELECT source_id, min(cell) * 60000 FROM cells WHERE tenant = {tenant:String} AND cell < 2147483648 AND input = 'pull' AND events > 0 GROUP BY source_id";
@@ -345,22 +353,23 @@ async fn rest(store: &Store, params: &ReportParams, report: &Report, facts: &mut
             ON lower(hex(r.stream)) = c.stream WHERE r.tenant = {tenant:String} AND r.fate = 'event' \
             AND r.minute >= intDiv({from:Int64}, 60000) AND r.minute < intDiv({to:Int64} + 59999, 60000) AND r.seq >= c.next";
         facts.uncorrelated = ask(store, behind, params).await?.first().and_then(|row| row[0].as_u64());
-        let missing = "SELECT toString(right_kind), right_id, toString(missing), toString(after), toString(before), arrayStringConcat(causes, ' or '), person \
-            FROM missing_events WHERE tenant = {tenant:String} AND after < fromUnixTimestamp64Milli({to:Int64}, 'UTC') \
-            AND before >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') ORDER BY after, person, right_id LIMIT 1000";
-        for row in ask(store, missing, params).await? {
-            let text = |at: usize| row.get(at).map(crate::format::text).unwrap_or_default();
-            facts.missing_events.push(format!(
-                "{} of {} {} of person {}, between {} and {}; likely {}",
-                text(2),
-                text(0),
-                text(1),
-                if text(6).is_empty() { "(nobody)".into() } else { text(6) },
-                text(3),
-                text(4),
-                text(5).replace('_', " ")
-            ));
-        }
+    }
+    // What must have happened and nobody told is a loss of deliveries, whatever the report is about.
+    let missing = "SELECT toString(right_kind), right_id, toString(missing), toString(after), toString(before), arrayStringConcat(causes, ' or '), person \
+        FROM missing_events WHERE tenant = {tenant:String} AND after < fromUnixTimestamp64Milli({to:Int64}, 'UTC') \
+        AND before >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') ORDER BY after, person, right_id LIMIT 1000";
+    for row in ask(store, missing, params).await? {
+        let text = |at: usize| row.get(at).map(crate::format::text).unwrap_or_default();
+        facts.missing_events.push(format!(
+            "{} of {} {} of person {}, between {} and {}; likely {}",
+            text(2),
+            text(0),
+            text(1),
+            if text(6).is_empty() { "(nobody)".into() } else { text(6) },
+            text(3),
+            text(4),
+            text(5).replace('_', " ")
+        ));
     }
     let snapshots = "SELECT source_id, snapshot, toString(began), complete, entities FROM snapshots WHERE tenant = {tenant:String} \
         AND began < fromUnixTimestamp64Milli({to:Int64}, 'UTC') ORDER BY began DESC, snapshot LIMIT 20";

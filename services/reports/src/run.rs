@@ -166,7 +166,8 @@ async fn settled(
     for _ in 0..TRIES {
         let before = store.report_counts(order.report.totals, &order.params).await?;
         let facts = coverage::read(store, order, order.report).await?;
-        let reading = read(store, order, (to, progress)).await?;
+        let params = ReportParams { proven: facts.proven(), ..order.params.clone() };
+        let reading = read(store, (order, &params), (to, progress)).await?;
         if store.report_counts(order.report.totals, &order.params).await? == before {
             return Ok((facts, before, reading));
         }
@@ -176,7 +177,7 @@ async fn settled(
 
 async fn read(
     store: &Store,
-    order: &Order,
+    (order, params): (&Order, &ReportParams),
     (to, progress): (Option<&PathBuf>, &mut (dyn FnMut(u64) + Send)),
 ) -> Result<Reading, ReportError> {
     let report = order.report;
@@ -230,7 +231,7 @@ async fn read(
                 }
             }
         };
-        store.report_rows(report.sql, &order.params, &mut each).await?;
+        store.report_rows(report.sql, params, &mut each).await?;
         if let Some(trouble) = trouble {
             return Err(trouble);
         }
@@ -245,13 +246,13 @@ async fn read(
         drop(written);
         drop(hashed);
         if by_clickhouse {
-            parquet(store, order, &data).await?;
+            parquet(store, (report, params), &data).await?;
         }
         Ok(Reading { data, population, rows, rows_sha256: digest.hex(), drawn, drawing })
     }
 }
 
-async fn parquet(store: &Store, order: &Order, data: &Passing) -> Result<(), ReportError> {
+async fn parquet(store: &Store, (report, params): (&Report, &ReportParams), data: &Passing) -> Result<(), ReportError> {
     let mut writer = data.writer()?;
     let mut trouble = None;
     let mut each = |piece: &[u8]| match writer.write_all(piece) {
@@ -261,7 +262,7 @@ async fn parquet(store: &Store, order: &Order, data: &Passing) -> Result<(), Rep
             ControlFlow::Break(())
         }
     };
-    store.report_bytes((order.report.sql, "Parquet"), &order.params, &mut each).await?;
+    store.report_bytes((report.sql, "Parquet"), params, &mut each).await?;
     match trouble {
         Some(source) => Err(failed(data.to(), source)),
         None => writer.flush().map_err(|source| failed(data.to(), source)),

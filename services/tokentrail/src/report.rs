@@ -241,7 +241,7 @@ fn params(config: &Config, (from, to): (i64, i64)) -> ReportParams {
     };
     let sources: Vec<String> = config.sources.keys().cloned().collect();
     let intervals = sources.iter().map(interval).collect();
-    ReportParams { tenant: config.tenant.clone(), from, to, sources, intervals }
+    ReportParams { tenant: config.tenant.clone(), from, to, sources, intervals, proven: Vec::new() }
 }
 
 fn sources(config: &Config) -> Vec<KnownSource> {

@@ -38,6 +38,8 @@ pub struct ReportParams {
     pub sources: Vec<String>,
     /// Milliseconds between two heartbeats of each of them; 0 = none are sent.
     pub intervals: Vec<i64>,
+    /// Times for which something proves that everything arrived: source id, from and to, UTC milliseconds.
+    pub proven: Vec<(String, i64, i64)>,
 }
 
 impl ReportParams {
@@ -48,6 +50,9 @@ impl ReportParams {
             .param("to", self.to)
             .param("sources", &self.sources)
             .param("intervals", &self.intervals)
+            .param("proven_sources", self.proven.iter().map(|span| &span.0).collect::<Vec<_>>())
+            .param("proven_from", self.proven.iter().map(|span| span.1).collect::<Vec<_>>())
+            .param("proven_to", self.proven.iter().map(|span| span.2).collect::<Vec<_>>())
     }
 }
 

@@ -24,6 +24,7 @@ fn reports_say_what_the_story_was_and_what_they_prove() {
     rows::authentication(&story);
     rows::configuration(&story);
     rows::bytes(&story);
+    verdicts::of_a_time_without_data(&story);
     verdicts::follow_what_is_missing(&story);
     verdicts::differences(&story);
     verdicts::instants(&story);

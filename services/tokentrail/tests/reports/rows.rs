@@ -56,6 +56,18 @@ pub fn trace(story: &Story) {
     assert_eq!(cleo["granting_group"], json!(["/platform/ops"]));
     assert_eq!(cleo["member_since"], "2026-11-23T21:25:07.067Z");
     assert!(rows.iter().all(|row| row["auth_factor"] == "none on record"));
+    // Where a gap leaves open when the right went, nobody says that the time was kept.
+    let id = last["evidence"].as_str().unwrap();
+    for (reasons, budget) in
+        [("arrayPushBack(reasons, 'rests_on_gap')", Value::Null), ("arrayPopBack(reasons)", json!(1))]
+    {
+        story.program.sql(&format!(
+            "INSERT INTO decision_rows SELECT * REPLACE ({reasons} AS reasons, version + 1 AS version) FROM decision_rows FINAL \
+             WHERE event_id = '{id}'"
+        ));
+        let rows = story.rows("R08", &PERIOD);
+        assert_eq!(rows.iter().find(|row| row["evidence"] == id).unwrap()["within_budget"], budget);
+    }
     // The register's word on each decision: what finn was let in for after the end, and nothing else.
     story.found("D02");
     let rows = story.rows("R08", &PERIOD);
@@ -114,6 +126,13 @@ pub fn authentication(story: &Story) {
         (&json!(2), &json!(1), &json!(1))
     );
     assert_eq!(one("ann", "success")["success_after_failures"], 0);
+    // The failure was before midnight, so to speak: who came in after it still came in after a failure.
+    let failed: jiff::Timestamp = one("egon", "failure")["last_time"].as_str().unwrap().parse().unwrap();
+    let later = (failed + jiff::SignedDuration::from_millis(1)).to_string();
+    let after = story.rows("R05", &["--from", &later, PERIOD[2], PERIOD[3]]);
+    let of_egon: Vec<_> = after.iter().filter(|row| row["username"] == "egon" && row["kind"] == "login").collect();
+    let told: Vec<_> = of_egon.iter().map(|row| (&row["outcome"], &row["success_after_failures"])).collect();
+    assert_eq!(told, [(&json!("success"), &json!(1))], "{of_egon:?}");
     let refused = rows.iter().find(|row| row["username"] == "finn" && row["kind"] == "token_refreshed").unwrap();
     assert_eq!((&refused["outcome"], &refused["attempts"]), (&json!("failure"), &json!(2)));
     // What was typed and belongs to nobody may be a password.

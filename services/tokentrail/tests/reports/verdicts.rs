@@ -20,6 +20,34 @@ fn prove(story: &Story) {
     }
 }
 
+/// Of a time of which nothing is stored each report says that in words, on its page too, and ends as what proves nothing.
+pub fn of_a_time_without_data(story: &Story) {
+    let period = ["--from", "2026-11-20", "--to", "2026-11-21"];
+    for (name, asked) in [
+        ("R01", &["--as-of", "2026-11-20"][..]),
+        ("R05", &period[..]),
+        ("R07", &period[..]),
+        ("R08", &period[..]),
+        ("R11", &period[..]),
+    ] {
+        let made = story.report(name, &[asked, &["--format", "html"]].concat());
+        let verdict = format!("{name}: NOT_PROVEN; ");
+        assert!(made.code == 1 && made.said.contains(&verdict), "{}", made.said);
+        let reason = "kc: nothing proves that anything of the period arrived";
+        assert!(made.said.contains(reason), "{name}: {}", made.said);
+        assert!(made.out.contains("NOT PROVEN") && !made.out.contains("nothing of this kind happened"), "{name}");
+        let nothing = "no rows, which proves nothing: it is not shown that everything of the period arrived";
+        // Continuity has its hours, each unproven; of all others there is nothing to list.
+        let listed = name == "R11";
+        let says = |text: &str| text.to_lowercase().contains(nothing);
+        assert_eq!((says(&made.said), says(&made.out)), (!listed, !listed), "{}", made.said);
+    }
+    let mut hours = story.rows("R11", &period);
+    hours.retain(|row| ["kc", "bs"].iter().any(|source| row["source_id"] == *source));
+    assert_eq!(hours.len(), 48, "a day of two sources");
+    assert!(hours.iter().all(|row| row["stored"] == 0 && row["state"] == "unproven"), "{hours:?}");
+}
+
 pub fn follow_what_is_missing(story: &Story) {
     // Imported, and nobody says what the import holds.
     assert_eq!(story.state("R08"), "NOT_PROVEN");
@@ -81,14 +109,15 @@ fn gaps(story: &Story) {
         (json!(60), json!(60), json!(40))
     );
     gap("toDateTime64('2026-11-23 21:40:00', 3, 'UTC'), 'pull'", 2);
-    // A minute of which both ways brought four events, and pull one that the webhook had lost.
-    for (input, events, stored, alone, both) in [("webhook", 4, 4, 0, 4), ("pull", 5, 1, 1, 0)] {
+    // A minute of which both ways brought four events, and pull one that the webhook had lost, and another that became no event.
+    for (input, events, stored, alone, both, ignored) in [("webhook", 4, 4, 0, 4, 0), ("pull", 5, 1, 1, 0, 1)] {
         story.program.sql(&format!(
-            "INSERT INTO rollup_rows (tenant, source_id, cell, input, version, events, stored, alone, both) \
-             VALUES ('default', 'kc', intDiv(toUnixTimestamp('2026-11-23 21:58:00', 'UTC'), 60), '{input}', 1, {events}, {stored}, {alone}, {both})"
+            "INSERT INTO rollup_rows (tenant, source_id, cell, input, version, events, stored, alone, both, ignored) \
+             VALUES ('default', 'kc', intDiv(toUnixTimestamp('2026-11-23 21:58:00', 'UTC'), 60), '{input}', 1, {events}, {stored}, {alone}, {both}, {ignored})"
         ));
     }
-    assert_eq!((hour("lost_by_webhook"), hour("healed_by_pull"), hour("at_source")), (json!(1), json!(1), json!(5)));
+    assert_eq!((hour("lost_by_webhook"), hour("healed_by_pull")), (json!(1), json!(1)));
+    assert_eq!((hour("at_source"), hour("difference")), (json!(6), json!(1)));
     assert_eq!(hour("duplicate"), json!(4));
     assert_eq!((hour("unrepaired_gap_seconds"), hour("state")), (json!(0), json!("complete")));
     assert!(hour("gaps").to_string().contains("repaired by pull"));
@@ -110,8 +139,14 @@ fn missing(story: &Story) {
     let reasons = sheet["completeness"]["reasons"].to_string();
     assert!(reasons.contains("A lost login or decision leaves no such trace and cannot be seen"), "{reasons}");
     assert!(sheet["completeness"]["facts"]["missing_events"][0].as_str().unwrap().starts_with("removal of group g-1"));
+    // Who lost that may have lost more: no report over this time is whole.
+    for name in ["R05", "R07", "R11"] {
+        assert_eq!(story.state(name), "COMPLETE_WITH_LISTED_GAPS", "{name}");
+    }
     row(1);
-    assert_eq!(story.state("R08"), "COMPLETE");
+    for name in ["R08", "R11"] {
+        assert_eq!(story.state(name), "COMPLETE", "{name}");
+    }
 }
 
 /// Two complete reads of a realm: one client's change has an event, another's has none.
@@ -188,6 +223,19 @@ pub fn instants(story: &Story) {
         "{}",
         sheet["completeness"]["reasons"]
     );
+    // What a read says of an account counts as what an event says: disabled where no event is made.
+    let enabled = |at: &str| {
+        let rows = story.rows("R01", &["--as-of", at]);
+        rows.iter().find(|row| row["username"] == "ann").unwrap()["enabled"].clone()
+    };
+    assert_eq!(enabled("2026-11-23T21:55:00Z"), json!(null));
+    story.program.sql(
+        "INSERT INTO event_rows (tenant, source_id, time, event_id, input, version, source_kind, kind, data_class, time_basis, outcome, realm, person, details) \
+         SELECT 'default', 'kc', toDateTime64('2026-11-23 21:54:00', 3, 'UTC'), toUUID('00000000-0000-5000-8000-000000000777'), 'snapshot', 900000000000000000, \
+         'keycloak', 'state_user', 'snapshot', 'event', 'unknown', 'pair', unhex(person), map('enabled', 'false') \
+         FROM (SELECT person FROM persons WHERE username = 'ann' AND keycloak_user_id != '' LIMIT 1)",
+    );
+    assert_eq!(enabled("2026-11-23T21:55:00Z"), json!(0));
     let (code, sheet) = story.sheet("R01", &["--as-of", "2026-11-23T21:30:00Z"]);
     assert_eq!(code, 1);
     assert!(sheet["completeness"]["reasons"].to_string().contains("no complete snapshot of Keycloak"));

@@ -27,7 +27,7 @@ use crate::{
     running::RunFile,
     secrets,
     snapshotting::States,
-    status::{Observer, Report, Trouble},
+    status::{Observer, Report, Trouble, Waiting},
 };
 use alerts::Board;
 use anyhow::{Context, bail};
@@ -160,6 +160,7 @@ impl App {
         let observing = Observer {
             tenant: config.tenant.clone(),
             journal: journal.clone().map(|journal| (journal, journal_consumer(config))),
+            waiting: Waiting::default(),
             store: None,
             kafka: link.as_ref().map(Link::observe).transpose()?,
             topics: taken.as_ref().and_then(|taken| taken.topics.clone()),

@@ -7,6 +7,7 @@ mod faults;
 mod journal;
 mod kafka;
 mod paths;
+mod pending;
 mod pulls;
 mod render;
 mod trouble;
@@ -18,6 +19,7 @@ pub use journal::JournalReport;
 pub use kafka::{ForwardReport, MemberReport};
 pub use kafka::{KafkaReport, ObserveKafka, ObserveTopics, TopicReport};
 pub use paths::{NotSaved, PathReport};
+pub use pending::Waiting;
 pub use pulls::{PullReport, Realms};
 pub use render::{render, render_inputs};
 pub use trouble::Trouble;
@@ -31,21 +33,15 @@ use crate::{
 };
 use ::alerts::{Board, ReceiverState};
 use anyhow::Context;
-use durable_log::{Journal, ReadLimits};
-use events::{
-    ids::StreamId,
-    receipt::{Input, ReceiptHeader},
-};
+use durable_log::Journal;
+use events::receipt::Input;
+use pending::Counts;
 use pipeline::{correlation::Acknowledged, faults::Faults};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use store::{FateCounts, Store, StreamStatus, Totals};
 use tokio::sync::watch;
 
-/// Most records of the journal that a status counts by source and input; behind a longer lag only their sum is told.
-const COUNTED_RECORDS: u64 = 500_000;
-/// Source and input under which a lag too long to count is told.
-const UNCOUNTED: &str = "not counted";
 /// Source under which records on Kafka are told, which nobody can count by source without reading them.
 const ON_KAFKA: &str = "on kafka";
 
@@ -161,6 +157,8 @@ pub struct Observer {
     pub tenant: String,
     /// The journal and the name of its consumer, in a process that takes receipts in.
     pub journal: Option<(Journal, &'static str)>,
+    /// What waits in it.
+    pub waiting: Waiting,
     /// The store, in a process that stores them.
     pub store: Option<Store>,
     /// Kafka, if receipts go over it.
@@ -201,17 +199,10 @@ impl Observer {
             None => Totals::default(),
         };
         let Totals { fates, streams, paths } = totals;
-        let mut pending = match (&self.journal, from) {
-            (Some((journal, _)), Some(from)) => {
-                let (journal, end) = (journal.clone(), journal.durable_end());
-                let stored = streams.into_iter().map(|stream| (stream.stream, stream)).collect();
-                tokio::task::spawn_blocking(move || count_pending(&journal, (from, end), &stored)).await??
-            }
-            _ => Pending::default(),
-        };
+        let mut pending = self.pending(from, streams).await?;
         if let Some(lag) = kafka.as_ref().and_then(|kafka| kafka.lag).filter(|lag| *lag > 0 && self.store.is_some()) {
             let key = (ON_KAFKA.into(), Input::Collector.as_str().into());
-            pending.by_input.insert(key, (lag, 0));
+            pending.insert(key, (lag, 0));
         }
         let (mut gaps, mut other_lines, mut inputs) = (Vec::new(), Vec::new(), BTreeMap::new());
         if let Some(store) = &self.store {
@@ -241,16 +232,18 @@ impl Observer {
     pub async fn without_store(&self, why: String) -> anyhow::Result<Report> {
         let from = self.journal.as_ref().map(|(journal, consumer)| journal.committed(consumer));
         let kafka = self.kafka().await?;
-        let pending = match (&self.journal, from) {
-            (Some((journal, _)), Some(from)) => {
-                let (journal, end) = (journal.clone(), journal.durable_end());
-                tokio::task::spawn_blocking(move || count_pending(&journal, (from, end), &BTreeMap::new())).await??
-            }
-            _ => Pending::default(),
-        };
+        let pending = self.pending(from, Vec::new()).await?;
         let correlation = self.correlation.as_ref().map(CorrelationReport::of);
         let (store_up, without_store) = (Some(false), Some(why));
         Ok(Report { store_up, without_store, kafka, correlation, ..self.add_up(BTreeMap::new(), pending) })
+    }
+
+    /// What the journal holds from a position on and the store does not.
+    async fn pending(&self, from: Option<u64>, streams: Vec<StreamStatus>) -> anyhow::Result<Counts> {
+        let (Some((journal, _)), Some(from)) = (&self.journal, from) else { return Ok(Counts::new()) };
+        let (journal, end, waiting) = (journal.clone(), journal.durable_end(), self.waiting.clone());
+        let stored = streams.into_iter().map(|stream| (stream.stream, stream)).collect();
+        tokio::task::spawn_blocking(move || waiting.count(&journal, (from, end), &stored)).await?
     }
 
     async fn kafka(&self) -> anyhow::Result<Option<KafkaReport>> {
@@ -290,8 +283,8 @@ impl Observer {
         Ok(out)
     }
 
-    fn add_up(&self, mut inputs: BTreeMap<(String, String), InputReport>, pending: Pending) -> Report {
-        for ((source, input), (count, last)) in pending.by_input {
+    fn add_up(&self, mut inputs: BTreeMap<(String, String), InputReport>, pending: Counts) -> Report {
+        for ((source, input), (count, last)) in pending {
             let report = inputs.entry((source.clone(), input.clone())).or_default();
             (report.source, report.input) = (source, input);
             report.received += count;
@@ -325,48 +318,6 @@ impl Observer {
 
 fn rule_report(row: store::findings::RuleState) -> RuleReport {
     RuleReport { rule: row.rule, state: row.state, open: row.open, detail: row.detail }
-}
-
-/// True if the store holds a position: below its stream's end, and not in a hole that an interrupted block left.
-fn holds(stored: &BTreeMap<StreamId, StreamStatus>, stream: StreamId, seq: u64) -> bool {
-    let missing = |status: &StreamStatus| status.missing.iter().any(|(first, last)| (*first..=*last).contains(&seq));
-    stored.get(&stream).is_some_and(|status| seq <= status.last_seq && !missing(status))
-}
-
-#[derive(Default)]
-struct Pending {
-    by_input: BTreeMap<(String, String), (u64, i64)>,
-}
-
-/// Counts the records between two offsets that the store does not hold yet.
-fn count_pending(
-    journal: &Journal,
-    (from, end): (u64, u64),
-    stored: &BTreeMap<StreamId, StreamStatus>,
-) -> anyhow::Result<Pending> {
-    let mut pending = Pending::default();
-    if end - from > COUNTED_RECORDS {
-        pending.by_input.insert((UNCOUNTED.into(), Input::Collector.as_str().into()), (end - from, 0));
-        return Ok(pending);
-    }
-    let mut next = from;
-    while next < end {
-        let batch = journal.read(next, ReadLimits::default()).context("cannot read the journal")?;
-        for record in &batch.records {
-            let in_store = holds(stored, StreamId(record.stream), record.seq);
-            if record.offset >= end || in_store {
-                continue;
-            }
-            let (key, at) = match ReceiptHeader::from_bytes(&record.header) {
-                Ok(header) => ((header.source_id, header.input.as_str().to_owned()), header.received_at),
-                Err(_) => ((String::new(), Input::Collector.as_str().to_owned()), 0),
-            };
-            let entry = pending.by_input.entry(key).or_insert((0, at));
-            *entry = (entry.0 + 1, entry.1.max(at));
-        }
-        next = batch.next.max(next + 1);
-    }
-    Ok(pending)
 }
 
 /// Asks the running program.

@@ -275,15 +275,23 @@ async fn import_files(config: &Config, args: ImportArgs) -> anyhow::Result<bool>
         args.files.iter().try_for_each(|file| import::check(file, source.kind))?;
     }
     let bar = bar("entries");
-    let (mut total, mut last, mut holds) = (0, 0, Vec::new());
+    let (mut total, mut last, mut holds, mut left_out) = (0, 0, Vec::new(), 0);
     for file in &args.files {
         let sent = import::file(&intake, file, &mut |n| bar.inc(n as u64)).await?;
         total += sent.entries;
+        left_out += sent.left_out;
         last = last.max(sent.last_time);
         holds.push(sent.holds);
     }
+    if left_out > 0 {
+        bar.finish_and_clear();
+        bail!(
+            "{total} entries acknowledged, {left_out} left out: the files hold more than was brought, so nothing is called complete"
+        );
+    }
     let claim = if times.is_some() { claim(claim::together(&holds)?)? } else { None };
-    let last = claim.as_ref().map_or(0, |claim| claim.to).max(last);
+    // An event of a clock that is ahead makes nothing complete that has not happened yet.
+    let last = claim.as_ref().map_or(0, |claim| claim.to).max(last.min(crate::app::now_ms()));
     let said = claim.as_ref().map(claim::describe);
     if last > 0 {
         import::close(&intake, &InputClosed { input: Input::Import, watermark: last, claim }).await?;

@@ -10,14 +10,18 @@ use crate::{
     config::Kind,
     delivery_key,
     intake::{Delivery, Intake},
+    lines::{PARTS_BYTES, Parts},
 };
 use anyhow::{Context, bail};
 use claim::Holds;
 use events::record::InputClosed;
-use std::path::Path;
+use flate2::{Compression, write::GzEncoder};
+use std::{io::Write, path::Path};
 
 /// Most bytes in one request of Keycloak events, of catalog states and of lines; below the limits of the intake.
 const BATCH_BYTES: (usize, usize) = (900 << 10, 3 << 20);
+/// Most bytes of one event, inflated and as it is sent: those of the intake.
+const LARGEST_EVENT: (usize, usize) = (4 << 20, 1 << 20);
 /// Most Keycloak events in one request.
 const BATCH_EVENTS: usize = 500;
 /// Most lines in one request.
@@ -34,6 +38,23 @@ pub struct Batch {
     /// Latest time named in it, UTC milliseconds; 0 if none.
     pub last_time: i64,
 }
+
+/// A body as it goes over the wire, with its coding. One event can be too large for a request of plain JSON; none if it is too large
+/// for any.
+fn packed(route: &str, body: Vec<u8>) -> anyhow::Result<Option<(Vec<u8>, Option<Coding>)>> {
+    if route != "keycloak" || body.len() <= BATCH_BYTES.0 {
+        return Ok(Some((body, None)));
+    }
+    if body.len() > LARGEST_EVENT.0 {
+        return Ok(None);
+    }
+    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+    packed.write_all(&body)?;
+    let coding = ("content-encoding", "gzip".to_owned());
+    Ok(Some((packed.finish()?, Some(coding))).filter(|(packed, _)| packed.len() <= LARGEST_EVENT.1))
+}
+
+type Coding = (&'static str, String);
 
 /// Cuts entries into batches.
 pub struct Batches {
@@ -56,15 +77,21 @@ impl Batches {
             Format::BackstageLog => ("backstage", BATCH_LINES, BATCH_BYTES.1),
         };
         let mut batch = Batch { route, body: Vec::new(), entries: 0, last_time: 0 };
-        while batch.entries < most {
+        let mut parts = Parts::default();
+        // Not inside a line that its runtime cut: the collector joins the parts of one delivery only.
+        let inside = |batch: &Batch, parts: &Parts| !parts.whole() && batch.body.len() < bytes + PARTS_BYTES;
+        while batch.entries < most || inside(&batch, &parts) {
             let next = match self.left.take() {
                 Some(left) => Some(left),
                 None => self.entries.next()?,
             };
             let Some((entry, time)) = next else { break };
-            if batch.entries > 0 && batch.body.len() + entry.len() >= bytes {
+            if batch.entries > 0 && batch.body.len() + entry.len() >= bytes && !inside(&batch, &parts) {
                 self.left = Some((entry, time));
                 break;
+            }
+            if matches!(self.entries.format, Format::BackstageLog) {
+                parts.line(&entry);
             }
             batch.body.extend_from_slice(&entry);
             batch.body.push(b'\n');
@@ -118,29 +145,34 @@ pub struct Sent {
     pub last_time: i64,
     /// What it can hold.
     pub holds: Holds,
+    /// Entries that no request can bring, because each is larger than the collector takes.
+    pub left_out: usize,
 }
 
 /// Sends one file. `progress` hears each acknowledged batch.
 pub async fn file(intake: &Intake, path: &Path, progress: &mut dyn FnMut(usize)) -> anyhow::Result<Sent> {
     let entries = Entries::open(path)?;
-    let mut sent = Sent { entries: 0, last_time: 0, holds: entries.holds.clone() };
+    let mut sent = Sent { entries: 0, last_time: 0, holds: entries.holds.clone(), left_out: 0 };
     let name = std::path::absolute(path).with_context(|| format!("cannot name {}", path.display()))?;
     let (mut batches, mut number) = (Batches::of(entries), 0u64);
     while let Some(batch) = batches.next()? {
         // Equal when the import is repeated: a second one of the same file brings nothing new.
         let at = [name.as_os_str().as_encoded_bytes(), &number.to_be_bytes()];
         let key = delivery_key::header("import", &at, &batch.body);
-        let delivery = Delivery {
-            route: batch.route,
-            content_type: "application/x-ndjson",
-            headers: vec![("x-tokentrail-input", "import".into()), key],
-            body: batch.body,
+        number += 1;
+        let Some((body, coding)) = packed(batch.route, batch.body)? else {
+            let event = sent.entries + sent.left_out + 1;
+            tracing::error!(file = %path.display(), event, "an event is larger than the collector takes and is left out");
+            sent.left_out += batch.entries;
+            continue;
         };
+        let mut headers = vec![("x-tokentrail-input", "import".into()), key];
+        headers.extend(coding);
+        let delivery = Delivery { route: batch.route, content_type: "application/x-ndjson", headers, body };
         intake.deliver(&delivery).await?;
         sent.entries += batch.entries;
         sent.last_time = sent.last_time.max(batch.last_time);
         progress(batch.entries);
-        number += 1;
     }
     Ok(sent)
 }
@@ -155,7 +187,7 @@ pub async fn close(intake: &Intake, closed: &InputClosed) -> anyhow::Result<()> 
 mod tests {
     use super::*;
     use collector::config::Limits;
-    use std::io::Cursor;
+    use std::io::{Cursor, Read};
 
     fn batches(text: Vec<u8>) -> Vec<Batch> {
         let mut batches = Batches::of(Entries::of(Cursor::new(text), "x").unwrap());
@@ -166,6 +198,11 @@ mod tests {
     fn batches_stay_below_the_limits() {
         let sizes: Vec<_> = batches(b"x\n".repeat(45_000)).iter().map(|batch| batch.entries).collect();
         assert_eq!(sizes, [20_000, 20_000, 5_000]);
+        // A line that its runtime cut stays in one batch.
+        let part = |kind: char| format!("2026-11-23T21:25:07.1Z stdout {kind} {{\"isAuditEvent\":true\n");
+        let cut = ["x\n".repeat(19_999), part('P'), part('P'), part('F'), "x\n".repeat(9)].concat();
+        let sizes: Vec<_> = batches(cut.into_bytes()).iter().map(|batch| batch.entries).collect();
+        assert_eq!(sizes, [20_002, 9]);
         // Large admin events: the intake takes less in one request from a Keycloak than from a shipper.
         let event = |n: usize| format!(r#"{{"id":"{n}","time":{n},"representation":"{}"}}"#, "r".repeat(4_000));
         let array = format!("[{}]", (1..=900).map(event).collect::<Vec<_>>().join(","));
@@ -174,6 +211,23 @@ mod tests {
         assert!(found.len() > 3 && found.iter().all(|batch| batch.body.len() < limit));
         assert_eq!(found.iter().map(|batch| batch.entries).sum::<usize>(), 900);
         assert_eq!(found.iter().map(|batch| batch.last_time).max(), Some(900));
+    }
+
+    #[test]
+    fn one_event_that_is_too_large_for_plain_json_is_packed_and_one_too_large_for_any_request_is_none() {
+        let limits = Limits::default();
+        assert_eq!(LARGEST_EVENT, (limits.keycloak_inflated_bytes, limits.keycloak_bytes));
+        let sent = |bytes: usize| packed("keycloak", vec![b'x'; bytes]).unwrap();
+        assert_eq!(sent(BATCH_BYTES.0), Some((vec![b'x'; BATCH_BYTES.0], None)));
+        let (body, coding) = sent(3 << 20).unwrap();
+        assert_eq!(coding, Some(("content-encoding", "gzip".to_owned())));
+        let mut inflated = Vec::new();
+        flate2::read::GzDecoder::new(&*body).read_to_end(&mut inflated).unwrap();
+        assert!(inflated == vec![b'x'; 3 << 20] && body.len() < limits.keycloak_bytes);
+        assert_eq!(sent((4 << 20) + 1), None);
+        let noise: Vec<u8> = (0..2_u32 << 20).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        assert_eq!(packed("keycloak", noise).unwrap(), None, "and one that does not shrink");
+        assert!(packed("backstage", vec![b'x'; 3 << 20]).unwrap().unwrap().1.is_none());
     }
 
     #[test]

@@ -40,6 +40,22 @@ pub fn is_framed(line: &[u8]) -> bool {
     cri(line).is_some()
 }
 
+/// When a line was written, UTC milliseconds: by the frame of its runtime, else by what it says itself.
+pub fn time(line: &[u8]) -> Option<i64> {
+    #[derive(serde::Deserialize)]
+    struct Line<'a> {
+        #[serde(borrow, alias = "time", alias = "date")]
+        timestamp: std::borrow::Cow<'a, str>,
+    }
+    let framed =
+        cri(line).and_then(|_| line.split(|b| *b == b' ').next()).and_then(|time| std::str::from_utf8(time).ok());
+    let at = match framed {
+        Some(framed) => framed.parse::<Timestamp>(),
+        None => serde_json::from_slice::<Line<'_>>(line).ok()?.timestamp.parse(),
+    };
+    at.ok().map(Timestamp::as_millisecond)
+}
+
 /// Stream of a framed line, and whether it is a part that is not the last of its line.
 fn cri(line: &[u8]) -> Option<(Stream, bool)> {
     let mut parts = line.splitn(4, |b| *b == b' ');

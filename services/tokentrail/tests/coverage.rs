@@ -180,6 +180,15 @@ fn what_does_not_come_back_is_a_gap_until_it_does() {
     let status = program.drained();
     let beats = status["inputs"].as_array().unwrap().iter().find(|input| input["input"] == "heartbeat").unwrap();
     assert_eq!(beats["received"], beats["ignored"], "heartbeats are counted, and are no events: {beats}");
+    // What alerts look at: how far it is complete, and how its heartbeats ended.
+    let metrics = program.get_admin("/metrics").unwrap();
+    let of = |name: &str| {
+        let line = metrics.lines().find(|line| line.starts_with(name) && line.contains("source=\"backstage\""));
+        line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .unwrap_or_else(|| panic!("{name}: {metrics}"))
+    };
+    assert!(of("tokentrail_complete_until_seconds{") * 1e3 > lost["since"].as_f64().unwrap());
+    assert!(of("tokentrail_heartbeats_total{") > 0.0);
     assert_eq!(program.terminate(), Some(0));
 }
 
@@ -234,6 +243,15 @@ fn an_import_repairs_what_it_holds_and_no_more() {
     });
     assert!(rest["since"].as_i64() > gap["since"].as_i64(), "{rest}");
     assert!(import(&lines, &[]).0);
+    // A log ends with the time of its last line.
+    let dated = lines
+        .iter()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok()?["date"].as_str()?.parse::<jiff::Timestamp>().ok());
+    let last = dated.max().unwrap().as_millisecond();
+    until("the end of the import", everything, || {
+        let mark = "SELECT toUnixTimestamp64Milli(watermark) AS ms FROM watermarks WHERE input = 'import'";
+        (program.sql(mark).first()?["ms"] == last).then_some(())
+    });
     until("the second half", everything, || {
         gaps(&program).iter().all(|one| one["until"] != gap["until"]).then_some(())
     });

@@ -2,6 +2,7 @@
 //! content.
 
 use super::claim::Holds;
+use crate::lines;
 use anyhow::{Context, bail};
 use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
@@ -126,8 +127,16 @@ impl Entries {
                 bytes.truncate(LINE_BYTES);
                 tracing::warn!(file = self.name, line = *number, "a line is longer than a line may be and is cut");
             }
-            if self.format != Format::WebhookRecording {
-                return Ok(Some((bytes, 0)));
+            match self.format {
+                Format::BackstageLog => {
+                    let time = lines::time(&bytes).unwrap_or(0);
+                    return Ok(Some((bytes, time)));
+                }
+                Format::CatalogHistory => {
+                    let time = read_at(&bytes);
+                    return Ok(Some((bytes, time)));
+                }
+                Format::EventArray | Format::WebhookRecording => {}
             }
             let recorded: Recorded<'_> = serde_json::from_slice(&bytes)
                 .with_context(|| format!("{} line {number}: no recorded delivery", self.name))?;
@@ -194,6 +203,16 @@ fn time_of(json: &str) -> i64 {
     serde_json::from_str::<Timed>(json).map_or(0, |timed| timed.time)
 }
 
+/// When a state of a catalog was read.
+fn read_at(state: &[u8]) -> i64 {
+    #[derive(Deserialize)]
+    struct State {
+        /// Seconds.
+        read_at: f64,
+    }
+    serde_json::from_slice::<State>(state).map_or(0, |state| (state.read_at * 1e3) as i64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,6 +247,15 @@ mod tests {
         assert_eq!(found.iter().map(|(_, time)| *time).collect::<Vec<_>>(), [5, 9]);
         assert!(found.iter().all(|(line, _)| serde_json::from_slice::<serde_json::Value>(line).is_ok()));
         assert!(found.iter().all(|(line, _)| !line.contains(&b'\n')));
+    }
+
+    #[test]
+    fn logs_and_states_tell_their_last_time() {
+        let log = "plain\n2026-11-23T21:25:07.1Z stdout F x\n{\"isAuditEvent\":true,\"timestamp\":\"2026-11-23T21:25:08Z\"}\n{\"date\":\"2026-11-23T21:25:06Z\"}\n";
+        let times: Vec<_> = all(entries(log)).unwrap().into_iter().map(|(_, time)| time).collect();
+        assert_eq!(times, [0, 1_795_469_107_100, 1_795_469_108_000, 1_795_469_106_000]);
+        let states = all(entries("{\"read_at\": 1795469107.25, \"entities\": []}\n")).unwrap();
+        assert_eq!(states[0].1, 1_795_469_107_250);
     }
 
     #[test]

@@ -72,6 +72,10 @@ pub struct Findings {
 
 /// A source that said nothing for this long is worth a look, milliseconds.
 const SILENT_MS: i64 = 10 * 60 * 1000;
+/// How far back dead letters are told.
+const DAY_MS: i64 = 24 * 3_600_000;
+/// Name of the check of dead letters.
+const UNDERSTOOD: &str = "understood";
 
 /// What the status of the running program tells, without asking a source.
 pub fn from_report(config: &Config, report: &Report, now: i64) -> Vec<Check> {
@@ -128,7 +132,7 @@ fn of_source(id: &str, report: &Report, now: i64) -> [Check; 2] {
         Some(_) => speaks,
     };
     let dead: u64 = inputs().map(|input| input.dead).sum();
-    let understood = Check::new("understood", format!("source {id} is understood")).of_source(id);
+    let understood = Check::new(UNDERSTOOD, format!("source {id} is understood")).of_source(id);
     let understood = match dead {
         0 => understood,
         dead => understood.look(format!("{dead} dead letters: look at them with `tokentrail deadletters list`")),
@@ -149,6 +153,15 @@ pub async fn run(config: &Config) -> anyhow::Result<Findings> {
         return Ok(Findings { good: checks.iter().all(Check::good), checks });
     }
     let store = run.store(config)?;
+    // What does not parse can never be understood: it is something to look at while it is new.
+    for check in checks.iter_mut().filter(|check| check.id == UNDERSTOOD && !check.good()) {
+        let id = check.source.clone().unwrap_or_default();
+        let dead = store.dead_since((config.tenant.as_str(), &id), now - DAY_MS).await;
+        if dead.context("the store does not say what was not understood")? == 0 {
+            check.what = format!("source {id} is understood; dead letters are older than a day");
+            check.remedy = None;
+        }
+    }
     for (id, source) in config.sources.iter().filter(|(_, source)| source.kind == Kind::Backstage) {
         let place = (config.tenant.as_str(), id.as_str());
         let found = backstage::check(&store, place, (&crate::beating::scopes(source), now)).await;

@@ -213,6 +213,14 @@ impl Store {
         headers(rows(asked).await?)
     }
 
+    /// How many receipts of a source that were received from a time on (UTC milliseconds) could not be understood.
+    pub async fn dead_since(&self, (tenant, source_id): (&str, &str), since: i64) -> Result<u64, StoreError> {
+        let sql = "SELECT count() FROM receipts WHERE tenant = {tenant:String} AND source_id = {source:String} AND fate = 'dead' \
+            AND received_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')";
+        let asked = self.ask(sql).param("tenant", tenant).param("source", source_id).param("since", since);
+        Ok(rows::<u64>(asked).await?.pop().unwrap_or_default())
+    }
+
     /// The body of a receipt, unless it was erased or its time is over.
     pub async fn body(&self, tenant: &str, receipt: &StoredHeader) -> Result<Option<StoredBody>, StoreError> {
         let sql = "SELECT ?fields FROM raw_bodies FINAL WHERE tenant = {tenant:String} AND stream = unhex({stream:String}) \

@@ -323,12 +323,24 @@ fn past_changes(story: &Story, program: &Program) {
 #[test]
 fn the_demo_tells_the_removal_that_it_withholds_and_then_that_it_came() {
     let dir = tempfile::tempdir().unwrap();
+    let (temporary, report) = (dir.path().join("tmp"), dir.path().join("report"));
+    std::fs::create_dir(&temporary).unwrap();
     let samples = sample("");
     let (terminal, end) = testbed::Terminal::open().unwrap();
-    let mut demo = command(dir.path());
-    demo.args(["--log", "warn", "demo", "--samples", samples.to_str().unwrap()]).env("TERM", "xterm");
+    let mut demo = command(&dir.path().join("data"));
+    demo.args(["--log", "warn", "demo", "--samples", samples.to_str().unwrap(), "--report", report.to_str().unwrap()]);
+    demo.env("TERM", "xterm").env("TMPDIR", &temporary);
     let output = demo.stderr(end).output().unwrap();
     drop(demo);
+    // It leaves nothing behind: no process (the engine works in the folder of its data), no file but the report.
+    let of_demo = |process: &std::fs::DirEntry| {
+        std::fs::read_link(process.path().join("cwd")).is_ok_and(|folder| folder.starts_with(&temporary))
+    };
+    let running: Vec<_> =
+        std::fs::read_dir("/proc").unwrap().flatten().filter(of_demo).map(|left| left.path()).collect();
+    assert_eq!(running, [] as [PathBuf; 0], "still running");
+    assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0, "files are left in the temporary folder");
+    assert!(!dir.path().join("data").exists());
     let (text, shown) = (String::from_utf8_lossy(&output.stdout).into_owned(), terminal.shown());
     assert!(output.status.success(), "{text}{shown}");
     assert!(shown.contains(" receipts ") && shown.contains('\u{1b}'), "a bar for who waits at a terminal: {shown:?}");
@@ -350,6 +362,14 @@ fn the_demo_tells_the_removal_that_it_withholds_and_then_that_it_came() {
     let of = |source: &str, what: &str| rows.iter().filter(|row| row.contains(source) && row.contains(what)).count();
     assert!((3..=13).contains(&rows.len()), "{text}");
     assert!(of(" keycloak ", "enabled=false") > 0 && of(" backstage ", "exposure") > 0, "{rows:#?}");
+    // Each input was closed, so each is complete up to some time.
+    let inputs = text.split("the fate of every receipt").nth(1).unwrap().split("\n\n").nth(1).unwrap();
+    for input in ["webhook", "lines", "import", "snapshot"] {
+        let row = inputs.lines().find(|row| row.split_whitespace().nth(1) == Some(input)).unwrap();
+        assert!(!row.contains("unproven") && row.contains('Z'), "no watermark: {row}");
+    }
+    let sheet: Value = serde_json::from_slice(&std::fs::read(report.join("ipe.json")).unwrap()).unwrap();
+    assert!(sheet["completeness"]["rows"].as_u64().unwrap() > 0, "{sheet}");
     // The story itself is as it was: whole, when everything has come.
     let ben = text.lines().find(|line| line.trim_start().starts_with("user:default/ben")).unwrap();
     assert!(ben.contains("catalog") && ben.contains("19"), "{ben}");

@@ -1,11 +1,12 @@
 //! Another deployment key than the one that data was written with is refused at the start, by the folder and by the
-//! database, each alone.
+//! database, each alone. Secrets are shown once, to a person at a terminal.
 #![allow(clippy::unwrap_used)] // a test may panic
 
 mod support;
 
-use std::path::Path;
+use std::{fs::File, path::Path, process::Stdio};
 use support::{Program, command};
+use testbed::Terminal;
 
 /// Starts the program, which ends by itself with an error; returns what it said.
 fn refused(data: &Path, arguments: &[&str]) -> String {
@@ -44,4 +45,41 @@ fn data_takes_the_key_that_it_was_written_with_and_no_other() {
     std::fs::write(&key_file, &key).unwrap();
     std::fs::remove_file(&check).unwrap();
     assert_eq!(Program::start(dir.path(), &[]).terminate(), Some(0), "the right one is taken again");
+}
+
+/// Starts and stops the program, without ClickHouse, with a place for what it prints.
+fn greeted(data: &Path, stdout: Stdio) {
+    let mut up = command(data);
+    up.env("TOKENTRAIL__STORE__URL", support::NO_CLICKHOUSE).arg("up").stdout(stdout);
+    assert_eq!(Program::ready(up, data).terminate(), Some(0));
+}
+
+#[test]
+fn secrets_are_shown_once_and_to_a_terminal_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let secrets = |data: &Path| {
+        let read = |name: &str| std::fs::read_to_string(data.join("secrets").join(name)).unwrap().trim().to_owned();
+        ["keycloak.webhook", "backstage.token"].map(read)
+    };
+    // Nobody knows who reads a pipe or a file.
+    let (piped, seen) = (dir.path().join("piped"), dir.path().join("printed"));
+    greeted(&piped, File::create(&seen).unwrap().into());
+    let text = std::fs::read_to_string(&seen).unwrap();
+    assert!(text.contains("/v1/keycloak/keycloak") && text.contains("keycloak.webhook"), "{text}");
+    assert!(!secrets(&piped).iter().any(|secret| text.contains(secret)), "a secret in a pipe");
+
+    let data = dir.path().join("data");
+    let (terminal, end) = Terminal::open().unwrap();
+    greeted(&data, end);
+    let shown = terminal.shown();
+    assert!(secrets(&data).iter().all(|secret| shown.contains(secret)), "what is to be pasted is not shown");
+    let (terminal, end) = Terminal::open().unwrap();
+    greeted(&data, end);
+    let again = terminal.shown();
+    assert!(again.contains("keycloak.webhook"), "the file is named: {again}");
+    assert!(!secrets(&data).iter().any(|secret| again.contains(secret)), "a secret is shown a second time");
+    for folder in [&piped, &data] {
+        let log = std::fs::read_to_string(folder.join("log.ndjson")).unwrap();
+        assert!(!secrets(folder).iter().any(|secret| log.contains(secret)), "a secret in a log");
+    }
 }

@@ -167,6 +167,8 @@ pub async fn a_type_is_saved_no_more(keycloak: &Keycloak, cli: &Cli<'_>) {
     let check = doctor["checks"].as_array().unwrap().iter().find(of_pull).unwrap_or_else(|| panic!("{doctor}"));
     assert!(check["what"].as_str().unwrap().contains("realm acme"), "{check}");
     assert!(check["remedy"].as_str().unwrap().contains(TYPE), "{check}");
+    let state = r#"tokentrail_pull_state{realm="acme",source="keycloak",state="types_not_saved"} 1"#;
+    assert!(cli.program.get_admin("/metrics").unwrap().contains(state));
     let realm = status_of_realm(&cli.stored());
     assert!(realm["complete_until"].is_i64() && realm["last_pass"].is_i64(), "{realm}");
     admin.change_events_config("acme", json!({"enabledEventTypes": config["enabledEventTypes"]})).await.unwrap();

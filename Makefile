@@ -25,8 +25,8 @@ demo: build-demo ## play a recorded story through the whole pipeline and show wh
 up: build-demo ## start Tokentrail here to stay (data in ./tokentrail-data, Ctrl-C stops it)
 	@TOKENTRAIL_ENGINE="$$(services/store/engine/fetch.sh)" $(BIN) up
 
-test: engine ## every test, real servers included
-	@cargo test --locked --workspace --no-fail-fast
+test: engine ## every test, real servers included (two suites at a time; one alone: cargo test --workspace --test NAME)
+	@.ci/suites.py
 
 check: $(DENY) ## formatting, lints, documentation, dependencies
 	cargo fmt --all --check

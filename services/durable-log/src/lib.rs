@@ -39,6 +39,6 @@ pub use log::{
 };
 pub use options::Options;
 pub use quarantine::QuarantineStatus;
-pub use scrub::{ScrubError, ScrubReport, inspect};
+pub use scrub::{ScrubError, ScrubReport, StreamReport, inspect};
 pub use status::{Activity, Status, Syncs};
 pub use trim::{TrimError, Trimmed};

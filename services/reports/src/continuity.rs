@@ -40,8 +40,8 @@ const COLUMNS: &[Column] = &[
     ),
     column(
         "journal_verified",
-        "whether the journal's bytes are as they were written: its scrub and `tokentrail journal verify` say it",
-        "always not verified here",
+        "whether the journal's bytes are as they were written: of all that it keeps, the sheet says it",
+        "always on the sheet",
     ),
     no_source("clock_offset", "offset of the source's clock to NTP"),
     column("basis", "what the row rests on", "always counts of receipts and heartbeats"),
@@ -122,7 +122,7 @@ SELECT
         arrayExists((s, f, t) -> s = h.source_id AND f <= greatest(toInt64(h.hour) * 3600000, {from:Int64})
                 AND t >= least(toInt64(h.hour) * 3600000 + 3600000, {to:Int64}),
             {proven_sources:Array(String)}, {proven_from:Array(Int64)}, {proven_to:Array(Int64)}), 'complete', 'unproven') AS state,
-    'not verified here' AS journal_verified,
+    'on the sheet' AS journal_verified,
     'none on record' AS clock_offset,
     'counts' AS basis,
     'proven' AS confidence

@@ -26,6 +26,7 @@ pub use format::Format;
 pub use output::Target;
 pub use report::{Report, UnknownReport};
 pub use run::{Order, Outcome, Who, run};
+pub use sheet::{JournalFact, JournalStream};
 
 /// Why a report could not be made.
 #[derive(Debug, thiserror::Error)]

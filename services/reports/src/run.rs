@@ -8,7 +8,7 @@ use crate::{
     output::{Digesting, Passing, failed},
     report::Report,
     sample::Sample,
-    sheet::{FileFact, Sheet},
+    sheet::{FileFact, JournalFact, Sheet},
     verdict::verdict,
 };
 use events::normalise::Context;
@@ -77,6 +77,8 @@ pub struct Order {
     pub sources: Vec<KnownSource>,
     /// Makes events of receipts; none: the key is not here.
     pub normaliser: Option<Context>,
+    /// What a look at the journal's bytes found; none: it was not looked at.
+    pub journal: Option<JournalFact>,
     /// Who runs it.
     pub who: Who,
 }
@@ -127,6 +129,7 @@ pub async fn run(
         totals,
         rows_sha256: reading.rows_sha256,
         files: Vec::new(),
+        journal: order.journal.clone(),
         who: order.who.clone(),
         ended: now(),
         clickhouse,

@@ -45,6 +45,8 @@ pub struct Sheet {
     pub rows_sha256: String,
     /// Data files.
     pub files: Vec<FileFact>,
+    /// What a look at the journal's bytes found; none: it was not looked at.
+    pub journal: Option<JournalFact>,
     /// Who ran it.
     pub who: Who,
     /// When it ended, UTC milliseconds.
@@ -53,7 +55,45 @@ pub struct Sheet {
     pub clickhouse: String,
 }
 
+/// Whether the bytes of the journal are as they were written, on the machine where the report was run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct JournalFact {
+    /// Every checksum, commitment and link of the chain is as it must be.
+    pub intact: bool,
+    /// Records that are.
+    pub records: u64,
+    /// Damages that lose records, or trust in them.
+    pub losses: u64,
+    /// What is kept of each stream.
+    pub streams: Vec<JournalStream>,
+}
+
+/// Part of a stream that the journal keeps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct JournalStream {
+    /// Stream id.
+    pub stream: String,
+    /// First number that is kept.
+    pub first_seq: u64,
+    /// Last number.
+    pub last_seq: u64,
+}
+
 impl Sheet {
+    /// What was found in the journal, for people.
+    pub(crate) fn journal_told(&self) -> String {
+        match &self.journal {
+            None => "not looked at here: `tokentrail journal verify` on the machine that has it".to_owned(),
+            Some(found) if found.intact => {
+                let records = found.records;
+                format!(
+                    "intact: {records} records are kept; every checksum, commitment and link of the chain is as it must be"
+                )
+            }
+            Some(found) => format!("DAMAGED: {} losses, see `tokentrail journal verify`", found.losses),
+        }
+    }
+
     /// Parameters of an order.
     pub(crate) fn parameters(order: &Order) -> Vec<(String, String)> {
         let mut said: Vec<(String, String)> = vec![("tenant".into(), order.params.tenant.clone())];
@@ -85,6 +125,9 @@ impl Sheet {
         }
         if let Some(mark) = self.facts.watermark() {
             text.push_str(&format!("; run at watermark {}", moment(mark)));
+        }
+        if self.journal.is_some() {
+            text.push_str(&format!("; journal {}", self.journal_told()));
         }
         for reason in &self.verdict.reasons {
             text.push_str(&format!("\n  - {reason}"));
@@ -128,7 +171,7 @@ impl Sheet {
             "accuracy": self.facts.accuracy,
             "integrity": {
                 "trust_level": "L0: hashes only; a signature and a log of checkpoints are not made yet",
-                "rows_sha256": self.rows_sha256, "rows_sha256_of": "the rows as NDJSON, one object a line",
+                "journal": self.journal, "rows_sha256": self.rows_sha256, "rows_sha256_of": "the rows as NDJSON, one object a line",
                 "files": self.files, "verify": "sha256sum of each file; run the report again with the same parameters: rows_sha256 is the same while nothing of the period changed",
             },
             "signoff": {"prepared_by": Value::Null, "reviewed_by": Value::Null, "date": Value::Null, "conclusion": Value::Null},

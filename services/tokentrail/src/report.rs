@@ -13,10 +13,12 @@ use crate::{
 };
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
-use events::normalise::Context as NormaliseContext;
+use events::{ids::StreamId, normalise::Context as NormaliseContext};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::{Timestamp, civil, tz::TimeZone};
-use reports::{Order, Outcome, Report, Target, Who, report::Span, run::KnownSource, verdict::State};
+use reports::{
+    JournalFact, JournalStream, Order, Outcome, Report, Target, Who, report::Span, run::KnownSource, verdict::State,
+};
 use std::path::{Path, PathBuf};
 use store::ReportParams;
 
@@ -71,6 +73,9 @@ pub struct RunArgs {
     /// Seed of the lot, given by the auditor; also of the rows that are derived anew.
     #[arg(long, value_name = "S", default_value = "0")]
     seed: String,
+    /// Leave the journal alone: R11 reads all of it, on the machine that has it, and says on its sheet whether it is as it was written.
+    #[arg(long)]
+    skip_journal: bool,
     /// What it is made for.
     #[arg(long, value_enum, default_value_t = Purpose::Audit)]
     purpose: Purpose,
@@ -145,6 +150,7 @@ impl RunArgs {
             output: Some(folder.join("")),
             sample: None,
             seed: "0".to_owned(),
+            skip_journal: false,
             purpose: Purpose::Operations,
             case: String::new(),
         })
@@ -178,6 +184,7 @@ pub async fn make(config: &Config, args: &RunArgs) -> anyhow::Result<Outcome> {
         seed: args.seed.clone(),
         sources: sources(config),
         normaliser: normaliser(config, &store).await?,
+        journal: if report.id == "R11" && !args.skip_journal { journal(config)? } else { None },
         who: who(config, args),
     };
     let bar = ProgressBar::new_spinner();
@@ -188,6 +195,29 @@ pub async fn make(config: &Config, args: &RunArgs) -> anyhow::Result<Outcome> {
     let made = reports::run(&store, &order, (&mut tell, &now_ms), &mut std::io::stdout()).await;
     bar.finish_and_clear();
     made.context("the report was not made, and nothing was left of it")
+}
+
+/// Reads the journal of this machine, if there is one.
+fn journal(config: &Config) -> anyhow::Result<Option<JournalFact>> {
+    let dir = config.path("journal");
+    if !dir.exists() {
+        return Ok(None);
+    }
+    let bar = ProgressBar::new_spinner().with_message("reading the journal");
+    bar.enable_steady_tick(std::time::Duration::from_millis(200));
+    let found = durable_log::inspect(&dir).context("the journal cannot be read; --skip-journal leaves it alone")?;
+    bar.finish_and_clear();
+    let stream = |one: &durable_log::StreamReport| JournalStream {
+        stream: StreamId(one.stream).to_string(),
+        first_seq: one.first_seq,
+        last_seq: one.last_seq,
+    };
+    Ok(Some(JournalFact {
+        intact: found.is_intact(),
+        records: found.records,
+        losses: found.losses,
+        streams: found.streams.iter().map(stream).collect(),
+    }))
 }
 
 /// From and to, UTC milliseconds.

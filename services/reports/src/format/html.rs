@@ -169,6 +169,7 @@ fn first_sheet(sheet: &Sheet, out: &mut dyn Write) -> io::Result<()> {
         ("SHA-256 of the definition".to_owned(), report.definition_sha256()),
         ("trust level".to_owned(), "L0: hashes; signatures and checkpoints are not made yet".to_owned()),
     ];
+    integrity.push(("journal".to_owned(), sheet.journal_told()));
     integrity.push(("to check".to_owned(), "run the report again with the same parameters as ndjson: sha256sum gives the first hash while nothing of the period changed; ipe.json beside this page has the hash of this file".to_owned()));
     pairs(out, "Integrity", &integrity)?;
     list(out, "What it leaves out", &owned(report.exclusions))?;

@@ -122,6 +122,36 @@ fn gaps(story: &Story) {
     assert_eq!((hour("unrepaired_gap_seconds"), hour("state")), (json!(0), json!("complete")));
     assert!(hour("gaps").to_string().contains("repaired by pull"));
     assert_eq!(story.state("R11"), "COMPLETE");
+    journal(story);
+}
+
+/// R11 says whether the journal is as it was written, and other reports leave it alone.
+fn journal(story: &Story) {
+    let told = |name: &str, more: &[&str]| {
+        let (_, sheet) = story.sheet(name, &[&PERIOD[..], more].concat());
+        sheet["integrity"]["journal"].clone()
+    };
+    let found = told("R11", &[]);
+    assert_eq!((&found["intact"], &found["losses"]), (&json!(true), &json!(0)), "{found}");
+    let stream = &found["streams"][0];
+    let kept = stream["last_seq"].as_u64().unwrap() - stream["first_seq"].as_u64().unwrap() + 1;
+    assert!(kept > 300 && found["records"] == kept, "{found}");
+    assert_eq!((told("R11", &["--skip-journal"]), told("R08", &[])), (json!(null), json!(null)));
+
+    let folder = std::fs::read_dir(story.program.data.join("journal")).unwrap().map(|entry| entry.unwrap().path());
+    let segment = folder.filter(|path| path.extension().is_some_and(|is| is == "seg")).min().unwrap();
+    let flip = || {
+        let file = std::fs::File::options().read(true).write(true).open(&segment).unwrap();
+        let mut byte = [0];
+        // Within the first records.
+        std::os::unix::fs::FileExt::read_exact_at(&file, &mut byte, 6_000).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, &[byte[0] ^ 1], 6_000).unwrap();
+    };
+    flip();
+    let made = story.report("R11", &[&PERIOD[..], &["--format", "html"]].concat());
+    flip();
+    assert!(made.said.contains("journal DAMAGED: 1 losses") && made.out.contains("DAMAGED: 1 losses"), "{}", made.said);
+    assert_eq!(told("R11", &[])["intact"], true);
 }
 
 /// A removal that no input brought and a read shows.

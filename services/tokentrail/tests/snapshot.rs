@@ -99,7 +99,7 @@ async fn snapshots_survive_a_kill_and_tell_what_changed_and_what_went() {
     std::fs::write(bench.data.join("secrets/portal.reader"), &portal.secrets().reader).unwrap();
 
     // Slow enough to be killed in the middle, by what it wrote and not by the clock.
-    bench.configure((&keycloak, &portal), 15);
+    bench.configure((&keycloak, &portal), 4);
     let program = bench.start();
     let before = until("pages of a running snapshot", || running(&bench.data).filter(|text| text.lines().count() > 12));
     program.kill();

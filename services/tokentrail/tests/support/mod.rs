@@ -19,7 +19,7 @@ use std::{
 };
 
 /// Longest wait for a start; a loaded machine and a recovering engine are slow.
-const READY: Duration = Duration::from_secs(90);
+const READY: Duration = Duration::from_secs(180);
 /// Nobody listens there: a program that is to do without ClickHouse.
 pub const NO_CLICKHOUSE: &str = "http://127.0.0.1:9";
 /// For a program whose ClickHouse is of no use, so that its start is not waited for.

@@ -15,15 +15,23 @@ impl Known {
         let Some(join) = self.join(reference.source) else {
             return Who { user: None, reason: Some(Reason::NotTied) };
         };
-        if let Some(segment) = self.catalog.users.at(reference, t) {
+        let ledger = self.catalog.users.get(reference);
+        if let Some((segment, next)) = ledger.and_then(|ledger| ledger.around(t)) {
+            // What the next read says instead was so from some instant before it on.
+            let next = next.filter(|_| segment.gap).and_then(|next| next.says);
             if let Some(user) = segment.says {
-                let reason = segment.from.is_none().then_some(Reason::TieSeenLater);
+                let seen_later = segment.from.is_none().then_some(Reason::TieSeenLater);
+                let reason = next.map_or(seen_later, |_| Some(Reason::RestsOnGap));
                 return Who { user: Some(user), reason };
             }
             // The entity is gone; a token that was issued before still names it, for as long as tokens live.
             let gone = self.gone(reference, t).filter(|(_, since)| *since >= t.saturating_sub(join.token_life));
             if let Some((user, _)) = gone {
                 return Who { user: Some(user), reason: Some(Reason::EntityGone) };
+            }
+            // It came between two reads: nobody else is known whom it can have stood for since.
+            if let Some(user) = next {
+                return Who { user: Some(user), reason: Some(Reason::TieSeenLater) };
             }
         }
         if !join.by_name {

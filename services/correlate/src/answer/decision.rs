@@ -23,6 +23,13 @@ pub(super) struct Judged {
     pub stale_claims: Vec<String>,
 }
 
+impl Judged {
+    /// By the catalog's clock, without a delay.
+    pub(super) fn of(verdict: Verdict, view: View) -> Self {
+        Self { verdict, delay: None, clock: Clock::Catalog, view, stale_claims: Vec::new() }
+    }
+}
+
 /// Reasons with the grade that they leave.
 pub(super) struct Grading {
     pub grade: Grade,

@@ -128,6 +128,9 @@ impl Known {
             grading.cap(Grade::Inferred, Reason::CredentialOfAnother);
         }
         let sessions: BTreeSet<Option<Id>> = candidates.iter().map(|candidate| candidate.session).collect();
+        if sessions.iter().flatten().any(|session| self.is_acted_in(*session, t)) {
+            grading.reasons.insert(Reason::Impersonated);
+        }
         if sessions.len() > 1 {
             grading.cap(Grade::Inferred, Reason::SeveralSessions);
         } else if candidates.len() > 1 {

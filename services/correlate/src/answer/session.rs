@@ -57,6 +57,17 @@ impl Known {
         })
     }
 
+    /// Whether by `t` somebody else acts in a session.
+    pub(crate) fn is_acted_in(&self, session: Id, t: Millis) -> bool {
+        let Some(session) = self.sessions.sessions.get(&session) else { return false };
+        session.uses.range(..=Moment::ceiling(t)).any(|(_, used)| self.is_by_another(used.what))
+    }
+
+    /// Whether a use of a session is somebody else's than its user's.
+    pub(crate) fn is_by_another(&self, what: UseKind) -> bool {
+        matches!(what, UseKind::Login { impersonator } if !self.names.text(impersonator).is_empty())
+    }
+
     /// The earliest end that is told. A revoked grant ends a session only if no other client used it: single sign-on goes on.
     pub(crate) fn ended(&self, id: Id, session: &Session) -> Option<(Millis, EndKind)> {
         let first = session.uses.keys().chain(session.callbacks.keys()).min().copied()?;

@@ -184,7 +184,11 @@ fn session(told: &Explanation) -> String {
     };
     let begun = session.started_at.map_or_else(|| "beginning not seen".into(), |at| format!("begun {}", moment(at)));
     let ended = session.ended_at.map(|at| format!(", ended {} ({})", moment(at), session.ended_by.replace('_', " ")));
-    format!("{} in {}, {begun}{}", session.session_id, session.source_id, ended.unwrap_or_default())
+    let by = match session.impersonator.as_str() {
+        "" => String::new(),
+        by => format!("; {by} acts in it as the person"),
+    };
+    format!("{} in {}, {begun}{}{by}", session.session_id, session.source_id, ended.unwrap_or_default())
 }
 
 fn credential(told: &Explanation) -> String {

@@ -158,6 +158,8 @@ impl Known {
         let presented = Id { source: user.source, name: issue.presented };
         let presentations = self.sessions.presented.get(&presented);
         let earlier = presentations.is_some_and(|all| all.range(..moment).any(|(_, user)| user.is_some()));
+        // Presented before the floor, of which there was no doubt even then.
+        let rotated = issue.session.and_then(|session| self.rotated(presented, self.sessions.sessions.get(&session)));
         Some(TokenRow {
             person: self.key(user),
             session: issue.session.map_or_else(String::new, |session| self.names.name(session).to_owned()),
@@ -166,8 +168,8 @@ impl Known {
             grant: issue.grant,
             access: self.owned(issue.access),
             refresh: self.owned(issue.refresh),
-            parent: self.parent(presented, moment),
-            reused: earlier,
+            parent: self.parent(presented, moment).or(rotated),
+            reused: earlier || rotated.is_some(),
         })
     }
 

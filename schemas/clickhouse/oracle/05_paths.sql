@@ -123,12 +123,24 @@ WITH RECURSIVE up AS (
 )
 SELECT * FROM up;
 
--- Whom a reference stood for: by the annotation; one that is gone, for whom it last stood, for as long as tokens live.
+-- Whom a reference stood for: by the annotation; one that is gone, for whom it last stood, for as long as tokens live; one that came
+-- between two reads, for whom the second names, from the first on.
 CREATE TABLE {oracle}.ties ENGINE = Memory AS
 SELECT s.tenant AS tenant, s.source AS backstage, s.holder AS reference, j.keycloak AS keycloak,
     substring(if(s.says != '', s.says, s.before), 2) AS user, s.since AS since, if(s.says != '', s.until, least(s.until, s.since + j.token_life + 1)) AS until
 FROM (SELECT * FROM {oracle}.islands WHERE book = 'catalog_user') AS s INNER JOIN {oracle}.joins AS j ON j.backstage = s.source
-WHERE (s.says != '' OR (s.before != '' AND s.since > -9000000000000000)) AND s.since < s.until;
+WHERE (s.says != '' OR (s.before != '' AND s.since > -9000000000000000)) AND s.since < s.until
+UNION ALL
+SELECT s.tenant, s.source, s.holder, j.keycloak, substring(s.next, 2),
+    if(i.before != '' AND i.since > -9000000000000000, greatest(s.since, i.since + j.token_life + 1), s.since) AS since, s.until
+FROM (
+    SELECT *, leadInFrame(says, 1, '') OVER (PARTITION BY tenant, source, holder ORDER BY n ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS next
+    FROM {oracle}.segments WHERE book = 'catalog_user'
+) AS s
+INNER JOIN (SELECT * FROM {oracle}.islands WHERE book = 'catalog_user') AS i
+    ON i.tenant = s.tenant AND i.source = s.source AND i.holder = s.holder AND i.island = s.island
+INNER JOIN {oracle}.joins AS j ON j.backstage = s.source
+WHERE s.says = '' AND s.open AND s.next != '' AND since < s.until;
 
 -- Everything that follows from what is held, with the path to it, both ends left out; `begun`: since when what the path begins with is held.
 CREATE TABLE {oracle}.effective ENGINE = Memory AS

@@ -6,10 +6,11 @@ WITH ours AS (
     SELECT tenant, 'grant', toString((person, toString(right_kind), right_id, toUnixTimestamp64Milli(held_from), toUnixTimestamp64Milli(held_to), granted_by, removed_by,
         granted_in, removed_in)) FROM (SELECT * REPLACE (toString(granted_in) AS granted_in, toString(removed_in) AS removed_in) FROM {database}.grants)
     UNION ALL
-    -- What is judged by claims, by another group of the same name or not at all is not in question here.
+    -- What is judged by claims, by another group of the same name, without a known policy or not at all is not in question here.
     SELECT tenant, 'decision', toString((toString(event_id), person, toBool(verdict IN ('agrees', 'granted_in_backstage', 'pending_grant', 'denied_with_right') AND NOT (verdict = 'agrees' AND outcome = 'deny')),
         delay_ms, arraySort(arrayMap(s -> toString((s.1, s.2, s.3, s.4, s.5, toUnixTimestamp64Milli(s.6))), support)), toUnixTimestamp64Milli(credential_at), toString(credential)))
     FROM {database}.decisions WHERE verdict NOT IN ('not_judged', 'name_collision', 'conditional') AND outcome IN ('allow', 'deny') AND permission != ''
+        AND NOT hasAny(reasons, ['shared_name', 'policy_unknown'])
     UNION ALL
     SELECT tenant, 'final outcome', toString((toString(event_id), toString(final_outcome))) FROM {database}.decisions WHERE outcome = 'conditional'
 ), theirs AS (
@@ -21,7 +22,7 @@ WITH ours AS (
     UNION ALL
     SELECT tenant, 'decision', toString((event_id, person, toBool(supported), delay_ms, support, credential_at, if(credential = '', '00000000-0000-0000-0000-000000000000', credential)))
     FROM {oracle}.decisions
-    WHERE (tenant, event_id) NOT IN (SELECT tenant, toString(event_id) FROM {database}.decisions WHERE verdict = 'name_collision')
+    WHERE (tenant, event_id) NOT IN (SELECT tenant, toString(event_id) FROM {database}.decisions WHERE has(reasons, 'shared_name'))
     UNION ALL
     SELECT tenant, 'final outcome', toString((event_id, final_outcome)) FROM {oracle}.finals
 )

@@ -103,8 +103,8 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         rule: "a removal is exposure up to the budget, and a violation after",
         file: "answer/judge.rs",
-        find: "if delay > self.budget(question.reference, clock) { Verdict::Violation }",
-        replace: "if delay >= self.budget(question.reference, clock) { Verdict::Violation }",
+        find: "let beyond = delay > self.budget(question.reference, clock);",
+        replace: "let beyond = delay >= self.budget(question.reference, clock);",
         test: ("rules", "rights::a_removal_is_exposure_up_to_the_budget_and_a_violation_after"),
     },
     Mutant {

@@ -23,6 +23,13 @@ pub(super) struct Judged {
     pub stale_claims: Vec<String>,
 }
 
+impl Judged {
+    /// By the catalog's clock, without a delay.
+    pub(super) fn of(verdict: Verdict, view: View) -> Self {
+        Self { verdict, delay: None, clock: Clock::Catalog, view, stale_claims: Vec::new() }
+    }
+}
+
 /// Reasons with the grade that they leave.
 pub(super) struct Grading {
     pub grade: Grade,
@@ -121,6 +128,9 @@ impl Known {
             grading.cap(Grade::Inferred, Reason::CredentialOfAnother);
         }
         let sessions: BTreeSet<Option<Id>> = candidates.iter().map(|candidate| candidate.session).collect();
+        if sessions.iter().flatten().any(|session| self.is_acted_in(*session, t)) {
+            grading.reasons.insert(Reason::Impersonated);
+        }
         if sessions.len() > 1 {
             grading.cap(Grade::Inferred, Reason::SeveralSessions);
         } else if candidates.len() > 1 {

@@ -16,32 +16,41 @@ impl Known {
     pub(super) fn judge(&self, question: &Question, when: (Moment, &Told), grading: &mut Grading) -> Judged {
         let (moment, told) = when;
         let t = moment.at;
-        let judged = |verdict| Judged {
-            verdict,
-            delay: None,
-            clock: Clock::Catalog,
-            view: View::default(),
-            stale_claims: Vec::new(),
-        };
-        if self.names.text(told.permission).is_empty() || !self.names.name(question.reference).starts_with("user:") {
-            return judged(Verdict::NotJudged);
+        if !self.names.name(question.reference).starts_with("user:") {
+            return Judged::of(Verdict::NotJudged, View::default());
         }
-        let source = Id { source: question.reference.source, name: question.reference.source };
-        if self.rbac.known.value(source, t).is_none() {
-            grading.cap(Grade::Inferred, Reason::PolicyUnknown);
-            return judged(Verdict::NotJudged);
-        }
-        let active = question.user.is_none_or(|user| self.keycloak.active(user, t));
-        if !active {
+        let closed = question.user.and_then(|user| self.keycloak.closed(user, t));
+        if closed.is_some() {
             grading.reasons.insert(Reason::Disabled);
         }
+        let source = Id { source: question.reference.source, name: question.reference.source };
+        let named = !self.names.text(told.permission).is_empty();
+        if named && self.rbac.known.value(source, t).is_none() {
+            grading.cap(Grade::Inferred, Reason::PolicyUnknown);
+        } else if named {
+            return self.judge_right(question, when, grading);
+        }
+        // What supported it is not known; whatever it was went with the account.
+        let let_in = matches!(told.outcome, Outcome::Allow | Outcome::Conditional);
+        let closed = closed.filter(|_| let_in).flatten();
+        let mut judged = closed.map_or_else(
+            || Judged::of(Verdict::NotJudged, View::default()),
+            |since| self.closed(question, (t, since), View::default()),
+        );
+        self.rests_on_account(question, when, (&mut judged, grading));
+        judged
+    }
+
+    /// Of a permission that is named, with policies that are known.
+    fn judge_right(&self, question: &Question, when: (Moment, &Told), grading: &mut Grading) -> Judged {
+        let (Moment { at: t, .. }, told) = when;
         let view = self.view(question, t);
-        self.straddles(question, (moment, told), grading);
+        self.straddles(question, when, grading);
         let mut judged = match told.outcome {
-            Outcome::Allow => self.allowed(question, (t, view, active), grading),
+            Outcome::Allow => self.allowed(question, (t, view), grading),
             Outcome::Deny => self.denied(question, (t, view), grading),
             Outcome::Conditional => self.conditional(question, (t, view, told), grading),
-            _ => judged(Verdict::NotJudged),
+            _ => Judged::of(Verdict::NotJudged, View::default()),
         };
         let paths = &judged.view.paths;
         let entitled = matches!(judged.verdict, Verdict::Agrees) && told.outcome == Outcome::Allow;
@@ -54,6 +63,9 @@ impl Known {
         if !paths.is_empty() && paths.iter().all(|path| path.via == Via::Catalog) {
             grading.cap(Grade::Inferred, Reason::RightsFromCatalog);
         }
+        if told.outcome == Outcome::Conditional || judged.clock == Clock::Token {
+            self.rests_on_account(question, when, (&mut judged, grading));
+        }
         // What a gap or two clocks leave open is never called a violation.
         let open = [Reason::Straddles, Reason::RestsOnGap].iter().any(|reason| grading.reasons.contains(reason));
         if open && judged.verdict == Verdict::Violation {
@@ -62,13 +74,40 @@ impl Known {
         judged
     }
 
-    fn allowed(&self, question: &Question, told: (Millis, View, bool), grading: &mut Grading) -> Judged {
-        let (t, view, active) = told;
-        let verdict = |verdict, clock, view| Judged { verdict, delay: None, clock, view, stale_claims: Vec::new() };
+    /// Whoever is let in although their account was closed at `since`.
+    fn closed(&self, question: &Question, (t, since): (Millis, Millis), view: View) -> Judged {
+        Judged { view, ..self.stale(question, (t, since), Clock::Token) }
+    }
+
+    /// Let in although what supported it went at `since`.
+    fn stale(&self, question: &Question, (t, since): (Millis, Millis), clock: Clock) -> Judged {
+        let delay = t.saturating_sub(since);
+        let beyond = delay > self.budget(question.reference, clock);
+        let verdict = if beyond { Verdict::Violation } else { Verdict::Exposure };
+        Judged { delay: Some(delay), clock, ..Judged::of(verdict, View::default()) }
+    }
+
+    /// What is said of a closed account, or of one that may have been closed, where an event of it is missing.
+    fn rests_on_account(&self, question: &Question, when: (Moment, &Told), judged: (&mut Judged, &mut Grading)) {
+        let (Moment { at: t, .. }, told) = when;
+        let (judged, grading) = judged;
+        let open = |t: Millis| question.user.is_some_and(|user| self.keycloak.may_be_otherwise(user, t));
+        // As it was just before it was closed: by a read that shows it, it is known by when at the latest.
+        let before = judged.delay.filter(|_| judged.clock == Clock::Token);
+        let closing = before.is_some_and(|delay| open(t.saturating_sub(delay).saturating_sub(1)));
+        if told.outcome != Outcome::Deny && (open(t) || closing) {
+            grading.cap(Grade::Inferred, Reason::RestsOnGap);
+            if judged.verdict == Verdict::Violation {
+                judged.verdict = Verdict::Exposure;
+            }
+        }
+    }
+
+    fn allowed(&self, question: &Question, (t, view): (Millis, View), grading: &mut Grading) -> Judged {
         if view.supports() {
             return match view.by_group() {
-                true => verdict(Verdict::Agrees, Clock::Catalog, view),
-                false => verdict(Verdict::GrantedInBackstage, Clock::None, view),
+                true => Judged::of(Verdict::Agrees, view),
+                false => Judged { clock: Clock::None, ..Judged::of(Verdict::GrantedInBackstage, view) },
             };
         }
         let (changes, more) = self.changes(question, t);
@@ -81,18 +120,20 @@ impl Known {
             if !before.supports() {
                 continue;
             }
-            let clock = if active { Clock::Catalog } else { Clock::Token };
-            let delay = t.saturating_sub(change);
-            let verdict =
-                if delay > self.budget(question.reference, clock) { Verdict::Violation } else { Verdict::Exposure };
-            return Judged { verdict, delay: Some(delay), clock, view: before, stale_claims: Vec::new() };
+            // Of whoever was closed only later, the catalog had not followed.
+            let went_with_account = question.user.is_some_and(|user| !self.keycloak.active(user, change));
+            let clock = if went_with_account { Clock::Token } else { Clock::Catalog };
+            return Judged { view: before, ..self.stale(question, (t, change), clock) };
         }
-        let seen = self.catalog_view(question, t);
-        if seen.supports() && self.shares_a_name(question, t) {
-            grading.cap(Grade::Inferred, Reason::SharedName);
-            return verdict(Verdict::NameCollision, Clock::Catalog, seen);
+        let closed = question.user.and_then(|user| self.keycloak.closed(user, t));
+        let seen_at = closed.map_or(Some(t), |since| since.map(|since| since.saturating_sub(1)));
+        let seen = seen_at.map(|at| self.view_by_name(question, at)).filter(View::supports);
+        let Some(seen) = seen else { return Judged::of(Verdict::AllowedWithoutRight, view) };
+        grading.cap(Grade::Inferred, Reason::SharedName);
+        match closed.flatten() {
+            Some(since) => self.closed(question, (t, since), seen),
+            None => Judged::of(Verdict::NameCollision, seen),
         }
-        verdict(Verdict::AllowedWithoutRight, Clock::Catalog, view)
     }
 
     fn denied(&self, question: &Question, told: (Millis, View), grading: &mut Grading) -> Judged {
@@ -116,13 +157,10 @@ impl Known {
     /// A conditional decision names the owner claims that it used: each group among them is held now, or was, or never.
     fn conditional(&self, question: &Question, told: (Millis, View, &Told), grading: &mut Grading) -> Judged {
         let (t, view, decision) = told;
-        let mut judged =
-            Judged { verdict: Verdict::Conditional, delay: None, clock: Clock::Claims, view, stale_claims: Vec::new() };
+        let mut judged = Judged { clock: Clock::Claims, ..Judged::of(Verdict::Conditional, view) };
         let Some(user) = question.user else { return judged };
-        if decision.owner_refs.is_empty() {
-            return judged;
-        }
-        let active = self.keycloak.active(user, t);
+        let closed = self.keycloak.closed(user, t);
+        let active = closed.is_none();
         let groups = self.keycloak.groups_of(user, t);
         let mut stale_since: Option<Millis> = None;
         for claim in &decision.owner_refs {
@@ -130,13 +168,18 @@ impl Known {
             if !self.names.text(*claim).starts_with("group:") {
                 continue;
             }
-            let Some(group) = self.catalog.groups.value(reference, t) else { continue };
-            let held =
-                groups.iter().any(|member| member.group == group) || self.held_by_catalog(question, (user, group), t);
-            if held && active {
+            let Some((group, unnamed)) = self.group_of(reference, t) else { continue };
+            let member = groups.iter().any(|member| member.group == group);
+            let held = member || self.held_by_catalog(question, (user, group), t);
+            if held && active && unnamed.is_none() {
                 continue;
             }
-            match self.lost(user, group, t) {
+            // A group that is called otherwise now is held, and not by that name.
+            let renamed = || {
+                let changes = self.keycloak.called.get(group).into_iter().flat_map(|ledger| ledger.changes(t));
+                unnamed.map(|unnamed| changes.last().unwrap_or(unnamed).min(unnamed))
+            };
+            match if member && active { renamed() } else { self.lost(user, group, t) } {
                 Some(lost) => {
                     judged.stale_claims.push(self.owned(*claim));
                     stale_since = stale_since.max(Some(lost));
@@ -145,12 +188,14 @@ impl Known {
             }
         }
         judged.stale_claims.sort();
-        if let Some(since) = stale_since {
-            let clock = if active { Clock::Claims } else { Clock::Token };
-            let delay = t.saturating_sub(since);
-            let beyond = delay > self.budget(question.reference, clock);
-            judged.verdict = if beyond { Verdict::Violation } else { Verdict::Exposure };
-            (judged.delay, judged.clock) = (Some(delay), clock);
+        // A claim that was lost while the account was open had time until the next issue; all else goes with the account.
+        let by_account = closed.flatten().filter(|closed| stale_since.is_none_or(|since| since >= *closed));
+        let since = by_account.map(|closed| (closed, Clock::Token)).or(stale_since.map(|since| (since, Clock::Claims)));
+        if let Some((since, clock)) = since {
+            let Judged { stale_claims, view, .. } = judged;
+            return Judged { stale_claims, view, ..self.stale(question, (t, since), clock) };
+        }
+        if !active || decision.owner_refs.is_empty() {
             return judged;
         }
         // A group that is held and is not among the claims: they are older than the grant.
@@ -234,25 +279,20 @@ impl Known {
             || self.keycloak.users.get(user).is_some_and(|ledger| ledger.changes(to).any(within))
     }
 
-    /// Whether one of the Backstage groups that the catalog puts the person into is the name of a Keycloak group that they are
-    /// in and of another that the annotation names.
-    fn shares_a_name(&self, question: &Question, t: Millis) -> bool {
-        let Some(user) = question.user else { return false };
-        self.catalog.members.of(question.reference, t).any(|(reference, _)| {
-            let annotated = self.catalog.groups.value(reference, t);
-            annotated.is_some_and(|annotated| self.is_namesake((user, reference), annotated, t))
-        })
-    }
-
-    /// Whether the user is, or ever was, in a Keycloak group of the Backstage group's name that is not the annotated one.
-    pub(super) fn is_namesake(&self, pair: (Id, Id), annotated: Id, t: Millis) -> bool {
+    /// A Keycloak group of the Backstage group's name that the user is in, or ever was, and that is not the annotated one.
+    pub(super) fn namesake(&self, pair: (Id, Id), annotated: Id, t: Millis) -> Option<Id> {
         let (user, reference) = pair;
         let reference = self.names.name(reference);
         let named = reference.rsplit('/').next().unwrap_or("");
-        self.keycloak.members.ever(user).any(|(group, _)| {
-            let name = self.keycloak.name_known_at(group, t, &self.names);
-            group != annotated && name.as_deref().map(super::person::entity_name).as_deref() == Some(named)
-        })
+        let groups = self.keycloak.members.ever(user).map(|(group, _)| group).filter(|group| {
+            let name = self.keycloak.name_known_at(*group, t, &self.names);
+            *group != annotated && name.as_deref().map(super::person::entity_name).as_deref() == Some(named)
+        });
+        // Of several that which they are in then, and of those one that everybody would choose.
+        let is_in = |group: &Id| {
+            self.keycloak.members.get(user, *group).is_some_and(|l| l.at(t).is_some_and(|s| s.says.is_some()))
+        };
+        groups.min_by_key(|group| (!is_in(group), self.names.name(*group).to_owned()))
     }
 
     fn budget(&self, reference: Id, clock: Clock) -> Millis {

@@ -1,6 +1,13 @@
 //! Who an entity reference stood for, as of an instant: by the catalog's annotation, never by name unless configured.
 
-use crate::{facts::List, known::Known, moment::Millis, names::Id, rows::Reason, state::reads::Scope};
+use crate::{
+    facts::List,
+    known::Known,
+    moment::Millis,
+    names::Id,
+    rows::Reason,
+    state::{ledger::Ledger, reads::Scope},
+};
 
 /// The Keycloak user behind a reference, and what is to be said of the tie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,15 +22,23 @@ impl Known {
         let Some(join) = self.join(reference.source) else {
             return Who { user: None, reason: Some(Reason::NotTied) };
         };
-        if let Some(segment) = self.catalog.users.at(reference, t) {
+        let ledger = self.catalog.users.get(reference);
+        if let Some((segment, next)) = ledger.and_then(|ledger| ledger.around(t)) {
+            // What the next read says instead was so from some instant before it on.
+            let next = next.filter(|_| segment.gap).and_then(|next| next.says);
             if let Some(user) = segment.says {
-                let reason = segment.from.is_none().then_some(Reason::TieSeenLater);
+                let seen_later = segment.from.is_none().then_some(Reason::TieSeenLater);
+                let reason = next.map_or(seen_later, |_| Some(Reason::RestsOnGap));
                 return Who { user: Some(user), reason };
             }
             // The entity is gone; a token that was issued before still names it, for as long as tokens live.
             let gone = self.gone(reference, t).filter(|(_, since)| *since >= t.saturating_sub(join.token_life));
             if let Some((user, _)) = gone {
                 return Who { user: Some(user), reason: Some(Reason::EntityGone) };
+            }
+            // It came between two reads: nobody else is known whom it can have stood for since.
+            if let Some(user) = next {
+                return Who { user: Some(user), reason: Some(Reason::TieSeenLater) };
             }
         }
         if !join.by_name {
@@ -39,17 +54,17 @@ impl Known {
 
     /// For whom a reference last stood before `t`, and since when it stands for nobody.
     fn gone(&self, reference: Id, t: Millis) -> Option<(Id, Millis)> {
-        let mut since = None;
-        // However often its absence was read: the first time counts.
-        let until_then = self.catalog.users.get(reference)?.segments().into_iter();
-        for segment in until_then.filter(|segment| segment.from.is_none_or(|from| from.at <= t)) {
-            since = match (segment.says, since) {
-                (Some(user), _) => Some((user, None)),
-                (None, Some((user, None))) => Some((user, segment.from.map(|from| from.at))),
-                (None, known) => known,
-            };
-        }
-        since.and_then(|(user, since)| Some((user, since?)))
+        last_stood(self.catalog.users.get(reference)?, t)
+    }
+
+    /// The Keycloak group that a reference stands for at `t`, or stood for last; and since when for none, where that is so.
+    pub(super) fn group_of(&self, reference: Id, t: Millis) -> Option<(Id, Option<Millis>)> {
+        let ledger = self.catalog.groups.get(reference)?;
+        let (segment, next) = ledger.around(t)?;
+        let last = || last_stood(ledger, t).map(|(group, since)| (group, Some(since)));
+        // What came between two reads can have been there by then.
+        let next = next.filter(|_| segment.gap).and_then(|next| next.says);
+        segment.says.or(next).map(|group| (group, None)).or_else(last)
     }
 
     /// Users of the joined Keycloak whose name, as Backstage would write it, the reference has.
@@ -87,6 +102,21 @@ impl Known {
     pub(crate) fn catalog_read(&self, backstage: crate::names::Sym, t: Millis) -> Option<Millis> {
         self.reads.last(Scope { list: List::Groups, within: backstage }, t)
     }
+}
+
+/// What a reference last stood for before `t`, and since when it stands for nothing.
+fn last_stood(ledger: &Ledger<Id>, t: Millis) -> Option<(Id, Millis)> {
+    let mut since = None;
+    // However often its absence was read: the first time counts.
+    let until_then = ledger.segments().into_iter();
+    for segment in until_then.filter(|segment| segment.from.is_none_or(|from| from.at <= t)) {
+        since = match (segment.says, since) {
+            (Some(of), _) => Some((of, None)),
+            (None, Some((of, None))) => Some((of, segment.from.map(|from| from.at))),
+            (None, known) => known,
+        };
+    }
+    since.and_then(|(of, since)| Some((of, since?)))
 }
 
 /// A name as the importer of Keycloak's people and groups writes it: lower case, anything else than letters, digits, `-`, `_`

@@ -57,6 +57,17 @@ impl Known {
         })
     }
 
+    /// Whether by `t` somebody else acts in a session.
+    pub(crate) fn is_acted_in(&self, session: Id, t: Millis) -> bool {
+        let Some(session) = self.sessions.sessions.get(&session) else { return false };
+        session.uses.range(..=Moment::ceiling(t)).any(|(_, used)| self.is_by_another(used.what))
+    }
+
+    /// Whether a use of a session is somebody else's than its user's.
+    pub(crate) fn is_by_another(&self, what: UseKind) -> bool {
+        matches!(what, UseKind::Login { impersonator } if !self.names.text(impersonator).is_empty())
+    }
+
     /// The earliest end that is told. A revoked grant ends a session only if no other client used it: single sign-on goes on.
     pub(crate) fn ended(&self, id: Id, session: &Session) -> Option<(Millis, EndKind)> {
         let first = session.uses.keys().chain(session.callbacks.keys()).min().copied()?;
@@ -147,6 +158,8 @@ impl Known {
         let presented = Id { source: user.source, name: issue.presented };
         let presentations = self.sessions.presented.get(&presented);
         let earlier = presentations.is_some_and(|all| all.range(..moment).any(|(_, user)| user.is_some()));
+        // Presented before the floor, of which there was no doubt even then.
+        let rotated = issue.session.and_then(|session| self.rotated(presented, self.sessions.sessions.get(&session)));
         Some(TokenRow {
             person: self.key(user),
             session: issue.session.map_or_else(String::new, |session| self.names.name(session).to_owned()),
@@ -155,8 +168,8 @@ impl Known {
             grant: issue.grant,
             access: self.owned(issue.access),
             refresh: self.owned(issue.refresh),
-            parent: self.parent(presented, moment),
-            reused: earlier,
+            parent: self.parent(presented, moment).or(rotated),
+            reused: earlier || rotated.is_some(),
         })
     }
 

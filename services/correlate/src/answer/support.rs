@@ -103,13 +103,14 @@ impl Known {
         if self.rbac.members.ever(reference).any(|(role, ledger)| open(ledger) && fits(role)) {
             return true;
         }
-        let Some(user) = user.filter(|user| self.keycloak.active(*user, t)) else { return false };
-        let holders: Vec<Holder> = self
-            .keycloak
-            .maybe_groups_of(user, t)
-            .iter()
-            .flat_map(|member| self.through(member, reference.source, t))
-            .collect();
+        let Some(user) = user else { return false };
+        let closed = !self.keycloak.active(user, t);
+        if closed && !self.keycloak.may_be_otherwise(user, t) {
+            return false;
+        }
+        let mut holders = if closed { self.holders_if_open(question, t) } else { Vec::new() };
+        let maybe = self.keycloak.maybe_groups_of(user, t);
+        holders.extend(maybe.iter().flat_map(|member| self.through(member, reference.source, t)));
         !self.paths(&holders, &asked, t).paths.is_empty()
     }
 
@@ -147,11 +148,21 @@ impl Known {
 
     /// Everything that can be a member of a role and stands for the person at `t`.
     fn holders(&self, question: &Question, t: Millis) -> Vec<Holder> {
-        let reference = question.reference;
         // Whoever may not sign in has no right left: what still lets them in is a token that lives on.
         if question.user.is_some_and(|user| !self.keycloak.active(user, t)) {
             return Vec::new();
         }
+        let mut holders = self.holders_if_open(question, t);
+        // Nor has whoever was closed by an event that is missing.
+        if question.user.is_some_and(|user| self.keycloak.may_be_otherwise(user, t)) {
+            holders.iter_mut().for_each(|holder| holder.gap = true);
+        }
+        holders
+    }
+
+    /// The same, if the account is open.
+    fn holders_if_open(&self, question: &Question, t: Millis) -> Vec<Holder> {
+        let reference = question.reference;
         let mut holders = vec![Holder { reference, via: Via::Backstage, since: None, gap: false }];
         if let Some(user) = question.user {
             for member in self.keycloak.groups_of(user, t) {
@@ -185,7 +196,7 @@ impl Known {
             let told = question.user.zip(self.catalog.groups.value(group, t)).is_some_and(|(user, keycloak)| {
                 self.keycloak.members.get(user, keycloak).is_some()
                     || self.members_were_read(user)
-                    || self.is_namesake((user, group), keycloak, t)
+                    || self.namesake((user, group), keycloak, t).is_some()
             });
             if told {
                 continue;
@@ -213,13 +224,18 @@ impl Known {
         chain
     }
 
-    /// Whether the catalog, as last read before `t`, puts the person into a group with the right although Keycloak does not.
-    pub(crate) fn catalog_view(&self, question: &Question, t: Millis) -> View {
+    /// What the person has because the catalog, as last read before `t`, puts them into a Backstage group that is another Keycloak
+    /// group's: one of the same name as theirs.
+    pub(crate) fn view_by_name(&self, question: &Question, t: Millis) -> View {
         let mut holders = Vec::new();
-        for (group, segment) in self.catalog.members.of(question.reference, t) {
-            for reference in self.catalog_chain(group, t) {
-                holders.push(Holder { reference, via: Via::Catalog, since: None, gap: segment.gap });
-            }
+        for (named, segment) in self.catalog.members.of(question.reference, t) {
+            let (Some(user), Some(above)) = (question.user, self.catalog.groups.value(named, t)) else { continue };
+            let Some(group) = self.namesake((user, named), above, t) else { continue };
+            let member = self.keycloak.members.get(user, group).and_then(|ledger| ledger.at(t));
+            let since = member.and_then(|member| member.since.filter(|_| member.says.is_some()));
+            let via = Via::Group { group, above };
+            let chain = self.catalog_chain(named, t).into_iter();
+            holders.extend(chain.map(|reference| Holder { reference, via, since, gap: segment.gap }));
         }
         self.paths(&holders, &question.asked, t)
     }

@@ -90,7 +90,7 @@ impl Known {
     }
 
     /// The longest way back from a token to what can have paid for it: each step no longer than a tie.
-    fn reach(&self) -> Millis {
+    pub(super) fn reach(&self) -> Millis {
         let steps = 3 * MAX_NEIGHBOURS as Millis + 2;
         self.longest_tie().saturating_mul(steps).saturating_add(self.config.skew)
     }
@@ -118,7 +118,7 @@ impl Known {
 
     /// Keycloak's tokens, and callbacks, which pay for Backstage's.
     pub(super) fn forget_tokens(&mut self, over: Millis, gone: &mut LetGo<'_>) {
-        let life = self.config.joins.iter().map(|join| join.token_life).max().unwrap_or(0);
+        let life = self.longest_life();
         let most = over.saturating_sub(life).saturating_sub(self.reach());
         let users: Vec<Id> = self.sessions.issues.keys().chain(self.sessions.callbacks.keys()).copied().collect();
         for user in users {

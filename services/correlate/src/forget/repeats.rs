@@ -10,13 +10,15 @@ use crate::{
     known::Known,
     log::Log,
     moment::{Millis, Moment},
-    names::{Id, Sym},
+    names::{Id, Names, Sym},
+    places::{Place, Places},
     state::{
         reads::ReadAt,
-        sessions::{Folded, Refresh, Use, UseKind},
+        sessions::{Folded, Refresh, Session, Use, UseKind},
     },
 };
 use hashbrown::HashSet;
+use uuid::Uuid;
 
 impl Known {
     /// Of names and addresses.
@@ -32,15 +34,22 @@ impl Known {
         for (_, session) in sessions.sessions.iter_mut() {
             session.folded.fold(&mut session.uses, over);
         }
-        let mut spent: HashSet<Id> = HashSet::new();
+        let mut done: Vec<(Moment, Id, Id)> = Vec::new();
         for (token, refresh) in sessions.refresh_of.iter() {
-            if let Some(session) = refresh.session.and_then(|session| sessions.sessions.get_mut(&session))
+            if let Some(session) = refresh.session.filter(|session| sessions.sessions.contains_key(session))
                 && is_spent(refresh, sessions.presented.get(token), over)
             {
-                session.folded.tokens = true;
-                spent.insert(*token);
+                done.push((refresh.issued.last(), *token, session));
             }
         }
+        done.sort_unstable();
+        for (issued, token, session) in &done {
+            let place = token_place((&self.names, &self.places), *token);
+            if let Some(session) = sessions.sessions.get_mut(session) {
+                session.folded.tokens.add(place, issued.event);
+            }
+        }
+        let spent: HashSet<Id> = done.into_iter().map(|(_, token, _)| token).collect();
         if !spent.is_empty() {
             sessions.refresh_of.retain(|token, _| !spent.contains(token));
             sessions.presented.retain(|token, _| !spent.contains(token));
@@ -48,18 +57,26 @@ impl Known {
         sessions.presented.iter_mut().for_each(|(_, all)| fold_presented(all, over));
     }
 
-    /// Somebody presents a refresh token that is not known, in a session of which some that were presented before are gone: it may be one of
+    /// Somebody presents a refresh token that is not known. In a session of which more were presented before than are kept, it may be one of
     /// those.
     pub(crate) fn may_be_spent(&mut self, token: Id, (session, moment): (Option<Id>, Moment)) {
         if self.sessions.refresh_of.contains_key(&token) {
             return;
         }
-        let of = |session: Id| self.sessions.sessions.get(&session).is_some_and(|session| session.folded.tokens);
+        let lacks = |session: Id| {
+            let session = self.sessions.sessions.get(&session);
+            session.is_some_and(|session| session.folded.tokens.lacks()) && self.rotated(token, session).is_none()
+        };
         match session {
-            Some(session) if of(session) => self.gone.needed(moment.at),
+            Some(session) if lacks(session) => self.gone.needed(moment.at),
             Some(_) => {}
             None => self.reaches_gone_sessions(moment.at),
         }
+    }
+
+    /// The event that issued a refresh token which was presented in a session before the floor.
+    pub(crate) fn rotated(&self, token: Id, session: Option<&Session>) -> Option<Uuid> {
+        session?.folded.tokens.issued(token_place((&self.names, &self.places), token))
     }
 
     /// A name or an address that is told of a time before the floor can lie between two of which only the first and the last are left.
@@ -123,6 +140,10 @@ impl Folded {
             UseKind::Issue { .. } | UseKind::Refused => {}
         }
     }
+}
+
+fn token_place((names, places): (&Names, &Places), token: Id) -> Place {
+    places.of(&(&*names.text(token.source), &*names.name(token)))
 }
 
 /// Whether a refresh token was issued and presented before `over`, and not since.

@@ -39,6 +39,9 @@ impl Known {
 
     /// Whether nothing that happens at `over` or later can change what is said of a session, but that it is used again.
     fn is_over(&self, id: Id, session: &Session, over: Millis) -> bool {
+        // While a token of it lives, decisions say that somebody else acted in it.
+        let asked = self.is_acted_in(id, Millis::MAX);
+        let over = if asked { over.saturating_sub(self.longest_life()).saturating_sub(self.reach()) } else { over };
         if session.heard().is_none_or(|heard| heard >= over) {
             return false;
         }

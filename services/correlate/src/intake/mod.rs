@@ -184,6 +184,10 @@ impl Known {
         dirt.decisions.insert((reference, place.moment));
     }
 
+    pub(crate) fn longest_life(&self) -> Millis {
+        self.config.joins.iter().map(|join| join.token_life).max().unwrap_or(0)
+    }
+
     pub(crate) fn longest_tie(&self) -> Millis {
         self.config.joins.iter().map(|join| join.tie).max().unwrap_or(0)
     }

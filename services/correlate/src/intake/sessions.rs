@@ -31,6 +31,10 @@ impl Known {
         }
         found.uses.insert(place.moment, used);
         dirt.sessions.insert(session);
+        // Decisions say whether somebody else acted.
+        if let Some(user) = user.filter(|_| self.is_by_another(what)) {
+            dirt.decisions_of(user, place.moment.at);
+        }
         if let (Some(user), Some(since)) = (user, waiting) {
             self.callbacks_moved(user, since, dirt);
         }

@@ -163,4 +163,6 @@ pub enum Reason {
     ClaimUnexplained,
     /// Too many changes to look back through.
     TooManyChanges,
+    /// An administrator acts as the person in a session that can stand behind it: the session's row names them.
+    Impersonated,
 }

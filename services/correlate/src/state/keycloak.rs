@@ -149,6 +149,24 @@ impl Keycloak {
         exists(&self.users, user, t) && self.enabled.value(user, t).unwrap_or(true)
     }
 
+    /// Since when a user may not sign in, or does not exist; `None` within: as far back as is known. Nothing if they may.
+    pub(crate) fn closed(&self, user: Id, t: Millis) -> Option<Option<Millis>> {
+        if self.active(user, t) {
+            return None;
+        }
+        let users = self.users.get(user).into_iter().flat_map(|ledger| ledger.changes(t));
+        let enabled = self.enabled.get(user).into_iter().flat_map(|ledger| ledger.changes(t));
+        let mut changes: Vec<Millis> = users.chain(enabled).collect();
+        changes.sort_unstable();
+        Some(changes.into_iter().rev().find(|change| self.active(user, change.saturating_sub(1))))
+    }
+
+    /// Whether an event is missing by which the account may have been closed by `t`, or be open again.
+    pub(crate) fn may_be_otherwise(&self, user: Id, t: Millis) -> bool {
+        let ended = self.users.at(user, t).is_some_and(|segment| segment.gap && segment.says.is_some());
+        ended || self.enabled.at(user, t).is_some_and(|segment| segment.gap)
+    }
+
     /// Whether the user exists.
     pub(crate) fn exists(&self, user: Id, t: Millis) -> bool {
         exists(&self.users, user, t)

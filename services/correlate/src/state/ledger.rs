@@ -170,10 +170,15 @@ impl<V: Copy + PartialEq> Ledger<V> {
 
     /// The value as of `t`.
     pub(crate) fn at(&self, t: Millis) -> Option<Segment<V>> {
+        self.around(t).map(|(segment, _)| segment)
+    }
+
+    /// The same, with what comes next.
+    pub(crate) fn around(&self, t: Millis) -> Option<(Segment<V>, Option<Segment<V>>)> {
         let limit = Moment::ceiling(t);
         let segments = self.segments();
         let after = segments.partition_point(|segment| segment.from.is_none_or(|from| from <= limit));
-        segments[..after].last().copied()
+        Some((*segments[..after].last()?, segments.get(after).copied()))
     }
 
     /// No evidence at all.

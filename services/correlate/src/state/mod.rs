@@ -13,6 +13,7 @@ pub(crate) mod lifespans;
 pub(crate) mod persons;
 pub(crate) mod rbac;
 pub(crate) mod reads;
+pub(crate) mod rotated;
 pub(crate) mod service_accounts;
 pub(crate) mod sessions;
 pub(crate) mod spent;

@@ -1,6 +1,6 @@
 //! Sessions, the tokens issued in them, and what Backstage made of them: plain logs in the one total order.
 
-use super::lifespans::Realms;
+use super::{lifespans::Realms, rotated::Rotated};
 use crate::{
     checkpoint::{kept_enum, kept_struct},
     facts::{EndKind, Grant},
@@ -56,12 +56,12 @@ pub(crate) struct Session {
 }
 
 /// What of a session that goes on is not kept use by use any more: it lies before the floor, and rows show how often it was.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Folded {
     pub logins: u32,
     pub refreshes: u32,
-    /// Refresh tokens are gone that were presented before.
-    pub tokens: bool,
+    /// Refresh tokens that were presented by then.
+    pub tokens: Rotated,
 }
 
 /// A sign-in's callback.

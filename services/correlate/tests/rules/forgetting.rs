@@ -4,7 +4,7 @@ use crate::case::{Case, decided};
 use correlate::{
     Correlator, Moment, Rank, Span,
     facts::{Account, Decided, EndKind, Ended, Fact, Grant, Issued, Lifespans, Parent, What},
-    rows::{Key, Row, Verdict},
+    rows::{Key, Reason, Row, Verdict},
 };
 use events::event::Outcome;
 use std::collections::{BTreeMap, BTreeSet};
@@ -306,4 +306,24 @@ fn a_group_that_only_forgotten_claims_name_changes_no_verdict() {
     assert_eq!(verdict(&case), Verdict::Conditional);
     case.role(3.0, ("role:default/auditors", "group:default/audit", true));
     assert_eq!(verdict(&case), Verdict::PendingGrant, "a role speaks of it: the claims are older than the membership");
+}
+
+#[test]
+fn who_acted_in_a_session_that_is_over_is_known_while_tokens_of_it_live() {
+    let mut case = Case::new();
+    case.catalog(1.0, &[("user:default/cleo", "u1", &[])], &[]);
+    let login = What::Login { user: "u1", session: "s1", client: "security-admin-console", impersonator: "root" };
+    case.tell(2_980.0, ("kc", "r", Rank::Login), login);
+    case.sign_in(2_981.0, ("u1", "s1", "user:default/cleo"));
+    case.ended(2_985.0, Ended::One { session: "s1", user: "u1" }, EndKind::Logout);
+    let mut forgetful = Forgetful::of(&case);
+    let needed = forgetful.hears(&mut case, |case| {
+        case.decision(3_100.0, "user:default/cleo", Outcome::Deny);
+    });
+    assert!(!needed);
+    let acted = forgetful
+        .said
+        .values()
+        .filter(|row| matches!(row, Row::Decision(row) if row.reasons.contains(&Reason::Impersonated)));
+    assert_eq!(acted.count(), 1);
 }

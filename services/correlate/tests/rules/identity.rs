@@ -62,6 +62,42 @@ fn a_late_tie_brings_old_decisions_home() {
 }
 
 #[test]
+fn whoever_comes_between_two_reads_of_the_catalog_is_who_the_second_names() {
+    let mut case = Case::new();
+    case.catalog(1.0, &[], OPS);
+    case.catalog(50.0, &[], OPS);
+    case.member(60.0, ("u1", "g-ops", true));
+    case.catalog(100.0, &[("user:default/cleo", "u1", &["group:default/ops"])], OPS);
+    let too_early = case.decision(20.0, "user:default/cleo", Deny);
+    let issuing = case.sign_in(70.0, ("u1", "s1", "user:default/cleo"));
+    let between = case.decision(71.0, "user:default/cleo", Allow);
+    let rows = case.rows();
+    let row = rows.decision(between);
+    assert_eq!((row.person.as_ref(), row.verdict), (Some(&person("u1")), Verdict::Agrees));
+    assert_eq!((row.session.as_deref(), row.grade), (Some("s1"), Grade::Inferred));
+    assert!(row.reasons.contains(&Reason::TieSeenLater), "{row:?}");
+    assert_eq!(rows.session("s1").sign_ins[0].credential, Some(issuing));
+    assert!(rows.decision(too_early).reasons.contains(&Reason::NotTied), "then it was not there");
+    assert!(rows.gaps().is_empty(), "the catalog has no events that could be missing");
+}
+
+#[test]
+fn between_two_reads_that_name_two_persons_it_is_not_certain_who_it_was() {
+    let mut case = Case::new();
+    case.catalog(1.0, &[("user:default/cleo", "u1", &[])], OPS);
+    case.catalog(100.0, &[("user:default/cleo", "u2", &[])], OPS);
+    case.sign_in(40.0, ("u1", "s1", "user:default/cleo"));
+    let between = case.decision(50.0, "user:default/cleo", Deny);
+    let after = case.decision(110.0, "user:default/cleo", Deny);
+    let rows = case.rows();
+    let row = rows.decision(between);
+    assert_eq!((row.person.as_ref(), row.grade), (Some(&person("u1")), Grade::Inferred));
+    assert!(row.reasons.contains(&Reason::RestsOnGap), "{row:?}");
+    assert_eq!(rows.decision(after).person.as_ref(), Some(&person("u2")));
+    assert!(!rows.decision(after).reasons.contains(&Reason::RestsOnGap));
+}
+
+#[test]
 fn a_reference_that_is_gone_stands_for_its_last_person_however_often_its_absence_is_read() {
     let mut case = Case::new();
     case.catalog(10.0, &[("user:default/cleo", "u1", &[])], OPS);
@@ -69,12 +105,14 @@ fn a_reference_that_is_gone_stands_for_its_last_person_however_often_its_absence
     case.catalog(200.0, &[], OPS);
     let decision = case.decision(250.0, "user:default/cleo", Deny);
     let beyond = case.decision(701.0, "user:default/cleo", Deny);
+    assert!(case.rows().decision(beyond).reasons.contains(&Reason::NotTied), "no token lives that long");
     // That it is there again later must not change who it was then.
-    case.catalog(900.0, &[("user:default/cleo", "u1", &[])], OPS);
+    case.catalog(900.0, &[("user:default/cleo", "u2", &[])], OPS);
     let rows = case.rows();
     assert_eq!(rows.decision(decision).person, Some(person("u1")));
     assert!(rows.decision(decision).reasons.contains(&Reason::EntityGone));
-    assert!(rows.decision(beyond).reasons.contains(&Reason::NotTied), "no token lives that long");
+    assert_eq!(rows.decision(beyond).person, Some(person("u2")), "it must have come by then");
+    assert!(rows.decision(beyond).reasons.contains(&Reason::TieSeenLater));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
+mod accounts;
 mod case;
 mod catalog;
 mod expiry;

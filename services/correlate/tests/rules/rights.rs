@@ -236,6 +236,33 @@ fn claims_follow_the_last_issue() {
 }
 
 #[test]
+fn a_claim_of_a_group_that_the_catalog_has_no_more_is_stale() {
+    let claim: &'static [String] = Box::leak(Box::new(["group:default/ops".to_owned()]));
+    let with =
+        || correlate::facts::Decided { owner_refs: claim, ..decided("user:default/cleo", "deploy", Conditional) };
+    // Deleted, or called otherwise: the catalog was read since.
+    for (change, gone) in [
+        (What::GroupDeleted { group: "g-ops" }, &[][..]),
+        (
+            What::Group { group: "g-ops", name: "operations", parent: Parent::Unsaid },
+            &[("group:default/operations", "g-ops")],
+        ),
+    ] {
+        let mut case = case();
+        case.member(10.0, ("u1", "g-ops", true));
+        case.keycloak(30.0, change);
+        case.catalog(40.0, CLEO, gone);
+        let held = case.decided(20.0, with());
+        let stale = case.decided(50.0, with());
+        let rows = case.rows();
+        assert_eq!(rows.decision(held).verdict, Verdict::Conditional);
+        let row = rows.decision(stale);
+        assert_eq!((row.verdict, row.clock, row.delay), (Verdict::Exposure, Clock::Claims, Some(20_000)), "{row:?}");
+        assert_eq!(row.stale_claims, ["group:default/ops"]);
+    }
+}
+
+#[test]
 fn a_change_within_the_span_of_a_decision_is_not_put_in_an_order() {
     use correlate::{Moment, Rank, Span, facts::Fact};
     let mut case = case();

@@ -32,6 +32,23 @@ fn one_session_with_two_clients_goes_on_when_one_grant_is_revoked() {
 }
 
 #[test]
+fn a_decision_in_a_session_in_which_somebody_else_acts_says_so() {
+    let mut case = case();
+    case.sign_in(10.0, ("u1", "s1", "user:default/cleo"));
+    let own = case.decision(12.0, "user:default/cleo", Deny);
+    case.sign_in(1_000.0, ("u1", "s2", "user:default/cleo"));
+    let acted = case.decision(1_001.0, "user:default/cleo", Deny);
+    // The webhook tells last that the second session was begun by an administrator.
+    let by = What::Login { user: "u1", session: "s2", client: "security-admin-console", impersonator: "root" };
+    case.tell(999.0, ("kc", "r", correlate::Rank::Login), by);
+    let rows = case.rows();
+    assert_eq!(rows.session("s2").impersonator.as_deref(), Some("root"));
+    assert!(rows.decision(acted).reasons.contains(&Reason::Impersonated), "{:?}", rows.decision(acted));
+    assert_eq!(rows.decision(acted).grade, Grade::Exact, "it is known which session it was");
+    assert!(!rows.decision(own).reasons.contains(&Reason::Impersonated));
+}
+
+#[test]
 fn a_refused_refresh_is_no_other_client() {
     let mut case = case();
     case.login(10.0, ("u1", "s1", "backstage"));

@@ -161,6 +161,14 @@ pub fn check(world: &World, lost: &[usize], rows: &Rows, report: &mut Report) {
             report.wrong(format!("nothing of theirs was lost: {decided:#?}\n{row:#?}"));
         }
         let rests = row.reasons.contains(&Reason::RestsOnGap);
+        // Where a loss of theirs is named, what is said otherwise than it was says that it rests on that.
+        let account = |gap: &&&GapRow| matches!(gap.kind, RightKind::Enabled | RightKind::Existence | RightKind::Group);
+        let person = Some(crate::check::person(&decided.user));
+        let within = |gap: &&GapRow| gap.after < decided.at && decided.at < gap.before && gap.person == person;
+        let named = gaps.iter().filter(account).any(|gap| within(gap));
+        if named && lost.len() == 1 && !rests && !crate::check::judged_right(decided, row) {
+            report.wrong(format!("not marked, though a gap is named: {decided:#?}\n{row:#?}\n{gaps:#?}"));
+        }
         report.rested += u64::from(rests);
         if rests && (row.grade > Grade::Inferred || row.verdict == Verdict::Violation) {
             report.wrong(format!("too sure for what rests on a gap: {row:#?}"));

@@ -40,6 +40,7 @@ pub struct Decided {
     pub entitled: bool,
     /// By a role given in Backstage itself alone.
     pub by_backstage: bool,
+    /// Whether the account was open when the right went or came.
     pub active: bool,
     /// Since when it is so.
     pub since: Option<i64>,

@@ -31,8 +31,8 @@ pub struct World {
     pub policies: BTreeMap<String, String>,
     /// What the catalog knows: person's reference -> (Keycloak id, groups' references with all above).
     pub catalog: BTreeMap<String, BTreeSet<String>>,
-    /// (user, permission) -> (entitled, since).
-    entitled: BTreeMap<(usize, String), (bool, Option<i64>)>,
+    /// (user, permission) -> (entitled, since, whether the account was open then).
+    entitled: BTreeMap<(usize, String), (bool, Option<i64>, bool)>,
     pub lines: Vec<Line>,
     pub decided: Vec<Decided>,
     pub could: Vec<Could>,
@@ -175,10 +175,10 @@ impl World {
         for user in 0..self.users.len() {
             let permissions: BTreeSet<String> = self.policies.values().cloned().collect();
             for permission in permissions {
-                let now = self.is_entitled(user, &permission);
-                let known = self.entitled.entry((user, permission)).or_insert((now, now.then_some(POLICIES)));
+                let (now, open) = (self.is_entitled(user, &permission), self.active(user));
+                let known = self.entitled.entry((user, permission)).or_insert((now, now.then_some(POLICIES), open));
                 if known.0 != now {
-                    *known = (now, Some(self.now));
+                    *known = (now, Some(self.now), open);
                 }
             }
         }
@@ -243,7 +243,7 @@ impl World {
         references.insert(reference.clone());
         let allowed = self.role_of(&references, &permission);
         let line = lines::decision(self.now, (&reference, &permission, allowed));
-        let (entitled, since) = self.entitled[&(user, permission.clone())];
+        let (entitled, since, active) = self.entitled[&(user, permission.clone())];
         self.decided.push(Decided {
             event: line.event,
             at: self.now,
@@ -251,7 +251,7 @@ impl World {
             allowed,
             entitled,
             by_backstage: entitled && !self.entitled_by_group(user, &permission),
-            active: self.active(user),
+            active,
             since,
             session: used.session,
             alive: alive.into_iter().map(|token| (token.at, token.session)).collect(),

@@ -2,6 +2,7 @@
 
 use super::{
     candidates::{self, Candidates},
+    incomplete::{self, Incomplete},
     person, words,
 };
 use crate::{config::Config, status::moment, table::visible};
@@ -10,7 +11,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use store::{
     Store, Term, TraceQuery,
-    correlation::{AliasRecord, DecisionRecord, GrantRecord, MissingEventRecord, SessionRecord},
+    correlation::{AliasRecord, DecisionRecord, GrantRecord, MissingEventRecord, SessionRecord, WorldRecord},
 };
 use uuid::Uuid;
 
@@ -40,6 +41,10 @@ pub struct Explanation {
     pub receipts: BTreeMap<String, String>,
     /// What else could have stood behind it, and why it does not.
     pub candidates: Candidates,
+    /// Policies of the support that were in force then, each with since when.
+    pub policies: Vec<WorldRecord>,
+    /// Gaps of its sources that it may rest on.
+    pub incomplete: Vec<Incomplete>,
 }
 
 /// Gathers the grounds.
@@ -80,6 +85,11 @@ pub async fn find(store: &Store, config: &Config, id: &str) -> anyhow::Result<Ex
     let join = config.joins().into_iter().find(|join| join.backstage == source);
     let life = join.as_ref().map(|join| join.token_life);
     let candidates = candidates::find(store, tenant, (&decision, life)).await?;
+    let incomplete = match &join {
+        Some(join) => incomplete::find(store, tenant, (join, decision.at)).await?,
+        None => Vec::new(),
+    };
+    let policies = policies(store, tenant, &decision).await?;
     let budget_ms = join.and_then(|join| match decision.clock.as_str() {
         "catalog" => Some(join.budgets.catalog),
         "claims" => Some(join.budgets.claims),
@@ -97,7 +107,21 @@ pub async fn find(store: &Store, config: &Config, id: &str) -> anyhow::Result<Ex
         missing_events,
         receipts,
         candidates,
+        policies,
+        incomplete,
     })
+}
+
+/// The policies by which the decision was supported: of a right that is gone, those that were in force just before.
+async fn policies(store: &Store, tenant: &str, decision: &DecisionRecord) -> anyhow::Result<Vec<WorldRecord>> {
+    if decision.support.is_empty() {
+        return Ok(Vec::new());
+    }
+    let gone = matches!(decision.verdict.as_str(), "exposure" | "violation");
+    let at = decision.delay_ms.filter(|_| gone).map_or(decision.at, |delay| decision.at - delay - 1);
+    let mut in_force = store.policies_at(tenant, at).await?;
+    in_force.retain(|policy| decision.support.iter().any(|path| (&path.3, &path.4) == (&policy.holder, &policy.held)));
+    Ok(in_force)
 }
 
 async fn decision(store: &Store, tenant: &str, id: &str) -> anyhow::Result<DecisionRecord> {
@@ -145,6 +169,10 @@ pub fn render(told: &Explanation) -> String {
     for path in &decision.support {
         line("right", right(told, path));
     }
+    for policy in &told.policies {
+        let since = policy.held_from.map_or_else(|| "as far back as is known".into(), moment);
+        line("policy", format!("{} of {}, in force since {since}", policy.held, policy.holder));
+    }
     for grant in &told.grants {
         line("held", held(told, grant));
     }
@@ -170,6 +198,9 @@ pub fn render(told: &Explanation) -> String {
             ),
         );
     }
+    for one in &told.incomplete {
+        line("incomplete", one.line());
+    }
     line("told by", evidence(told, decision.event_id));
     if !decision.because.is_nil() {
         line("", format!("an earlier answer was changed by event {}", decision.because));
@@ -184,7 +215,11 @@ fn session(told: &Explanation) -> String {
     };
     let begun = session.started_at.map_or_else(|| "beginning not seen".into(), |at| format!("begun {}", moment(at)));
     let ended = session.ended_at.map(|at| format!(", ended {} ({})", moment(at), session.ended_by.replace('_', " ")));
-    format!("{} in {}, {begun}{}", session.session_id, session.source_id, ended.unwrap_or_default())
+    let by = match session.impersonator.as_str() {
+        "" => String::new(),
+        by => format!("; {by} acts in it as the person"),
+    };
+    format!("{} in {}, {begun}{}{by}", session.session_id, session.source_id, ended.unwrap_or_default())
 }
 
 fn credential(told: &Explanation) -> String {
@@ -200,10 +235,14 @@ fn credential(told: &Explanation) -> String {
 fn right(told: &Explanation, path: &(String, String, String, String, String, Option<i64>)) -> String {
     let (group, above, reference, role, policy, since) = path;
     let mut steps: Vec<String> = Vec::new();
-    for id in [group, above] {
-        if !id.is_empty() {
-            steps.push(name(told, id));
+    let shared = told.decision.reasons.iter().any(|reason| reason == "shared_name");
+    match (group.as_str(), above.as_str()) {
+        ("", _) => {}
+        (group, "") => steps.push(name(told, group)),
+        (group, above) if shared => {
+            steps.push(format!("{} (has the name of {}, whose role it is)", name(told, group), name(told, above)));
         }
+        (group, above) => steps.extend([name(told, group), name(told, above)]),
     }
     steps.extend([reference, role, policy].into_iter().filter(|step| !step.is_empty()).cloned());
     let since = since.map(|at| format!(", held since {}", moment(at))).unwrap_or_default();

@@ -7,6 +7,7 @@ mod candidates;
 pub mod decisions;
 pub mod explain;
 pub mod gaps;
+mod incomplete;
 pub mod person;
 mod rights;
 pub mod self_check;

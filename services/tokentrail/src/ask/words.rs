@@ -55,6 +55,7 @@ pub(super) fn reason(word: &str) -> &'static str {
         "disabled" => "the person was disabled or deleted in Keycloak",
         "shared_name" => "two Keycloak groups share the Backstage name",
         "claim_unexplained" => "a claim was used that no evidence explains",
+        "impersonated" => "an administrator acted as the person in a session that can stand behind it",
         "too_many_changes" => "too many changes to look back through",
         _ => "a reason that this program does not know",
     }

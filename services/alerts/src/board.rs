@@ -22,6 +22,12 @@ pub struct ReceiverState {
     pub failing_since: Option<i64>,
     /// Why.
     pub trouble: String,
+    /// Findings that stand and that it does not take.
+    #[serde(default)]
+    pub left_out: u64,
+    /// What it answered to the last message that it refused.
+    #[serde(default)]
+    pub refusal: String,
 }
 
 /// A cheap handle: deliverers write, status and metrics read.
@@ -32,6 +38,8 @@ pub struct Board {
     failing: IntGaugeVec,
     delivered: IntCounterVec,
     failures: IntCounterVec,
+    left_out: IntGaugeVec,
+    refused: IntCounterVec,
 }
 
 impl Board {
@@ -45,11 +53,21 @@ impl Board {
             failing: gauge("tokentrail_alert_receiver_failing", "1 while a receiver takes no messages")?,
             delivered: counter("tokentrail_alert_messages_delivered_total", "Messages that a receiver took")?,
             failures: counter("tokentrail_alert_attempts_failed_total", "Attempts that a receiver did not take")?,
+            left_out: gauge(
+                "tokentrail_alert_findings_left_out",
+                "Findings that stand and that a receiver refuses by themselves",
+            )?,
+            refused: counter(
+                "tokentrail_alert_messages_refused_total",
+                "Messages that a receiver refused for what they say",
+            )?,
         };
         registry.register(Box::new(board.pending.clone()))?;
         registry.register(Box::new(board.failing.clone()))?;
         registry.register(Box::new(board.delivered.clone()))?;
         registry.register(Box::new(board.failures.clone()))?;
+        registry.register(Box::new(board.left_out.clone()))?;
+        registry.register(Box::new(board.refused.clone()))?;
         Ok(board)
     }
 
@@ -78,6 +96,28 @@ impl Board {
         state.trouble.clear();
         self.failing.with_label_values(&[name]).set(0);
         self.delivered.with_label_values(&[name]).inc();
+    }
+
+    /// It answers, and does not take what one message says.
+    pub(crate) fn refused(&self, name: &str, why: &str) {
+        let mut states = self.lock();
+        let state = states.entry(name.to_owned()).or_default();
+        state.failing_since = None;
+        state.trouble.clear();
+        why.clone_into(&mut state.refusal);
+        self.failing.with_label_values(&[name]).set(0);
+        self.refused.with_label_values(&[name]).inc();
+    }
+
+    pub(crate) fn left_out(&self, name: &str, findings: usize) {
+        let findings = findings as u64;
+        let mut states = self.lock();
+        let state = states.entry(name.to_owned()).or_default();
+        state.left_out = findings;
+        if findings == 0 {
+            state.refusal.clear();
+        }
+        self.left_out.with_label_values(&[name]).set(i64::try_from(findings).unwrap_or(i64::MAX));
     }
 
     /// True if it is the first failure after a success.

@@ -2,12 +2,14 @@
 
 use crate::{
     board::Board,
-    plan::{Told, What, due, fires, told, waited},
-    receiver::{Kind, Naming, Receiver},
-    render::{Words, body},
+    outbox::{MOST, Outbox},
+    plan::{Told, What, due, fires, waited},
+    receiver::{Kind, Naming, Receiver, Refused},
+    render::{Notice, Words, body},
 };
+use drift::Severity;
 use rand::Rng;
-use std::{collections::VecDeque, time::Duration};
+use std::time::Duration;
 use store::{
     Store, StoreError,
     correlation::Id,
@@ -26,6 +28,8 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 const PASSED_WITHIN: i64 = 7 * 86_400_000;
 /// Between two looks at the register without a hint: changes by people give none.
 const LOOK: Duration = Duration::from_secs(5);
+/// Most bytes of a message of more than one finding.
+const BODY_BYTES: usize = 256 << 10;
 
 /// Waits of a receiver.
 #[derive(Clone, Copy, Debug)]
@@ -54,10 +58,10 @@ pub struct Deliverer {
     pub hint: watch::Receiver<u64>,
 }
 
-/// What one receiver has been told and is being told.
-struct Outbox {
-    told: Told,
-    pending: VecDeque<AlertMessage>,
+/// What became of a message.
+enum Brought {
+    Taken,
+    Refused(String),
 }
 
 impl Deliverer {
@@ -84,19 +88,22 @@ impl Deliverer {
     /// Ends only with an error of the store, or when nobody gives hints any more.
     async fn follow(&mut self) -> Result<(), StoreError> {
         let messages = self.store.alert_messages(&self.words.tenant, &self.receiver.name).await?;
-        let told = told(&messages);
-        let pending = messages.into_iter().filter(|message| message.version == 1).collect();
-        let mut outbox = Outbox { told, pending };
+        let mut outbox = Outbox::of(messages);
         let mut repeated = Instant::now();
         loop {
             self.show(&outbox);
             while let Some(message) = outbox.pending.front() {
-                self.bring(message).await?;
-                outbox.pending.pop_front();
+                match self.bring(message).await? {
+                    Brought::Taken => outbox.taken(),
+                    Brought::Refused(why) => self.let_go(&mut outbox, &why).await?,
+                }
                 self.show(&outbox);
             }
             let mut findings = self.store.findings(&self.words.tenant).await?;
-            let due = self.due(&findings, &outbox.told);
+            let left_out =
+                outbox.left_out(|refused| findings.iter().any(|one| one.finding_id == *refused && fires(one)));
+            self.board.left_out(&self.receiver.name, left_out);
+            let due = self.due(&findings, &outbox);
             if !due.is_empty() {
                 // A burst is one message. What is due has waited for company since it was found.
                 let waited = waited(&due, &outbox.told, (self.clock)());
@@ -120,18 +127,25 @@ impl Deliverer {
         }
     }
 
-    fn due<'a>(&self, findings: &'a [Finding], told: &Told) -> Vec<(&'a Finding, What)> {
-        due(findings, told, self.receiver.least, (self.clock)() - PASSED_WITHIN)
+    fn due<'a>(&self, findings: &'a [Finding], outbox: &Outbox) -> Vec<Notice<'a>> {
+        let due = due(findings, &outbox.told, self.receiver.least, (self.clock)() - PASSED_WITHIN);
+        outbox.next(due, Instant::now())
     }
 
     /// Makes a message of what is due and keeps it.
     async fn compose(&self, outbox: &mut Outbox, findings: &[Finding]) -> Result<(), StoreError> {
-        let due = self.due(findings, &outbox.told);
+        let mut due = self.due(findings, outbox);
         if due.is_empty() {
             return Ok(());
         }
-        let words = self.words_for(due.iter().map(|(finding, _)| *finding)).await?;
+        let mut words = self.words_for(due.iter().map(|(finding, _)| *finding)).await?;
+        words.before = due.iter().filter_map(|(finding, _)| severity_told(&outbox.told, finding)).collect();
         let now = (self.clock)();
+        let mut text = body(&self.receiver, &words, &due, now);
+        while text.len() > BODY_BYTES && due.len() > 1 {
+            due.truncate(due.len() / 2);
+            text = body(&self.receiver, &words, &due, now);
+        }
         let message = AlertMessage {
             tenant: self.words.tenant.clone(),
             receiver: self.receiver.name.clone(),
@@ -140,23 +154,23 @@ impl Deliverer {
             created_at: now,
             delivered_at: None,
             items: due.iter().map(|(finding, what)| (Id(finding.finding_id), what.to_text())).collect(),
-            body: body(&self.receiver, &words, &due, now),
+            body: text,
         };
         // Commit point: from here on the message is sent under its id until it is taken, by whichever process. A crash before
         // this line leaves nothing, and the same findings are due again.
         self.store.put_alert_message(&message).await?;
-        outbox.told.extend(due.iter().map(|(finding, what)| (finding.finding_id, *what)));
         outbox.pending.push_back(message);
         Ok(())
     }
 
-    /// Tries until the receiver takes it.
-    async fn bring(&self, message: &AlertMessage) -> Result<(), StoreError> {
+    /// Tries until the receiver takes it, or refuses it for what it says.
+    async fn bring(&self, message: &AlertMessage) -> Result<Brought, StoreError> {
         let mut wait = RETRY.0;
         loop {
             let now = (self.clock)();
             match self.receiver.attempt((message.message_id, now.div_euclid(1000)), &message.body).await {
                 Ok(()) => break,
+                Err(why @ Refused::Message(_)) => return Ok(Brought::Refused(why.to_string())),
                 Err(why) => {
                     let why = why.to_string();
                     if self.board.failed(&self.receiver.name, (now, &why)) {
@@ -177,6 +191,25 @@ impl Deliverer {
         // Commit point: it is not sent again. A crash before this line sends it once more, under the same id.
         self.store.put_alert_message(&taken).await?;
         self.board.took(&self.receiver.name, now);
+        Ok(Brought::Taken)
+    }
+
+    /// The first message was refused, and would be for ever: what it told is due again, in smaller messages.
+    async fn let_go(&self, outbox: &mut Outbox, why: &str) -> Result<(), StoreError> {
+        let Some(message) = outbox.pending.front() else { return Ok(()) };
+        // Commit point: it is not sent again, and what it says was not told. A crash before this line has it refused once more.
+        let let_go = AlertMessage { version: 2, delivered_at: None, body: String::new(), ..message.clone() };
+        self.store.put_alert_message(&let_go).await?;
+        let alone = outbox.refused(Instant::now());
+        self.board.refused(&self.receiver.name, why);
+        if let Some(finding) = alone {
+            tracing::error!(
+                receiver = self.receiver.name,
+                %finding,
+                why,
+                "A receiver of alerts does not take a finding: it is told of the others, and tried again with this one later."
+            );
+        }
         Ok(())
     }
 
@@ -189,17 +222,19 @@ impl Deliverer {
             .filter(firing)
             .filter_map(|finding| Some((finding, *told.get(&finding.finding_id)?)))
             .collect();
-        if notices.is_empty() {
-            return Ok(());
-        }
-        let words = self.words_for(notices.iter().map(|(finding, _)| *finding)).await?;
-        let now = (self.clock)();
-        let body = body(&self.receiver, &words, &notices, now);
-        match self.receiver.attempt((Uuid::new_v4(), now.div_euclid(1000)), &body).await {
-            Ok(()) => self.board.took(&self.receiver.name, now),
-            Err(why) => {
-                // The next repetition is the next try.
-                self.board.failed(&self.receiver.name, (now, &why.to_string()));
+        for some in notices.chunks(MOST) {
+            let words = self.words_for(some.iter().map(|(finding, _)| *finding)).await?;
+            let now = (self.clock)();
+            let body = body(&self.receiver, &words, some, now);
+            match self.receiver.attempt((Uuid::new_v4(), now.div_euclid(1000)), &body).await {
+                Ok(()) => self.board.took(&self.receiver.name, now),
+                Err(why) => {
+                    // The next repetition is the next try.
+                    self.board.failed(&self.receiver.name, (now, &why.to_string()));
+                    if !matches!(why, Refused::Message(_)) {
+                        break;
+                    }
+                }
             }
         }
         Ok(())
@@ -221,6 +256,14 @@ impl Deliverer {
 
     fn show(&self, outbox: &Outbox) {
         self.board.pending((&self.receiver.name, self.receiver.kind.as_str()), outbox.pending.len());
+    }
+}
+
+/// How bad a finding was when it was told that it stands, if that is what was told last.
+fn severity_told(told: &Told, finding: &Finding) -> Option<(Uuid, Severity)> {
+    match told.get(&finding.finding_id)? {
+        What::Firing(severity) => Some((finding.finding_id, *severity)),
+        What::Resolved | What::Passed => None,
     }
 }
 

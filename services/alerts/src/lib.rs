@@ -7,7 +7,9 @@
 #![forbid(unsafe_code)]
 
 mod board;
+mod chat;
 mod deliver;
+mod outbox;
 mod plan;
 mod receiver;
 mod render;

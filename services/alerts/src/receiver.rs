@@ -79,6 +79,9 @@ pub enum Refused {
     /// It answered with something else than success.
     #[error("it answered {0}")]
     Status(u16),
+    /// It does not take what this message says, however often it comes: too large, or not as it wants it.
+    #[error("it refuses what it is told (status {0})")]
+    Message(u16),
     /// It points elsewhere.
     #[error("it redirects (status {0}), and redirects are not followed: name the final address in config")]
     Redirects(u16),
@@ -148,6 +151,8 @@ impl Receiver {
         match status.as_u16() {
             200..=299 => Ok(()),
             status @ 300..=399 => Err(Refused::Redirects(status)),
+            // Other words may be taken. What else begins with 4 is about the way: credentials, the address, too much at once.
+            status @ (400 | 406 | 409 | 411..=417 | 422 | 424 | 431 | 451) => Err(Refused::Message(status)),
             status => Err(Refused::Status(status)),
         }
     }

@@ -1,6 +1,7 @@
 //! The words of a message, per kind of receiver. Names only where the receiver's config says so.
 
 use crate::{
+    chat::{Parts, TEXT_CHARS},
     plan::What,
     receiver::{Kind, Naming, Receiver},
 };
@@ -25,6 +26,8 @@ pub struct Words {
     pub link: String,
     /// Names by person key; asked for only where names are told.
     pub names: HashMap<String, String>,
+    /// How bad findings were when they were told before.
+    pub before: HashMap<Uuid, Severity>,
 }
 
 /// One finding in a message.
@@ -40,7 +43,11 @@ pub fn body(receiver: &Receiver, words: &Words, notices: &[Notice<'_>], now: i64
             "data": { "tenant": words.tenant, "findings": each().map(Value::Object).collect::<Vec<_>>() },
         }),
         Kind::Alertmanager => {
-            Value::Array(notices.iter().zip(each()).map(|(notice, told)| alert(words, notice, &told, now)).collect())
+            let alerts = notices.iter().zip(each()).flat_map(|(notice, told)| {
+                let alert = alert(words, notice, &told, now);
+                [ended(words, notice, &alert, now), Some(alert)].into_iter().flatten()
+            });
+            Value::Array(alerts.collect())
         }
         Kind::Slack => json!({ "text": text(words, notices, &each().collect::<Vec<_>>()) }),
     }
@@ -63,7 +70,8 @@ fn told(receiver: &Receiver, words: &Words, (finding, what): &Notice<'_>) -> Map
     put("status", json!(status(*what)));
     put("state", json!(finding.state));
     put("rule", json!(finding.rule));
-    put("name", json!(rule.map_or("", |rule| rule.name)));
+    // Alertmanager drops a label that is empty, and calls the alert nothing.
+    put("name", json!(rule.map_or(finding.rule.as_str(), |rule| rule.name)));
     put("severity", json!(finding.severity));
     put("confidence", json!(finding.confidence));
     put("subject", json!(finding.person));
@@ -89,18 +97,37 @@ fn link(words: &Words, finding: &Finding) -> Option<String> {
     (!words.link.is_empty()).then(|| words.link.replace("{finding}", &id))
 }
 
-/// Labels tell alerts apart and route them: no personal value, and nothing that changes while it stands.
+/// The end of the alert that a finding was while it was told to be less bad: to Alertmanager another severity is another alert.
+fn ended(words: &Words, (finding, what): &Notice<'_>, alert: &Value, now: i64) -> Option<Value> {
+    let before = words.before.get(&finding.finding_id)?;
+    if !matches!(what, What::Firing(severity) if severity != before) {
+        return None;
+    }
+    let mut ended = alert.clone();
+    ended["labels"]["severity"] = json!(before);
+    ended["endsAt"] = json!(moment(now));
+    Some(ended)
+}
+
+/// Labels tell alerts apart and route them: no personal value, and of what changes while it stands the severity alone.
 fn alert(words: &Words, (finding, what): &Notice<'_>, told: &Map<String, Value>, now: i64) -> Value {
+    // As it was told: what ends, or is told again, is that alert.
+    let severity = match what {
+        What::Firing(severity) => severity.as_str(),
+        What::Resolved | What::Passed => {
+            words.before.get(&finding.finding_id).map_or(&*finding.severity, |one| one.as_str())
+        }
+    };
     let mut alert = json!({
         "labels": {
             "alertname": told["name"],
             "rule": finding.rule,
-            "severity": finding.severity,
+            "severity": severity,
             "tenant": words.tenant,
             "finding": finding.finding_id,
         },
         "annotations": {
-            "summary": line(told),
+            "summary": Parts::of(told).plain(),
             "subject": finding.person,
             "description": told["check"],
             "show": told["show"],
@@ -122,30 +149,13 @@ fn alert(words: &Words, (finding, what): &Notice<'_>, told: &Map<String, Value>,
     alert
 }
 
-/// A finding in one line: rule, whom, values.
-fn line(told: &Map<String, Value>) -> String {
-    let text = |name: &str| told.get(name).and_then(Value::as_str).unwrap_or_default();
-    let who = match (told.get("subject_name").and_then(Value::as_str), text("subject")) {
-        (Some(name), _) => format!(" {name}"),
-        (None, "") => String::new(),
-        (None, key) => format!(" person {}", key.get(..8).unwrap_or(key)),
-    };
-    let values = told.get("values").and_then(Value::as_object).into_iter().flatten();
-    let values: Vec<String> = values
-        .filter(|(name, value)| !name.ends_with("_ms") && !value.is_null() && !value.is_array() && !value.is_object())
-        .map(|(name, value)| {
-            format!("{} {}", name.replace('_', " "), value.as_str().map_or_else(|| value.to_string(), str::to_owned))
-        })
-        .collect();
-    format!("{} {}:{who} {}", text("rule"), text("name"), values.join(", "))
-}
-
 fn text(words: &Words, notices: &[Notice<'_>], told: &[Map<String, Value>]) -> String {
     let count = |word: &str| notices.iter().filter(|(_, what)| status(*what) == word).count();
     let mut out = format!("Tokentrail ({}): {} firing, {} resolved", words.tenant, count("firing"), count("resolved"));
     if count("passed") > 0 {
         out.push_str(&format!(", {} over before they could be told", count("passed")));
     }
+    let mut spelled = 0;
     for ((finding, what), told) in notices.iter().zip(told).take(SPELLED) {
         let state = match what {
             What::Firing(severity) => severity.to_string().to_uppercase(),
@@ -153,10 +163,15 @@ fn text(words: &Words, notices: &[Notice<'_>], told: &[Map<String, Value>]) -> S
             What::Passed => format!("OVER ({})", finding.severity),
         };
         let link = told.get("link").or(told.get("show")).and_then(Value::as_str).unwrap_or_default();
-        out.push_str(&format!("\n{state} {} since {}\n  {link}", line(told), moment(finding.first_at)));
+        let one = format!("\n{state} {} since {}\n  {link}", Parts::of(told).chat(), moment(finding.first_at));
+        if out.chars().count() + one.chars().count() > TEXT_CHARS {
+            break;
+        }
+        out.push_str(&one);
+        spelled += 1;
     }
-    if notices.len() > SPELLED {
-        out.push_str(&format!("\nand {} more: tokentrail findings list", notices.len() - SPELLED));
+    if notices.len() > spelled {
+        out.push_str(&format!("\nand {} more: tokentrail findings list", notices.len() - spelled));
     }
     out
 }
@@ -190,4 +205,54 @@ pub fn test_notice(now: i64) -> Finding {
 
 fn moment(ms: i64) -> String {
     jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| format!("{time:.3}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::receiver::Proof;
+    use trust::Trust;
+
+    fn receiver(kind: Kind) -> Receiver {
+        let how = (&Trust::system(), Proof::default());
+        Receiver::new(("r", kind), "http://127.0.0.1:1/", how, (Severity::Low, Naming::Pseudonyms)).unwrap()
+    }
+
+    fn said(kind: Kind, words: &Words, notices: &[Notice<'_>]) -> Value {
+        serde_json::from_str(&body(&receiver(kind), words, notices, 1_000)).unwrap()
+    }
+
+    #[test]
+    fn to_an_alertmanager_another_severity_is_the_end_of_the_alert_before() {
+        let worse = Finding { severity: "critical".into(), rule: "D02".into(), ..test_notice(7) };
+        let words = Words { before: [(worse.finding_id, Severity::Medium)].into(), ..Words::default() };
+        let alerts = |words, what| {
+            let alerts = said(Kind::Alertmanager, words, &[(&worse, what)]);
+            let each = alerts.as_array().unwrap().iter();
+            each.map(|one| (one["labels"]["severity"].clone(), one.get("endsAt").is_some())).collect::<Vec<_>>()
+        };
+        let firing = What::Firing(Severity::Critical);
+        assert_eq!(alerts(&words, firing), [("medium".into(), true), ("critical".into(), false)]);
+        assert_eq!(alerts(&words, What::Resolved), [("medium".into(), true)]);
+        // Less bad than it was told: told again, it is the alert that stands.
+        assert_eq!(alerts(&words, What::Firing(Severity::Medium)), [("medium".into(), false)]);
+        assert_eq!(alerts(&Words::default(), firing), [("critical".into(), false)]);
+    }
+
+    #[test]
+    fn a_test_has_a_name_and_a_text_has_an_end() {
+        let one = test_notice(7);
+        let notice = (&one, What::Firing(Severity::Low));
+        let alert = said(Kind::Alertmanager, &Words::default(), &[notice]);
+        assert_eq!(alert[0]["labels"]["alertname"], "TEST");
+        let values =
+            |n: usize| (0..n).map(|place| (format!("v{place}"), json!("x".repeat(1_000)))).collect::<Map<_, _>>();
+        let long = Finding { detail: Value::Object(values(40)).to_string(), ..test_notice(7) };
+        let text = said(Kind::Slack, &Words::default(), &[(&long, notice.1); 10]);
+        let text = text["text"].as_str().unwrap();
+        assert!(
+            text.chars().count() <= TEXT_CHARS + 100 && text.ends_with("and 3 more: tokentrail findings list"),
+            "{text}"
+        );
+    }
 }

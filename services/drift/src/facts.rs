@@ -3,7 +3,7 @@
 //! Person keys are keyed hashes (32 hex digits, empty: none); no name, reference or e-mail comes in here.
 
 use crate::baseline::Listed;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 /// Everything that one evaluation sees.
@@ -19,6 +19,8 @@ pub struct Facts {
     pub decisions: Vec<Decision>,
     /// Events that a rule may ask about, in order of time.
     pub acts: Vec<Act>,
+    /// Accounts of which failed and good logins were read; none: of all.
+    pub guessed: Option<BTreeSet<String>>,
     /// Times for which an input of a source is not known to be complete.
     pub gaps: Vec<Gap>,
     /// Events that must have happened and never arrived.
@@ -27,11 +29,18 @@ pub struct Facts {
     pub sources: Vec<Source>,
     /// More is stored than can be looked at at once: decisions or acts are not there.
     pub cut: bool,
-    /// The look at everything was cut: only what came later is judged.
+    /// A look was cut before: what came then was not judged.
     pub partly: bool,
+    /// How many parts of what was too much at once wait to be judged.
+    pub parts: usize,
+    /// Decisions of callers that are no persons, where somebody wants to know.
+    pub callers: u64,
     /// What is held in the groups of the baseline files; none: there is no file, or it cannot be read.
     pub baseline: Option<BaselineFacts>,
 }
+
+/// Cause of the gap that says that a clock is off: that is not silence.
+const CLOCK_OFF: &str = "clock_off";
 
 /// Baseline files against what is held.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -236,5 +245,55 @@ impl Facts {
         };
         let meets = |gap: &&Gap| gap.since <= to && gap.until.is_none_or(|until| until >= from);
         self.gaps.iter().filter(|gap| gap.repaired.is_none()).filter(meets).any(of)
+    }
+
+    /// Sources of these products that are silent now, with why.
+    pub fn silent(&self, products: &[Product]) -> Vec<String> {
+        let mut silent: Vec<String> = Vec::new();
+        for gap in
+            self.gaps.iter().filter(|gap| gap.until.is_none() && gap.repaired.is_none() && gap.cause != CLOCK_OFF)
+        {
+            let of = |one: &Source| one.id == gap.source && products.contains(&one.product);
+            if (gap.source.is_empty() && !products.is_empty()) || self.sources.iter().any(of) {
+                let source = if gap.source.is_empty() { "any source" } else { &gap.source };
+                silent.push([source, &gap.input, &gap.cause.replace('_', " ")].join(" ").replace("  ", " "));
+            }
+        }
+        silent.sort();
+        silent.dedup();
+        silent
+    }
+
+    /// Gaps of sources of these products, or of any, that nothing has repaired.
+    pub fn unrepaired(&self, products: &[Product]) -> usize {
+        let of = |gap: &Gap| {
+            let source = |one: &Source| one.id == gap.source && products.contains(&one.product);
+            (gap.source.is_empty() && !products.is_empty()) || self.sources.iter().any(source)
+        };
+        self.gaps.iter().filter(|gap| gap.repaired.is_none() && of(gap)).count()
+    }
+
+    /// Sources of these products that send something, and whose silence proves nothing.
+    pub fn unproven(&self, products: &[Product]) -> Vec<&str> {
+        let unproven = |one: &&Source| !one.proven && one.first.is_some() && products.contains(&one.product);
+        self.sources.iter().filter(unproven).map(|one| one.id.as_str()).collect()
+    }
+
+    /// From here on the credential behind a decision was heard of, if there is one.
+    pub fn credentials_since(&self) -> i64 {
+        let heard = |product| {
+            self.sources
+                .iter()
+                .filter(|one| one.product == product)
+                .filter_map(|one| one.first)
+                .max()
+                .unwrap_or(i64::MAX)
+        };
+        heard(Product::Keycloak).max(heard(Product::Backstage)).saturating_add(self.token_life())
+    }
+
+    /// The longest that a credential lives, milliseconds.
+    pub fn token_life(&self) -> i64 {
+        self.sources.iter().map(|one| one.token_life).max().unwrap_or_default()
     }
 }

@@ -67,8 +67,17 @@ pub struct Changes<'a> {
 pub struct Looked<'a> {
     /// Persons of whom everything was read; none: all.
     pub persons: Option<&'a BTreeSet<String>>,
+    /// Decisions of these persons were read from here on: of one who has more than can be looked at, the latest.
+    pub latest: i64,
     /// Events were read from here on.
     pub since: i64,
+    /// And before this.
+    pub until: i64,
+}
+
+impl Looked<'_> {
+    /// Everything of everybody.
+    pub const ALL: Self = Self { persons: None, latest: i64::MIN, since: i64::MIN, until: i64::MAX };
 }
 
 /// Why a finding is withdrawn.
@@ -91,12 +100,21 @@ pub fn compare<'a>(
     let (mut changes, mut seen) = (Changes::default(), BTreeSet::new());
     for candidate in found {
         let id = candidate.id(tenant);
-        // What began before the events that were read may be known in part only.
-        let partly = rule.reach == Reach::Since && candidate.first < looked.since;
-        if partly || !seen.insert(id) {
+        let held = known.get(&id).copied();
+        // What lies at the edge of what was read may be known in part only.
+        let partly = match rule.reach {
+            Reach::Since { before } => {
+                candidate.first < looked.since.saturating_sub(before) || candidate.first >= looked.until
+            }
+            Reach::Persons => {
+                looked.persons.is_some_and(|persons| !persons.contains(&candidate.person))
+                    || held.is_some_and(|held| held.first.min(candidate.first) < looked.latest)
+            }
+            Reach::All | Reach::Now => false,
+        };
+        if !seen.insert(id) || partly {
             continue;
         }
-        let held = known.get(&id).copied();
         if held.is_none_or(|held| held.content != content(candidate)) {
             changes.rows.push((id, candidate));
         }
@@ -125,8 +143,10 @@ pub fn compare<'a>(
     for held in known.into_values().filter(|held| !seen.contains(&held.id)) {
         let reached = match rule.reach {
             Reach::All | Reach::Now => true,
-            Reach::Since => held.first >= looked.since,
-            Reach::Persons => looked.persons.is_none_or(|persons| persons.contains(&held.person)),
+            Reach::Since { .. } => (looked.since..looked.until).contains(&held.first),
+            Reach::Persons => {
+                held.first >= looked.latest && looked.persons.is_none_or(|persons| persons.contains(&held.person))
+            }
         };
         let (what, reason) = match (rule.reach, held.standing) {
             (Reach::Now, None | Some(Standing::Open)) => ("ended", AGREES),

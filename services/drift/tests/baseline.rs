@@ -116,7 +116,7 @@ fn without_a_file_it_is_not_evaluable() {
 fn what_differs_no_more_has_ended() {
     let facts = facts(vec![member("p", Some(0), Listed::No)]);
     let candidates: Vec<Candidate> = rule().judge(&facts, &Settings::default()).found;
-    let looked = Looked { persons: None, since: 0 };
+    let looked = Looked { since: 0, ..Looked::ALL };
     let mut held = Held {
         id: candidates[0].id("t"),
         rule: "D04".into(),
@@ -154,7 +154,7 @@ fn what_began_after_somebody_had_dealt_with_it_stands_again() {
             content: content(&candidates[0]),
             handled,
         };
-        let looked = Looked { persons: None, since: 0 };
+        let looked = Looked { since: 0, ..Looked::ALL };
         let changes = compare((rule(), "t"), &[held], &candidates, looked);
         changes.steps.iter().map(|step| (step.what, step.change)).collect()
     };

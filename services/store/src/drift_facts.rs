@@ -58,7 +58,19 @@ pub struct ActRow {
 /// Longest row of failures that a pattern can name; where more are asked for, so many are looked at.
 const ROW_MAX: usize = 1_000;
 
+/// When accounts were out, by account.
+const WHILE: &str = ", (SELECT mapFromArrays(groupArray(account), groupArray(times)) FROM (SELECT out.1 AS account, groupArray((out.2, out.3)) AS times \
+    FROM (SELECT arrayJoin(arrayZip({accounts:Array(String)}, {since:Array(Int64)}, {until:Array(Int64)})) AS out) GROUP BY account)) AS spans";
+
 const KEY: &str = "if({} = toFixedString('', 16), '', lower(hex({})))";
+
+/// Decisions of a time that let somebody in.
+const LET_IN: &str = "decision_rows FINAL WHERE tenant = {tenant:String} AND at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') \
+    AND at < fromUnixTimestamp64Milli({to:Int64}, 'UTC') AND outcome IN ('allow', 'conditional')";
+/// Those that a rule may ask about, as the correlation's `notable` has them.
+const NOTABLE: &str = "decision_rows FINAL WHERE tenant = {tenant:String} AND at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') \
+    AND at < fromUnixTimestamp64Milli({to:Int64}, 'UTC') AND outcome IN ('allow', 'conditional') AND NOT has(reasons, 'no_person') \
+    AND (verdict IN ('exposure', 'violation', 'name_collision') OR candidates = 0 OR hasAny(reasons, ['credential_of_another', 'disabled']))";
 
 /// A question in parts that fit into a request.
 fn together<'a>(query: &DriftQuery<'a>) -> Vec<DriftQuery<'a>> {
@@ -74,27 +86,47 @@ fn bounds(query: &DriftQuery<'_>) -> (i64, i64) {
 }
 
 impl Store {
-    /// Decisions that let somebody in and that a rule may ask about: stale, colliding, or without a credential.
+    /// Decisions that let somebody in and that a rule may ask about: stale, colliding, without a credential, or of somebody who was put out.
+    /// Callers that are no persons (plugins, static tokens) are left out: they call all day, and no rule is about them.
     pub async fn drift_decisions(&self, query: &DriftQuery<'_>) -> Result<Vec<DecisionRecord>, StoreError> {
         let mut found = Vec::new();
         for some in together(query) {
-            found.extend(self.drift_decisions_of(&some).await?);
+            let persons = if some.persons.is_some() { "AND person IN {persons:Array(String)}" } else { "" };
+            let sql = format!("SELECT ?fields FROM {NOTABLE} {persons} ORDER BY at, row_id LIMIT {{beyond:UInt32}}");
+            let asked = self.notable(&sql, &some).param("persons", some.persons.unwrap_or_default());
+            found.extend(all(asked, ("decisions", ROWS_MAX)).await?);
         }
-        found.sort_by_key(|one| (one.at, one.row_id));
+        found.sort_by_key(|one: &DecisionRecord| (one.at, one.row_id));
         few(found, ("decisions", ROWS_MAX))
     }
 
-    async fn drift_decisions_of(&self, query: &DriftQuery<'_>) -> Result<Vec<DecisionRecord>, StoreError> {
-        let persons = if query.persons.is_some() { "AND person IN {persons:Array(String)}" } else { "" };
+    /// The latest of one person's who has more than one answer holds, in order of time.
+    pub async fn drift_latest_decisions(&self, tenant: &str, person: &str) -> Result<Vec<DecisionRecord>, StoreError> {
         let sql = format!(
-            "SELECT ?fields FROM decision_rows FINAL WHERE tenant = {{tenant:String}} {persons} \
-             AND at >= fromUnixTimestamp64Milli({{from:Int64}}, 'UTC') AND at < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC') \
-             AND outcome IN ('allow', 'conditional') AND (verdict IN ('exposure', 'violation', 'name_collision') \
-               OR candidates = 0 OR has(reasons, 'credential_of_another')) ORDER BY at, row_id LIMIT {{beyond:UInt32}}"
+            "SELECT ?fields FROM {NOTABLE} AND person = {{person:String}} ORDER BY at DESC, row_id LIMIT {{most:UInt32}}"
         );
+        let ever = DriftQuery { tenant, persons: None, from: i64::MIN, to: i64::MAX };
+        let mut found: Vec<DecisionRecord> =
+            rows(self.notable(&sql, &ever).param("person", person).param("most", ROWS_MAX / 2)).await?;
+        found.reverse();
+        Ok(found)
+    }
+
+    /// How many of them each person has, in order.
+    pub async fn drift_deciders(&self, tenant: &str) -> Result<Vec<(String, u64)>, StoreError> {
+        let sql = format!("SELECT person, count() FROM {NOTABLE} GROUP BY person ORDER BY person");
+        rows(self.notable(&sql, &DriftQuery { tenant, persons: None, from: i64::MIN, to: i64::MAX })).await
+    }
+
+    /// How many decisions of a time let callers in that are no persons.
+    pub async fn drift_callers(&self, query: &DriftQuery<'_>) -> Result<u64, StoreError> {
+        let sql = format!("SELECT count() FROM {LET_IN} AND has(reasons, 'no_person')");
+        Ok(rows::<u64>(self.notable(&sql, query)).await?.pop().unwrap_or_default())
+    }
+
+    fn notable(&self, sql: &str, query: &DriftQuery<'_>) -> clickhouse::query::Query {
         let (from, to) = bounds(query);
-        let asked = self.ask(&sql).param("tenant", query.tenant).param("from", from).param("to", to);
-        all(asked.param("persons", query.persons.unwrap_or_default()), ("decisions", ROWS_MAX)).await
+        self.ask(sql).param("tenant", query.tenant).param("from", from).param("to", to)
     }
 
     /// Persons who were let in between two times (UTC milliseconds, [from, to)) and behind whose decision no credential can stand, in order.
@@ -105,16 +137,43 @@ impl Store {
     ) -> Result<Vec<String>, StoreError> {
         let sql = "SELECT DISTINCT person FROM decision_rows FINAL WHERE tenant = {tenant:String} AND person != '' \
              AND at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND at < fromUnixTimestamp64Milli({to:Int64}, 'UTC') \
-             AND outcome IN ('allow', 'conditional') AND candidates = 0 ORDER BY person";
+             AND outcome IN ('allow', 'conditional') AND candidates = 0 AND NOT has(reasons, 'no_person') ORDER BY person";
         let asked = self.ask(sql).param("tenant", tenant);
         rows(asked.param("from", crate::rows::stored_time(from)).param("to", crate::rows::stored_time(to))).await
     }
 
     /// Events of some kinds, in order of time, one row each. Persons named are asked for with all their accounts.
     pub async fn drift_acts(&self, query: &DriftQuery<'_>, kinds: &[&str]) -> Result<Vec<ActRow>, StoreError> {
+        self.drift_acts_in((query, kinds), None).await
+    }
+
+    /// Events of some kinds of accounts while they were out: (account, from, until), UTC milliseconds.
+    pub async fn drift_acts_while(
+        &self,
+        (query, kinds): (&DriftQuery<'_>, &[&str]),
+        times: &[(String, i64, i64)],
+    ) -> Result<Vec<ActRow>, StoreError> {
+        let (Some(first), Some(last)) = (times.iter().map(|one| one.1).min(), times.iter().map(|one| one.2).max())
+        else {
+            return Ok(Vec::new());
+        };
+        let accounts: std::collections::BTreeSet<&String> = times.iter().map(|one| &one.0).collect();
+        let accounts: Vec<String> = accounts.into_iter().cloned().collect();
+        let query =
+            DriftQuery { persons: Some(&accounts), from: query.from.max(first), to: query.to.min(last), ..*query };
+        self.drift_acts_in((&query, kinds), Some(times)).await
+    }
+
+    async fn drift_acts_in(
+        &self,
+        (query, kinds): (&DriftQuery<'_>, &[&str]),
+        times: Option<&[(String, i64, i64)]>,
+    ) -> Result<Vec<ActRow>, StoreError> {
         let mut found = Vec::new();
         for some in together(query) {
-            found.extend(self.drift_acts_of(&some, kinds).await?);
+            let named = some.persons.unwrap_or_default();
+            let times = times.map(|all| all.iter().filter(|one| named.contains(&one.0)).cloned().collect::<Vec<_>>());
+            found.extend(self.drift_acts_of((&some, kinds), times.as_deref()).await?);
         }
         found.sort_by_key(|one| (one.time, one.event_id));
         // Two parts can name accounts of one person.
@@ -122,26 +181,37 @@ impl Store {
         few(found, ("events", ROWS_MAX))
     }
 
-    async fn drift_acts_of(&self, query: &DriftQuery<'_>, kinds: &[&str]) -> Result<Vec<ActRow>, StoreError> {
+    async fn drift_acts_of(
+        &self,
+        (query, kinds): (&DriftQuery<'_>, &[&str]),
+        times: Option<&[(String, i64, i64)]>,
+    ) -> Result<Vec<ActRow>, StoreError> {
         let persons = if query.persons.is_some() {
             "AND person IN (SELECT toFixedString(unhex(key), 16) FROM (SELECT arrayJoin({persons:Array(String)}) AS key UNION DISTINCT \
                SELECT account FROM alias_rows FINAL WHERE tenant = {tenant:String} AND account != '' AND person IN {persons:Array(String)}))"
         } else {
             ""
         };
+        let (spans, within) = match times {
+            Some(_) => (
+                WHILE,
+                "AND arrayExists(span -> toUnixTimestamp64Milli(time) >= span.1 AND toUnixTimestamp64Milli(time) < span.2, spans[lower(hex(person))])",
+            ),
+            None => ("", ""),
+        };
         let (account, actor) = (KEY.replace("{}", "e.person"), KEY.replace("{}", "e.who"));
         let whose = |key: &str| format!("if(mapContains(merged, {key}), merged[{key}], {key})");
         let (person, actor) = (whose(&account), whose(&actor));
         let sql = format!(
             "WITH (SELECT mapFromArrays(groupArray(account), groupArray(person)) FROM \
-               (SELECT DISTINCT account, person FROM alias_rows FINAL WHERE tenant = {{tenant:String}} AND account != '')) AS merged \
+               (SELECT DISTINCT account, person FROM alias_rows FINAL WHERE tenant = {{tenant:String}} AND account != '')) AS merged {spans} \
              SELECT e.event_id AS event_id, e.time AS time, toString(e.source_id) AS source_id, toString(e.realm) AS realm, \
                toString(e.kind) AS kind, toString(e.outcome) AS outcome, {account} AS account, {person} AS person, {actor} AS actor, \
                toString(e.right_kind) AS right_kind, e.right_id AS right_id, \
                arrayZip(mapKeys(e.details), mapValues(e.details)) AS details FROM \
              (SELECT event_id, time, source_id, realm, kind, outcome, person, if(bitTest(same, 1), person, actor) AS who, right_kind, \
                right_id, CAST(details, 'Map(String, String)') AS details, input FROM event_rows FINAL \
-              WHERE tenant = {{tenant:String}} {persons} AND kind IN {{kinds:Array(String)}} \
+              WHERE tenant = {{tenant:String}} {persons} {within} AND kind IN {{kinds:Array(String)}} \
               AND time >= fromUnixTimestamp64Milli({{from:Int64}}, 'UTC') AND time < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC') \
               ORDER BY time, event_id, input DESC LIMIT 1 BY event_id) AS e \
              ORDER BY e.time, e.event_id LIMIT {{beyond:UInt32}}"
@@ -149,7 +219,10 @@ impl Store {
         let (from, to) = bounds(query);
         let asked = self.ask(&sql).param("tenant", query.tenant).param("from", from).param("to", to);
         let asked = asked.param("persons", query.persons.unwrap_or_default()).param("kinds", kinds);
-        all(asked, ("events", ROWS_MAX)).await
+        let times = times.unwrap_or_default();
+        let asked = asked.param("accounts", times.iter().map(|one| &one.0).collect::<Vec<_>>());
+        let asked = asked.param("since", times.iter().map(|one| one.1).collect::<Vec<_>>());
+        all(asked.param("until", times.iter().map(|one| one.2).collect::<Vec<_>>()), ("events", ROWS_MAX)).await
     }
 
     /// Accounts that an operator merged, and the persons that they count as, in order.
@@ -191,11 +264,22 @@ impl Store {
         all(asked.param("earlier", earlier).param("row", format!("L[FL]*S{row}")), ("persons", ROWS_MAX)).await
     }
 
-    /// Accounts that an event of a time disabled, deleted or locked for good. Also some of which a newer normaliser says something else.
+    /// Accounts that events of some kinds and of a time are about, in order.
+    pub async fn drift_accounts(&self, query: &DriftQuery<'_>, kinds: &[&str]) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT DISTINCT lower(hex(person)) AS account FROM event_rows WHERE tenant = {tenant:String} AND is_deleted = 0 \
+             AND kind IN {kinds:Array(String)} AND person != toFixedString('', 16) \
+             AND time >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND time < fromUnixTimestamp64Milli({to:Int64}, 'UTC') \
+             ORDER BY account LIMIT {beyond:UInt32}";
+        let (from, to) = bounds(query);
+        let asked = self.ask(sql).param("tenant", query.tenant).param("kinds", kinds);
+        all(asked.param("from", from).param("to", to), ("persons", ROWS_MAX)).await
+    }
+
+    /// Accounts that an event of a time disabled, deleted or locked for good, or a read found disabled. Also some of which a newer normaliser says something else.
     pub async fn drift_put_out(&self, query: &DriftQuery<'_>) -> Result<Vec<String>, StoreError> {
         let sql = "SELECT DISTINCT lower(hex(person)) AS account FROM event_rows WHERE tenant = {tenant:String} AND is_deleted = 0 \
              AND (kind IN ('user_deleted', 'user_locked_permanently') \
-               OR (kind IN ('user_created', 'user_updated') AND details['enabled'] = 'false')) AND person != toFixedString('', 16) \
+               OR (kind IN ('user_created', 'user_updated', 'state_user') AND details['enabled'] = 'false')) AND person != toFixedString('', 16) \
              AND time >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND time < fromUnixTimestamp64Milli({to:Int64}, 'UTC') \
              ORDER BY account LIMIT {beyond:UInt32}";
         let (from, to) = bounds(query);

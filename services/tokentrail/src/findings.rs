@@ -290,7 +290,7 @@ pub async fn try_receivers(config: &Config, only: Option<&str>) -> anyhow::Resul
     if receivers.is_empty() {
         bail!("there is no such receiver; there are {}", known.join(", "));
     }
-    let words = Words { tenant: config.tenant.clone(), link: config.alerts.link.clone(), names: Default::default() };
+    let words = Words { tenant: config.tenant.clone(), link: config.alerts.link.clone(), ..Words::default() };
     let mut tried = Vec::new();
     for receiver in receivers {
         let now = now_ms();

@@ -130,6 +130,11 @@ pub struct Explained {
 
 /// What a rule is about.
 pub fn explain(config: &Config, id: &str) -> anyhow::Result<Explained> {
+    if let Some((rule, name, why)) =
+        NOT_BUILT.iter().find(|(rule, name, _)| rule.eq_ignore_ascii_case(id) || name.eq_ignore_ascii_case(id))
+    {
+        bail!("{rule} {name} is NOT EVALUABLE: {why}");
+    }
     let rule = rule(id)?;
     let enabled = !config.rules().disabled.contains(rule.id);
     let &Rule { id, name, version, asks, severity, guards, not_evaluable, controls, check, .. } = rule;
@@ -167,6 +172,8 @@ pub struct RuleTested {
     rule: &'static str,
     name: &'static str,
     not_evaluable: Option<&'static str>,
+    /// What of it was not judged in this period.
+    not_judged: Vec<String>,
     found: Vec<Candidate>,
     values: Map<String, Value>,
     per_1000_users_and_week: Option<f64>,
@@ -209,6 +216,7 @@ pub async fn test(config: &Config, args: &TestArgs) -> anyhow::Result<Tested> {
             rule: rule.id,
             name: rule.name,
             not_evaluable,
+            not_judged: rule.not_judged(&facts),
             found,
             values: judged.values,
             per_1000_users_and_week: rate,
@@ -234,6 +242,9 @@ pub fn render_tested(tested: &Tested) -> String {
                 let rate = rate.map_or_else(String::new, |rate| format!(", {rate:.1} per 1,000 users and week"));
                 out.push_str(&format!("{} findings{rate}\n", rule.found.len()));
             }
+        }
+        for part in rule.not_judged.iter().filter(|_| rule.not_evaluable.is_none()) {
+            out.push_str(&format!("      not judged: {part}\n"));
         }
         for (name, value) in &rule.values {
             out.push_str(&format!("      {}: {value}\n", name.replace('_', " ")));

@@ -13,15 +13,19 @@ use uuid::Uuid;
 pub(super) const RULE: Rule = Rule {
     id: "D02",
     name: "LEAVER_ACTIVE",
-    version: 1,
+    version: 2,
     asks: "Did a disabled or deleted person go on: was a decision in their favour, or a token issued to them?",
     severity: "medium within the life of a token; critical beyond it, and for a login or refresh after the end",
     guards: &[
         "the first alerts.rules.leaver_grace_seconds (60) after the end: catalog sync and the difference of two clocks",
         "only until the person is enabled again",
         "a user created anew under the same name is another person",
+        "what a read of Keycloak says within ten minutes of an event changes nothing: it may be older",
     ],
-    not_evaluable: &["the end of employment (no HR feed): only what Keycloak was told counts"],
+    not_evaluable: &[
+        "the end of employment (no HR feed): only what Keycloak was told, or a read of it found, counts",
+        "sessions that live on without a sign of life",
+    ],
     controls: &["CC6.2", "CC6.3", "A.5.18", "AC-2(3)", "PS-4"],
     check: "Their Backstage token lives on: restart of Backstage or removal from its catalog ends it at once. See what they did: `tokentrail trace PERSON`.",
     need: Need::Keycloak,
@@ -29,11 +33,15 @@ pub(super) const RULE: Rule = Rule {
     judge,
 };
 
+/// What a read says may be so much older than its time, milliseconds.
+const READ_AGE: i64 = 600_000;
+
 /// One time out: from the end to the next beginning.
 #[derive(Default)]
 struct Out<'a> {
     /// Whose account it is.
     person: &'a str,
+    since: i64,
     told: Option<(Uuid, &'static str)>,
     until: Option<i64>,
     decisions: Vec<&'a Decision>,
@@ -49,13 +57,14 @@ fn judge(facts: &Facts, settings: &Settings) -> Judged {
         if account.is_empty() {
             continue;
         }
-        match end(act) {
+        let since = latest(&mut outs, account, act.at).filter(|out| out.until.is_none()).map(|out| out.since);
+        match end(act, since) {
             Some(Some(how)) => {
                 // Told twice is once: the first counts.
                 let open = latest(&mut outs, account, act.at).is_some_and(|out| out.until.is_none());
                 if !open {
                     let out = outs.entry((account, act.at)).or_default();
-                    (out.person, out.told) = (act.person.as_str(), Some((act.event, how)));
+                    (out.person, out.since, out.told) = (act.person.as_str(), act.at, Some((act.event, how)));
                     accounts.entry(out.person).or_default().insert(account);
                 }
             }
@@ -86,6 +95,27 @@ fn judge(facts: &Facts, settings: &Settings) -> Judged {
     }
     let found = outs.into_iter().filter_map(|((account, since), out)| finding(account, since, &out, settings));
     Judged { found: found.collect(), values: Default::default() }
+}
+
+/// When accounts were out: account, from, and until they were let in again, if they were. Acts in order of time.
+pub fn times_out<'a>(acts: impl Iterator<Item = &'a Act>) -> Vec<(String, i64, Option<i64>)> {
+    let mut out: BTreeMap<&str, Vec<(i64, Option<i64>)>> = BTreeMap::new();
+    for act in acts.filter(|act| !act.account.is_empty()) {
+        let times = out.entry(&act.account).or_default();
+        let since = times.last().filter(|(_, until)| until.is_none()).map(|(since, _)| *since);
+        let Some(how) = end(act, since) else { continue };
+        match (how, times.last_mut()) {
+            (Some(_), Some((_, None))) => {}
+            (Some(_), _) => times.push((act.at, None)),
+            (None, Some((_, until))) => drop(until.get_or_insert(act.at)),
+            (None, None) => {}
+        }
+    }
+    let each = |(account, times): (&str, Vec<(i64, Option<i64>)>)| {
+        let account = account.to_owned();
+        times.into_iter().map(move |(from, until)| (account.clone(), from, until)).collect::<Vec<_>>()
+    };
+    out.into_iter().flat_map(each).collect()
 }
 
 fn finding(account: &str, since: i64, out: &Out<'_>, settings: &Settings) -> Option<Candidate> {
@@ -130,14 +160,17 @@ fn latest<'a, 'f>(
     Some(out)
 }
 
-/// `Some(Some(how))`: the person was put out; `Some(None)`: may come in again.
-fn end(act: &Act) -> Option<Option<&'static str>> {
+/// `Some(Some(how))`: the person was put out; `Some(None)`: may come in again. `since`: out since then, if they are.
+fn end(act: &Act, since: Option<i64>) -> Option<Option<&'static str>> {
     let enabled = act.details.get("enabled").map(String::as_str);
     match (act.kind.as_str(), enabled) {
         ("user_deleted", _) if act.outcome != "failure" => Some(Some("deleted")),
         ("user_locked_permanently", _) => Some(Some("locked permanently")),
         ("user_updated" | "user_created", Some("false")) if act.outcome != "failure" => Some(Some("disabled")),
         ("user_updated" | "user_created", Some("true")) if act.outcome != "failure" => Some(None),
+        // A directory, or whoever writes in the database, disables without an event.
+        ("state_user", Some("false")) => Some(Some("read as disabled")),
+        ("state_user", Some("true")) if since.is_some_and(|since| act.at - since > READ_AGE) => Some(None),
         _ => None,
     }
 }

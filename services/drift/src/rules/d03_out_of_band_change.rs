@@ -18,7 +18,11 @@ pub(super) const RULE: Rule = Rule {
         "a read that began within the skew of an event says nothing",
         "what a gap of the source overlaps is marked so: the event may be lost, not missing",
     ],
-    not_evaluable: &["who changed it", "LDAP sync and realm import leave no mark that tells them apart"],
+    not_evaluable: &[
+        "who changed it",
+        "LDAP sync and realm import leave no mark that tells them apart",
+        "clients, flows and realms: what was read of them is not held against events",
+    ],
     controls: &["CC6.3", "CC7.1", "CM-3"],
     check: "`tokentrail gaps` lists it with likely causes. Compare with Keycloak's own admin events and the LDAP log.",
     need: Need::Keycloak,

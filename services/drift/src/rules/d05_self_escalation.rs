@@ -17,12 +17,13 @@ pub(super) const RULE: Rule = Rule {
     guards: &["the actor and the person are told by Keycloak id, never by name", "a refused attempt is none"],
     not_evaluable: &[
         "a case or ticket that permits it (none comes in)",
-        "roles that an administrator changes while holding them through a group or composite",
+        "a right that they give to a group or role that they hold themselves",
+        "roles of Backstage's own that somebody gives themselves there",
     ],
     controls: &["CC6.3", "A.5.3", "AC-5", "AC-6"],
     check: "Ask for the case. If there is none: take the right away and see what it was used for: `tokentrail decisions --person`.",
     need: Need::Keycloak,
-    reach: Reach::Since,
+    reach: Reach::Since { before: 0 },
     judge,
 };
 

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 pub(super) const RULE: Rule = Rule {
     id: "D13",
     name: "BRUTE_FORCE_THEN_SUCCESS",
-    version: 1,
+    version: 2,
     asks: "Did a login succeed soon after many failures of the same user, or after a lockout?",
     severity: "high; critical if a password or second factor changed within the hour",
     guards: &[
@@ -24,17 +24,20 @@ pub(super) const RULE: Rule = Rule {
     controls: &["CC6.6", "A.8.5", "AC-7"],
     check: "Ask the person. If it was not they: end their sessions and reset their credentials.",
     need: Need::Keycloak,
-    reach: Reach::Since,
+    reach: Reach::Since { before: CHANGE_WITHIN },
     judge,
 };
 
 /// A change of credentials within this time of the login makes it worse, milliseconds.
-const CHANGE_WITHIN: i64 = 3_600_000;
+pub const CHANGE_WITHIN: i64 = 3_600_000;
 
 fn judge(facts: &Facts, settings: &Settings) -> Judged {
     // Who guesses, guesses at one account: those of one person are not added up.
     let mut accounts: BTreeMap<&str, Vec<&Act>> = BTreeMap::new();
-    for act in facts.acts.iter().filter(|act| !act.account.is_empty() && act.at <= facts.ripe) {
+    // Of others some logins may be there, and not what came before them.
+    let read = |account: &String| facts.guessed.as_ref().is_none_or(|read| read.contains(account));
+    let acts = facts.acts.iter().filter(|act| !act.account.is_empty() && read(&act.account));
+    for act in acts.filter(|act| act.at <= facts.ripe) {
         accounts.entry(&act.account).or_default().push(act);
     }
     let found = accounts.into_values().flat_map(|acts| of_account(&acts, settings)).collect();

@@ -15,11 +15,15 @@ pub(super) const RULE: Rule = Rule {
     asks: "Did an administrator act as somebody else?",
     severity: "high",
     guards: &["an attempt that failed is none"],
-    not_evaluable: &["the case that permits it (no ticket feed)", "whether the target is privileged"],
+    not_evaluable: &[
+        "the case that permits it (no ticket feed)",
+        "whether the target is privileged",
+        "what was done in the session: writes in Backstage, a change of credentials",
+    ],
     controls: &["CC6.3", "A.8.2", "AC-6(9)"],
     check: "Ask for the support case. `tokentrail trace SESSION` shows what was done in the session.",
     need: Need::Keycloak,
-    reach: Reach::Since,
+    reach: Reach::Since { before: 0 },
     judge,
 };
 

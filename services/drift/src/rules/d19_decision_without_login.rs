@@ -23,7 +23,7 @@ pub(super) const RULE: Rule = Rule {
     not_evaluable: &["Backstage sessions for offline access", "other identity providers than the configured Keycloak"],
     controls: &["CC6.1", "A.8.5", "IA-2"],
     check: "`tokentrail explain EVENT`; see whether another identity provider or a token from elsewhere is in use.",
-    need: Need::Decisions,
+    need: Need::Credentials,
     reach: Reach::Persons,
     judge,
 };
@@ -31,13 +31,9 @@ pub(super) const RULE: Rule = Rule {
 const DAY: i64 = 86_400_000;
 
 fn judge(facts: &Facts, _: &Settings) -> Judged {
-    let heard = |product| {
-        facts.sources.iter().filter(|one| one.product == product).filter_map(|one| one.first).max().unwrap_or(i64::MAX)
-    };
-    let life = facts.sources.iter().map(|one| one.token_life).max().unwrap_or_default();
-    let since = heard(Product::Keycloak).max(heard(Product::Backstage)).saturating_add(life);
+    let (life, since) = (facts.token_life(), facts.credentials_since());
     let mut people: BTreeMap<(String, i64), Vec<&Decision>> = BTreeMap::new();
-    let (mut callers, mut unsure) = (0_u64, 0_u64);
+    let (mut callers, mut unsure) = (facts.callers, 0_u64);
     for decision in facts.decisions.iter().filter(|one| one.candidates == 0 && one.lets_in()) {
         if decision.person.is_empty() || decision.has("no_person") {
             callers += 1;

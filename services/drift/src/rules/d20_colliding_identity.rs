@@ -17,7 +17,10 @@ pub(super) const RULE: Rule = Rule {
     asks: "Was somebody let in by what belongs to another group or person of the same name?",
     severity: "high; critical if a privileged group is among them",
     guards: &["groups and people are told by Keycloak id, never by name", "a collision that lets nobody in is none"],
-    not_evaluable: &["entities without a Keycloak user, and users without an entity, that decide nothing"],
+    not_evaluable: &[
+        "entities without a Keycloak user, and users without an entity, that decide nothing",
+        "names that stand for two before anybody is let in by one",
+    ],
     controls: &["CC6.1", "CC6.3", "A.5.16", "IA-4"],
     check: "Rename one of the two groups, or name Backstage groups by full path. A token of a deleted user: restart Backstage.",
     need: Need::Decisions,

@@ -12,6 +12,9 @@ mod d16_impersonation;
 mod d19_decision_without_login;
 mod d20_colliding_identity;
 
+pub use d02_leaver_active::times_out;
+pub use d13_brute_force_then_success::CHANGE_WITHIN;
+
 use crate::{
     Settings,
     facts::{Facts, Product},
@@ -26,8 +29,11 @@ use std::fmt;
 pub enum Reach {
     /// Of the persons whose facts were read, all their history.
     Persons,
-    /// Of everything that began since the facts begin.
-    Since,
+    /// Of everything that began since the facts begin. Of what is read of it so long before them is known, too (milliseconds).
+    Since {
+        /// Of the persons who are looked at.
+        before: i64,
+    },
     /// Of everything.
     All,
     /// Of what is so now: what is not found again is over, not undone.
@@ -39,6 +45,8 @@ pub enum Reach {
 pub enum Need {
     /// Decisions, correlated here.
     Decisions,
+    /// The same, and that sources were heard for as long as a credential lives.
+    Credentials,
     /// Events of a Keycloak.
     Keycloak,
     /// Rights, correlated here, and a baseline file.
@@ -145,19 +153,26 @@ impl Rule {
 
     /// Why it cannot be judged with these facts; none if it can.
     pub fn lacks(&self, facts: &Facts) -> Option<&'static str> {
-        if facts.cut && matches!(self.need, Need::Decisions | Need::Keycloak) {
+        if facts.cut && self.reads_much() {
             return Some("more decisions or events are stored than can be looked at at once");
         }
         let has = |product| facts.sources.iter().any(|source| source.product == product && source.first.is_some());
         match self.need {
-            Need::Decisions if !facts.correlated => Some("decisions are not correlated in this process"),
-            Need::Decisions if !has(Product::Backstage) => Some("no Backstage has sent anything yet"),
+            Need::Decisions | Need::Credentials if !facts.correlated => {
+                Some("decisions are not correlated in this process")
+            }
+            Need::Decisions | Need::Credentials if !has(Product::Backstage) => {
+                Some("no Backstage has sent anything yet")
+            }
             Need::Baseline if !facts.correlated => Some("rights are not correlated in this process"),
             Need::Baseline if facts.baseline.is_none() => Some(
                 "no baseline file is configured (alerts.baselines), or it cannot be read: `tokentrail baseline check`",
             ),
-            Need::Decisions | Need::Keycloak | Need::Baseline if !has(Product::Keycloak) => {
+            Need::Decisions | Need::Credentials | Need::Keycloak | Need::Baseline if !has(Product::Keycloak) => {
                 Some("no Keycloak has sent anything yet")
+            }
+            Need::Credentials if facts.credentials_since() > facts.now => {
+                Some("the sources have not been heard for the life of a token yet")
             }
             Need::Nothing if !facts.sources.iter().any(|source| source.proven) => {
                 Some("no source has heartbeats or a pull: silence cannot be told from peace")
@@ -166,7 +181,43 @@ impl Rule {
         }
     }
 
-    /// How it stands; `open`: its findings that stand.
+    fn reads_much(&self) -> bool {
+        matches!(self.need, Need::Decisions | Need::Credentials | Need::Keycloak)
+    }
+
+    /// Whose events it rests on.
+    fn products(&self) -> &'static [Product] {
+        match self.need {
+            Need::Decisions | Need::Credentials => &[Product::Keycloak, Product::Backstage],
+            Need::Keycloak | Need::Baseline => &[Product::Keycloak],
+            Need::Nothing => &[],
+        }
+    }
+
+    fn not_evaluable_parts(&self, facts: &Facts) -> Vec<String> {
+        let mut parts: Vec<String> = self.not_evaluable.iter().map(|part| (*part).to_owned()).collect();
+        if facts.partly && self.reads_much() {
+            parts.push("what came when there was too much to look at at once".into());
+        }
+        let unproven = facts.unproven(self.products());
+        if !unproven.is_empty() {
+            parts.push(format!("what {} lost unseen (no heartbeats, no pull)", unproven.join(", ")));
+        }
+        parts
+    }
+
+    /// What of it cannot be judged with these facts: parts that have no input here, and what may be missing in gaps among them.
+    pub fn not_judged(&self, facts: &Facts) -> Vec<String> {
+        let mut parts = self.not_evaluable_parts(facts);
+        let gaps = facts.unrepaired(self.products());
+        if gaps > 0 {
+            parts.push(format!("what is missing in {gaps} gaps of its sources (`tokentrail gaps`)"));
+        }
+        parts
+    }
+
+    /// How it stands; `open`: its findings that stand. What rests on a source that is silent now cannot be judged: nothing found is not
+    /// nothing there.
     pub fn state(&self, facts: &Facts, settings: &Settings, open: usize) -> (State, String) {
         if settings.disabled.contains(self.id) {
             return (State::Disabled, "switched off in config".into());
@@ -174,9 +225,16 @@ impl Rule {
         if let Some(why) = self.lacks(facts) {
             return (State::NotEvaluable, why.into());
         }
-        let older = "what was stored before this program started (too much to look at at once)";
-        let cut = facts.partly && matches!(self.need, Need::Decisions | Need::Keycloak);
-        let parts: Vec<&str> = self.not_evaluable.iter().copied().chain(cut.then_some(older)).collect();
+        if open == 0 && facts.parts > 0 && self.reads_much() {
+            let why = format!("there was too much to look at at once: {} parts of it wait to be judged", facts.parts);
+            return (State::NotEvaluable, why);
+        }
+        let silent = facts.silent(self.products());
+        if open == 0 && !silent.is_empty() {
+            return (State::NotEvaluable, format!("what happens now may be missing: {}", silent.join(", ")));
+        }
+        let mut parts = self.not_evaluable_parts(facts);
+        parts.extend(silent.iter().map(|one| format!("what happens now ({one})")));
         let detail = if parts.is_empty() { String::new() } else { format!("not judged: {}", parts.join("; ")) };
         (if open > 0 { State::Exception } else { State::Ok }, detail)
     }

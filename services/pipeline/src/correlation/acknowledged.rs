@@ -131,11 +131,15 @@ impl Touched {
     }
 }
 
-/// A decision that a rule may ask about.
+/// A decision that a rule may ask about, as the store's `drift_decisions` has it.
 fn notable(decision: &DecisionRow) -> bool {
-    matches!(decision.verdict, Verdict::Exposure | Verdict::Violation | Verdict::NameCollision)
-        || decision.candidates == 0
-        || decision.reasons.contains(&Reason::CredentialOfAnother)
+    let has = |reason| decision.reasons.contains(&reason);
+    // Plugins and static tokens call all day, and no rule is about them.
+    !has(Reason::NoPerson)
+        && (matches!(decision.verdict, Verdict::Exposure | Verdict::Violation | Verdict::NameCollision)
+            || decision.candidates == 0
+            || has(Reason::CredentialOfAnother)
+            || has(Reason::Disabled))
 }
 
 struct State {

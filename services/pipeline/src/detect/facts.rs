@@ -4,6 +4,7 @@ use super::kept::Kept;
 use drift::{
     Facts,
     facts::{Act, Decision, Gap, Missing, Source},
+    rules::CHANGE_WITHIN,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,14 +22,9 @@ pub(super) const TOKENS: &[&str] = &["login", "token_issued", "token_refreshed",
 /// Acts that are findings by themselves.
 const ACTS: &[&str] = &["group_member_added", "role_granted", "impersonated"];
 /// What is looked at of an account that was guessed at.
-const LOGINS: &[&str] = &[
-    "login",
-    "user_locked_temporarily",
-    "user_locked_permanently",
-    "credential_updated",
-    "password_reset",
-    "credential_removed",
-];
+const LOGINS: &[&str] = &["login", "user_locked_temporarily", "user_locked_permanently"];
+/// What makes it worse.
+const CREDENTIALS: &[&str] = &["credential_updated", "password_reset", "credential_removed"];
 
 /// What does not change from round to round.
 pub struct Reader {
@@ -57,13 +53,12 @@ impl Reader {
         let mut kept = Kept::default();
         kept.renew(self, (i64::MIN, to)).await?;
         facts.acts = kept.acts().cloned().collect();
-        let out = kept.out();
-        if !out.is_empty() {
-            let of_them = DriftQuery { persons: Some(&out), ..query };
-            facts.acts.extend(self.store.drift_acts(&of_them, TOKENS).await?.into_iter().map(act));
-        }
-        facts.acts.extend(self.of_time((from, to)).await?);
-        facts.acts.extend(self.guessed((from, to)).await?);
+        let tokens = self.store.drift_acts_while((&query, TOKENS), &kept.times()).await?;
+        facts.acts.extend(tokens.into_iter().map(act));
+        let (acts, guessed) = self.events((from, to)).await?;
+        facts.acts.extend(acts);
+        facts.guessed = Some(guessed);
+        facts.callers = self.store.drift_callers(&query).await?;
         in_order(&mut facts.acts);
         facts.gaps.retain(|gap| gap.since < to && gap.until.is_none_or(|until| until >= from));
         facts.missing.retain(|missing| missing.after < to && missing.before >= from);
@@ -121,22 +116,37 @@ impl Reader {
         Ok(least.max(allowance))
     }
 
-    /// Events of a time that are findings by themselves.
-    pub(super) async fn of_time(&self, (from, to): (i64, i64)) -> Result<Vec<Act>, StoreError> {
-        let query = DriftQuery { tenant: &self.tenant, persons: None, from, to };
-        Ok(self.store.drift_acts(&query, ACTS).await?.into_iter().map(act).collect())
+    /// Events of a time that are findings by themselves, and logins of accounts that may have been guessed in it; these accounts.
+    pub(super) async fn events(&self, time: (i64, i64)) -> Result<(Vec<Act>, BTreeSet<String>), StoreError> {
+        let query = DriftQuery { tenant: &self.tenant, persons: None, from: time.0, to: time.1 };
+        let (acts, guessed) = tokio::try_join!(self.store.drift_acts(&query, ACTS), self.guessed(time))?;
+        let (logins, accounts) = guessed;
+        Ok((acts.into_iter().chain(logins).map(act).collect(), accounts))
     }
 
-    /// Logins of accounts into which somebody came in a time after many failures.
-    pub(super) async fn guessed(&self, (from, to): (i64, i64)) -> Result<Vec<Act>, StoreError> {
+    /// Logins of accounts into which somebody came in a time after many failures, or whose credentials were changed in it soon after
+    /// they may have; these accounts.
+    async fn guessed(&self, (from, to): (i64, i64)) -> Result<(Vec<ActRow>, BTreeSet<String>), StoreError> {
         let back = self.settings.success_within;
         let query = DriftQuery { tenant: &self.tenant, persons: None, from, to };
-        let accounts = self.store.drift_guessed(&query, (self.settings.failures, back)).await?;
+        // A login before the time is worse for a change in it.
+        let soon = DriftQuery { to: to.min(from.saturating_add(CHANGE_WITHIN).saturating_add(1)), ..query };
+        let (guessed, changed) = tokio::try_join!(
+            self.store.drift_guessed(&query, (self.settings.failures, back)),
+            self.store.drift_accounts(&soon, CREDENTIALS)
+        )?;
+        let accounts: BTreeSet<String> = guessed.into_iter().chain(changed).collect();
         if accounts.is_empty() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), accounts));
         }
-        let of_them = DriftQuery { persons: Some(&accounts), from: from.saturating_sub(back), ..query };
-        Ok(self.store.drift_acts(&of_them, LOGINS).await?.into_iter().map(act).collect())
+        let named: Vec<String> = accounts.iter().cloned().collect();
+        let of_them = DriftQuery {
+            persons: Some(&named),
+            from: from.saturating_sub(back).saturating_sub(CHANGE_WITHIN),
+            to: to.saturating_add(CHANGE_WITHIN).saturating_add(1),
+            ..query
+        };
+        Ok((self.store.drift_acts(&of_them, &[LOGINS, CREDENTIALS].concat()).await?, accounts))
     }
 }
 

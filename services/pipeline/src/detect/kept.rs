@@ -8,7 +8,7 @@ use store::{StoreError, drift_facts::DriftQuery};
 use uuid::Uuid;
 
 const RECORDING: &[&str] = &["audit_config_changed", "realm_updated", "state_events_config"];
-const ACCOUNTS: &[&str] = &["user_created", "user_updated", "user_deleted", "user_locked_permanently"];
+const ACCOUNTS: &[&str] = &["user_created", "user_updated", "user_deleted", "user_locked_permanently", "state_user"];
 
 /// The events, by time.
 #[derive(Default)]
@@ -68,9 +68,10 @@ impl Kept {
         self.acts.values()
     }
 
-    /// Accounts that were ever disabled, deleted or locked for good.
-    pub(super) fn out(&self) -> Vec<String> {
-        self.out.iter().cloned().collect()
+    /// When accounts were out: account, from, until (the end of time: still), UTC milliseconds.
+    pub(super) fn times(&self) -> Vec<(String, i64, i64)> {
+        let times = drift::rules::times_out(self.acts()).into_iter();
+        times.map(|(account, from, until)| (account, from, until.unwrap_or(i64::MAX))).collect()
     }
 }
 
@@ -100,11 +101,11 @@ mod tests {
             act(4, "user_updated", ("b", "true")),
         ];
         kept.take(i64::MIN, first.into_iter());
-        assert_eq!(kept.out(), ["b"]);
+        assert_eq!(Vec::from_iter(kept.out.clone()), ["b"]);
         assert_eq!(kept.acts().map(|act| act.at).collect::<Vec<_>>(), [2, 3, 4]);
         // A replay took back that b was put out, and a is: what was read of a from the beginning is kept as well.
         kept.take(3, [act(1, "user_created", ("a", "true")), act(5, "user_deleted", ("a", ""))].into_iter());
-        assert_eq!(kept.out(), ["a"]);
+        assert_eq!(Vec::from_iter(kept.out.clone()), ["a"]);
         assert_eq!(kept.acts().map(|act| act.at).collect::<Vec<_>>(), [1, 2, 5]);
     }
 
@@ -121,6 +122,6 @@ mod tests {
         let late = [out(5, "a"), act(6, "user_updated", ("a", "true")), act(7, "realm_updated", ("", ""))];
         assert_eq!(persons(kept.take(4, late.into_iter())), ["a"]);
         assert_eq!(persons(kept.take(4, [act(7, "realm_updated", ("", ""))].into_iter())), ["a", "p"]);
-        assert_eq!(kept.out(), [""; 0]);
+        assert_eq!(Vec::from_iter(kept.out.clone()), [""; 0]);
     }
 }

@@ -2,10 +2,14 @@
 //! was said, or is said no more, of those whose account was closed or opened, and of those whom a gap concerned that is another now.
 //! Nobody else's findings can be others than they were.
 
-use super::{BASELINE, Detector, Memory, facts, gaps};
+use super::{BASELINE, Detector, Memory, facts, gaps, parts::Part};
 use crate::correlation::Touched;
-use drift::{Facts, Rule, facts::Source, rules::Reach};
-use std::collections::BTreeSet;
+use drift::{
+    Facts, Rule,
+    facts::{Act, Decision, Source},
+    rules::Reach,
+};
+use std::collections::{BTreeMap, BTreeSet};
 use store::{StoreError, drift_facts::DriftQuery, findings::Entry};
 
 /// What one round judges.
@@ -13,15 +17,31 @@ pub(super) struct Looking {
     pub facts: Facts,
     /// Whose history the facts hold; none: everybody's.
     pub persons: Option<BTreeSet<String>>,
+    /// Their decisions are known from here on.
+    pub latest: i64,
+    /// Of which time events were read that are findings by themselves: UTC milliseconds, [from, to).
+    pub events: (i64, i64),
     /// The register.
     pub findings: Vec<Entry>,
 }
 
+/// What persons did, as far as it fits into one look.
+#[derive(Default)]
+struct Done {
+    decisions: Vec<Decision>,
+    tokens: Vec<Act>,
+    /// Decisions are known from here on.
+    latest: i64,
+}
+
+/// Of no time: nothing began in it, and nothing is taken back.
+const NOTHING: (i64, i64) = (i64::MAX, i64::MAX);
+
 impl Detector {
-    /// Reads what a round judges. `since`: from when on events are read.
+    /// Reads what a round judges. `since`: from when on events are read; or it is a part.
     pub(super) async fn look(
         &self,
-        (touched, since): (&Touched, i64),
+        (touched, since, part): (&Touched, i64, Option<&Part>),
         memory: &mut Memory,
     ) -> Result<Looking, StoreError> {
         let (store, tenant) = (&self.reader.store, self.reader.tenant.as_str());
@@ -38,54 +58,125 @@ impl Detector {
         memory.sources.clone_from(&facts.sources);
         memory.gaps.clone_from(&facts.gaps);
         let looked = memory.baseline.as_ref().filter(|(at, _)| !touched.everybody && at.elapsed() < BASELINE);
+        let mut latest = i64::MIN;
         facts.baseline = match looked {
             Some((_, known)) => known.clone(),
             None => self.baseline(&facts.sources, memory).await?,
         };
         // Whose account is whose person is said by hand, and then so of all that was kept.
         let from = if memory.merged == merged { since } else { i64::MIN };
+        let events = match part {
+            Some(Part::Time(from_then, to)) if from == since => (*from_then, *to),
+            _ => (from, i64::MAX),
+        };
         memory.merged = merged;
+        if touched.everybody {
+            memory.parts.clear();
+        }
 
-        let all = DriftQuery { tenant, persons: None, from: i64::MIN, to: i64::MAX };
-        let lately = DriftQuery { from, ..all };
-        let time = (from, i64::MAX);
-        let (renewed, of_time, guessed) =
-            tokio::join!(memory.kept.renew(&self.reader, time), self.reader.of_time(time), self.reader.guessed(time));
+        let lately = DriftQuery { tenant, persons: None, from, to: i64::MAX };
+        let (renewed, read) =
+            tokio::join!(memory.kept.renew(&self.reader, (from, i64::MAX)), self.reader.events(events));
         let mut persons = whole(renewed, &mut facts.cut)?;
-        facts.acts.extend(whole(of_time, &mut facts.cut)?);
-        facts.acts.extend(whole(guessed, &mut facts.cut)?);
-        let out_list = memory.kept.out();
+        let events = match read {
+            Err(StoreError::TooMany { .. }) => {
+                let first = facts.sources.iter().filter_map(|source| source.first).min().unwrap_or(facts.now);
+                facts.cut |= !memory.parts.time(events, (first, facts.now));
+                NOTHING
+            }
+            read => {
+                let (acts, guessed) = read?;
+                (facts.acts, facts.guessed) = (acts, Some(guessed));
+                events
+            }
+        };
         let concerned = self.concerned(&spans, &facts, memory).await?;
-        if !everybody {
-            persons.extend(touched.persons.iter().cloned());
-            persons.extend(concerned);
-            persons.extend(self.found(touched, &findings, memory));
-            if !out_list.is_empty() {
-                let active = DriftQuery { persons: Some(&out_list), ..lately };
-                let tokens = whole(store.drift_acts(&active, facts::TOKENS).await, &mut facts.cut)?;
+        match part {
+            _ if everybody => {}
+            // Alone, or it would be too much again. Whoever came up meanwhile has the next turn.
+            Some(Part::Persons(alone)) => {
+                persons.extend(concerned);
+                if !persons.is_empty() {
+                    let since = Some(facts.now);
+                    memory.queue.at(i64::MIN, Touched { since, until: since, persons, ..Touched::default() });
+                }
+                persons = alone.clone();
+            }
+            _ => {
+                persons.extend(touched.persons.iter().cloned());
+                persons.extend(concerned);
+                persons.extend(self.found(touched, &findings, memory));
+                let tokens = store.drift_acts_while((&lately, facts::TOKENS), &memory.kept.times()).await;
+                let tokens = whole(tokens, &mut facts.cut)?;
                 persons.extend(tokens.into_iter().flat_map(|act| [act.account, act.person]));
             }
         }
-        let leavers = if everybody { out_list } else { facts::concerned(out_list, &memory.merged, &persons) };
-        let of_whom: Vec<String> = persons.iter().cloned().collect();
-        let decisions = async {
-            let query = DriftQuery { persons: (!everybody).then_some(of_whom.as_slice()), ..all };
-            if asks_nobody(&query) { Ok(Vec::new()) } else { store.drift_decisions(&query).await }
+        let of_whom = (!everybody).then_some(&persons);
+        let looked = match self.done(of_whom, memory).await {
+            Err(StoreError::TooMany { .. }) => {
+                match of_whom {
+                    // In parts: nobody is judged now.
+                    Some(persons) if persons.len() > 1 => memory.parts.halves(persons),
+                    Some(_) => facts.cut = true,
+                    None => memory.parts.everybody(self.everybody(&findings, memory).await?),
+                }
+                persons.clear();
+                Some(persons)
+            }
+            done => {
+                let done = done?;
+                (facts.decisions, latest) = (done.decisions, done.latest);
+                facts.acts.extend(done.tokens);
+                (!everybody).then_some(persons)
+            }
         };
-        let tokens = async {
-            let query = DriftQuery { persons: Some(&leavers), ..all };
-            if asks_nobody(&query) { Ok(Vec::new()) } else { store.drift_acts(&query, facts::TOKENS).await }
-        };
-        let (decisions, tokens) = tokio::join!(decisions, tokens);
-        facts.decisions = whole(decisions, &mut facts.cut)?.into_iter().map(facts::decision).collect();
-        facts.acts.extend(whole(tokens, &mut facts.cut)?.into_iter().map(facts::act));
         facts.acts.extend(memory.kept.acts().cloned());
         facts::in_order(&mut facts.acts);
-        if touched.everybody {
-            memory.partly = facts.cut;
+        memory.partly = facts.cut || (memory.partly && !touched.everybody);
+        (facts.partly, facts.parts) = (memory.partly, memory.parts.len());
+        Ok(Looking { facts, persons: looked, latest, events, findings })
+    }
+
+    /// Decisions of persons (none: of everybody) that a rule may ask about, and what they did while they were out.
+    async fn done(&self, persons: Option<&BTreeSet<String>>, memory: &Memory) -> Result<Done, StoreError> {
+        let (store, tenant) = (&self.reader.store, self.reader.tenant.as_str());
+        let named: Option<Vec<String>> = persons.map(|persons| persons.iter().cloned().collect());
+        if named.as_ref().is_some_and(Vec::is_empty) {
+            return Ok(Done { latest: i64::MIN, ..Done::default() });
         }
-        facts.partly = memory.partly;
-        Ok(Looking { facts, persons: (!everybody).then_some(persons), findings })
+        let query = DriftQuery { tenant, persons: named.as_deref(), from: i64::MIN, to: i64::MAX };
+        let mut times = memory.kept.times();
+        if let Some(persons) = persons {
+            let of = facts::concerned(times.iter().map(|one| one.0.clone()).collect(), &memory.merged, persons);
+            let of: BTreeSet<String> = of.into_iter().collect();
+            times.retain(|one| of.contains(&one.0));
+        }
+        let anybody = DriftQuery { persons: None, ..query };
+        let (decisions, tokens) =
+            tokio::join!(store.drift_decisions(&query), store.drift_acts_while((&anybody, facts::TOKENS), &times));
+        let tokens = tokens?.into_iter().map(facts::act).collect();
+        let mut latest = i64::MIN;
+        let decisions = match (decisions, named.as_deref()) {
+            (Err(StoreError::TooMany { .. }), Some([person])) => {
+                let some = store.drift_latest_decisions(tenant, person).await?;
+                latest = some.first().map_or(i64::MIN, |first| first.at.saturating_add(1));
+                some
+            }
+            (decisions, _) => decisions?,
+        };
+        Ok(Done { decisions: decisions.into_iter().map(facts::decision).collect(), tokens, latest })
+    }
+
+    /// All persons of whom a rule may find something, or have found something, with how many decisions they have.
+    async fn everybody(&self, findings: &[Entry], memory: &Memory) -> Result<BTreeMap<String, u64>, StoreError> {
+        let counts = self.reader.store.drift_deciders(&self.reader.tenant).await?;
+        let mut counts: BTreeMap<String, u64> = counts.into_iter().collect();
+        let out = memory.kept.acts().flat_map(|act| [&act.account, &act.person]);
+        let found = findings.iter().map(|one| &one.person);
+        for person in out.chain(found).filter(|person| !person.is_empty()) {
+            counts.entry(person.clone()).or_default();
+        }
+        Ok(counts)
     }
 
     /// Persons whose findings may be none, or others: a decision that they rest on is said otherwise, or somebody else wrote them. Where
@@ -126,16 +217,11 @@ impl Detector {
     }
 }
 
-/// True if it names persons, and none.
-fn asks_nobody(query: &DriftQuery<'_>) -> bool {
-    query.persons.is_some_and(<[String]>::is_empty)
-}
-
 /// What was read; nothing, and `cut`, if that would be a part of what is there.
 fn whole<T: Default>(read: Result<T, StoreError>, cut: &mut bool) -> Result<T, StoreError> {
     match read {
         Err(error @ StoreError::TooMany { .. }) => {
-            tracing::warn!(%error, "The rules are judged over what comes from now on.");
+            tracing::warn!(%error, "Some of what is stored is not judged.");
             *cut = true;
             Ok(T::default())
         }

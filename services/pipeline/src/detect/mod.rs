@@ -10,6 +10,7 @@ mod gaps;
 mod kept;
 mod looking;
 mod metrics;
+mod parts;
 mod queue;
 mod writing;
 
@@ -26,6 +27,7 @@ use drift::{
 };
 use kept::Kept;
 use looking::Looking;
+use parts::{Part, Parts};
 use queue::Queue;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -81,6 +83,8 @@ impl Drop for Told<'_> {
 #[derive(Default)]
 struct Memory {
     queue: Queue,
+    /// What is looked at in parts.
+    parts: Parts,
     /// Events about accounts and recording.
     kept: Kept,
     /// Findings that were in the register after the last round.
@@ -95,7 +99,7 @@ struct Memory {
     baseline: Option<(Instant, Option<BaselineFacts>)>,
     /// What was wrong with a baseline file.
     wrong: String,
-    /// There was too much to look at everything.
+    /// Something was too much to look at, also in parts.
     partly: bool,
 }
 
@@ -107,8 +111,36 @@ impl Detector {
         loop {
             let Err(error) = self.follow(&mut wait).await;
             tracing::warn!(%error, "Rules cannot be judged now; they are tried again, everything anew.");
+            self.failing(&error).await;
             sleep(wait).await;
             wait = (wait * 2).min(RETRY.1);
+        }
+    }
+
+    /// How the rules stood before says nothing of now. What passes by itself is told by the gauges alone: who asks the store hears of it.
+    async fn failing(&self, error: &StoreError) {
+        self.metrics.reset();
+        RULES.iter().for_each(|rule| self.metrics.rule(rule.id, State::NotEvaluable));
+        if error.is_unavailable() {
+            return;
+        }
+        let why = (State::NotEvaluable, format!("rules cannot be judged now: {error}"));
+        let now = (self.clock)();
+        let states: Vec<RuleState> = RULES.iter().map(|rule| self.rule_state((rule.id, now), 0, why.clone())).collect();
+        if let Err(error) = self.reader.store.put_rule_states(&states).await {
+            tracing::warn!(%error, "How the rules stand cannot be written.");
+        }
+    }
+
+    fn rule_state(&self, (rule, since): (&str, i64), open: usize, (state, detail): (State, String)) -> RuleState {
+        RuleState {
+            tenant: self.reader.tenant.clone(),
+            rule: rule.to_owned(),
+            since,
+            state: state.as_str().to_owned(),
+            rule_version: Rule::of(rule).map_or(0, |rule| rule.version),
+            open: u32::try_from(open).unwrap_or(u32::MAX),
+            detail,
         }
     }
 
@@ -134,17 +166,16 @@ impl Detector {
                 true => None,
                 false => Some(self.reader.ripe((now, &memory.sources), &memory.gaps).await?),
             };
-            let touched = ripe.and_then(|ripe| memory.queue.take(ripe)).or_else(|| {
-                (last.elapsed() >= ROUND).then(|| Touched {
-                    since: Some(self.untold(now, &mut untold)),
-                    until: Some(now),
-                    ..Touched::default()
-                })
+            let part = memory.parts.next();
+            let lately = || Touched { since: Some(now), until: Some(now), ..Touched::default() };
+            let touched = part.as_ref().map(|_| lately()).or_else(|| memory.queue.take(ripe?)).or_else(|| {
+                let due = last.elapsed() >= ROUND;
+                due.then(|| Touched { since: Some(self.untold(now, &mut untold)), ..lately() })
             });
             let mut rest = LOOK;
             if let Some(touched) = touched {
                 let began = Instant::now();
-                self.round(&touched, &mut memory).await?;
+                self.round((&touched, part.as_ref()), &mut memory).await?;
                 last = Instant::now();
                 *wait = RETRY.0;
                 rest = LOOK.max((last - began) * REST).min(ROUND);
@@ -163,15 +194,15 @@ impl Detector {
         now - self.reader.lateness - i64::try_from((UNTOLD + ROUND).as_millis()).unwrap_or_default()
     }
 
-    /// Judges what changed, and writes what is different.
-    async fn round(&self, touched: &Touched, memory: &mut Memory) -> Result<(), StoreError> {
+    /// Judges what changed, or a part of what was too much, and writes what is different.
+    async fn round(&self, (touched, part): (&Touched, Option<&Part>), memory: &mut Memory) -> Result<(), StoreError> {
         let (store, tenant) = (&self.reader.store, &self.reader.tenant);
         let now = (self.clock)();
         let since = if touched.everybody { i64::MIN } else { touched.since.unwrap_or(now) };
-        let Looking { facts, persons, findings } = self.look((touched, since), memory).await?;
+        let Looking { facts, persons, latest, events, findings } = self.look((touched, since, part), memory).await?;
         let handled = self.handled(&findings).await?;
         let held: Vec<Held> = findings.iter().map(|finding| held(finding, &handled)).collect();
-        let looked = Looked { persons: persons.as_ref(), since };
+        let looked = Looked { persons: persons.as_ref(), latest, since: events.0, until: events.1 };
         let judged: Vec<(&Rule, Judged)> = RULES
             .iter()
             .filter(|rule| self.speaks(rule, &facts))
@@ -224,15 +255,7 @@ impl Detector {
 
     /// How each rule stands, written when that changes, and the gauges.
     async fn tell(&self, facts: &Facts, findings: &[Entry], memory: &mut Memory) -> Result<(), StoreError> {
-        let state = |rule: &str, open: usize, (state, detail): (State, String)| RuleState {
-            tenant: self.reader.tenant.clone(),
-            rule: rule.to_owned(),
-            since: facts.now,
-            state: state.as_str().to_owned(),
-            rule_version: Rule::of(rule).map_or(0, |rule| rule.version),
-            open: u32::try_from(open).unwrap_or(u32::MAX),
-            detail,
-        };
+        let state = |rule: &str, open, says| self.rule_state((rule, facts.now), open, says);
         // Rules that have no input at all stand there too, so that nobody takes them for green.
         let not_built = NOT_BUILT.iter().map(|(rule, _, why)| state(rule, 0, (State::NotEvaluable, (*why).to_owned())));
         let mut now: Vec<RuleState> = not_built.collect();

@@ -2,6 +2,7 @@
 //! back for a while; and what began after somebody had dealt with it stands again.
 #![allow(clippy::unwrap_used)] // a test may panic
 
+mod much;
 mod retold;
 #[path = "../../../store/tests/support/mod.rs"]
 mod support;
@@ -26,7 +27,7 @@ static LOOKS: AtomicI64 = AtomicI64::new(0);
 /// How long a token lives here.
 const LIFE: i64 = 10 * MINUTE;
 /// Longest wait on a loaded machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Not a test: where the shared engine's child process begins.
 #[test]

@@ -46,6 +46,9 @@ async fn who_was_put_out_is_named_and_nobody_else() {
         (3, "user_deleted", ""),
         (4, "user_locked_permanently", ""),
         (5, "user_created", "false"),
+        // A read of state: one who may sign in, and one who may not.
+        (7, "state_user", "true"),
+        (8, "state_user", "false"),
         // Says nothing of an account.
         (6, "login", "false"),
         (0, "user_deleted", ""),
@@ -59,7 +62,7 @@ async fn who_was_put_out_is_named_and_nobody_else() {
     }
     let query = DriftQuery { tenant: TENANT, persons: None, from: 0, to: 1_000_000 };
     let accounts = |numbers: &[u32]| numbers.iter().map(|number| format!("{number:032x}")).collect::<Vec<_>>();
-    assert_eq!(database.store.drift_put_out(&query).await.unwrap(), accounts(&[2, 3, 4, 5]));
+    assert_eq!(database.store.drift_put_out(&query).await.unwrap(), accounts(&[2, 3, 4, 5, 8]));
     let later = DriftQuery { from: 30, to: 50, ..query };
     assert_eq!(database.store.drift_put_out(&later).await.unwrap(), accounts(&[3, 4]));
 }

@@ -37,8 +37,7 @@ impl Alerting {
         stop: watch::Receiver<bool>,
     ) -> anyhow::Result<impl Future<Output = ()> + Send + use<>> {
         let receivers = config.receivers()?;
-        let words =
-            Words { tenant: config.tenant.clone(), link: config.alerts.link.clone(), names: Default::default() };
+        let words = Words { tenant: config.tenant.clone(), link: config.alerts.link.clone(), ..Words::default() };
         let timing = config.alerts.timing();
         let (hint, _) = watch::channel(0);
         let detector = Arc::new(Detector {

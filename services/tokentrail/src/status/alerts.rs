@@ -22,7 +22,14 @@ pub fn render(report: &Report) -> String {
             Some(since) => format!("; TAKES NONE since {}: {}", moment(since), state.trouble),
             None => String::new(),
         };
-        out.push_str(&format!("  Alerts to {name} ({}): {} waiting, {last}{trouble}\n", state.kind, state.pending));
+        let left_out = match state.left_out {
+            0 => String::new(),
+            more => format!("; LEFT OUT: {more} findings: {}", state.refusal),
+        };
+        out.push_str(&format!(
+            "  Alerts to {name} ({}): {} waiting, {last}{trouble}{left_out}\n",
+            state.kind, state.pending
+        ));
     }
     out
 }

@@ -8,6 +8,7 @@ mod rebuilt;
 mod receiver;
 #[path = "../support/recorded.rs"]
 mod recorded;
+mod refused;
 #[path = "../support/mod.rs"]
 mod support;
 mod suppressions;

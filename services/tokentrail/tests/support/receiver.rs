@@ -30,6 +30,8 @@ impl Message {
 struct Kept {
     messages: Arc<Mutex<Vec<Message>>>,
     answer: Arc<AtomicU16>,
+    /// Instead of that, this to what holds a word.
+    refuse: Arc<Mutex<Option<(u16, String)>>>,
 }
 
 pub struct Receiver {
@@ -39,7 +41,7 @@ pub struct Receiver {
 
 impl Receiver {
     pub fn start() -> Self {
-        let kept = Kept { messages: Arc::default(), answer: Arc::new(AtomicU16::new(200)) };
+        let kept = Kept { messages: Arc::default(), answer: Arc::new(AtomicU16::new(200)), refuse: Arc::default() };
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
@@ -58,6 +60,10 @@ impl Receiver {
         self.kept.answer.store(status, Ordering::Relaxed);
     }
 
+    pub fn refuse(&self, status: u16, word: &str) {
+        *self.kept.refuse.lock().unwrap() = Some((status, word.to_owned()));
+    }
+
     pub fn messages(&self) -> Vec<Message> {
         self.kept.messages.lock().unwrap().clone()
     }
@@ -68,7 +74,9 @@ async fn take(
     headers: HeaderMap,
     body: Bytes,
 ) -> (StatusCode, [(&'static str, &'static str); 1]) {
-    let answered = kept.answer.load(Ordering::Relaxed);
+    let said = String::from_utf8_lossy(&body).into_owned();
+    let refused = kept.refuse.lock().unwrap().clone().filter(|(_, word)| said.contains(word.as_str()));
+    let answered = refused.map_or_else(|| kept.answer.load(Ordering::Relaxed), |(status, _)| status);
     kept.messages.lock().unwrap().push(Message { headers, body: body.to_vec(), answered });
     (StatusCode::from_u16(answered).unwrap(), [("location", "http://127.0.0.1:1/")])
 }

@@ -165,7 +165,7 @@ pub fn check(world: &World, lost: &[usize], rows: &Rows, report: &mut Report) {
         let account = |gap: &&&GapRow| matches!(gap.kind, RightKind::Enabled | RightKind::Existence | RightKind::Group);
         let person = Some(crate::check::person(&decided.user));
         let within = |gap: &&GapRow| gap.after < decided.at && decided.at < gap.before && gap.person == person;
-        let named = gaps.iter().filter(account).any(|gap| within(gap));
+        let named = gaps.iter().filter(account).any(within);
         if named && lost.len() == 1 && !rests && !crate::check::judged_right(decided, row) {
             report.wrong(format!("not marked, though a gap is named: {decided:#?}\n{row:#?}\n{gaps:#?}"));
         }

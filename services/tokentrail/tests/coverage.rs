@@ -223,7 +223,9 @@ fn an_import_repairs_what_it_holds_and_no_more() {
     let old = r#"{"date":"2026-01-02T03:04:05.678Z","level":"info","message":"something else","service":"catalog"}"#;
     assert!(import(&[old.to_owned()], &[]).0);
     let mark = "SELECT toUnixTimestamp64Milli(watermark) AS ms FROM watermarks WHERE input = 'import'";
-    until("the end of the import", everything, || (program.sql(mark).first()?["ms"] == 1_767_323_045_678_i64).then_some(()));
+    until("the end of the import", everything, || {
+        (program.sql(mark).first()?["ms"] == 1_767_323_045_678_i64).then_some(())
+    });
     // A claim over lines that do not hold what the Backstage took is not believed.
     until("a watermark", everything, || Some(watermark(&program)).filter(|mark| *mark > 0));
     let (lines, gap) = lose(&program, &backend);

@@ -33,7 +33,7 @@ impl Story<'_> {
         self.says(("overview", 19), &["Person", "Right", "Kind", "Through", "From", "Until", "State", "Change"], held);
 
         let baseline = "area realm_roles, what not in the \"baseline\"";
-        let finn = "active seconds 583.28, allowed 10, how disabled, token budget seconds 600, tokens issued 0";
+        let finn = "active seconds 583.28, allowed 15, how disabled, token budget seconds 600, tokens issued 0";
         let findings = json!([
             ["critical", "D05", "ACKNOWLEDGED", "dora", "right group"],
             ["high", "D04", "OPEN", "", baseline],
@@ -92,10 +92,10 @@ pub async fn one_finding(grafana: &Grafana<'_>, choice: &Choice, names: &BTreeMa
     let evidence = evidence.as_array().unwrap();
     assert_eq!(
         (evidence.len(), &evidence[0][0], &evidence[0][1]),
-        (11, &json!("user updated"), &json!("kc")),
+        (16, &json!("user updated"), &json!("kc")),
         "{evidence:?}"
     );
-    let last = &evidence[10];
+    let last = &evidence[15];
     assert_eq!(
         (&last[1], &last[2], &last[3]),
         (&json!("bs"), &json!("scaffolder.task.create"), &json!(of("Decision")))

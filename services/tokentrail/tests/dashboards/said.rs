@@ -50,7 +50,7 @@ impl Story<'_> {
 
     fn overview(&mut self) {
         let exposures = json!([
-            ["finn", "token", 583.28, 10, 0, "inferred"],
+            ["finn", "token", 583.28, 15, 0, "inferred"],
             ["dora", "claims", 15.122, 2, 0, "inferred"],
             ["dora", "catalog", 9.535, 19, 0, "inferred"],
             ["ben", "catalog", 9.177, 19, 0, "inferred"],
@@ -68,14 +68,14 @@ impl Story<'_> {
         self.says(("overview", 2), &["violations"], json!([[0]]));
         self.says(("overview", 3), &["exposure"], json!([[623.746]]));
         self.says(("overview", 4), &["longest"], json!([[583.28]]));
-        self.says(("overview", 5), &["sure"], json!([[100.0 / 156.0]]));
+        self.says(("overview", 5), &["sure"], json!([[105.0 / 161.0]]));
         self.says(("overview", 6), &["missing"], json!([[0]]));
         self.says(("overview", 7), &["time", "clock", "exposure"], by_clock.clone());
         // Of the hour that the period begins in: as late as the period's own beginning.
         let verdicts = json!([
             ["2026-11-23 21:23:00", "agrees", 33],
             ["2026-11-23 21:23:00", "conditional", 7],
-            ["2026-11-23 21:23:00", "exposure", 68],
+            ["2026-11-23 21:23:00", "exposure", 73],
             ["2026-11-23 21:23:00", "granted in backstage", 4],
             ["2026-11-23 21:23:00", "pending grant", 44]
         ]);
@@ -129,20 +129,20 @@ impl Story<'_> {
 
     fn drift(&mut self) {
         self.says(("drift", 1), &["violations"], json!([[0]]));
-        self.says(("drift", 2), &["stale"], json!([[68]]));
+        self.says(("drift", 2), &["stale"], json!([[73]]));
         self.says(("drift", 3), &["exposure"], json!([[25.288]]));
         self.says(("drift", 4), &["exposure"], json!([[15.122]]));
         self.says(("drift", 5), &["exposure"], json!([[583.336]]));
         self.says(("drift", 6), &["against"], json!([[0]]));
         let lags = json!([
-            ["2026-11-23 21:25:00", "exposure", 58],
+            ["2026-11-23 21:25:00", "exposure", 63],
             ["2026-11-23 21:25:00", "pending grant", 44],
             ["2026-11-23 21:26:00", "exposure", 9],
             ["2026-11-23 21:34:00", "exposure", 1]
         ]);
         self.says(("drift", 8), &["time", "verdict", "decisions"], lags);
         let delays = json!([
-            ["token", "exposure", 11, 583.28],
+            ["token", "exposure", 16, 583.28],
             ["claims", "exposure", 2, 15.122],
             ["claims", "pending_grant", 2, 9.718],
             ["catalog", "exposure", 55, 9.535],
@@ -150,8 +150,8 @@ impl Story<'_> {
         ]);
         self.says(("drift", 9), &["Clock", "Verdict", "Decisions", "Longest"], delays);
         let grades = json!([
-            ["not_judged", 16, 5, 0, 55, 76],
-            ["exposure", 16, 28, 24, 0, 68],
+            ["exposure", 21, 28, 24, 0, 73],
+            ["not_judged", 11, 5, 0, 55, 71],
             ["pending_grant", 23, 10, 11, 0, 44],
             ["agrees", 12, 8, 13, 0, 33],
             ["conditional", 0, 0, 7, 0, 7],
@@ -164,7 +164,7 @@ impl Story<'_> {
             ["several tokens", 67],
             ["rights from catalog", 32],
             ["straddles", 31],
-            ["disabled", 11],
+            ["disabled", 16],
             ["several sessions", 2]
         ]);
         self.says(("drift", 14), &["Reason", "Decisions"], reasons);
@@ -234,7 +234,7 @@ impl Story<'_> {
         ]);
         self.says(("investigation", 8), &["Time", "Outcome", "Cause", "Address", "Realm"], logins);
         let queue = json!([
-            ["finn", "finn", 0, 10, 583_280],
+            ["finn", "finn", 0, 15, 583_280],
             ["dora", "dora", 0, 21, 15_122],
             ["ben", "ben", 0, 19, 9_177],
             ["cleo", "cleo", 0, 17, 6_576],

@@ -32,9 +32,9 @@ pub fn trace(story: &Story) {
     let verdicts = [
         ("agrees", 33),
         ("conditional", 7),
-        ("exposure", 68),
+        ("exposure", 73),
         ("granted_in_backstage", 4),
-        ("not_judged", 76),
+        ("not_judged", 71),
         ("pending_grant", 44),
     ];
     assert_eq!(words(&rows, "verdict"), verdicts.map(|(word, n)| (word.to_owned(), n)));

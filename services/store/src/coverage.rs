@@ -98,7 +98,7 @@ pub struct GapKey {
 }
 
 /// A time for which an input of a source is not known to be complete. The row recorded last wins.
-#[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Row, Deserialize)]
 pub struct Gap {
     /// Tenant.
     pub tenant: String,

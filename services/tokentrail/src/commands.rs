@@ -9,11 +9,7 @@ use crate::{
     deadletters::{self, DeadLettersCommand},
     demo, doctor,
     findings::{self, AlertsCommand, FindingsCommand, acting::Desk},
-    health,
-    import::{
-        self,
-        claim::{self, Holds},
-    },
+    health, import,
     intake::Intake,
     replay::{self, ReplayArgs},
     report::{self, ReportCommand},
@@ -31,7 +27,7 @@ use crate::{
     topics::{self, Doing},
 };
 use anyhow::{Context, bail};
-use events::{finding_act::Handled, receipt::Input, record::InputClosed};
+use events::finding_act::Handled;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
     io::Write,
@@ -267,41 +263,7 @@ async fn send_stdin(args: &SendArgs, (intake, instance): (Intake, String), state
 
 async fn import_files(config: &Config, args: ImportArgs) -> anyhow::Result<bool> {
     let intake = intake(config, &args.source, &args.collector)?;
-    let times = args.from.zip(args.to);
-    // Whatever is wrong with the claim is said before anything is sent.
-    let claim = |holds| times.map(|times| claim::claim(config, (&args.source, &args.scope), times, holds)).transpose();
-    claim(Default::default())?;
-    if let Some(source) = config.sources.get(&args.source) {
-        args.files.iter().try_for_each(|file| import::check(file, source.kind))?;
-    }
-    let bar = bar("entries");
-    let (mut total, mut last, mut holds, mut left_out) = (0, 0, Vec::new(), 0);
-    for file in &args.files {
-        let sent = import::file(&intake, file, &mut |n| bar.inc(n as u64)).await?;
-        total += sent.entries;
-        left_out += sent.left_out;
-        last = last.max(sent.last_time);
-        holds.push(sent.holds);
-    }
-    if left_out > 0 {
-        bar.finish_and_clear();
-        bail!(
-            "{total} entries acknowledged, {left_out} left out: the files hold more than was brought, so nothing is called complete"
-        );
-    }
-    let claim = if times.is_some() { claim(claim::together(&holds)?)? } else { None };
-    // An event of a clock that is ahead makes nothing complete that has not happened yet.
-    let last = claim.as_ref().map_or(0, |claim| claim.to).max(last.min(crate::app::now_ms()));
-    let said = claim.as_ref().map(claim::describe);
-    if last > 0 {
-        import::close(&intake, &InputClosed { input: Input::Import, watermark: last, claim }).await?;
-    }
-    bar.finish_and_clear();
-    eprintln!("{total} entries of {} files acknowledged", args.files.len());
-    if holds.iter().any(|holds| *holds != Holds::NoEvents) {
-        eprintln!("{}", said.as_deref().unwrap_or(claim::NOTHING_SAID));
-    }
-    Ok(true)
+    import::run(config, &args, (&intake, &bar("entries"))).await
 }
 
 async fn judge_again(config: &Config, args: &ReplayArgs) -> anyhow::Result<bool> {

@@ -7,15 +7,18 @@ mod entries;
 pub use entries::{Entries, Format};
 
 use crate::{
-    config::Kind,
+    ImportArgs,
+    app::now_ms,
+    config::{Config, Kind},
     delivery_key,
     intake::{Delivery, Intake},
     lines::{PARTS_BYTES, Parts},
 };
 use anyhow::{Context, bail};
 use claim::Holds;
-use events::record::InputClosed;
+use events::{receipt::Input, record::InputClosed};
 use flate2::{Compression, write::GzEncoder};
+use indicatif::ProgressBar;
 use std::{io::Write, path::Path};
 
 /// Most bytes in one request of Keycloak events, of catalog states and of lines; below the limits of the intake.
@@ -175,6 +178,45 @@ pub async fn file(intake: &Intake, path: &Path, progress: &mut dyn FnMut(usize))
         progress(batch.entries);
     }
     Ok(sent)
+}
+
+/// Sends all files, then says up to where they go and what they are said to hold.
+pub async fn run(config: &Config, args: &ImportArgs, to: (&Intake, &ProgressBar)) -> anyhow::Result<bool> {
+    let (intake, bar) = to;
+    let times = args.from.zip(args.to);
+    // Whatever is wrong with the claim is said before anything is sent.
+    let claim = |holds| times.map(|times| claim::claim(config, (&args.source, &args.scope), times, holds)).transpose();
+    claim(Default::default())?;
+    if let Some(source) = config.sources.get(&args.source) {
+        args.files.iter().try_for_each(|file| check(file, source.kind))?;
+    }
+    let (mut total, mut last, mut holds, mut left_out) = (0, 0, Vec::new(), 0);
+    for file in &args.files {
+        let sent = self::file(intake, file, &mut |n| bar.inc(n as u64)).await?;
+        total += sent.entries;
+        left_out += sent.left_out;
+        last = last.max(sent.last_time);
+        holds.push(sent.holds);
+    }
+    if left_out > 0 {
+        bar.finish_and_clear();
+        bail!(
+            "{total} entries acknowledged, {left_out} left out: the files hold more than was brought, so nothing is called complete"
+        );
+    }
+    let claim = if times.is_some() { claim(claim::together(&holds)?)? } else { None };
+    // An event of a clock that is ahead makes nothing complete that has not happened yet.
+    let last = claim.as_ref().map_or(0, |claim| claim.to).max(last.min(now_ms()));
+    let said = claim.as_ref().map(claim::describe);
+    if last > 0 {
+        close(intake, &InputClosed { input: Input::Import, watermark: last, claim }).await?;
+    }
+    bar.finish_and_clear();
+    eprintln!("{total} entries of {} files acknowledged", args.files.len());
+    if holds.iter().any(|holds| *holds != Holds::NoEvents) {
+        eprintln!("{}", said.as_deref().unwrap_or(claim::NOTHING_SAID));
+    }
+    Ok(true)
 }
 
 /// Closes an input of the source.

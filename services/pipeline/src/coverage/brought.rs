@@ -92,14 +92,10 @@ mod tests {
             tenant: "default".into(),
             source_id: source.into(),
             scope: format!("{source}:{since}"),
-            input: String::new(),
             since,
             cause: "silent".into(),
             until,
-            missing: None,
-            repaired_at: None,
-            repaired_by: String::new(),
-            recorded_at: 0,
+            ..Gap::default()
         }
     }
 

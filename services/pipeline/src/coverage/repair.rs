@@ -83,10 +83,7 @@ mod tests {
             since,
             cause: "silent".into(),
             until,
-            missing: None,
-            repaired_at: None,
-            repaired_by: String::new(),
-            recorded_at: 0,
+            ..Gap::default()
         }
     }
 

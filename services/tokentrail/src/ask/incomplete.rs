@@ -85,15 +85,11 @@ mod tests {
         Gap {
             tenant: "t".into(),
             source_id: source.into(),
-            scope: String::new(),
             input: "webhook".into(),
             since,
             cause: "silent".into(),
             until,
-            missing: None,
-            repaired_at: None,
-            repaired_by: String::new(),
-            recorded_at: 0,
+            ..Gap::default()
         }
     }
 

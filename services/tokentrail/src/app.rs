@@ -43,7 +43,7 @@ use pipeline::{
 };
 use prometheus::Registry;
 use signals::{Phase, Signals};
-use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 use stopping::{Began, Stages, Stopped, in_time};
 use store::Store;
 use taking::{Taken, Taking};
@@ -162,7 +162,7 @@ impl App {
             journal: journal.clone().map(|journal| (journal, journal_consumer(config))),
             waiting: Waiting::default(),
             store: None,
-            kafka: link.as_ref().map(Link::observe).transpose()?,
+            kafka: link.as_ref().map(Link::observe),
             topics: taken.as_ref().and_then(|taken| taken.topics.clone()),
             pulls: taken.as_ref().map(|taken| taken.realms.clone()).unwrap_or_default(),
             trouble,
@@ -318,8 +318,8 @@ fn serve(server: Server, mut stop: watch::Receiver<bool>) -> JoinHandle<bool> {
     })
 }
 
-/// `tokentrail up`, `collect` and `process`.
-pub async fn run(config: &Config, role: Role) -> anyhow::Result<ExitCode> {
+/// `tokentrail up`, `collect` and `process`; gives the exit code.
+pub async fn run(config: &Config, role: Role) -> anyhow::Result<u8> {
     let signals = Signals::listen(config)?;
     let fresh = !config.key_file().exists();
     let mut app = App::start(config, Listeners::bind(config, role)?, role).await?;
@@ -338,8 +338,8 @@ pub async fn run(config: &Config, role: Role) -> anyhow::Result<ExitCode> {
     }
     match (broken, stopped) {
         (Some(error), _) => bail!(error),
-        (None, Stopped::InOrder(ended)) => ended.map(|()| ExitCode::SUCCESS),
-        (None, Stopped::Cut) => Ok(ExitCode::SUCCESS),
+        (None, Stopped::InOrder(ended)) => ended.map(|()| 0),
+        (None, Stopped::Cut) => Ok(0),
     }
 }
 

@@ -32,14 +32,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::{
     io::Write,
     path::{Path, PathBuf},
-    process::ExitCode,
 };
 
 /// The config file that is read when none is named.
 const DEFAULT_CONFIG: &str = "tokentrail.toml";
 
 /// Runs one command; the exit code is 0 if all is well, 1 if what was checked is not, 2 if it could not be done.
-pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
+pub async fn dispatch(cli: Cli) -> anyhow::Result<u8> {
     let load = || load_config(cli.config.as_deref());
     let good = match cli.command {
         Command::Up => return app::run(&load()?, Role::Up).await,
@@ -102,7 +101,7 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Journal(command) => journal(command, load)?,
         Command::Completions { .. } | Command::Man { .. } | Command::EngineChild => true, // handled before the runtime starts
     };
-    Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    Ok(u8::from(!good))
 }
 
 /// What the rules ask, how they stand, what they would have found.

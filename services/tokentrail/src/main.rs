@@ -26,6 +26,7 @@ mod intake;
 mod journal;
 #[cfg_attr(not(feature = "kafka"), path = "without_kafka.rs")]
 mod kafka;
+mod leaving;
 mod lines;
 mod other_lines;
 mod persons;
@@ -314,23 +315,22 @@ struct CollectorArgs {
     ca_file: Option<PathBuf>,
 }
 
-fn main() -> std::process::ExitCode {
+fn main() -> ! {
     let cli = Cli::parse();
     if matches!(cli.command, Command::EngineChild) {
         store::engine::run_if_asked();
         eprintln!("tokentrail: engine-child is started by `tokentrail up`, never by hand");
-        return std::process::ExitCode::from(2);
+        leaving::leave(2);
     }
-    match run(cli) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("tokentrail: {error:#}");
-            std::process::ExitCode::from(2)
-        }
-    }
+    let code = run(cli).unwrap_or_else(|error| {
+        eprintln!("tokentrail: {error:#}");
+        2
+    });
+    leaving::leave(code)
 }
 
-fn run(cli: Cli) -> anyhow::Result<std::process::ExitCode> {
+/// Runs one command and gives its exit code.
+fn run(cli: Cli) -> anyhow::Result<u8> {
     log_to_stderr(&cli.log)?;
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         tracing::debug!("a crypto provider was installed already");
@@ -340,19 +340,19 @@ fn run(cli: Cli) -> anyhow::Result<std::process::ExitCode> {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "tokentrail", &mut text);
             commands::write_out(&text)?;
-            return Ok(std::process::ExitCode::SUCCESS);
+            return Ok(0);
         }
         Command::Man { dir: Some(dir) } => {
             std::fs::create_dir_all(&dir)?;
             clap_mangen::generate_to(Cli::command(), dir)?;
-            return Ok(std::process::ExitCode::SUCCESS);
+            return Ok(0);
         }
         Command::Man { dir: None } => {
             let (mut command, mut text) = (Cli::command(), Vec::new());
             command.build();
             man_pages(&command, &mut text)?;
             commands::write_out(&text)?;
-            return Ok(std::process::ExitCode::SUCCESS);
+            return Ok(0);
         }
         _ => {}
     }

@@ -1,14 +1,14 @@
 //! What a signal to stop does: before the start is over it ends the process, then it begins a stop in order, and during that it
 //! ends the process. All of it is safe: what was acknowledged is on disk, the engine ends with us, the next start recovers.
 
-use crate::{config::Config, running::RunFile};
+use crate::{config::Config, leaving::leave, running::RunFile};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
 };
 
 /// Exit code of a process that did not end its stop.
-const CUT_SHORT: i32 = 130;
+const CUT_SHORT: u8 = 130;
 
 /// Where a process is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,10 +61,10 @@ async fn hear([mut terminate, mut interrupt]: [Signal; 2], phase: watch::Sender<
             Phase::Starting => {
                 tracing::info!("Stopped before the start was over.");
                 RunFile::remove(&config);
-                std::process::exit(0);
+                leave(0);
             }
             Phase::Running => {}
-            Phase::Stopping => std::process::exit(CUT_SHORT),
+            Phase::Stopping => leave(CUT_SHORT),
         }
     }
 }

@@ -9,6 +9,7 @@ use events::{
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use store::{Block, Fate, Records, StoredReceipt};
+use tokio::sync::{mpsc, oneshot};
 
 /// The chain value is stored with every receipt whose seq is a multiple of this; between, it is recomputed.
 pub const CHAIN_EVERY: u64 = 4096;
@@ -21,6 +22,22 @@ pub struct Work {
     pub records: Records,
     /// What nobody understood, as it came.
     pub dead: Vec<DeadLetter>,
+}
+
+/// Records, and where to send what becomes of them.
+pub type Task = (Vec<Record>, oneshot::Sender<Work>);
+
+/// One thread for all blocks, until nobody can send it one: an allocator keeps for each thread what a block took, and of several threads each
+/// would keep as much.
+pub fn normaliser(context: Context) -> mpsc::Sender<Task> {
+    let (given, mut taken) = mpsc::channel::<Task>(1);
+    tokio::task::spawn_blocking(move || {
+        while let Some((records, answer)) = taken.blocking_recv() {
+            // Nobody waits for it: the flow has ended.
+            let _ = answer.send(work(records, &context));
+        }
+    });
+    given
 }
 
 /// Normalises every record: each receives exactly one fate, also one whose header cannot be read.

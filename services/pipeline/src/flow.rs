@@ -4,7 +4,7 @@
 //! twice changes nothing. Never commits a position that ClickHouse has not acknowledged (invariant 2).
 
 use crate::{
-    block::{Work, work},
+    block::{Work, normaliser},
     correlation::{Correlating, hand_over::HandOver},
     coverage,
     metrics::Metrics,
@@ -16,7 +16,7 @@ use durable_log::{
 use events::normalise::Context;
 use std::time::{Duration, Instant};
 use store::{Fate, Store, StoreError};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// Name of the pipeline's cursor in the journal, and part of the name of its group on Kafka.
 pub const CONSUMER: &str = "clickhouse";
@@ -152,6 +152,7 @@ async fn read_and_normalise<C: Carrier>(
     metrics: Metrics,
     (blocks, mut stop): Handover<C::Mark>,
 ) -> Result<(), FlowError> {
+    let normaliser = normaliser(context);
     loop {
         // Nothing is read before there is room for what becomes of it: a block is several times as large as its records.
         let Ok(room) = blocks.reserve().await else { return Ok(()) };
@@ -161,9 +162,9 @@ async fn read_and_normalise<C: Carrier>(
         };
         let since = Instant::now();
         let Load { records, mark, losses } = load;
-        let context = context.clone();
-        let normalised = tokio::task::spawn_blocking(move || work(records, &context)).await;
-        let mut work = normalised.map_err(|_| FlowError::Worker)?;
+        let (answer, normalised) = oneshot::channel();
+        normaliser.send((records, answer)).await.map_err(|_| FlowError::Worker)?;
+        let mut work = normalised.await.map_err(|_| FlowError::Worker)?;
         for loss in &losses {
             let missing = loss.missing.unwrap_or(1);
             metrics.lost.with_label_values(&[loss.cause.as_str()]).inc_by(missing);

@@ -8,6 +8,7 @@ mod aside;
 mod bulletin;
 mod carrier;
 mod client;
+mod clock;
 mod files;
 mod foreign;
 mod forwarder;

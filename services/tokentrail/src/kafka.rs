@@ -166,14 +166,12 @@ impl Link {
     }
 
     /// Tells of Kafka what a status tells. The lag is asked of the brokers each time, so the call blocks.
-    pub fn observe(&self) -> anyhow::Result<crate::status::ObserveKafka> {
-        let meter = LagMeter::new(&self.connection, &self.topic, &self.group)?;
-        let announced = match self.correlates() {
-            true => Some(LagMeter::new(&self.connection, &self.events, &correlators(&self.group))?),
-            false => None,
-        };
+    pub fn observe(&self) -> crate::status::ObserveKafka {
+        let meter = LagMeter::new(&self.connection, &self.topic, &self.group);
+        let correlators = correlators(&self.group);
+        let announced = self.correlates().then(|| LagMeter::new(&self.connection, &self.events, &correlators));
         let (topic, forwarder, member) = (self.topic.clone(), self.forwarder.clone(), self.member.clone());
-        Ok(Arc::new(move |journal: Option<&Journal>| {
+        Arc::new(move |journal: Option<&Journal>| {
             let forwarder = journal.zip(forwarder.get()).map(|(journal, status)| forward_report(journal, status()));
             let member = member.get().map(|status| {
                 let status = status();
@@ -185,7 +183,7 @@ impl Link {
             let announced = announced.as_ref().filter(|_| member.is_some());
             let uncorrelated = announced.and_then(|meter| Some(meter.measure().ok()?.records()));
             KafkaReport { topic: topic.clone(), lag: lag.ok(), uncorrelated, trouble, forwarder, member }
-        }))
+        })
     }
 }
 
@@ -210,6 +208,7 @@ fn forward_report(journal: &Journal, status: ForwardStatus) -> ForwardReport {
         resent: status.resent,
         trouble: status.trouble,
         refused: status.refused,
+        clock_ahead: status.clock_ahead,
     }
 }
 

@@ -16,8 +16,8 @@ pub use correlation::{CorrelationReport, MemoryReport, OwnerReport};
 pub use faults::FaultReport;
 pub use journal::JournalReport;
 #[cfg(feature = "kafka")]
-pub use kafka::{ForwardReport, MemberReport};
-pub use kafka::{KafkaReport, ObserveKafka, ObserveTopics, TopicReport};
+pub use kafka::MemberReport;
+pub use kafka::{ForwardReport, KafkaReport, ObserveKafka, ObserveTopics, TopicReport};
 pub use paths::{NotSaved, PathReport};
 pub use pending::Waiting;
 pub use pulls::{PullReport, Realms};

@@ -32,8 +32,10 @@ pub struct TopicFinding {
     pub found: String,
     /// What should be.
     pub wanted: String,
-    /// True if what the brokers acknowledged can be lost by it.
-    pub loses: bool,
+    /// What it costs.
+    pub cost: &'static str,
+    /// True if nothing is put on such a topic, unless the config allows it.
+    pub refused: bool,
 }
 
 /// What was found, and whether work may begin on it.
@@ -74,8 +76,8 @@ pub async fn run(config: &Config, doing: Doing) -> anyhow::Result<TopicsReport> 
     for name in kafka.names() {
         reports.push(one(&topics, planned(kafka, name), doing).await?);
     }
-    let loses = |report: &TopicReport| report.findings.iter().any(|finding| finding.loses);
-    let good = reports.iter().all(|report| report.exists && (!loses(report) || kafka.allow_loss));
+    let refused = |report: &TopicReport| report.findings.iter().any(|finding| finding.refused);
+    let good = reports.iter().all(|report| report.exists && (!refused(report) || kafka.allow_loss));
     Ok(TopicsReport { good, topics: reports })
 }
 
@@ -83,14 +85,14 @@ async fn one(topics: &Topics, plan: TopicPlan, doing: Doing) -> anyhow::Result<T
     if doing == Doing::Apply {
         topics.create(&plan).await.with_context(|| format!("topic {} cannot be made", plan.name))?;
     }
-    let mut judged = topics.check(&plan.name).await;
+    let mut judged = topics.compare(&plan).await;
     // A topic that was made now is not known to every broker at once.
     for _ in 0..KNOWN.0 {
         if doing != Doing::Apply || !matches!(judged, Err(TopicsError::Missing(_))) {
             break;
         }
         tokio::time::sleep(KNOWN.1).await;
-        judged = topics.check(&plan.name).await;
+        judged = topics.compare(&plan).await;
     }
     let (exists, findings) = match judged {
         Ok(findings) => (true, findings),
@@ -107,7 +109,13 @@ async fn one(topics: &Topics, plan: TopicPlan, doing: Doing) -> anyhow::Result<T
 
 fn found(finding: Finding) -> TopicFinding {
     let Finding { setting, found, wanted, risk } = finding;
-    TopicFinding { setting, found, wanted, loses: risk == Risk::Loss }
+    let cost = match risk {
+        Risk::Loss => "acknowledged receipts can be lost",
+        Risk::Stall => "a large receipt would hold up all behind it",
+        Risk::Keeps => "personal data stays longer than it may",
+        Risk::Few => "fewer processors can share the work",
+    };
+    TopicFinding { setting, found, wanted, cost, refused: matches!(risk, Risk::Loss | Risk::Stall) }
 }
 
 /// For people.
@@ -122,11 +130,8 @@ pub fn render(report: &TopicsReport) -> String {
         let fine = if topic.findings.is_empty() { "is as it should be" } else { "is not as it should be" };
         out.push_str(&format!("  {} {fine}\n", topic.topic));
         for finding in &topic.findings {
-            let cost = if finding.loses { "acknowledged receipts can be lost" } else { "large receipts stand still" };
-            out.push_str(&format!(
-                "    {} is {}, must be {}: {cost}\n",
-                finding.setting, finding.found, finding.wanted
-            ));
+            let TopicFinding { setting, found, wanted, cost, .. } = finding;
+            out.push_str(&format!("    {setting} is {found}, must be {wanted}: {cost}\n"));
         }
     }
     out

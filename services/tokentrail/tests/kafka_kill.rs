@@ -7,8 +7,14 @@
 mod support;
 
 use rand::Rng;
+use rdkafka::{
+    ClientConfig, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    message::{Headers, Message},
+};
+use serde_json::Value;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     process::Command,
     sync::{
         Arc, Mutex,
@@ -23,6 +29,7 @@ use support::{
 };
 use testbed::{Kafka, KafkaOptions};
 
+const RECEIPTS: &str = "tokentrail.receipts.v1";
 /// Clients that post at once.
 const CLIENTS: usize = 4;
 
@@ -96,7 +103,7 @@ fn nothing_acknowledged_is_lost_and_nothing_is_stored_twice_over_kafka() {
         });
     });
     let began = Instant::now();
-    let mut under_load = [0; 4];
+    let (mut under_load, mut looked) = ([0; 4], 0);
     for cycle in 0..cycles {
         let before = ledger.acknowledged.lock().unwrap().len();
         // The moment of the kill is the one thing here that must be random time and not a condition.
@@ -111,7 +118,9 @@ fn nothing_acknowledged_is_lost_and_nothing_is_stored_twice_over_kafka() {
                 point(&ledger, &collector);
             }
             1 => {
+                let run = processor.store();
                 processor.kill();
+                looked += settled_is_stored(&deployment.brokers, &run);
                 processor = deployment.start("process", "processor", &store);
             }
             2 => {
@@ -128,6 +137,7 @@ fn nothing_acknowledged_is_lost_and_nothing_is_stored_twice_over_kafka() {
     ledger.stop.store(true, Ordering::Relaxed);
     posting.join().unwrap();
     assert!(under_load.iter().all(|count| *count > 0), "a victim never died under load: {under_load:?}");
+    assert!(looked > 0, "no position was looked at");
 
     let caught_up = Instant::now();
     let status = drained(&[&collector], &processor);
@@ -142,6 +152,51 @@ fn nothing_acknowledged_is_lost_and_nothing_is_stored_twice_over_kafka() {
     );
     assert_eq!(collector.terminate(), Some(0));
     assert_eq!(processor.terminate(), Some(0));
+}
+
+/// No position of a processor that was killed is ahead of ClickHouse: every receipt below it is there. How many there are.
+fn settled_is_stored(brokers: &str, run: &Value) -> usize {
+    let mut config = ClientConfig::new();
+    let consumer: BaseConsumer =
+        config.set("bootstrap.servers", brokers).set("group.id", "tokentrail").create().unwrap();
+    let wait = Duration::from_secs(30);
+    let mut list = TopicPartitionList::new();
+    let metadata = consumer.fetch_metadata(Some(RECEIPTS), wait).unwrap();
+    for partition in metadata.topics()[0].partitions() {
+        list.add_partition(RECEIPTS, partition.id());
+    }
+    let committed = consumer.committed_offsets(list, wait).unwrap();
+    let (mut starts, mut left) = (TopicPartitionList::new(), BTreeMap::new());
+    for element in committed.elements() {
+        if let Offset::Offset(end) = element.offset()
+            && end > 0
+        {
+            left.insert(element.partition(), end);
+            starts.add_partition_offset(RECEIPTS, element.partition(), Offset::Beginning).unwrap();
+        }
+    }
+    consumer.assign(&starts).unwrap();
+    let rows = support::ask(run, "SELECT lower(hex(stream)) AS stream, toString(seq) AS seq FROM receipts");
+    let text = |row: &Value, name: &str| row[name].as_str().unwrap().to_owned();
+    let stored: BTreeSet<(String, String)> = rows.iter().map(|row| (text(row, "stream"), text(row, "seq"))).collect();
+    let mut looked = 0;
+    while !left.is_empty() {
+        let message = until("the records below a position", || consumer.poll(Duration::from_millis(100))).unwrap();
+        let Some(end) = left.get(&message.partition()).copied() else { continue };
+        if message.offset() + 1 >= end {
+            left.remove(&message.partition());
+        }
+        if message.offset() < end {
+            let headers = message.headers().unwrap();
+            let [stream, seq] = ["tokentrail.stream", "tokentrail.seq"].map(|name| {
+                let header = headers.iter().find(|header| header.key == name).unwrap();
+                String::from_utf8(header.value.unwrap().to_vec()).unwrap()
+            });
+            assert!(stored.contains(&(stream.clone(), seq.clone())), "{stream}/{seq} is settled and not stored");
+            looked += 1;
+        }
+    }
+    looked
 }
 
 /// Ledger, journal and ClickHouse agree.

@@ -114,7 +114,8 @@ impl Aside {
         let sending = self.sending();
         let Err((error, record)) = sending.send(record) else { return };
         let again = match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::QueueFull) => {
+            // While copies fail nobody waits for room.
+            Some(RDKafkaErrorCode::QueueFull) if !self.copies.failing.load(Ordering::Relaxed) => {
                 // What does not leave the queue in this time is failing anyway, and is counted then.
                 let _ = sending.flush(ROOM);
                 sending.send(record).map_err(|(error, _)| error)

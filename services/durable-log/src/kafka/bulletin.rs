@@ -62,7 +62,7 @@ struct Putting {
 impl KafkaBulletin {
     /// Joins the group. Nothing is asked of the brokers yet. `key` is every message's: no personal value.
     pub fn join(connection: &Connection, (topic, group): (&str, &str), key: &str) -> KafkaResult<Self> {
-        connection.producer_config().create_native_config()?;
+        connection.telling_config().create_native_config()?;
         let reading = ForeignTopic::join(connection, (topic, group), APPETITE)?;
         let putting = Putting {
             connection: connection.clone(),
@@ -96,7 +96,7 @@ impl Putting {
             return Ok(producer.clone());
         }
         let context = Answers(Common::new(self.connection.tokens(), Role::Sends));
-        let made = Arc::new(self.connection.producer_config().create_with_context(context)?);
+        let made = Arc::new(self.connection.telling_config().create_with_context(context)?);
         Ok(producer.insert(made).clone())
     }
 

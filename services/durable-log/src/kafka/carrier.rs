@@ -20,6 +20,10 @@ use tokio::sync::{mpsc, watch};
 
 /// Between two measurements of the lag.
 const MEASURE: Duration = Duration::from_secs(2);
+/// How long the end waits for brokers that do not answer.
+const LEAVE: Duration = Duration::from_secs(5);
+/// Between two looks whether it is over.
+const SOON: Duration = Duration::from_millis(5);
 /// Between two looks whether to stop.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -44,7 +48,7 @@ impl KafkaCarrier {
     pub fn join(connection: &Connection, subscription: Subscription, appetite: Appetite) -> Result<Self, KafkaError> {
         let Subscription { topic, group, reading } = subscription;
         let (sender, loads) = mpsc::channel(1);
-        let meter = LagMeter::new(connection, &topic, &group)?;
+        let meter = LagMeter::new(connection, &topic, &group);
         // Refuses settings that cannot work here, and not in a thread.
         connection.consumer_config(&group).create_native_config()?;
         let shared = Arc::new(Shared::new(topic, (connection, reading))?);
@@ -85,8 +89,14 @@ impl KafkaCarrier {
 impl Inner {
     fn leave(&self) {
         self.shared.stop.store(true, Ordering::Relaxed);
+        let until = Instant::now() + LEAVE;
         for thread in std::mem::take(&mut *locked(&self.threads)) {
-            if thread.join().is_err() {
+            while !thread.is_finished() && Instant::now() < until {
+                std::thread::sleep(SOON);
+            }
+            if !thread.is_finished() {
+                tracing::warn!("The brokers hold up the end of a consumer: what it had not committed comes again.");
+            } else if thread.join().is_err() {
                 tracing::error!("A thread of the consumer panicked; what it had not committed comes again.");
             }
         }
@@ -129,6 +139,7 @@ impl Carrier for KafkaCarrier {
 
 fn measure(meter: &LagMeter, shared: &Shared) {
     while !shared.stop.load(Ordering::Relaxed) {
+        let standing = locked(&shared.owned).standing();
         match meter.measure() {
             Ok(lag) => {
                 shared.backlog.store(lag.records(), Ordering::Relaxed);
@@ -138,8 +149,11 @@ fn measure(meter: &LagMeter, shared: &Shared) {
                 *locked(&shared.behind_since) = locked(&shared.owned).settled_at(behind);
                 // Offsets alone do not tell a topic that was made anew and has grown as long as it was.
                 let without = lag.partitions.iter().filter(|found| found.committed.is_none());
-                let partitions: Vec<i32> = without.map(|found| found.partition).collect();
-                if locked(&shared.owned).stood(&partitions) {
+                let owned = locked(&shared.owned);
+                // Those that stood before the question, and are held as they were: a first position may have been committed since.
+                let still =
+                    |partition| owned.assignment(partition).is_some_and(|now| standing.get(&partition) == Some(&now));
+                if without.map(|found| found.partition).any(still) {
                     shared.gone.store(true, Ordering::Relaxed);
                 }
             }

@@ -23,9 +23,6 @@ pub enum ForwardError {
     /// The journal cannot be read.
     #[error("the journal failed: {0}")]
     Journal(String),
-    /// librdkafka refuses the settings.
-    #[error("the producer cannot be made: {0}")]
-    Producer(String),
     /// Its thread died.
     #[error("the forwarder died")]
     Died,
@@ -62,6 +59,8 @@ pub struct ForwardStatus {
     pub trouble: Option<String>,
     /// Why nothing is forwarded to this topic.
     pub refused: Option<String>,
+    /// Milliseconds that the brokers' clock is ahead of ours, below zero if it is behind; none before their first answer.
+    pub clock_ahead: Option<i64>,
 }
 
 /// A running forwarder.
@@ -78,6 +77,13 @@ pub(super) struct Orders {
     pub(super) stop: bool,
     /// Send again from this offset on.
     pub(super) again: Option<u64>,
+}
+
+impl Orders {
+    /// Of several orders that were not taken up yet the one that reaches back furthest holds all.
+    fn again_from(&mut self, from: u64) {
+        self.again = Some(self.again.map_or(from, |known| known.min(from)));
+    }
 }
 
 impl Forwarder {
@@ -115,13 +121,13 @@ impl Forwarding {
 
     /// Sends everything from an offset on again: for brokers that lost what they had confirmed.
     pub fn again(&self, from: u64) {
-        locked(&self.orders).again = Some(from);
+        locked(&self.orders).again_from(from);
     }
 
     /// Gives orders without the handle.
     pub fn remote(&self) -> impl Fn(u64) + Send + Sync + 'static {
         let orders = self.orders.clone();
-        move |from| locked(&orders).again = Some(from)
+        move |from| locked(&orders).again_from(from)
     }
 
     /// Returns when it has ended by itself, which it must not.

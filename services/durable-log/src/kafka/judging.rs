@@ -65,11 +65,14 @@ impl Judge {
         self.take(found);
     }
 
-    /// An answer of the brokers that a topic may give which is not there any more.
+    /// An answer of the brokers that a topic may give which is not there any more, or another one.
     pub(super) fn hear(&mut self, code: RDKafkaErrorCode) {
         use RDKafkaErrorCode as Code;
-        if let Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition | Code::MessageTimedOut =
-            code
+        if let Code::UnknownTopicOrPartition
+        | Code::UnknownTopic
+        | Code::UnknownPartition
+        | Code::MessageTimedOut
+        | Code::MessageSizeTooLarge = code
         {
             self.suspect();
         }
@@ -134,9 +137,10 @@ async fn ask(topics: Arc<Topics>, topic: String, loss: Loss) -> Verdict {
     use super::topics::TopicsError as Error;
     match topics.check(&topic).await {
         Ok(findings) => {
-            let loss = findings.iter().filter(|finding| finding.risk == Risk::Loss).map(ToString::to_string);
-            let loss: Vec<String> = loss.collect();
-            if loss.is_empty() || allowed { Verdict::Good } else { Verdict::Refused(loss.join("; ")) }
+            // A record that the topic does not take for its size would hold up everything behind it, some day.
+            let bad = findings.iter().filter(|finding| matches!(finding.risk, Risk::Loss | Risk::Stall));
+            let bad: Vec<String> = bad.map(ToString::to_string).collect();
+            if bad.is_empty() || allowed { Verdict::Good } else { Verdict::Refused(bad.join("; ")) }
         }
         Err(error @ Error::Missing(_)) => Verdict::Refused(error.to_string()),
         Err(error @ Error::Unreachable(_)) => Verdict::Unknown(error.to_string()),

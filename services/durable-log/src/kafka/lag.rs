@@ -14,6 +14,9 @@ use std::time::Duration;
 /// One question to a broker.
 const ASK: Duration = Duration::from_secs(5);
 
+/// How long what waits in librdkafka's queue is served before a question: a poll that does not wait serves one thing of many.
+const SERVE: Duration = Duration::from_millis(20);
+
 /// One partition of the topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartitionLag {
@@ -58,30 +61,36 @@ pub struct LagError {
     pub refused: bool,
 }
 
+/// A client that several may ask at once.
+type Shared = Arc<BaseConsumer<Asking>>;
+
 /// Asks; joins no group. Clones share one connection.
 #[derive(Clone)]
 pub struct LagMeter {
-    asking: Arc<Mutex<(Arc<BaseConsumer<Asking>>, Files)>>,
+    asking: Arc<Mutex<(Option<Shared>, Files)>>,
     connection: Connection,
     topic: String,
     group: String,
 }
 
 impl LagMeter {
-    /// Nothing is sent yet.
-    pub fn new(connection: &Connection, topic: &str, group: &str) -> Result<Self, KafkaError> {
-        // Looked at before they are read: what is exchanged in between is seen as a change.
-        let files = Files::of(connection);
-        let asking = Arc::new(Mutex::new((Arc::new(client(connection, group)?), files)));
-        Ok(Self { asking, connection: connection.clone(), topic: topic.to_owned(), group: group.to_owned() })
+    /// Nothing is sent and no file read yet.
+    pub fn new(connection: &Connection, topic: &str, group: &str) -> Self {
+        let asking = Arc::new(Mutex::new((None, Files::of(connection))));
+        Self { asking, connection: connection.clone(), topic: topic.to_owned(), group: group.to_owned() }
     }
 
-    fn consumer(&self) -> Result<Arc<BaseConsumer<Asking>>, KafkaError> {
+    fn consumer(&self) -> Result<Shared, KafkaError> {
         let mut asking = locked(&self.asking);
-        if asking.1.changed() {
-            asking.0 = Arc::new(client(&self.connection, &self.group)?);
-        }
-        Ok(asking.0.clone())
+        // Looked at before they are read: what is exchanged in between is seen as a change.
+        let changed = asking.1.changed();
+        let known = asking.0.take().filter(|_| !changed);
+        let consumer = match known {
+            Some(consumer) => consumer,
+            None => Arc::new(client(&self.connection, &self.group)?),
+        };
+        asking.0 = Some(consumer.clone());
+        Ok(consumer)
     }
 
     /// Asks all partitions. Blocks on the network, seconds at worst.
@@ -95,7 +104,7 @@ impl LagMeter {
     fn asked(&self) -> Result<Lag, KafkaError> {
         let consumer = self.consumer()?;
         // Serves librdkafka's log and its wish for tokens; it is in no group, so no record can come.
-        while consumer.poll(Duration::ZERO).is_some() {}
+        let _ = consumer.poll(SERVE);
         let metadata = consumer.fetch_metadata(Some(&self.topic), ASK)?;
         let topic = metadata.topics().iter().find(|topic| topic.name() == self.topic);
         let topic = topic.ok_or(KafkaError::MetadataFetch(rdkafka::types::RDKafkaErrorCode::UnknownTopic))?;

@@ -46,6 +46,16 @@ pub(super) struct Building {
     pub(super) since: Option<Instant>,
 }
 
+impl Building {
+    /// Losses linger like records: of many strange records not each is a load of its own.
+    fn lose(&mut self, losses: &mut Vec<(Claim, Loss)>) {
+        if !losses.is_empty() {
+            self.losses.append(losses);
+            self.since.get_or_insert_with(Instant::now);
+        }
+    }
+}
+
 pub(super) struct Member {
     connection: Connection,
     group: String,
@@ -124,7 +134,7 @@ impl Member {
             }
             let waits = self.shared.backlog.load(Ordering::Relaxed) > 0;
             *locked(&self.shared.trouble) = if waits { common.trouble() } else { common.trouble_of_idle() };
-            self.building.losses.append(&mut locked(&self.shared.losses));
+            self.building.lose(&mut locked(&self.shared.losses));
             if self.is_ready() && !self.hand_over(consumer) {
                 return End::Stopped;
             }
@@ -159,6 +169,9 @@ impl Member {
         let partition = message.partition();
         // Of a partition that was given up since it was fetched.
         let Some(assignment) = locked(&self.shared.owned).assignment(partition) else { return };
+        if locked(&self.shared.owned).judges_now(partition) {
+            self.shared.judge_first((partition, assignment), message.offset());
+        }
         // Behind one that this program is too old for: the position stays in front of that one.
         if locked(&self.shared.newer).get(&partition).is_some_and(|met| met.assignment == assignment) {
             return;
@@ -197,10 +210,11 @@ impl Member {
 
     fn is_ready(&self) -> bool {
         let building = &self.building;
-        let full = building.records.len() >= self.appetite.records || building.bytes >= self.appetite.bytes;
+        let many = building.records.len().max(building.losses.len());
+        let full = many >= self.appetite.records || building.bytes >= self.appetite.bytes;
         let enough = building.records.len() as u64 >= self.appetite.enough;
         let waited = building.since.is_some_and(|since| since.elapsed() >= self.appetite.linger);
-        full || enough || waited || !building.losses.is_empty()
+        full || enough || waited
     }
 
     /// Gives the load away; false if nobody takes loads any more.

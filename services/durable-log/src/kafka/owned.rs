@@ -28,6 +28,8 @@ struct Part {
     committed: i64,
     /// The group is known to have a position here.
     stands: bool,
+    /// Nobody knew what the log keeps here when it was assigned: its first record tells.
+    unjudged: bool,
 }
 
 /// A position to commit.
@@ -45,6 +47,19 @@ pub(super) struct Owned {
     assignments: u64,
     /// By partition, held or not: what was settled here since the log began anew.
     dealt: BTreeMap<i32, Dealt>,
+    /// By partition, held or not.
+    been: BTreeMap<i32, Been>,
+}
+
+/// How far this consumer has come in a partition since the log began anew, whoever has it now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Been {
+    /// Offset after the last record that was given out.
+    pub(super) reached: i64,
+    /// When the last settled record was taken in or written, UTC milliseconds; 0 = not known.
+    pub(super) at_ms: i64,
+    /// The group was known to have a position there.
+    pub(super) stood: bool,
 }
 
 /// What this consumer has dealt with in a partition, whoever has it now.
@@ -57,13 +72,30 @@ struct Dealt {
 }
 
 impl Owned {
-    /// Takes a partition from an offset on.
-    pub(super) fn assign(&mut self, partition: i32, from: i64) -> u64 {
+    /// Takes a partition from an offset on; the record before it is of `at_ms`, 0 = not known.
+    pub(super) fn assign(&mut self, partition: i32, from: i64, at_ms: i64) -> u64 {
         self.assignments += 1;
-        let assignment = self.assignments;
-        let part = Part { assignment, given: from, settled: from, at_ms: 0, committed: from, stands: false };
+        let (assignment, stands, unjudged) = (self.assignments, false, false);
+        let part = Part { assignment, given: from, settled: from, at_ms, committed: from, stands, unjudged };
         self.parts.insert(partition, part);
         assignment
+    }
+
+    /// What the log keeps of a partition is told by its first record.
+    pub(super) fn is_judged_later(&mut self, partition: i32) {
+        if let Some(part) = self.parts.get_mut(&partition) {
+            part.unjudged = true;
+        }
+    }
+
+    /// True once: at the first record of a partition that is judged later.
+    pub(super) fn judges_now(&mut self, partition: i32) -> bool {
+        self.parts.get_mut(&partition).is_some_and(|part| std::mem::take(&mut part.unjudged))
+    }
+
+    /// How far this consumer has come in a partition, whoever has it now.
+    pub(super) fn been(&self, partition: i32) -> Been {
+        self.been.get(&partition).copied().unwrap_or_default()
     }
 
     /// It begins behind a loss: its first offset is to be settled and committed like the end of a record, or the loss would
@@ -94,6 +126,8 @@ impl Owned {
         for claim in claims {
             if let Some(part) = self.held(claim) {
                 part.given = part.given.max(claim.next);
+                let been = self.been.entry(claim.partition).or_default();
+                been.reached = been.reached.max(claim.next);
             }
         }
     }
@@ -109,6 +143,7 @@ impl Owned {
                 && part.settled < claim.next
             {
                 (part.settled, part.at_ms) = (claim.next, claim.at_ms);
+                self.been.entry(claim.partition).or_default().at_ms = claim.at_ms;
             }
         }
     }
@@ -117,6 +152,7 @@ impl Owned {
     pub(super) fn anew(&mut self, partition: i32) {
         if let Some(since) = self.assignment(partition) {
             self.dealt.insert(partition, Dealt { since, next: 0 });
+            self.been.remove(&partition);
         }
     }
 
@@ -148,6 +184,7 @@ impl Owned {
             if let Some(part) = self.parts.get_mut(&position.partition) {
                 part.committed = part.committed.max(position.next);
                 part.stands = true;
+                self.been.entry(position.partition).or_default().stood = true;
             }
         }
     }
@@ -162,12 +199,14 @@ impl Owned {
     pub(super) fn stands(&mut self, partition: i32) {
         if let Some(part) = self.parts.get_mut(&partition) {
             part.stands = true;
+            self.been.entry(partition).or_default().stood = true;
         }
     }
 
-    /// True if the group had a position in one of these partitions.
-    pub(super) fn stood(&self, partitions: &[i32]) -> bool {
-        partitions.iter().filter_map(|partition| self.parts.get(partition)).any(|part| part.stands)
+    /// Partitions in which the group is known to have a position, each with the number under which it is held.
+    pub(super) fn standing(&self) -> BTreeMap<i32, u64> {
+        let standing = self.parts.iter().filter(|(_, part)| part.stands);
+        standing.map(|(partition, part)| (*partition, part.assignment)).collect()
     }
 
     /// Partitions held.
@@ -187,11 +226,11 @@ mod tests {
     #[test]
     fn work_of_an_earlier_assignment_settles_nothing() {
         let mut owned = Owned::default();
-        let first = owned.assign(0, 10);
+        let first = owned.assign(0, 10, 0);
         owned.given(&[claim(0, first, 20)]);
         owned.revoke(0);
         owned.settled(&[claim(0, first, 20)]);
-        let second = owned.assign(0, 10);
+        let second = owned.assign(0, 10, 0);
         owned.settled(&[claim(0, first, 20)]);
         assert!(owned.moved().is_empty());
         owned.given(&[claim(0, second, 15)]);
@@ -205,7 +244,7 @@ mod tests {
     fn a_loss_with_no_record_behind_it_is_settled_and_committed() {
         for start in [0, 10] {
             let mut owned = Owned::default();
-            let assignment = owned.assign(0, start);
+            let assignment = owned.assign(0, start, 0);
             owned.owes(0);
             assert!(owned.moved().is_empty() && !owned.busy(&[0]), "nobody has heard of the loss yet");
             owned.given(&[claim(0, assignment, start)]);
@@ -221,14 +260,14 @@ mod tests {
     #[test]
     fn what_was_dealt_with_is_known_when_it_comes_again_until_the_log_begins_anew() {
         let mut owned = Owned::default();
-        let first = owned.assign(0, 0);
+        let first = owned.assign(0, 0, 0);
         owned.settled(&[claim(0, first, 10)]);
         owned.revoke(0);
         // Lost before its position was committed.
-        let second = owned.assign(0, 4);
+        let second = owned.assign(0, 4, 0);
         assert!(owned.was_dealt(0, 9) && !owned.was_dealt(0, 10) && !owned.was_dealt(1, 0));
         owned.revoke(0);
-        let third = owned.assign(0, 0);
+        let third = owned.assign(0, 0, 0);
         owned.anew(0);
         assert!(!owned.was_dealt(0, 0));
         owned.settled(&[claim(0, second, 12)]);
@@ -240,7 +279,12 @@ mod tests {
     #[test]
     fn positions_move_forward_only_and_are_committed_once() {
         let mut owned = Owned::default();
-        let (one, two) = (owned.assign(1, 0), owned.assign(2, 5));
+        let (one, two) = (owned.assign(1, 0, 0), owned.assign(2, 5, 3));
+        assert_eq!(
+            owned.settled_at([1, 2].into_iter()),
+            Some(3),
+            "how old the last one before it is, is known from the first"
+        );
         owned.settled(&[claim(1, one, 7), claim(2, two, 9)]);
         owned.settled(&[claim(1, one, 3)]);
         let moved = owned.moved();
@@ -249,6 +293,25 @@ mod tests {
         owned.committed(&moved);
         assert_eq!(owned.moved(), [Position { partition: 1, next: 8, at_ms: 8 }]);
         assert_eq!(owned.partitions(), [1, 2]);
-        assert!(owned.stood(&[1]) && !owned.stood(&[3]));
+        assert_eq!(owned.standing(), [(1, one), (2, two)].into());
+    }
+
+    #[test]
+    fn what_was_reached_outlives_a_partition_and_not_its_log() {
+        let mut owned = Owned::default();
+        let first = owned.assign(0, 0, 0);
+        owned.given(&[claim(0, first, 10)]);
+        owned.revoke(0);
+        assert_eq!(owned.been(0), Been { reached: 10, at_ms: 0, stood: false }, "the group never stood there");
+        let second = owned.assign(0, 0, 0);
+        owned.given(&[claim(0, second, 10)]);
+        owned.settled(&[claim(0, second, 8)]);
+        let moved = owned.moved();
+        owned.committed(&moved);
+        owned.revoke(0);
+        assert_eq!(owned.been(0), Been { reached: 10, at_ms: 8, stood: true });
+        owned.assign(0, 0, 0);
+        owned.anew(0);
+        assert_eq!(owned.been(0), Been::default());
     }
 }

@@ -9,17 +9,21 @@ use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::types::RDKafkaRespErr;
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// One question to a broker.
 const ASK: Duration = Duration::from_secs(10);
 /// Tries of such a question while partitions are assigned.
 const ASKED: u32 = 6;
+/// Between two of them.
+const BETWEEN: Duration = Duration::from_millis(200);
+/// How long all partitions of one assignment wait for leaders that do not answer.
+const LEADERS: Duration = Duration::from_secs(3);
 
 /// Context of a member's consumer.
 pub(super) struct Rebalancing {
@@ -65,42 +69,45 @@ impl Rebalancing {
         Self { common, shared }
     }
 
-    /// Begins every new partition where the group stands, or, if that place is gone, at the first record kept, with a loss.
+    /// Begins every new partition where the group stands, or, if that place is gone, at the first record kept, with a loss. One that no
+    /// broker leads now holds up none of the others.
     fn assigned(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> KafkaResult<()> {
         let topic = &self.shared.topic;
         let committed = asked(|| consumer.committed_offsets(list.clone(), ASK))?;
-        let mut starts = TopicPartitionList::new();
+        let (mut starts, until) = (TopicPartitionList::new(), Instant::now() + LEADERS);
         for element in committed.elements() {
             element.error()?;
             let partition = element.partition();
-            let (first, end) = asked(|| consumer.fetch_watermarks(topic, partition, ASK))?;
             let stood = match element.offset() {
                 Offset::Offset(offset) => Some(offset),
                 _ => None,
             };
             let since_ms = element.metadata().parse().ok().filter(|ms: &i64| *ms > 0);
-            let reached = locked(&self.shared.reached).get(&partition).copied();
-            let reached = if self.shared.foreign { reached.or(Some(0)) } else { reached };
-            let (start, loss) = begin((first, end), stood, reached);
-            starts.add_partition_offset(topic, partition, Offset::Offset(start))?;
+            let kept = kept(consumer, (topic, partition), until)?;
+            let (start, gone) = match (kept, stood) {
+                (Some(kept), _) => begin(kept, stood, self.shared.reached(partition)),
+                // The brokers say later if that place is gone.
+                (None, Some(stood)) => (stood, None),
+                (None, None) => (0, None),
+            };
             let assignment = {
                 let mut owned = locked(&self.shared.owned);
-                let assignment = owned.assign(partition, start);
+                let assignment = owned.assign(partition, start, since_ms.unwrap_or_default());
                 if stood.is_some() {
                     owned.stands(partition);
                 }
-                if let Some(gone) = loss {
-                    owned.owes(partition);
-                    if gone.cause != Cause::Expired {
-                        owned.anew(partition);
-                    }
-                }
                 assignment
             };
-            if let Some(gone) = loss {
-                let claim = Claim { partition, assignment, next: start, at_ms: since_ms.unwrap_or_default() };
-                let loss = gone.loss((topic, partition), since_ms);
-                locked(&self.shared.losses).push((claim, loss));
+            let place = match (kept, stood) {
+                (None, None) => {
+                    locked(&self.shared.owned).is_judged_later(partition);
+                    Offset::Beginning
+                }
+                _ => Offset::Offset(start),
+            };
+            starts.add_partition_offset(topic, partition, place)?;
+            if let Some(gone) = gone {
+                self.shared.is_gone((partition, assignment), (start, since_ms), gone);
             }
         }
         tracing::info!(partitions = ?list.elements().iter().map(|e| e.partition()).collect::<Vec<_>>(), "Partitions are ours.");
@@ -129,12 +136,83 @@ impl Rebalancing {
     }
 }
 
+impl Shared {
+    /// How far the group had come in a partition, as far as this process knows that it stood there.
+    fn reached(&self, partition: i32) -> Option<i64> {
+        let been = locked(&self.owned).been(partition);
+        let reached = been.stood.then_some(been.reached);
+        if self.foreign { reached.or(Some(0)) } else { reached }
+    }
+
+    /// Notes a loss before the first offset of a partition, and when the last record before it was written.
+    fn is_gone(&self, (partition, assignment): (i32, u64), (start, since_ms): (i64, Option<i64>), gone: Gone) {
+        let mut owned = locked(&self.owned);
+        // The group's position may have gone with its note of the time.
+        let known = Some(owned.been(partition).at_ms).filter(|at_ms| *at_ms > 0);
+        let since_ms = since_ms.or(known);
+        owned.owes(partition);
+        if gone.cause != Cause::Expired {
+            owned.anew(partition);
+        }
+        drop(owned);
+        let claim = Claim { partition, assignment, next: start, at_ms: since_ms.unwrap_or_default() };
+        locked(&self.losses).push((claim, gone.loss((&self.topic, partition), since_ms)));
+    }
+
+    /// What is gone before the first record of a partition that no broker led when it was assigned.
+    pub(super) fn judge_first(&self, (partition, assignment): (i32, u64), offset: i64) {
+        if let (_, Some(gone)) = begin((offset, i64::MAX), None, self.reached(partition)) {
+            self.is_gone((partition, assignment), (offset, None), gone);
+        }
+    }
+}
+
+/// The first offset that a partition keeps and the one after its last; none while no broker leads it, or its leader does not answer.
+fn kept(
+    consumer: &BaseConsumer<Rebalancing>,
+    (topic, partition): (&str, i32),
+    until: Instant,
+) -> KafkaResult<Option<(i64, i64)>> {
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        match consumer.fetch_watermarks(topic, partition, left.max(BETWEEN)) {
+            Ok(kept) => return Ok(Some(kept)),
+            Err(error) if left.is_zero() => {
+                tracing::warn!(%error, partition, "Nobody tells what this partition keeps; it is read when its leader answers.");
+                return if is_leaderless(&error) { Ok(None) } else { Err(error) };
+            }
+            Err(_) => std::thread::sleep(BETWEEN),
+        }
+    }
+}
+
+/// True if an error passes with a leader that comes.
+fn is_leaderless(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::UnknownPartition
+                | Code::LeaderNotAvailable
+                | Code::NotLeaderForPartition
+                | Code::ReplicaNotAvailable
+                | Code::OffsetNotAvailable
+                | Code::KafkaStorageError
+                | Code::OperationTimedOut
+                | Code::RequestTimedOut
+                | Code::BrokerTransportFailure
+                | Code::AllBrokersDown
+        )
+    )
+}
+
 fn asked<T>(question: impl Fn() -> KafkaResult<T>) -> KafkaResult<T> {
     let mut answer = question();
     for _ in 1..ASKED {
         if answer.is_ok() {
             break;
         }
+        std::thread::sleep(BETWEEN);
         answer = question();
     }
     answer

@@ -1,16 +1,19 @@
 //! What librdkafka hands a producer: the brokers' answers, errors, the wish for a token.
 
 use super::client::Common;
+use super::clock::Clock;
 use crate::segment::locked;
 use rdkafka::ClientContext;
+use rdkafka::Timestamp;
 use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
-use rdkafka::message::DeliveryResult;
+use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseProducer, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 use std::error::Error;
 use std::sync::Mutex;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A record's offset in the journal, and what became of it.
 pub(super) type Answer = (u64, Result<(), RDKafkaErrorCode>);
@@ -22,16 +25,22 @@ pub(super) type Sending = BaseProducer<Reports>;
 pub(super) struct Reports {
     pub(super) common: Common,
     answers: Mutex<Vec<Answer>>,
+    clock: Mutex<Clock>,
 }
 
 impl Reports {
     pub(super) fn new(common: Common) -> Self {
-        Self { common, answers: Mutex::default() }
+        Self { common, answers: Mutex::default(), clock: Mutex::default() }
     }
 
     /// Answers since the last call.
     pub(super) fn take(&self) -> Vec<Answer> {
         std::mem::take(&mut *locked(&self.answers))
+    }
+
+    /// Milliseconds that the brokers' clock is ahead of ours.
+    pub(super) fn clock_ahead(&self) -> Option<i64> {
+        locked(&self.clock).ahead()
     }
 }
 
@@ -56,7 +65,13 @@ impl ProducerContext for Reports {
 
     fn delivery(&self, result: &DeliveryResult<'_>, offset: usize) {
         let answer = match result {
-            Ok(_) => Ok(()),
+            Ok(message) => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+                if let (Timestamp::LogAppendTime(written), Ok(now)) = (message.timestamp(), i64::try_from(now)) {
+                    locked(&self.clock).heard(written, now);
+                }
+                Ok(())
+            }
             Err((error, _)) => Err(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)),
         };
         locked(&self.answers).push((offset as u64, answer));

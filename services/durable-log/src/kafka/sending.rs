@@ -22,6 +22,8 @@ use tokio::runtime::Handle;
 
 /// One read of the journal.
 const READ: ReadLimits = ReadLimits { records: 1024, bytes: 4 << 20 };
+/// Least time between two reads that find less than one read holds: a record for itself costs as much as a hundred together.
+const PACE: Duration = Duration::from_millis(20);
 /// Most records between the cursor and the last one sent: memory is bounded, however long one record is refused.
 const WINDOW: usize = 1_000_000;
 /// How often the cursor is kept.
@@ -36,7 +38,7 @@ const HAND_BACK: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_millis(5);
 /// The same when nothing is under way.
 const QUIET: Duration = Duration::from_millis(100);
-/// Between two looks at a topic that is refused from the start.
+/// Between two looks at a topic that is refused from the start, and two tries to make a producer.
 const REFUSED: Duration = Duration::from_secs(2);
 
 /// What librdkafka did with a record.
@@ -56,6 +58,7 @@ pub(super) struct Run {
     window: Window,
     /// Read and not taken by librdkafka's queue.
     held: VecDeque<Record>,
+    read: Instant,
     again: Again,
     judge: Judge,
     kept: (Instant, u64),
@@ -80,6 +83,7 @@ impl Run {
             handle,
             window: Window::new(from),
             held: VecDeque::new(),
+            read: now,
             again: Again::new(now),
             judge,
             kept: (now, from),
@@ -94,7 +98,7 @@ impl Run {
             return Ok(());
         }
         let mut files = Files::of(&self.forwarder.connection);
-        let mut producer = self.producer()?;
+        let Some(mut producer) = self.made() else { return Ok(()) };
         loop {
             let (stop, again) = {
                 let mut orders = locked(&self.orders);
@@ -107,28 +111,22 @@ impl Run {
                 self.step_back(&producer, from);
             }
             self.take_answers(&producer);
+            let mut anew = false;
             if self.is_fatal(&producer) {
                 let reason = producer.client().fatal_error().map(|(code, _)| code.to_string());
                 tracing::warn!(reason, "The producer failed for good; a new one goes on from the cursor.");
-                let next = self.producer()?;
-                producer = self.renew(producer, next);
+                anew = true;
             }
-            if files.changed() {
-                // They may be half exchanged: the old producer goes on, and the next change is the next try.
-                match self.producer() {
-                    Ok(next) => producer = self.renew(producer, next),
-                    Err(error) => tracing::warn!(%error, "No producer can be made with the TLS files as they are now."),
-                }
-            }
+            anew |= files.changed();
             if self.judge.look() {
                 let refused = self.judge.refused().cloned();
-                let good = refused.is_none();
+                // The topic may be another one of the same name, of which the old producer knows nothing.
+                anew |= refused.is_none();
                 locked(&self.status).refused = refused;
-                if good {
-                    // The topic may be another one of the same name, of which the old producer knows nothing.
-                    let next = self.producer()?;
-                    producer = self.renew(producer, next);
-                }
+            }
+            if anew {
+                let Some(next) = self.made() else { return self.finish(&producer) };
+                producer = self.renew(producer, next);
             }
             let sent = self.send_some(&producer)?;
             self.keep_cursor();
@@ -138,17 +136,42 @@ impl Run {
                 producer.poll(QUIET);
             } else if producer.in_flight_count() == 0 && self.again.is_empty() && self.held.is_empty() {
                 self.wait_for_records()?;
-                producer.poll(Duration::ZERO);
+                producer.poll(IDLE);
             } else {
                 producer.poll(IDLE);
             }
         }
     }
 
-    fn producer(&self) -> Result<Sending, ForwardError> {
+    /// A producer, as soon as one can be made: its TLS files may be half exchanged. None when told to stop before that.
+    fn made(&self) -> Option<Sending> {
         let connection = &self.forwarder.connection;
-        let reports = Reports::new(Common::new(connection.tokens(), Role::Sends));
-        connection.producer_config().create_with_context(reports).map_err(|e| ForwardError::Producer(e.to_string()))
+        let mut told = false;
+        loop {
+            let reports = Reports::new(Common::new(connection.tokens(), Role::Sends));
+            let error = match connection.producer_config().create_with_context(reports) {
+                Ok(producer) => return Some(producer),
+                Err(error) => error,
+            };
+            if !std::mem::replace(&mut told, true) {
+                tracing::error!(%error, "No producer can be made with the settings and TLS files as they are now; it is tried again.");
+            }
+            locked(&self.status).trouble = Some(format!("no producer can be made: {error}"));
+            if self.is_told_to_stop_within(REFUSED) {
+                return None;
+            }
+        }
+    }
+
+    fn is_told_to_stop_within(&self, time: Duration) -> bool {
+        let until = Instant::now() + time;
+        while Instant::now() < until {
+            if locked(&self.orders).stop {
+                return true;
+            }
+            std::thread::sleep(QUIET);
+        }
+        false
     }
 
     /// Waits until the topic is one that keeps what it acknowledges; false when told to stop before that.
@@ -161,12 +184,8 @@ impl Run {
             if good {
                 return true;
             }
-            let until = Instant::now() + REFUSED;
-            while Instant::now() < until {
-                if locked(&self.orders).stop {
-                    return false;
-                }
-                std::thread::sleep(QUIET);
+            if self.is_told_to_stop_within(REFUSED) {
+                return false;
             }
         }
     }
@@ -178,10 +197,8 @@ impl Run {
             return Ok(0);
         }
         let mut sent = self.send_again(producer)?;
-        if self.held.is_empty()
-            && self.window.len() < WINDOW
-            && self.forwarder.journal.durable_end() > self.window.next()
-        {
+        if self.held.is_empty() && self.window.len() < WINDOW && self.are_worth_reading(now) {
+            self.read = now;
             self.read_on()?;
         }
         while let Some(record) = self.held.front() {
@@ -199,6 +216,12 @@ impl Run {
             self.held.pop_front();
         }
         Ok(sent)
+    }
+
+    /// Many wait, or they have waited.
+    fn are_worth_reading(&self, now: Instant) -> bool {
+        let waiting = self.forwarder.journal.durable_end().saturating_sub(self.window.next());
+        waiting >= READ.records as u64 || waiting > 0 && now.duration_since(self.read) >= PACE
     }
 
     fn read_on(&mut self) -> Result<(), ForwardError> {
@@ -310,6 +333,7 @@ impl Run {
         status.confirmed += confirmed;
         status.cursor = self.window.cursor();
         status.in_flight = self.window.len() as u64;
+        status.clock_ahead = producer.context().clock_ahead().or(status.clock_ahead);
         // With nothing to send nobody knows, and nothing is harmed.
         status.trouble = common.trouble().filter(|_| self.window.len() > 0);
     }

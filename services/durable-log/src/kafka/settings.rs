@@ -27,7 +27,8 @@ const PRODUCER: &[(&str, &str)] = &[
     ("acks", "all"),
     ("message.timeout.ms", "30000"),
     ("request.timeout.ms", "10000"),
-    ("linger.ms", "5"),
+    // A batch costs the same whatever is in it, here and at the brokers.
+    ("linger.ms", "50"),
     ("compression.type", "lz4"),
     ("queue.buffering.max.messages", "20000"),
     ("queue.buffering.max.kbytes", "65536"),
@@ -48,8 +49,11 @@ const CONSUMER: &[(&str, &str)] = &[
     ("session.timeout.ms", "30000"),
     ("max.poll.interval.ms", "300000"),
     ("allow.auto.create.topics", "false"),
-    // Fetched and not yet taken, of all partitions together.
-    ("queued.max.messages.kbytes", "16384"),
+    // Fetched and not yet taken, of all partitions together. Headers and what librdkafka notes of a record are not counted, and an answer is
+    // unpacked whole before it counts: it is several times as much in memory.
+    ("queued.max.messages.kbytes", "4096"),
+    ("queued.min.messages", "10000"),
+    ("fetch.message.max.bytes", "262144"),
     ("fetch.max.bytes", "16777216"),
 ];
 
@@ -223,6 +227,15 @@ impl Connection {
         self.with(PRODUCER, &self.producer)
     }
 
+    /// Of a producer that somebody waits for, record by record.
+    pub(super) fn telling_config(&self) -> ClientConfig {
+        let mut config = self.producer_config();
+        if !self.producer.contains_key("linger.ms") {
+            config.set("linger.ms", "1");
+        }
+        config
+    }
+
     pub(super) fn consumer_config(&self, group: &str) -> ClientConfig {
         let mut config = self.with(CONSUMER, &self.consumer);
         config.set("group.id", group);
@@ -304,7 +317,7 @@ mod tests {
     #[test]
     fn what_promises_rest_on_cannot_be_overridden() {
         connection(&[]).check().unwrap();
-        connection(&[("linger.ms", "50"), ("compression.type", "zstd")]).check().unwrap();
+        connection(&[("linger.ms", "5"), ("compression.type", "zstd")]).check().unwrap();
         for (name, value) in [
             ("acks", "0"),
             ("enable.idempotence", "false"),

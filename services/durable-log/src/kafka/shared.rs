@@ -56,8 +56,6 @@ pub(super) struct Shared {
     /// Told whenever something is settled.
     pub(super) progress: Condvar,
     pub(super) losses: Mutex<Vec<(Claim, Loss)>>,
-    /// By partition: the offset after the last record that was ever given out here.
-    pub(super) reached: Mutex<BTreeMap<i32, i64>>,
     pub(super) stop: AtomicBool,
     /// The group's position has gone, and maybe the topic with it: the consumer must look where to begin, and nothing is
     /// committed before that, or a position in the old topic would count for the new one.
@@ -101,7 +99,6 @@ impl Shared {
             owned: Mutex::default(),
             progress: Condvar::new(),
             losses: Mutex::default(),
-            reached: Mutex::default(),
             stop: AtomicBool::new(false),
             gone: AtomicBool::new(false),
             newer: Mutex::default(),
@@ -162,11 +159,6 @@ impl Shared {
         let claims: Vec<Claim> = claims.into_values().collect();
         owned.given(&claims);
         drop(owned);
-        let mut reached = locked(&self.reached);
-        for claim in &claims {
-            let known = reached.entry(claim.partition).or_default();
-            *known = (*known).max(claim.next);
-        }
         (!claims.is_empty()).then_some(Load { records, mark: KafkaMark(claims), losses })
     }
 

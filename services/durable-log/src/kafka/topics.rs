@@ -12,8 +12,12 @@ use std::time::Duration;
 
 /// One question to the cluster.
 const ASK: Duration = Duration::from_secs(5);
+/// How long what waits in librdkafka's queue is served before a question.
+const SERVE: Duration = Duration::from_millis(20);
 /// Least time for which records must be kept, milliseconds: an outage over a night and the morning after.
 const LEAST_RETENTION_MS: i64 = 24 * 3_600_000;
+/// Longest time, milliseconds: receipts hold personal data, of which only ClickHouse can forget.
+const MOST_RETENTION_MS: i64 = 30 * 24 * 3_600_000;
 /// Replicas that must have a record before it is confirmed.
 const LEAST_IN_SYNC: i64 = 2;
 
@@ -54,6 +58,10 @@ pub enum Risk {
     Loss,
     /// Something would stand still; nothing is lost.
     Stall,
+    /// Personal data stays longer than it may.
+    Keeps,
+    /// Fewer processors than planned can share the work.
+    Few,
 }
 
 /// A setting that is not as it should be.
@@ -114,17 +122,33 @@ impl Topics {
 
     /// Everything about a topic that is not as it should be.
     pub async fn check(&self, topic: &str) -> Result<Vec<Finding>, TopicsError> {
+        Ok(self.look(topic).await?.0)
+    }
+
+    /// The same, and whether it has the partitions that are planned.
+    pub async fn compare(&self, plan: &TopicPlan) -> Result<Vec<Finding>, TopicsError> {
+        let (mut findings, Shape { partitions, .. }) = self.look(&plan.name).await?;
+        let planned = usize::try_from(plan.partitions).unwrap_or_default();
+        if partitions < planned {
+            let (found, wanted) =
+                (partitions.to_string(), format!("{planned} (docs/operations.md says how to add some)"));
+            findings.push(Finding { setting: "partitions".into(), found, wanted, risk: Risk::Few });
+        }
+        Ok(findings)
+    }
+
+    async fn look(&self, topic: &str) -> Result<(Vec<Finding>, Shape), TopicsError> {
         let connection = self.connection.clone();
         let name = topic.to_owned();
-        let asked = tokio::task::spawn_blocking(move || replication(&connection, &name)).await;
-        let replication = asked.map_err(|_| TopicsError::Failed("the question died".into()))??;
+        let asked = tokio::task::spawn_blocking(move || shape(&connection, &name)).await;
+        let shape = asked.map_err(|_| TopicsError::Failed("the question died".into()))??;
         let admin = self.admin().await?;
         let options = AdminOptions::new().request_timeout(Some(ASK));
         let described = admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options).await;
         let described = described.map_err(|error| refused(&error, topic))?;
         let config = described.into_iter().next().ok_or_else(|| TopicsError::Failed("no answer".into()))?;
         let config = config.map_err(|code| refused(&KafkaError::AdminOp(code), topic))?;
-        Ok(judge(&|name| value(&config, name), replication))
+        Ok((judge(&|name| value(&config, name), shape.replication), shape))
     }
 
     /// Makes a topic that is not there; true if it was made now.
@@ -166,8 +190,15 @@ fn admin(connection: &Connection) -> Result<AdminClient<Asking>, TopicsError> {
     Ok(admin)
 }
 
-/// Least number of replicas of a partition.
-fn replication(connection: &Connection, topic: &str) -> Result<usize, TopicsError> {
+/// What brokers tell of a topic besides its settings.
+#[derive(Clone, Copy)]
+struct Shape {
+    partitions: usize,
+    /// Least number of replicas of a partition.
+    replication: usize,
+}
+
+fn shape(connection: &Connection, topic: &str) -> Result<Shape, TopicsError> {
     use rdkafka::consumer::{BaseConsumer, Consumer};
     let asking = Asking(Common::new(connection.tokens(), Role::Reads));
     let consumer: BaseConsumer<Asking> = connection
@@ -175,14 +206,15 @@ fn replication(connection: &Connection, topic: &str) -> Result<usize, TopicsErro
         .create_with_context(asking)
         .map_err(|error| TopicsError::Failed(error.to_string()))?;
     // Serves the wish for a token, if there is one.
-    let _ = consumer.poll(Duration::ZERO);
+    let _ = consumer.poll(SERVE);
     let metadata = consumer.fetch_metadata(Some(topic), ASK).map_err(|error| refused(&error, topic))?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     let found = found.ok_or_else(|| TopicsError::Missing(topic.to_owned()))?;
     if let Some(error) = found.error() {
         return Err(refused(&KafkaError::MetadataFetch(error.into()), topic));
     }
-    Ok(found.partitions().iter().map(|partition| partition.replicas().len()).min().unwrap_or_default())
+    let replicas = found.partitions().iter().map(|partition| partition.replicas().len());
+    Ok(Shape { partitions: found.partitions().len(), replication: replicas.min().unwrap_or_default() })
 }
 
 fn refused(error: &KafkaError, topic: &str) -> TopicsError {
@@ -227,8 +259,12 @@ fn judge(value: &dyn Fn(&str) -> Option<String>, replication: usize) -> Vec<Find
     look("unclean.leader.election.enable", "false", Risk::Loss, &|found| found == "false");
     // By key, a repeated event would replace its first receipt.
     look("cleanup.policy", "delete", Risk::Loss, &|found| found == "delete");
-    look("retention.ms", "-1 or at least 86400000", Risk::Loss, &|found| {
-        number(found).is_some_and(|ms| ms == -1 || ms >= LEAST_RETENTION_MS)
+    let keeps = value("retention.ms").and_then(|found| number(&found));
+    look("retention.ms", "at least 86400000 (a day)", Risk::Loss, &|_| {
+        keeps.is_some_and(|ms| ms == -1 || ms >= LEAST_RETENTION_MS)
+    });
+    look("retention.ms", "at most 2592000000 (30 days)", Risk::Keeps, &|_| {
+        keeps.is_none_or(|ms| (0..=MOST_RETENTION_MS).contains(&ms))
     });
     look("retention.bytes", "-1 (no bound by size)", Risk::Loss, &|found| found == "-1");
     look("message.timestamp.type", "LogAppendTime", Risk::Loss, &|found| found == "LogAppendTime");
@@ -284,6 +320,10 @@ mod tests {
             assert_eq!((found.len(), found[0].risk, found[0].setting.as_str()), (1, Risk::Loss, setting), "{bad}");
         }
         assert_eq!(judged(3, ("max.message.bytes", "1048588"))[0].risk, Risk::Stall);
-        assert_eq!(judged(3, ("retention.ms", "-1")), []);
+        for long in ["-1", "2592000001"] {
+            let found = judged(3, ("retention.ms", long));
+            assert_eq!((found.len(), found[0].risk), (1, Risk::Keeps), "what is kept for ever cannot be forgotten");
+        }
+        assert_eq!(judged(3, ("retention.ms", "2592000000")), []);
     }
 }

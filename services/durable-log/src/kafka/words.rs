@@ -54,6 +54,12 @@ fn remedy(code: RDKafkaErrorCode, role: Role) -> Option<&'static str> {
         (Code::AllBrokersDown | Code::BrokerTransportFailure, _) => {
             "no broker can be reached: see whether they run, and whether one has stopped because its disk is full"
         }
+        (Code::MessageSizeTooLarge, Role::Sends) => {
+            "the brokers take no record of this size: raise max.message.bytes of the topic to 10485760 (docs/kafka.md)"
+        }
+        (Code::UnknownPartition | Code::LeaderNotAvailable, _) => {
+            "no broker leads a partition: start those that are down"
+        }
         (Code::MessageTimedOut, Role::Sends) => "no broker took it in time: see whether those run that lead the topic",
         _ => return None,
     };

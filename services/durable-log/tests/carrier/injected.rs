@@ -1,9 +1,9 @@
 //! Errors that a real broker gives seldom, injected by librdkafka's mock cluster: it proves how errors are handled and nothing
 //! about a broker.
 
-use crate::broker::{OnKafka, connection, fresh, until};
-use crate::contract::{World, entries, held};
-use durable_log::kafka::ForwardStatus;
+use crate::broker::{OnKafka, connection, fresh, measured, until};
+use crate::contract::{LARGE, World, entries, held, take};
+use durable_log::kafka::{ForwardStatus, LagMeter};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message};
 use rdkafka::mocking::MockCluster;
@@ -19,9 +19,14 @@ const PRODUCE: RDKafkaApiKey = RDKafkaApiKey::Produce;
 
 /// A journal that is forwarded to a mock cluster; `settings` are the producer's.
 fn world(settings: &[(&str, &str)]) -> (Mock, OnKafka) {
+    partitioned(1, settings)
+}
+
+/// The same with so many partitions.
+fn partitioned(partitions: i32, settings: &[(&str, &str)]) -> (Mock, OnKafka) {
     let cluster = Mock::new(1).unwrap();
     let topic = fresh("injected");
-    cluster.create_topic(&topic, 1, 1).unwrap();
+    cluster.create_topic(&topic, partitions, 1).unwrap();
     let mut connection = connection(&cluster.bootstrap_servers());
     connection.producer.extend(settings.iter().map(|(name, value)| ((*name).into(), (*value).into())));
     (cluster, OnKafka::on(connection, topic))
@@ -118,7 +123,7 @@ fn errors_that_end_a_record_or_a_producer_are_overcome() {
 
 #[test]
 fn a_full_queue_stops_the_reading_and_loses_nothing() {
-    let (cluster, world) = world(&[("queue.buffering.max.messages", "100")]);
+    let (cluster, world) = world(&[("queue.buffering.max.messages", "100"), ("linger.ms", "5")]);
     append(&world, 0..10, 200);
     world.forwarded();
     cluster.broker_down(1).unwrap();
@@ -165,4 +170,45 @@ fn records_that_are_freed_while_they_are_sent_again_by_order_do_not_end_the_forw
     assert!(!*world.forwarding.as_ref().unwrap().ended().borrow());
     append(&world, 3_000..3_001, 10);
     world.forwarded();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_nobody_leads_holds_up_no_other_and_is_read_when_somebody_does() {
+    let (cluster, mut world) = tokio::task::block_in_place(|| partitioned(2, &[]));
+    world.connection.consumer.insert("topic.metadata.refresh.interval.ms".into(), "200".into());
+    let meter = LagMeter::new(&world.connection, &world.topic, &world.topic);
+    // A group that never stood in it, and one that does.
+    for round in 0..2 {
+        world.journal.append(entries(round * 100..round * 100 + 100, 50)).await.unwrap();
+        tokio::task::block_in_place(|| world.forwarded());
+        let lag = measured(&meter);
+        let [led, not_led] = [0, 1].map(|partition: usize| lag.partitions[partition].records() as usize);
+        assert!(led > 0 && not_led > 0, "{lag:?}");
+        cluster.partition_leader(&world.topic, 1, None).unwrap();
+        let carrier = world.open(LARGE);
+        assert_eq!(take(&carrier, led).await.len(), led);
+        cluster.partition_leader(&world.topic, 1, Some(1)).unwrap();
+        assert_eq!(take(&carrier, not_led).await.len(), not_led, "each once, and none is told as lost");
+        tokio::task::block_in_place(|| world.close(carrier));
+    }
+    tokio::task::block_in_place(|| drop(world));
+}
+
+#[test]
+fn a_producer_that_cannot_be_made_is_told_and_ends_nothing() {
+    let (_cluster, mut world) = world(&[]);
+    append(&world, 0..10, 50);
+    world.forwarded();
+    world.stop_forwarding();
+    // As a file that is half written: what librdkafka says of its settings.
+    world.connection.producer.insert("linger.ms".into(), "soon".into());
+    world.forward();
+    append(&world, 10..20, 50);
+    let said = until("it is said", || status(&world).trouble);
+    assert!(said.contains("no producer can be made") && said.contains("linger.ms"), "{said}");
+    assert!(!*world.forwarding.as_ref().unwrap().ended().borrow(), "the collector goes on");
+    world.stop_forwarding();
+    world.connection.producer.clear();
+    world.forward();
+    all_arrived(&world);
 }

@@ -27,7 +27,7 @@ async fn a_forwarder_that_is_started_again_sends_nothing_twice_and_leaves_nothin
         });
     }
     tokio::task::block_in_place(|| world.forwarded());
-    let meter = LagMeter::new(&world.connection, &world.topic, "nobody").unwrap();
+    let meter = LagMeter::new(&world.connection, &world.topic, "nobody");
     let lag = measured(&meter);
     assert_eq!((lag.records(), lag.partitions.len()), (1501, 2));
     let carrier = world.open(LARGE);
@@ -153,7 +153,7 @@ async fn a_load_of_a_lost_partition_settles_nothing_in_it() {
     let new = world.open(LARGE);
     until_async(|| old.status().partitions == [STAYS] && new.status().partitions == [1 - STAYS]).await;
     held_back.into_iter().for_each(|mark| old.settle(mark).unwrap());
-    let meter = LagMeter::new(&world.connection, &world.topic, &world.topic).unwrap();
+    let meter = LagMeter::new(&world.connection, &world.topic, &world.topic);
     let ends = measured(&meter);
     let wanted = ends.partitions.iter().find(|found| found.partition == 1 - STAYS).unwrap().end;
     let mut lost = Vec::new();

@@ -43,6 +43,29 @@ async fn records_that_are_none_of_ours_are_named_and_passed() {
     });
 }
 
+/// Somebody writes what is none of ours, and much of it: receipts behind it do not wait for a load of each.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_strange_records_come_in_few_loads() {
+    let world = tokio::task::spawn_blocking(|| OnKafka::new(1)).await.unwrap();
+    let producer: BaseProducer =
+        rdkafka::ClientConfig::new().set("bootstrap.servers", &world.connection.brokers).create().unwrap();
+    (0..2_000).for_each(|_| producer.send(BaseRecord::<str, str>::to(&world.topic).payload("strange")).unwrap());
+    tokio::task::block_in_place(|| producer.flush(Duration::from_secs(30))).unwrap();
+    tokio::task::block_in_place(|| world.forwarded());
+    let carrier = world.open(Appetite { linger: Duration::from_millis(500), ..LARGE });
+    let (mut loads, mut losses, mut records) = (0, 0, 0);
+    while losses < 2_000 || records < 1 {
+        let load = next(&carrier).await;
+        (loads, losses, records) = (loads + 1, losses + load.losses.len(), records + load.records.len());
+        carrier.settle(load.mark).unwrap();
+    }
+    assert!(loads < 50, "{loads} loads");
+    tokio::task::block_in_place(|| {
+        world.close(carrier);
+        drop(world);
+    });
+}
+
 /// The first record of a topic with another value.
 fn forge(world: &OnKafka, value: &str) {
     let mut config = rdkafka::ClientConfig::new();
@@ -85,7 +108,7 @@ async fn an_altered_record_is_a_loss_and_a_newer_one_holds_its_partition() {
     let newer = BaseRecord::<str, str>::to(&world.topic).partition(0).payload("x").headers(headers);
     producer.send(newer).unwrap();
     tokio::task::block_in_place(|| producer.flush(Duration::from_secs(30))).unwrap();
-    let meter = LagMeter::new(&world.connection, &world.topic, &world.topic).unwrap();
+    let meter = LagMeter::new(&world.connection, &world.topic, &world.topic);
     let ends = || measured(&meter).partitions.iter().map(|found| found.end).collect::<Vec<_>>();
     let [newer, before] = ends()[..] else { panic!("two partitions") };
     world.journal.append(entries(20..60, 10)).await.unwrap();
@@ -132,7 +155,7 @@ async fn retention_that_passes_the_consumer_and_a_topic_made_anew_are_losses() {
     assert_eq!(rest.last().or(load.records.last()).unwrap().seq, 99);
 
     // Deleted and made anew beneath a running consumer, with as much in it as before.
-    let meter = LagMeter::new(&world.connection, &world.topic, &world.topic).unwrap();
+    let meter = LagMeter::new(&world.connection, &world.topic, &world.topic);
     let settled = || meter.measure().is_ok_and(|lag| lag.partitions[0].committed == Some(100)).then_some(());
     tokio::task::block_in_place(|| until("the position is committed", settled));
     let admin: rdkafka::admin::AdminClient<_> =
@@ -146,6 +169,11 @@ async fn retention_that_passes_the_consumer_and_a_topic_made_anew_are_losses() {
     while seqs.len() < 100 {
         let load = next(&carrier).await;
         seqs.extend(load.records.iter().map(|record| record.seq));
+        assert!(
+            load.losses.iter().all(|loss| loss.since_ms.is_some()),
+            "since when it may be is known: {:?}",
+            load.losses
+        );
         causes.extend(load.losses.iter().map(|loss| loss.cause));
         carrier.settle(load.mark).unwrap();
     }

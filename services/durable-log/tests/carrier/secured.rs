@@ -103,7 +103,7 @@ async fn every_mechanism_carries_and_nothing_wrong_does() {
     let connection = Connection { tls: exchanged, sasl: password(Mechanism::ScramSha512, PASSWORD), ..plain.clone() };
     let made = fresh("exchanged");
     tokio::task::block_in_place(|| make_topic(&right, &made, 1));
-    let meter = LagMeter::new(&connection, &made, &made).unwrap();
+    let meter = LagMeter::new(&connection, &made, &made);
     let carrier = KafkaCarrier::join(&connection, Subscription::receipts(&made, &made), LARGE).unwrap();
     let answer = tokio::task::block_in_place(|| meter.measure());
     assert!(answer.is_err());
@@ -131,14 +131,14 @@ async fn every_mechanism_carries_and_nothing_wrong_does() {
     ];
     for (tls, sasl) in wrong {
         let connection = Connection { tls, sasl, ..plain.clone() };
-        let answer = tokio::task::block_in_place(|| LagMeter::new(&connection, &topic, "x").unwrap().measure());
+        let answer = tokio::task::block_in_place(|| LagMeter::new(&connection, &topic, "x").measure());
         assert!(answer.is_err());
     }
 
     // The right broker by a name that its certificate does not have.
     let brokers = plain.brokers.replace("127.0.0.1", "127.1");
     let misnamed = Connection { tls, sasl: password(Mechanism::Plain, PASSWORD), brokers, ..plain };
-    let answer = tokio::task::block_in_place(|| LagMeter::new(&misnamed, &topic, "x").unwrap().measure());
+    let answer = tokio::task::block_in_place(|| LagMeter::new(&misnamed, &topic, "x").measure());
     assert!(answer.is_err());
 }
 

@@ -35,7 +35,7 @@ async fn a_silence_that_hides_a_success_is_sent_again_and_every_record_comes() {
     kafka.thaw(0);
     tokio::task::block_in_place(|| world.forwarded());
     assert!(status().resent > 0);
-    let meter = LagMeter::new(&world.connection, &world.topic, &world.topic).unwrap();
+    let meter = LagMeter::new(&world.connection, &world.topic, &world.topic);
     assert!(measured(&meter).partitions[0].end > 200, "what the silence hid is there a second time");
     let carrier = world.open(LARGE);
     let all = held(&world.journal);

@@ -22,7 +22,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("acks", "all"),
     ("message.timeout.ms", "30000"),
     ("request.timeout.ms", "10000"),
-    ("linger.ms", "5"),
+    ("linger.ms", "50"),
     ("compression.type", "lz4"),
     ("queue.buffering.max.messages", "20000"),
     ("queue.buffering.max.kbytes", "65536"),

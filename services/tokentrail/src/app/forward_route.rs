@@ -1,7 +1,7 @@
 //! `POST /v1/forward?stream=ID&from=SEQ` on the admin listener: sends again what a broker lost.
 
 use axum::{Router, extract::Query, http::StatusCode, routing::post};
-use durable_log::Journal;
+use durable_log::{Journal, ReadLimits};
 use events::ids::StreamId;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -11,6 +11,21 @@ struct From {
     /// Absent: the stream of this run.
     stream: Option<String>,
     from: u64,
+}
+
+/// What the caller hears.
+fn told(journal: &Journal, (stream, from): (StreamId, u64), offset: u64) -> String {
+    let count = journal.durable_end().saturating_sub(offset);
+    let first = journal
+        .read(offset, ReadLimits { records: 1, bytes: 1 })
+        .ok()
+        .and_then(|batch| batch.records.into_iter().next());
+    match first.filter(|first| first.stream == stream.0 && first.seq > from) {
+        Some(first) => {
+            format!("{count} records are sent again, from {} on: the journal keeps none before\n", first.seq)
+        }
+        None => format!("{count} records are sent again\n"),
+    }
 }
 
 /// The route.
@@ -28,8 +43,7 @@ pub fn route(journal: Journal, again: impl Fn(u64) + Send + Sync + 'static) -> R
                 return (StatusCode::NOT_FOUND, format!("the journal keeps nothing of stream {stream}\n"));
             };
             again(offset);
-            let end = journal.durable_end();
-            (StatusCode::ACCEPTED, format!("{} records are sent again\n", end.saturating_sub(offset)))
+            (StatusCode::ACCEPTED, told(&journal, (stream, asked.from), offset))
         }
     };
     Router::new().route("/v1/forward", post(answer))

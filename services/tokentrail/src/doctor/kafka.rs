@@ -3,9 +3,11 @@
 use super::Check;
 use crate::{
     config::Config,
-    status::{KafkaReport, TopicReport},
+    status::{ForwardReport, KafkaReport, TopicReport},
 };
 
+/// A clock of the brokers that is off by more is worth a look, milliseconds.
+const CLOCK: i64 = 5_000;
 /// A receipt that waits so long for the brokers, or a group so far behind, is worth a look: milliseconds and records.
 const LATE: (i64, u64) = (5 * 60 * 1000, 1_000_000);
 
@@ -32,6 +34,7 @@ pub fn checks(kafka: &KafkaReport, now: i64) -> Vec<Check> {
             None if late => check.look(format!("{} receipts wait, some for more than 5 minutes", forwarder.waiting)),
             None => check,
         });
+        checks.push(clock(forwarder));
     }
     if let Some(member) = &kafka.member {
         let check = Check::new("kafka_read", format!("{} is read", kafka.topic));
@@ -50,6 +53,20 @@ pub fn checks(kafka: &KafkaReport, now: i64) -> Vec<Check> {
         None => lag,
     });
     checks
+}
+
+/// Retention and the age of what waits are reckoned by the brokers' clock.
+fn clock(forwarder: &ForwardReport) -> Check {
+    let check = Check::new("kafka_clock", "the brokers' clock is ours");
+    match forwarder.clock_ahead.filter(|ahead| ahead.abs() > CLOCK) {
+        Some(ahead) => {
+            let (seconds, where_to) = (ahead.abs() / 1000, if ahead > 0 { "ahead of" } else { "behind" });
+            check
+                .look(format!("it is {seconds} s {where_to} this machine's: let NTP set both"))
+                .losing("how old what waits is, and what retention deletes, is reckoned by it")
+        }
+        None => check,
+    }
 }
 
 /// What the running program tells of topics that are a source.
@@ -100,4 +117,28 @@ pub async fn topic(config: &Config) -> Vec<Check> {
 #[cfg(not(feature = "kafka"))]
 pub async fn topic(_: &Config) -> Vec<Check> {
     Vec::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_off_is_named_with_its_side() {
+        let said = |clock_ahead| {
+            let report = KafkaReport {
+                forwarder: Some(ForwardReport { clock_ahead, ..ForwardReport::default() }),
+                ..KafkaReport::default()
+            };
+            let checks = checks(&report, 0);
+            checks.into_iter().find(|check| check.id == "kafka_clock").unwrap()
+        };
+        for fine in [None, Some(0), Some(-4_999), Some(5_000)] {
+            assert_eq!(said(fine).remedy, None, "{fine:?}");
+        }
+        for (off, word) in [(61_000, "61 s ahead of"), (-61_000, "61 s behind")] {
+            let remedy = said(Some(off)).remedy.unwrap();
+            assert!(remedy.contains(word), "{remedy}");
+        }
+    }
 }

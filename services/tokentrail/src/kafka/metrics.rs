@@ -57,6 +57,9 @@ pub(super) fn forwarder(
             ("tokentrail_forward_confirmed_records", "Records that the brokers have confirmed since the start", |f| {
                 count(f.confirmed)
             }),
+            ("tokentrail_kafka_clock_ahead_seconds", "By how much the brokers' clock is ahead of ours", |f| {
+                f.clock_ahead.unwrap_or_default() / 1000
+            }),
             ("tokentrail_forward_resent_records", "Records that were sent again after a failure", |f| count(f.resent)),
             ("tokentrail_forward_renewed_producers", "Producers made anew after a fatal error", |f| count(f.renewed)),
             ("tokentrail_forward_up", "1 when the brokers take what is forwarded", |f: &ForwardStatus| {

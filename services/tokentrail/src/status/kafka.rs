@@ -74,6 +74,9 @@ pub struct ForwardReport {
     pub trouble: Option<String>,
     /// Why nothing is forwarded to this topic.
     pub refused: Option<String>,
+    /// Milliseconds that the brokers' clock is ahead of ours, below zero if it is behind; none before their first answer.
+    #[serde(default)]
+    pub clock_ahead: Option<i64>,
 }
 
 /// From the topic to ClickHouse.

@@ -3,11 +3,14 @@
 use super::{Program, kafka::post, login, sign};
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Events of one delivery.
 pub const ARRAY: u64 = 50;
+
+/// Clients of a load at a rate.
+const CLIENTS: usize = 4;
 
 /// Posts one signed delivery of an array of events with these numbers; its status code.
 pub fn deliver(program: &Program, numbers: std::ops::Range<u64>) -> u16 {
@@ -35,6 +38,27 @@ pub fn under_load<T>(program: &Program, next: &AtomicU64, during: impl FnOnce() 
         let done = during();
         stop.store(true, Ordering::Relaxed);
         load.join().unwrap();
+        done
+    })
+}
+
+/// The same at `rate` events a second, or as many as come through, from several clients.
+pub fn under_rate<T>(program: &Program, next: &AtomicU64, rate: u64, during: impl FnOnce() -> T) -> T {
+    let (stop, began, first) = (AtomicBool::new(false), Instant::now(), next.load(Ordering::Relaxed));
+    std::thread::scope(|scope| {
+        let load = || {
+            while !stop.load(Ordering::Relaxed) {
+                let from = next.fetch_add(ARRAY, Ordering::Relaxed);
+                let due = Duration::from_micros((from - first) * 1_000_000 / rate);
+                std::thread::sleep(due.saturating_sub(began.elapsed()));
+                assert_eq!(deliver(program, from..from + ARRAY) / 100, 2, "intake does not depend on Kafka");
+            }
+        };
+        let loads: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(load)).collect();
+        let _ended = Ending(&stop);
+        let done = during();
+        stop.store(true, Ordering::Relaxed);
+        loads.into_iter().for_each(|load| load.join().unwrap());
         done
     })
 }

@@ -156,26 +156,7 @@ impl Program {
 
     /// Rows of a query, one JSON value each.
     pub fn sql(&self, query: &str) -> Vec<Value> {
-        let run = self.store();
-        let url = run["store_url"].as_str().unwrap().to_owned();
-        let (user, password) = (run["store_user"].as_str().unwrap(), run["store_password"].as_str().unwrap());
-        let request = client()
-            .post(url)
-            .query(&[
-                ("database", "tokentrail"),
-                ("default_format", "JSONEachRow"),
-                ("output_format_json_quote_64bit_integers", "0"),
-            ])
-            .header("x-clickhouse-user", user)
-            .header("x-clickhouse-key", password)
-            .body(query.to_owned());
-        block_on(async move {
-            let answer = request.send().await.expect("ClickHouse answers");
-            let good = answer.status().is_success();
-            let text = answer.text().await.unwrap();
-            assert!(good, "{text}");
-            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-        })
+        ask(&self.store(), query)
     }
 
     /// Waits until nothing is pending, and returns the status then.
@@ -207,6 +188,29 @@ pub fn client() -> reqwest::Client {
     let idle = Duration::from_secs(5);
     let client = reqwest::Client::builder().no_proxy().pool_idle_timeout(idle);
     client.timeout(Duration::from_secs(30)).build().unwrap()
+}
+
+/// Rows of a query to the ClickHouse that a run file names, one JSON value each.
+pub fn ask(run: &Value, query: &str) -> Vec<Value> {
+    let url = run["store_url"].as_str().unwrap().to_owned();
+    let (user, password) = (run["store_user"].as_str().unwrap(), run["store_password"].as_str().unwrap());
+    let request = client()
+        .post(url)
+        .query(&[
+            ("database", "tokentrail"),
+            ("default_format", "JSONEachRow"),
+            ("output_format_json_quote_64bit_integers", "0"),
+        ])
+        .header("x-clickhouse-user", user)
+        .header("x-clickhouse-key", password)
+        .body(query.to_owned());
+    block_on(async move {
+        let answer = request.send().await.expect("ClickHouse answers");
+        let good = answer.status().is_success();
+        let text = answer.text().await.unwrap();
+        assert!(good, "{text}");
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    })
 }
 
 pub fn block_on<F: Future<Output = T> + Send, T: Send>(future: F) -> T {

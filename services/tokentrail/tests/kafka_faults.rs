@@ -1,6 +1,6 @@
 //! What goes wrong between collectors and processors, on real brokers: brokers that die or stand still, processors that come,
-//! go and freeze, two collectors for one source, a journal that is put back. `TOKENTRAIL_KAFKA_OUTAGE_SECONDS` for a longer
-//! outage than the suite's 10 s.
+//! go and freeze, two collectors for one source, a journal that is put back. `TOKENTRAIL_KAFKA_OUTAGE_SECONDS` and
+//! `TOKENTRAIL_KAFKA_OUTAGE_RATE` for an outage longer than the suite's 20 s and a load of more than 1,000 events a second.
 #![cfg(feature = "kafka")]
 #![allow(clippy::unwrap_used)] // a test may panic
 
@@ -171,9 +171,35 @@ fn processors_come_go_and_freeze_and_the_tables_are_those_of_one() {
         let rows = |view: &str| first.sql(&format!("SELECT toString(tuple(*)) AS row FROM {view} ORDER BY row"));
         assert_eq!(rows(kept), rows(recounted), "what several kept is what all receipts say");
     }
+    // The same topic, read by one program that nothing happens to.
+    let group = ("TOKENTRAIL__KAFKA__GROUP".into(), "alone".into());
+    let alone = deployment.start("process", "alone", &[group]);
+    drained(&[&collector], &alone);
+    for view in ["events", "receipts", "fates", "streams"] {
+        let rows = format!("SELECT toString(tuple(*)) AS row FROM {view}");
+        let sum = |program: &Program| {
+            program.sql(&format!("SELECT count() AS n, toString(sum(cityHash64(row))) AS sum FROM ({rows})"))
+        };
+        assert_eq!(sum(&first), sum(&alone), "{view}");
+    }
     println!("{} events", next.load(Ordering::Relaxed));
-    assert_eq!(collector.terminate(), Some(0));
-    assert_eq!(first.terminate(), Some(0));
+    for program in [collector, first, alone] {
+        assert_eq!(program.terminate(), Some(0));
+    }
+}
+
+const GROUPS: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
+/// As the attributes of a batch name it.
+const ZSTD: u8 = 4;
+
+/// How the first batch of each partition of the receipts is compressed, as it lies on the broker's disk.
+fn compression(kafka: &Kafka) -> BTreeSet<u8> {
+    let partitions = std::fs::read_dir(kafka.data(0)).unwrap().map(|entry| entry.unwrap().path());
+    let of_receipts =
+        partitions.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("tokentrail.receipts.v1-"));
+    let batches = of_receipts.map(|path| std::fs::read(path.join("00000000000000000000.log")).unwrap());
+    // Before the attributes: base offset, length, epoch of the leader, version, checksum.
+    batches.filter(|bytes| !bytes.is_empty()).map(|bytes| bytes[8 + 4 + 4 + 1 + 4 + 1] & 7).collect()
 }
 
 #[test]
@@ -182,6 +208,8 @@ fn two_collectors_of_one_source_and_a_journal_that_was_put_back() {
     let kafka = Kafka::start(&KafkaOptions::default()).unwrap();
     let mut deployment = Deployment::new(dir.path(), &kafka);
     deployment.set("TOKENTRAIL__LATENESS_SECONDS", "1");
+    deployment.set("TOKENTRAIL__KAFKA__PRODUCER__COMPRESSION.TYPE", "\"zstd\"");
+    deployment.set("TOKENTRAIL__KAFKA__CLIENT_ID", "tokentrail-fra");
     assert!(deployment.apply_topics().status.success());
     let one = deployment.start("collect", "one", &[]);
     let two = deployment.start("collect", "two", &[]);
@@ -195,6 +223,10 @@ fn two_collectors_of_one_source_and_a_journal_that_was_put_back() {
     let webhook = inputs.iter().find(|input| input["input"] == "webhook").unwrap();
     assert_eq!((&webhook["received"], &webhook["stored"], &webhook["duplicate"]), (&40.into(), &20.into(), &20.into()));
     check(&processor, &[&one, &two], 20);
+    // What the config says of a client is what the broker sees.
+    assert_eq!(compression(&kafka), BTreeSet::from([ZSTD]));
+    let members = kafka.tool(GROUPS, &["--describe", "--members", "--group", "tokentrail"]).unwrap();
+    assert!(members.contains("tokentrail-fra"), "{members}");
 
     // A backup of a running collector, which then takes more in; the backup is put back.
     assert_eq!(one.terminate(), Some(0));

@@ -86,6 +86,11 @@ fn metrics_tell_it(program: &Program) {
 fn intake_goes_on_while_clickhouse_is_dead_and_all_is_caught_up() {
     let dir = tempfile::tempdir().unwrap();
     let program = Program::start(&dir.path().join("data"), &[]);
+    for path in ["/metrics", "/v1/status", "/readyz"] {
+        let url = format!("{}{path}", program.intake());
+        let answer = block_on(async move { client().get(url).send().await.unwrap().status() });
+        assert_eq!(answer, StatusCode::NOT_FOUND, "{path} is for the admin listener");
+    }
     post(&program, 0..200);
     for round in 0..3 {
         let pid = engine_pid(&program);

@@ -176,8 +176,12 @@ impl Known {
             }
             // A group that is called otherwise now is held, and not by that name.
             let renamed = || {
+                let called = |at: Millis| self.keycloak.called.value(group, at);
                 let changes = self.keycloak.called.get(group).into_iter().flat_map(|ledger| ledger.changes(t));
-                unnamed.map(|unnamed| changes.last().unwrap_or(unnamed).min(unnamed))
+                // That it is named for the first time, or once more, is no rename.
+                let before = |at: Millis| called(at.saturating_sub(1));
+                let renames = changes.filter(|at| before(*at).is_some_and(|before| called(*at) != Some(before)));
+                unnamed.map(|unnamed| renames.last().unwrap_or(unnamed).min(unnamed))
             };
             match if member && active { renamed() } else { self.lost(user, group, t) } {
                 Some(lost) => {

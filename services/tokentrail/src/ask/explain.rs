@@ -215,10 +215,9 @@ fn session(told: &Explanation) -> String {
     };
     let begun = session.started_at.map_or_else(|| "beginning not seen".into(), |at| format!("begun {}", moment(at)));
     let ended = session.ended_at.map(|at| format!(", ended {} ({})", moment(at), session.ended_by.replace('_', " ")));
-    let by = match session.impersonator.as_str() {
-        "" => String::new(),
-        by => format!("; {by} acts in it as the person"),
-    };
+    let acting = session.impersonators.iter().filter(|(since, ..)| *since <= decision.at);
+    let by: String =
+        acting.map(|(since, name, _)| format!("; {name} acts in it as the person since {}", moment(*since))).collect();
     format!("{} in {}, {begun}{}{by}", session.session_id, session.source_id, ended.unwrap_or_default())
 }
 

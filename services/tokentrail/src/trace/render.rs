@@ -116,6 +116,10 @@ fn outcome(step: &Step) -> String {
     if !event.error.is_empty() {
         text = format!("{text}: {}", event.error);
     }
+    // Why a refresh token was refused: used before, or something else.
+    if let Some(reason) = event.details.get("reason").filter(|_| event.kind == "token_refreshed") {
+        text = format!("{text} ({reason})");
+    }
     if !step.conflicts.is_empty() {
         text = format!("{text} CONFLICT in {}", step.conflicts.join(", "));
     }

@@ -18,3 +18,4 @@ mod rights;
 mod roles;
 mod sessions;
 mod snapshots;
+mod unknown_policy;

@@ -118,6 +118,18 @@ FROM (SELECT * FROM {oracle}.told WHERE kind IN ('group_member_added', 'group_me
 LEFT JOIN {oracle}.paths AS p ON p.tenant = t.tenant AND p.source = t.source AND p.path = t.right_name AND t.right_id = ''
 GROUP BY t.tenant, t.source, t.within, t.user, t.right_id, t.right_name, t.at, t.event, t.kind, t.doer;
 
+-- What groups were seen to be called in passing: a membership names its group as it is called then. Of each name the first time and the last.
+-- A group that is told by nothing but its path is called so.
+CREATE TABLE {oracle}.passing ENGINE = Memory AS
+SELECT tenant, source, within, grp, says, seen.1 AS at, seen.2 AS event FROM (
+    SELECT tenant, source, min(within) AS within, grp, says, arrayJoin(arrayDistinct([min((at, event)), max((at, event))])) AS seen FROM (
+        SELECT t.tenant AS tenant, t.source AS source, t.within AS within, t.at AS at, t.event AS event, if(t.right_id != '', t.right_id, t.right_name) AS grp,
+            concat('=', arrayLast(x -> x != '', splitByChar('/', t.right_name))) AS says
+        FROM {oracle}.told AS t
+        WHERE t.kind IN ('group_member_added', 'group_member_removed') AND t.outcome != 'failure' AND startsWith(t.right_name, '/')
+    ) GROUP BY tenant, source, grp, says
+);
+
 -- Backstage's roles and policies.
 INSERT INTO {oracle}.marks SELECT tenant, 'role_member', source, source, if(name = '', holder_id, name), lower(right_id), at, 1, event,
     if(kind = 'backstage_role_member_added', '=1', ''), doer

@@ -3,17 +3,24 @@
 -- When a user, a group or a role ended: later reads no longer speak of what they held.
 CREATE TABLE {oracle}.ends (tenant String, source String, id String, at Int64) ENGINE = Memory;
 
--- Reads that speak of a book: all but those so near to an event that it cannot be told which came first.
+-- Reads that speak of a book, and what was seen in passing: all but those so near to an event that it cannot be told which came first.
 CREATE VIEW {oracle}.evidence AS
 WITH things AS (
     SELECT tenant, book, source, holder, held, min(within) AS within, groupArray(at) AS told_at FROM (
         SELECT tenant, book, source, holder, held, within, at FROM {oracle}.marks
         UNION ALL SELECT tenant, book, source, holder, held, within, NULL FROM {oracle}.listed
+        UNION ALL SELECT tenant, 'called', source, grp, '', within, NULL FROM {oracle}.passing
     ) GROUP BY tenant, book, source, holder, held
 ), ended AS (
     SELECT tenant, source, id, min(at) AS at FROM {oracle}.ends GROUP BY tenant, source, id
 )
 SELECT DISTINCT tenant, book, source, holder, held, at, at AS until, rank, event, says, doer, 0 AS is_read FROM {oracle}.marks
+UNION ALL
+SELECT p.tenant, 'called', p.source, p.grp, '', p.at, p.at, 0, p.event, p.says, '', 1
+FROM {oracle}.passing AS p
+LEFT JOIN things AS t ON t.tenant = p.tenant AND t.book = 'called' AND t.source = p.source AND t.holder = p.grp
+CROSS JOIN (SELECT max(skew) AS skew FROM {oracle}.joins) AS c
+WHERE NOT arrayExists(at -> at >= p.at - c.skew AND at <= p.at + c.skew, t.told_at)
 UNION ALL
 SELECT t.tenant, t.book, t.source, t.holder, t.held, r.begin, r.end, 0, r.event, l.says, '', 1
 FROM things AS t

@@ -66,7 +66,7 @@ SELECT tenant, source, session,
     maxIf(at, what IN ('login', 'issue')) AS last_use, countIf(what IN ('login', 'issue')) AS use_count,
     maxIf(at, what = 'listed') AS last_listed, countIf(what != 'refused') AS told,
     groupArrayIf(at, what = 'issue') AS issued,
-    minIf(actor_name, what = 'login' AND actor_kind = 'impersonator' AND actor_name != '') AS impersonator
+    groupArrayIf((at, event, actor_name), what = 'login' AND actor_kind = 'impersonator' AND actor_name != '') AS acting
 FROM (
     SELECT tenant, source, session, user, within, at, rank, event, client, what, grant, offline, actor_kind, actor_name FROM {oracle}.uses WHERE session != ''
     UNION ALL SELECT tenant, source, session, '', '', at, 5, event, '', 'callback', '', 0, '', '' FROM {oracle}.callbacks
@@ -107,7 +107,8 @@ SELECT f.tenant AS tenant, p.person AS person, f.source AS source_id, f.session 
     multiIf(is_told, e.end.1, a.session != '', a.at, NULL) AS ended_at,
     multiIf(is_told, e.end.4, a.session != '', 'absent_from_read', '') AS ended_by,
     f.clients AS clients, f.logins AS logins, f.refreshes AS refreshes, f.is_offline AS offline,
-    arrayExists(at -> at > ended_at + c.skew, f.issued) AND ended_at IS NOT NULL AS active_after_end, f.impersonator AS impersonator
+    arrayExists(at -> at > ended_at + c.skew, f.issued) AND ended_at IS NOT NULL AS active_after_end, 
+    arraySort(arrayMap(name -> arraySort(arrayFilter(one -> one.3 = name, f.acting))[1], arrayDistinct(arrayMap(one -> one.3, f.acting)))) AS impersonators
 FROM {oracle}.session_facts AS f
 CROSS JOIN (SELECT max(skew) AS skew FROM {oracle}.joins) AS c
 LEFT JOIN {oracle}.people AS p ON p.tenant = f.tenant AND p.source = f.source AND p.user = f.user

@@ -67,6 +67,7 @@ const MIGRATIONS: &[Migration] = migrations![
     51 "0051_continuity_hours",
     52 "0052_person_events",
     55 "0055_copies",
+    56 "0056_session_acts",
 ];
 
 const DATABASE: &str = "CREATE DATABASE IF NOT EXISTS {database} {on_cluster}";

@@ -2,6 +2,7 @@
 //! receipt that it came from. A user is followed across both systems by the recorded catalog annotation, and what operators said.
 
 mod render;
+mod session;
 
 pub use render::{around, render};
 
@@ -149,6 +150,10 @@ pub async fn lookup(store: &Store, config: &Config, words: &[String]) -> anyhow:
         }
     };
     judge(store, (&config.tenant, &[]), &mut trail.events).await?;
+    let is_session = matches!(subject, None | Some(Subject::Session));
+    if is_session && trail.events.iter().any(|step| step.event.session_id == term) {
+        trail.understood.extend(session::acts(store, &config.tenant, term).await?);
+    }
     Ok(trail)
 }
 

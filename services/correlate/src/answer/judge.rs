@@ -2,7 +2,7 @@
 
 use super::{
     decision::{Grading, Judged},
-    support::{Question, Via, View},
+    support::{Naming, Question, Via, View},
 };
 use crate::{
     known::{Known, Told},
@@ -11,6 +11,7 @@ use crate::{
     rows::{Clock, Grade, Reason, Verdict},
 };
 use events::event::Outcome;
+use std::collections::BTreeSet;
 
 impl Known {
     pub(super) fn judge(&self, question: &Question, when: (Moment, &Told), grading: &mut Grading) -> Judged {
@@ -32,11 +33,15 @@ impl Known {
         }
         // What supported it is not known; whatever it was went with the account.
         let let_in = matches!(told.outcome, Outcome::Allow | Outcome::Conditional);
-        let closed = closed.filter(|_| let_in).flatten();
-        let mut judged = closed.map_or_else(
+        let lost = || if named && let_in && closed.is_none() { self.lost_some(question, t) } else { None };
+        let mut judged = closed.filter(|_| let_in).flatten().map_or_else(
             || Judged::of(Verdict::NotJudged, View::default()),
             |since| self.closed(question, (t, since), View::default()),
         );
+        if let Some(since) = lost() {
+            grading.cap(Grade::Inferred, Reason::PossiblyStale);
+            judged.delay = Some(t.saturating_sub(since));
+        }
         self.rests_on_account(question, when, (&mut judged, grading));
         judged
     }
@@ -176,8 +181,12 @@ impl Known {
             }
             // A group that is called otherwise now is held, and not by that name.
             let renamed = || {
+                let called = |at: Millis| self.keycloak.called.value(group, at);
                 let changes = self.keycloak.called.get(group).into_iter().flat_map(|ledger| ledger.changes(t));
-                unnamed.map(|unnamed| changes.last().unwrap_or(unnamed).min(unnamed))
+                // That it is named for the first time, or once more, is no rename.
+                let before = |at: Millis| called(at.saturating_sub(1));
+                let renames = changes.filter(|at| before(*at).is_some_and(|before| called(*at) != Some(before)));
+                unnamed.map(|unnamed| renames.last().unwrap_or(unnamed).min(unnamed))
             };
             match if member && active { renamed() } else { self.lost(user, group, t) } {
                 Some(lost) => {
@@ -246,6 +255,26 @@ impl Known {
         }
         changes.sort_unstable();
         changes.into_iter().rev().find(|change| question(change.saturating_sub(1)))
+    }
+
+    /// Since when the person lacks a group, or one above it, that they had held and that the Backstage can have known; nothing if they lack none.
+    fn lost_some(&self, question: &Question, t: Millis) -> Option<Millis> {
+        let (user, backstage) = (question.user?, question.reference.source);
+        let held = |at: Millis| -> BTreeSet<Id> {
+            let groups = self.keycloak.groups_of(user, at).into_iter();
+            groups.flat_map(|member| self.keycloak.chain(member.group, at)).collect()
+        };
+        let unread = self.catalog_read(backstage, t).is_none();
+        let can_be_known = |group: Id, at: Millis| match self.names_of_group(group, backstage, at) {
+            Naming::Annotated(found) => unread || !found.is_empty(),
+            Naming::Named(_) => true,
+        };
+        let now = held(t);
+        let (changes, _) = self.changes(question, t);
+        changes.into_iter().find(|change| {
+            let before = change.saturating_sub(1);
+            held(before).into_iter().any(|group| !now.contains(&group) && can_be_known(group, before))
+        })
     }
 
     /// A decision can have been made at any instant of its span: if the answer changed within it, the order is not known.

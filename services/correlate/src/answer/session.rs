@@ -5,7 +5,7 @@ use crate::{
     known::Known,
     moment::{Millis, Moment},
     names::Id,
-    rows::{SessionRow, SignIn, TokenRow},
+    rows::{Impersonator, SessionRow, SignIn, TokenRow},
     state::{
         lifespans::Life,
         sessions::{Called, Session, Use, UseKind},
@@ -25,9 +25,10 @@ impl Known {
             UseKind::Issue { grant, offline } => Some((at, grant, offline)),
             _ => None,
         });
-        let good = || session.uses.iter().filter(|(_, used)| used.what != UseKind::Refused);
-        // A refresh that is refused tells of no session.
-        let lived = good().next().is_some() || !session.callbacks.is_empty();
+        let good = || session.uses.iter().filter(|(_, used)| !used.what.is_refused());
+        // A refresh that is refused tells of no session; unless Keycloak went so far as to look whether its token was used before.
+        let reuse_refused = self.reuse_refused(id, session);
+        let lived = good().next().is_some() || !session.callbacks.is_empty() || !reuse_refused.is_empty();
         if !lived && session.ends.is_empty() && session.listed.is_empty() {
             return None;
         }
@@ -35,10 +36,6 @@ impl Known {
         let alive: Vec<Millis> = good().map(|(at, _)| at.at).chain(session.callbacks.keys().map(|at| at.at)).collect();
         let clients: BTreeSet<String> =
             good().map(|(_, used)| self.owned(used.client)).filter(|client| !client.is_empty()).collect();
-        let impersonators = logins.clone().filter_map(|(_, used)| match used.what {
-            UseKind::Login { impersonator } => Some(self.owned(impersonator)).filter(|name| !name.is_empty()),
-            _ => None,
-        });
         let after_end = |at: &Moment| ended.is_some_and(|(end, _)| at.at > end.saturating_add(self.config.skew));
         Some(SessionRow {
             person: session.user.map(|user| self.key(user)),
@@ -49,12 +46,47 @@ impl Known {
             refreshes: count(issues.clone().filter(|(_, grant, _)| *grant == crate::facts::Grant::Refresh).count())
                 .saturating_add(session.folded.refreshes),
             offline: issues.clone().any(|(_, _, offline)| offline),
-            impersonator: impersonators.min(),
+            impersonators: self.impersonators(session),
             expires: if ended.is_some() { None } else { self.expires(id, session) },
             ended,
             active_after_end: issues.clone().any(|(at, _, _)| after_end(at)),
             sign_ins: self.sign_ins(id, session),
+            reuse_refused,
         })
+    }
+
+    /// Everybody else who acts in a session, from their first login in it on.
+    fn impersonators(&self, session: &Session) -> Vec<Impersonator> {
+        let mut found: Vec<Impersonator> = Vec::new();
+        for (moment, used) in &session.uses {
+            let UseKind::Login { impersonator } = used.what else { continue };
+            let name = self.owned(impersonator);
+            if !name.is_empty() && found.iter().all(|known| known.name != name) {
+                found.push(Impersonator { name, since: moment.at, event: moment.event });
+            }
+        }
+        found
+    }
+
+    /// The first and the last time that a refresh token was refused because it had been used before.
+    fn reuse_refused(&self, id: Id, session: &Session) -> Vec<(Millis, Uuid)> {
+        let is_reuse = |(moment, used): &(&Moment, &Use)| match used.what {
+            UseKind::ReuseRefused => true,
+            UseKind::StaleRefused { presented } => {
+                let presented = Id { source: id.source, name: presented };
+                self.was_presented(presented, **moment) || self.rotated(presented, Some(session)).is_some()
+            }
+            _ => false,
+        };
+        let told = |(moment, _): (&Moment, &Use)| (moment.at, moment.event);
+        let mut all = session.uses.iter().filter(is_reuse).map(told);
+        all.next().into_iter().chain(all.next_back()).collect()
+    }
+
+    /// Whether tokens were issued for a refresh token before `moment`.
+    fn was_presented(&self, token: Id, moment: Moment) -> bool {
+        let all = self.sessions.presented.get(&token);
+        all.is_some_and(|all| all.range(..moment).any(|(_, user)| user.is_some()))
     }
 
     /// Whether by `t` somebody else acts in a session.
@@ -71,7 +103,7 @@ impl Known {
     /// The earliest end that is told. A revoked grant ends a session only if no other client used it: single sign-on goes on.
     pub(crate) fn ended(&self, id: Id, session: &Session) -> Option<(Millis, EndKind)> {
         let first = session.uses.keys().chain(session.callbacks.keys()).min().copied()?;
-        let used = session.uses.values().filter(|used| used.what != UseKind::Refused);
+        let used = session.uses.values().filter(|used| !used.what.is_refused());
         let clients: BTreeSet<_> = used.map(|used| used.client).collect();
         let own = session.ends.iter().filter(|(_, how)| **how != EndKind::RevokeGrant || clients.len() <= 1);
         let own = own.map(|(at, how)| (*at, *how)).min();
@@ -96,7 +128,7 @@ impl Known {
     /// one be idle (if the realm tells of refreshes at all), or live.
     pub(crate) fn expires(&self, id: Id, session: &Session) -> Option<Millis> {
         let realm = Id { source: id.source, name: session.realm? };
-        let used = session.uses.iter().filter(|(_, used)| used.what != UseKind::Refused).map(|(at, _)| at.at);
+        let used = session.uses.iter().filter(|(_, used)| !used.what.is_refused()).map(|(at, _)| at.at);
         let alive = used.chain(session.callbacks.keys().map(|at| at.at)).chain(session.listed.iter().copied());
         let alive: Vec<Millis> = alive.collect();
         let (first, last) = (*alive.iter().min()?, *alive.iter().max()?);
@@ -118,7 +150,7 @@ impl Known {
     /// any more does not say when it ended: that is computed.
     fn absent(&self, (id, session): (Id, &Session), first: Millis) -> Option<(Millis, EndKind)> {
         // Whoever is refused does not use it.
-        let used = session.uses.iter().filter(|(_, used)| used.what != UseKind::Refused);
+        let used = session.uses.iter().filter(|(_, used)| !used.what.is_refused());
         let last = used.map(|(at, _)| at.at).max().unwrap_or(first);
         let last = session.listed.iter().copied().max().map_or(last, |listed| listed.max(last));
         let scope = crate::state::reads::Scope { list: crate::facts::List::Sessions, within: session.realm? };
@@ -156,8 +188,7 @@ impl Known {
     pub(crate) fn token_row(&self, user: Id, moment: Moment) -> Option<TokenRow> {
         let issue = self.sessions.issues.get(&user)?.get(&moment)?;
         let presented = Id { source: user.source, name: issue.presented };
-        let presentations = self.sessions.presented.get(&presented);
-        let earlier = presentations.is_some_and(|all| all.range(..moment).any(|(_, user)| user.is_some()));
+        let earlier = self.was_presented(presented, moment);
         // Presented before the floor, of which there was no doubt even then.
         let rotated = issue.session.and_then(|session| self.rotated(presented, self.sessions.sessions.get(&session)));
         Some(TokenRow {

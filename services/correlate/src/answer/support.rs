@@ -179,6 +179,8 @@ impl Known {
         let (since, gap) = (member.segment.since, member.segment.gap);
         for above in self.keycloak.chain(member.group, t) {
             let via = Via::Group { group: member.group, above };
+            // A rename of which no event tells can have come by then.
+            let gap = gap || self.keycloak.called.at(above, t).is_some_and(|called| called.gap);
             for reference in self.references_of_group(above, backstage, t) {
                 // Where Keycloak has not told what is above a group, the catalog has.
                 let told = self.keycloak.parents.value(above, t).is_some();
@@ -225,17 +227,23 @@ impl Known {
     }
 
     /// What the person has because the catalog, as last read before `t`, puts them into a Backstage group that is another Keycloak
-    /// group's: one of the same name as theirs.
+    /// group's: one of the same name as theirs. What it says for the first time when it is read next can have been so by then.
     pub(crate) fn view_by_name(&self, question: &Question, t: Millis) -> View {
         let mut holders = Vec::new();
-        for (named, segment) in self.catalog.members.of(question.reference, t) {
+        let there = |(named, ledger): (Id, &Ledger<()>)| {
+            let (segment, next) = ledger.around(t)?;
+            let soon = || segment.gap && next.is_some_and(|next| next.says.is_some());
+            (segment.says.is_some() || soon()).then_some((named, segment))
+        };
+        for (named, segment) in self.catalog.members.ever(question.reference).filter_map(there) {
             let (Some(user), Some(above)) = (question.user, self.catalog.groups.value(named, t)) else { continue };
             let Some(group) = self.namesake((user, named), above, t) else { continue };
             let member = self.keycloak.members.get(user, group).and_then(|ledger| ledger.at(t));
             let since = member.and_then(|member| member.since.filter(|_| member.says.is_some()));
             let via = Via::Group { group, above };
             let chain = self.catalog_chain(named, t).into_iter();
-            holders.extend(chain.map(|reference| Holder { reference, via, since, gap: segment.gap }));
+            let gap = segment.gap || member.is_some_and(|member| member.gap);
+            holders.extend(chain.map(|reference| Holder { reference, via, since, gap }));
         }
         self.paths(&holders, &question.asked, t)
     }

@@ -75,7 +75,7 @@ pub enum What<'a> {
     /// Tokens are issued.
     Issued(Issued<'a>),
     /// A refresh token was presented and refused.
-    Refused { user: &'a str, session: &'a str, presented: &'a str },
+    Refused { user: &'a str, session: &'a str, presented: &'a str, why: Refusal },
     /// How long the realm lets sessions live from here on.
     Lifespans(Lifespans),
     /// Sessions end.
@@ -158,6 +158,17 @@ pub struct Issued<'a> {
     pub refresh: &'a str,
     /// The refresh token outlives the session's idle time.
     pub offline: bool,
+}
+
+/// Why Keycloak refused a refresh token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It had been used as often as the realm allows.
+    Reuse,
+    /// `Stale token`: a later one was used already, or tokens as old as this one were revoked.
+    Stale,
+    /// Anything else: the session is over, the user is disabled.
+    Other,
 }
 
 /// What tokens were issued for.

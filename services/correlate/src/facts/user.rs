@@ -1,6 +1,6 @@
 //! Facts of Keycloak's user events: sessions, tokens, and the names a person had then.
 
-use super::{EndKind, Ended, Fact, Grant, Issued, What, detail, fact, federated};
+use super::{EndKind, Ended, Fact, Grant, Issued, Refusal, What, detail, fact, federated};
 use crate::moment::Rank;
 use events::event::{Event, Outcome};
 
@@ -10,7 +10,7 @@ pub(super) fn facts<'a>(event: &'a Event, take: &mut dyn FnMut(Fact<'a>)) {
     if event.outcome == Outcome::Failure {
         if event.kind == "token_refreshed" && !event.refresh_token_id.is_empty() {
             let presented = &event.refresh_token_id;
-            take(fact(event, Rank::Issue, What::Refused { user, session, presented }));
+            take(fact(event, Rank::Issue, What::Refused { user, session, presented, why: refusal(event) }));
         }
         return;
     }
@@ -60,6 +60,15 @@ fn ended<'a>(event: &'a Event, how: EndKind, take: &mut dyn FnMut(Fact<'a>)) {
     let (user, session) = (event.person_id.as_str(), session(event));
     if !session.is_empty() {
         take(fact(event, Rank::End, What::Ended { which: Ended::One { session, user }, how }));
+    }
+}
+
+/// By Keycloak's own words: `TokenManager.validateTokenReuse`, and `validateToken`, which has the second one too.
+fn refusal(event: &Event) -> Refusal {
+    match detail(event, "reason") {
+        "Maximum allowed refresh token reuse exceeded" => Refusal::Reuse,
+        "Stale token" => Refusal::Stale,
+        _ => Refusal::Other,
     }
 }
 

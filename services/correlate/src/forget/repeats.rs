@@ -14,7 +14,7 @@ use crate::{
     places::{Place, Places},
     state::{
         reads::ReadAt,
-        sessions::{Folded, Refresh, Session, Use, UseKind},
+        sessions::{Folded, Refresh, Session, Sessions, Use, UseKind},
     },
 };
 use hashbrown::HashSet;
@@ -30,6 +30,7 @@ impl Known {
 
     /// Of sessions that are not over: how they were used, and the refresh tokens that they have done with.
     pub(super) fn fold_sessions(&mut self, over: Millis) {
+        self.prove_reuses();
         let sessions = &mut self.sessions;
         for (_, session) in sessions.sessions.iter_mut() {
             session.folded.fold(&mut session.uses, over);
@@ -55,6 +56,25 @@ impl Known {
             sessions.presented.retain(|token, _| !spent.contains(token));
         }
         sessions.presented.iter_mut().for_each(|(_, all)| fold_presented(all, over));
+    }
+
+    /// Notes of refusals that they were of tokens that had been used before, while what tells so is here.
+    fn prove_reuses(&mut self) {
+        let Self { sessions: Sessions { sessions, presented, .. }, names, places, .. } = self;
+        for (id, session) in sessions.iter_mut() {
+            let Session { uses, folded, .. } = session;
+            if !uses.values().any(|used| matches!(used.what, UseKind::StaleRefused { .. })) {
+                continue;
+            }
+            for (at, used) in uses.iter_mut() {
+                let UseKind::StaleRefused { presented: token } = used.what else { continue };
+                let token = Id { source: id.source, name: token };
+                let before = presented.get(&token).is_some_and(|all| all.range(..*at).any(|(_, user)| user.is_some()));
+                if before || folded.tokens.issued(token_place((&*names, &*places), token)).is_some() {
+                    used.what = UseKind::ReuseRefused;
+                }
+            }
+        }
     }
 
     /// Somebody presents a refresh token that is not known. In a session of which more were presented before than are kept, it may be one of
@@ -137,7 +157,7 @@ impl Folded {
         match used.what {
             UseKind::Login { .. } => self.logins = self.logins.saturating_add(1),
             UseKind::Issue { grant: Grant::Refresh, .. } => self.refreshes = self.refreshes.saturating_add(1),
-            UseKind::Issue { .. } | UseKind::Refused => {}
+            UseKind::Issue { .. } | UseKind::Refused | UseKind::ReuseRefused | UseKind::StaleRefused { .. } => {}
         }
     }
 }

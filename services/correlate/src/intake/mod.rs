@@ -12,7 +12,7 @@ pub(crate) use rights::last_part;
 
 use crate::{
     dirt::Dirt,
-    facts::{Decided, Fact, What},
+    facts::{Decided, Fact, Refusal, What},
     known::{Known, Told},
     moment::{Millis, Moment},
     names::{Id, Sym},
@@ -68,8 +68,16 @@ impl Known {
                 self.used(&place, (user, session, client), what, dirt);
             }
             What::Issued(issued) => self.issued(&place, issued, dirt),
-            What::Refused { user, session, presented } => {
-                self.used(&place, (user, session, ""), UseKind::Refused, dirt);
+            What::Refused { user, session, presented, why } => {
+                let what = match why {
+                    Refusal::Reuse => UseKind::ReuseRefused,
+                    Refusal::Stale => UseKind::StaleRefused { presented: self.names.sym(presented) },
+                    Refusal::Other => UseKind::Refused,
+                };
+                if self.used(&place, (user, session, ""), what, dirt) && *why == Refusal::Stale {
+                    let (token, session) = (self.id(&place, presented), self.id(&place, session));
+                    self.may_be_spent(token, (Some(session), place.moment));
+                }
                 self.presented(&place, (presented, None), dirt);
             }
             What::Lifespans(said) => self.lifespans(&place, *said, dirt),

@@ -95,6 +95,10 @@ impl Known {
             self.id(place, group)
         };
         if path.starts_with('/') {
+            let called = self.names.sym(last_part(path));
+            let said = (place.moment, called);
+            let found = self.keycloak.called_in_passing((group, place.within), said, &self.reads);
+            self.group_changed(place, found, dirt);
             let path = self.id(place, path);
             if self.keycloak.path(path, group, place.moment) {
                 self.settle_path(path, dirt);

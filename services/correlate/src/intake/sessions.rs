@@ -11,23 +11,25 @@ use crate::{
 };
 
 impl Known {
-    pub(super) fn used(&mut self, place: &Place, said: (&str, &str, &str), what: UseKind, dirt: &mut Dirt) {
+    /// Notes a use of a session; false if it was there, or tells nothing.
+    pub(super) fn used(&mut self, place: &Place, said: (&str, &str, &str), what: UseKind, dirt: &mut Dirt) -> bool {
         let (user, session, client) = said;
         if session.is_empty() || self.is_too_old(place.moment.at) {
-            return;
+            return false;
         }
         let user = (!user.is_empty()).then(|| self.id(place, user));
         let (session, client) = (self.id(place, session), self.names.sym(client));
-        // Whoever is refused does not use it.
+        // Whoever is refused does not use it; that a token was used before shows in its row.
         let heard = (what != UseKind::Refused).then_some(place.moment);
         if self.is_session_gone(session, heard) {
-            return;
+            return false;
         }
         let (found, waiting) = self.sessions.session(session, user);
         found.realm = found.realm.or(Some(place.within));
         let used = Use { client, what };
-        if waiting.is_none() && found.uses.get(&place.moment) == Some(&used) {
-            return;
+        let known = found.uses.get(&place.moment);
+        if waiting.is_none() && known.is_some_and(|known| *known == used || known.what == UseKind::ReuseRefused) {
+            return false;
         }
         found.uses.insert(place.moment, used);
         dirt.sessions.insert(session);
@@ -38,6 +40,7 @@ impl Known {
         if let (Some(user), Some(since)) = (user, waiting) {
             self.callbacks_moved(user, since, dirt);
         }
+        true
     }
 
     /// Callbacks, the first of them at `since`, were found to be a user's: what paid for tokens around them may be another.

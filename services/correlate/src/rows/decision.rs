@@ -26,7 +26,7 @@ pub struct DecisionRow {
     pub final_outcome: Option<Outcome>,
     /// How it stands to what the person held.
     pub verdict: Verdict,
-    /// Milliseconds between the change and the decision: of a removal (stale), or of a grant (pending).
+    /// Milliseconds between the change and the decision: of a removal (stale, or possibly stale), or of a grant (pending).
     pub delay: Option<Millis>,
     /// The clock that it obeys.
     pub clock: Clock,
@@ -151,6 +151,8 @@ pub enum Reason {
     RestsOnGap,
     /// No policy is known that was in force.
     PolicyUnknown,
+    /// No policy is known, and a group that the person had held was gone by then: `delay` says for how long. Whether it mattered is not known.
+    PossiblyStale,
     /// Policies were replaced without saying which.
     PolicyUnsure,
     /// Group memberships are known from the catalog alone.

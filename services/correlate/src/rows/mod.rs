@@ -89,8 +89,8 @@ pub struct SessionRow {
     pub refreshes: u32,
     /// It has offline tokens.
     pub offline: bool,
-    /// Somebody else who acts in it. Personal.
-    pub impersonator: Option<String>,
+    /// Others who act in it, in the order of time.
+    pub impersonators: Vec<Impersonator>,
     /// End and how it is known.
     pub ended: Option<(Millis, EndKind)>,
     /// Of one whose end nothing tells: by when it has ended at the latest unless somebody uses it again, by the realm's lifespans.
@@ -99,6 +99,19 @@ pub struct SessionRow {
     pub active_after_end: bool,
     /// Sign-ins to a Backstage.
     pub sign_ins: Vec<SignIn>,
+    /// A refresh token was refused because it had been used before: the first time and the last, with the events that say so.
+    pub reuse_refused: Vec<(Millis, Uuid)>,
+}
+
+/// Somebody else who acts in a session.
+#[derive(Clone, Debug, PartialEq, Hash, Serialize)]
+pub struct Impersonator {
+    /// Their name. Personal.
+    pub name: String,
+    /// From when on: their first login in it.
+    pub since: Millis,
+    /// The event that says so.
+    pub event: Uuid,
 }
 
 /// A sign-in's callback.

@@ -45,6 +45,31 @@ impl<V: Copy + PartialEq> Book<V> {
         self.conclude((of, changed), reads)
     }
 
+    /// Notes what was seen in passing, in place of what was seen at `gone`. Answers from when on something else is said than before.
+    pub(crate) fn see(
+        &mut self,
+        place: (Id, Sym),
+        (mark, gone): (Mark<V>, Option<Moment>),
+        reads: &Reads,
+    ) -> Option<Dirty> {
+        let (of, within) = place;
+        let (_, ledger) = self.ledgers.get_or_insert_with(of, || (within, Ledger::default()));
+        let before = ledger.says();
+        if let Some(gone) = gone {
+            ledger.unmark(gone);
+        }
+        ledger.mark(mark)?;
+        self.conclude((of, 0), reads);
+        // That the same was seen once more says nothing new of the time before.
+        let now = self.get(of)?.says();
+        let same = before.iter().zip(&now).take_while(|(before, now)| before == now).count();
+        let from = |says: &[(Option<Moment>, Option<V>, bool)]| {
+            says.get(same).map(|(from, ..)| from.map_or(Millis::MIN, |from| from.at))
+        };
+        let from = from(&before).into_iter().chain(from(&now)).min()?;
+        Some(Dirty { of, from })
+    }
+
     /// Of one history, from a mark's place on.
     fn conclude(&mut self, which: (Id, usize), reads: &Reads) -> Option<Dirty> {
         let (of, place) = which;

@@ -125,8 +125,10 @@ impl<V: Copy + PartialEq> History<V> {
     /// Draws the conclusions anew, from the mark at `place` on (0: all of them). Answers from when on they differ from before,
     /// if they do.
     ///
-    /// Nothing before the mark next to it can differ: what comes before it rests on neighbours that are the same.
+    /// Nothing before the mark next to it can differ: what comes before it rests on neighbours that are the same. (Of what was seen in passing
+    /// it can: a change beside it leaves it out.)
     pub(super) fn conclude(&mut self, place: usize, reads: &[ReadAt], rules: Rules<V>) -> Option<Millis> {
+        let place = if rules.in_passing { 0 } else { place };
         let first = place.saturating_sub(1);
         let begin = place.checked_sub(1).and_then(|first| self.marks.get(first)).map(|mark| mark.moment);
         let evidence = self.evidence((first, begin), reads, rules);
@@ -169,12 +171,22 @@ impl<V: Copy + PartialEq> History<V> {
         first_difference(&old, &self.segments[kept..], (kept == 0, rules.unheard_is_none))
     }
 
-    /// Every mark from the first one on, and those reads after `begin` that can matter: at the edges of runs, and next to marks.
+    /// Every mark from the first one on, and those reads after `begin` that can matter: at the edges of runs, and next to marks. What is seen,
+    /// by a read or in passing, so near to a change that it cannot be told which came first is left out.
     fn evidence(&self, from: (usize, Option<Moment>), reads: &[ReadAt], rules: Rules<V>) -> Vec<Evidence<V>> {
         let (first, begin) = from;
         let marks = &self.marks[first..];
-        let told = |m: &Mark<V>| Evidence { moment: m.moment, until: m.moment, says: m.says, by: m.by, event: true };
-        let mut all: Vec<Evidence<V>> = marks.iter().map(told).collect();
+        let changes = |m: &Mark<V>| !(rules.in_passing && m.moment.rank == Rank::Read);
+        let changes_near = |from: Millis, to: Millis| {
+            let first = marks.partition_point(|m| m.moment.at < from.saturating_sub(rules.skew));
+            marks[first..].iter().take_while(|m| m.moment.at <= to.saturating_add(rules.skew)).any(changes)
+        };
+        let tells = |m: &&Mark<V>| changes(m) || !changes_near(m.moment.at, m.moment.at);
+        let told = |m: &Mark<V>| {
+            let Mark { moment, says, by } = *m;
+            Evidence { moment, until: moment, says, by, event: changes(m) }
+        };
+        let mut all: Vec<Evidence<V>> = marks.iter().filter(tells).map(told).collect();
         if reads.is_empty() {
             return all;
         }
@@ -197,8 +209,7 @@ impl<V: Copy + PartialEq> History<V> {
             if begin.is_some_and(|begin| moment < begin) {
                 continue;
             }
-            let from = marks.partition_point(|m| m.moment.at < read.begin.saturating_sub(rules.skew));
-            if marks.get(from).is_some_and(|m| m.moment.at <= read.end.saturating_add(rules.skew)) {
+            if changes_near(read.begin, read.end) {
                 continue;
             }
             let run = self.runs.iter().find(|run| run.first <= moment && moment <= run.last);
@@ -296,6 +307,7 @@ mod tests {
                 skew: random.random_range(0..4),
                 absence_counts: random.random_bool(0.5),
                 unheard_is_none: random.random_bool(0.5),
+                in_passing: random.random_bool(0.3),
             };
             let mut history = History::default();
             for at in 0..reads.len() {
@@ -303,8 +315,8 @@ mod tests {
             }
             history.conclude(0, &reads, rules);
             for number in 0..random.random_range(1..12) {
-                let moment =
-                    Moment { at: random.random_range(0..60), rank: Rank::Change, event: Uuid::from_u128(number) };
+                let rank = if random.random_bool(0.3) { Rank::Read } else { Rank::Change };
+                let moment = Moment { at: random.random_range(0..60), rank, event: Uuid::from_u128(number) };
                 let says = random.random_bool(0.5).then_some(1);
                 let Some(place) = history.mark(Mark { moment, says, by: None }) else { continue };
                 let mut whole = history.clone();

@@ -12,7 +12,7 @@ use crate::{
     checkpoint::{kept_enum, kept_struct},
     facts::List,
     moment::{Millis, Moment},
-    names::{Id, Names, Sym},
+    names::{Id, Sym},
 };
 use hashbrown::{HashMap, HashSet};
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,6 +36,8 @@ pub(crate) struct Keycloak {
     pub groups: Book<()>,
     /// Name or path of a group, as said.
     pub called: Book<Sym>,
+    /// When a group was seen under a name in passing, by name: the first time and the last.
+    pub(super) seen_called: HashMap<Id, BTreeMap<Sym, (Moment, Moment)>>,
     /// A group's parent; `Is(None)`: at the top.
     pub parents: Book<Option<Id>>,
     pub user_roles: Relation,
@@ -46,7 +48,7 @@ pub(crate) struct Keycloak {
     pub defaults: Relation,
     children: HashMap<Id, BTreeSet<Id>>,
     /// When a group was first seen under a path: for memberships that name only a path.
-    paths: HashMap<Id, BTreeMap<Id, Moment>>,
+    pub(super) paths: HashMap<Id, BTreeMap<Id, Moment>>,
     /// Memberships that name a path and no id: who, by which event.
     pub by_path_only: HashMap<Id, BTreeMap<Moment, ByPath>>,
     /// The group that such a membership went to: by event and path.
@@ -102,7 +104,8 @@ impl Keycloak {
             emails: Book::new(List::Users, Rules::said(skew)),
             members: Relation::new(List::Members, changes_only),
             groups: Book::new(List::Groups, exists),
-            called: Book::new(List::Groups, Rules::said(skew)),
+            called: Book::new(List::Groups, Rules { in_passing: true, ..Rules::said(skew) }),
+            seen_called: HashMap::new(),
             parents: Book::new(List::Groups, Rules::said(skew)),
             user_roles: Relation::new(List::UserRoles, repeats),
             group_roles: Relation::new(List::GroupRoles, repeats),
@@ -126,22 +129,6 @@ impl Keycloak {
     /// Remembers that a group was seen below another.
     pub(crate) fn child(&mut self, parent: Id, group: Id) {
         self.children.entry(parent).or_default().insert(group);
-    }
-
-    /// Remembers that a group was seen under a path; true if that is new or earlier than known.
-    pub(crate) fn path(&mut self, path: Id, group: Id, moment: Moment) -> bool {
-        let known = self.paths.entry(path).or_default().entry(group).or_insert(Moment::ceiling(Millis::MAX));
-        let earlier = moment < *known;
-        *known = moment.min(*known);
-        earlier
-    }
-
-    /// The group that a path meant at `t`: the last that had come to it by then, else the first that ever did.
-    pub(crate) fn by_path(&self, path: Id, t: Moment) -> Option<Id> {
-        let groups = self.paths.get(&path)?;
-        let by_time = |(group, since): (&Id, &Moment)| (*since, *group);
-        let then = groups.iter().filter(|(_, since)| **since <= t).map(by_time).max();
-        then.or_else(|| groups.iter().map(by_time).min()).map(|(_, group)| group)
     }
 
     /// Whether the user exists and may sign in.
@@ -321,21 +308,6 @@ impl Keycloak {
         }
         found
     }
-
-    /// The last part of what a group is called.
-    pub(crate) fn short_name(&self, group: Id, t: Millis, names: &Names) -> Option<String> {
-        last_part(&names.text(self.called.value(group, t)?))
-    }
-
-    /// The same; and if nothing was said by then, what was said first.
-    pub(crate) fn name_known_at(&self, group: Id, t: Millis, names: &Names) -> Option<String> {
-        let first = || self.called.get(group)?.segments().into_iter().find_map(|segment| segment.says);
-        last_part(&names.text(self.called.value(group, t).or_else(first)?))
-    }
-}
-
-fn last_part(said: &str) -> Option<String> {
-    said.rsplit('/').next().filter(|name| !name.is_empty()).map(str::to_owned)
 }
 
 /// What was created, or never spoken of, exists until it ends; what was created unseen may have existed.
@@ -371,6 +343,7 @@ kept_struct!(Keycloak {
     members,
     groups,
     called,
+    seen_called,
     parents,
     user_roles,
     group_roles,

@@ -42,12 +42,14 @@ pub(crate) struct Rules<V> {
     /// What nothing is said of is as what is said to have no value: hearing that changes no answer. (Of what exists it does: what was
     /// never spoken of may have existed.)
     pub unheard_is_none: bool,
+    /// A mark of rank [`Rank::Read`] says what was seen in passing: how it was then, not that it changed.
+    pub in_passing: bool,
 }
 
 impl<V> Rules<V> {
     /// Of what reads list whole: what they do not list is not so.
     pub(crate) fn listed(skew: Millis) -> Self {
-        Self { only: None, skew, absence_counts: true, unheard_is_none: true }
+        Self { only: None, skew, absence_counts: true, unheard_is_none: true, in_passing: false }
     }
 
     /// Of what is said of a thing where it is listed.
@@ -208,6 +210,13 @@ impl<V: Copy + PartialEq> Ledger<V> {
         self.segments().into_iter().zip(self.segments().into_iter().skip(1))
     }
 
+    /// What it says, from when on, and whether an event is missing there.
+    pub(crate) fn says(&self) -> Vec<(Option<Moment>, Option<V>, bool)> {
+        let mut says: Vec<_> = self.segments().into_iter().map(|one| (one.from, one.says, one.gap)).collect();
+        says.dedup_by(|next, before| (next.1, next.2) == (before.1, before.2));
+        says
+    }
+
     pub(crate) fn gaps(&self) -> &[Missing<V>] {
         match self {
             Self::Plain(_) => &[],
@@ -296,7 +305,7 @@ impl<V: Copy> Iterator for SegmentsIter<'_, V> {
 }
 
 kept_struct!(Mark<V> { moment, says, by });
-kept_struct!(Rules<V> { only, skew, absence_counts, unheard_is_none });
+kept_struct!(Rules<V> { only, skew, absence_counts, unheard_is_none, in_passing });
 kept_struct!(Segment<V> { from, says, since, by, gap });
 kept_struct!(Missing<V> { after, before, becomes, found_by_read });
 kept_struct!(Plain<V> { evidence, before });
@@ -324,7 +333,8 @@ mod tests {
             reads.sort_by_key(ReadAt::moment);
             let (only, absence_counts) = (random.random_bool(0.7).then_some(1), random.random_bool(0.5));
             let unheard_is_none = random.random_bool(0.5);
-            let rules = Rules { only, skew: random.random_range(0..4), absence_counts, unheard_is_none };
+            let (skew, in_passing) = (random.random_range(0..4), random.random_bool(0.5));
+            let rules = Rules { only, skew, absence_counts, unheard_is_none, in_passing };
             let (mut ledger, mut history) = (Ledger::default(), History::default());
             let mut moments: Vec<Moment> = Vec::new();
             for number in 0..random.random_range(1..8) {
@@ -343,7 +353,8 @@ mod tests {
                     }
                     _ => {
                         let at = random.random_range(0..60);
-                        let moment = Moment { at, rank: Rank::Change, event: Uuid::from_u128(number) };
+                        let rank = if random.random_bool(0.3) { Rank::Read } else { Rank::Change };
+                        let moment = Moment { at, rank, event: Uuid::from_u128(number) };
                         let says = random.random_bool(0.6).then_some(1);
                         moments.push(moment);
                         let mark = Mark { moment, says, by: None };

@@ -6,6 +6,7 @@ pub(crate) mod book;
 pub(crate) mod catalog;
 pub(crate) mod federated;
 pub(crate) mod gone;
+mod group_names;
 mod history;
 pub(crate) mod keycloak;
 pub(crate) mod ledger;

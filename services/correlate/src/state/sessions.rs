@@ -36,9 +36,28 @@ pub(crate) struct Use {
 /// Kinds of use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum UseKind {
-    Login { impersonator: Sym },
-    Issue { grant: Grant, offline: bool },
+    Login {
+        impersonator: Sym,
+    },
+    Issue {
+        grant: Grant,
+        offline: bool,
+    },
+    /// A refresh token was refused.
     Refused,
+    /// One that had been used before, as Keycloak says,
+    ReuseRefused,
+    /// or as follows if this one had: Keycloak says that it is stale.
+    StaleRefused {
+        presented: Sym,
+    },
+}
+
+impl UseKind {
+    /// Whoever is refused does not use it.
+    pub(crate) fn is_refused(self) -> bool {
+        matches!(self, Self::Refused | Self::ReuseRefused | Self::StaleRefused { .. })
+    }
 }
 
 /// A user session.
@@ -180,6 +199,8 @@ kept_enum!(UseKind {
     0 Login { impersonator: impersonator },
     1 Issue { grant: grant, offline: offline },
     2 Refused {},
+    3 ReuseRefused {},
+    4 StaleRefused { presented: presented },
 });
 kept_struct!(Session { user, realm, uses, ends, callbacks, listed, folded });
 kept_struct!(Folded { logins, refreshes, tokens });

@@ -142,6 +142,30 @@ fn a_disabled_person_is_on_the_clock_of_the_token() {
     );
 }
 
+#[test]
+fn keycloaks_words_for_a_refresh_token_that_was_used_before_are_known() {
+    use correlate::facts::{Refusal, What, facts};
+    use events::normalise::{Normalised, normalise};
+    let receipts = samples::webhook("pair/keycloak-webhook.ndjson");
+    let refused = |body: &str| body.contains("REFRESH_TOKEN_ERROR") && body.contains("User disabled");
+    let recorded = receipts.into_iter().find(|one| refused(&String::from_utf8_lossy(&one.body))).unwrap();
+    let why = |reason: &str| {
+        let body = String::from_utf8_lossy(&recorded.body).replace("User disabled", reason);
+        let receipt = events::receipt::Receipt { body: body.into_bytes(), ..recorded.clone() };
+        let Normalised::Events(events) = normalise(&receipt, &samples::context()) else { panic!("no event") };
+        let mut found = Vec::new();
+        facts(&events[0], &mut |fact| {
+            if let What::Refused { session, why, .. } = fact.what {
+                found.push((session.len(), why));
+            }
+        });
+        found
+    };
+    assert_eq!(why("Maximum allowed refresh token reuse exceeded"), [(24, Refusal::Reuse)]);
+    assert_eq!(why("Stale token"), [(24, Refusal::Stale)]);
+    assert_eq!(why("User disabled"), [(24, Refusal::Other)]);
+}
+
 fn first_difference(one: &Told, other: &Told) -> String {
     let all: BTreeMap<_, _> = one.rows.iter().chain(&other.rows).collect();
     let differs = all.keys().find(|key| one.rows.get(key) != other.rows.get(key));

@@ -3,7 +3,7 @@
 use crate::case::Case;
 use correlate::{
     Rank,
-    facts::{EndKind, Ended, Grant, Issued, Lifespans, List, What},
+    facts::{EndKind, Ended, Grant, Issued, Lifespans, List, Refusal, What},
 };
 
 /// Keycloak's own allowance for several sites, and ours for two clocks.
@@ -70,7 +70,7 @@ fn what_is_told_or_read_counts_before_what_is_computed() {
     let mut case = case();
     realm(&mut case, 100.0, (Rank::Read, SAID));
     case.refresh(30.0, ("u1", "s1"), ("t1", "t2"));
-    let refused = What::Refused { user: "u1", session: "s1", presented: "t0" };
+    let refused = What::Refused { user: "u1", session: "s1", presented: "t0", why: Refusal::Other };
     case.tell(80.0, ("kc", "r", Rank::Issue), refused);
     assert_eq!(expires(&case, "s1"), Some(90_000 + MORE), "who is refused does not use it");
     // Somebody used it whose refresh is lost.

@@ -3,7 +3,7 @@
 use crate::case::{Case, decided};
 use correlate::{
     Correlator, Moment, Rank, Span,
-    facts::{Account, Decided, EndKind, Ended, Fact, Grant, Issued, Lifespans, Parent, What},
+    facts::{Account, Decided, EndKind, Ended, Fact, Grant, Issued, Lifespans, Parent, Refusal, What},
     rows::{Key, Reason, Row, Verdict},
 };
 use events::event::Outcome;
@@ -197,7 +197,7 @@ const LATER: [Later; 12] = [
         case.refresh(4_000.0, ("u1", "s1"), ("s1", "next"));
     }),
     ("somebody tries to use it", false, |case| {
-        let refused = What::Refused { user: "u1", session: "s1", presented: "s1" };
+        let refused = What::Refused { user: "u1", session: "s1", presented: "s1", why: Refusal::Other };
         case.tell(4_000.0, ("kc", "r", Rank::Issue), refused);
     }),
     ("a decision of long ago", true, |case| {
@@ -244,7 +244,7 @@ fn what_must_have_ended_before_was_not_ended_by_what_ends_all() {
     assert_eq!(case.rows().session("s2").ended, Some((100_000, EndKind::AbsentFromRead)));
     case.refresh(3_900.0, ("u2", "s2"), ("s2", "next"));
     assert_eq!(case.rows().session("s2").ended, Some((4_000_000, EndKind::Admin)));
-    let refused = What::Refused { user: "u1", session: "s3", presented: "x" };
+    let refused = What::Refused { user: "u1", session: "s3", presented: "x", why: Refusal::Other };
     case.login(50.0, ("u1", "s3", "backstage"));
     case.tell(200.0, ("kc", "r", Rank::Issue), refused);
     assert_eq!(

@@ -4,7 +4,7 @@
 use crate::{case::Case, forgetting::Forgetful};
 use correlate::{
     Correlator, Rank,
-    facts::{EndKind, Ended, Entity, Lifespans, List, What},
+    facts::{EndKind, Ended, Entity, Lifespans, List, Refusal, What},
     rows::Row,
 };
 
@@ -75,7 +75,7 @@ type Later = (&'static str, bool, fn(&mut Case));
 const BETWEEN: f64 = 55_000.5;
 const NOW: f64 = 420_000.0;
 
-const LATER: [Later; 13] = [
+const LATER: [Later; 16] = [
     ("the same name is said again, late", false, |case| {
         case.keycloak(BETWEEN, named("ann", "ann@example.com"));
     }),
@@ -104,13 +104,26 @@ const LATER: [Later; 13] = [
         case.refresh(NOW, ("u1", "s1"), ("lost", "t41"));
     }),
     ("somebody tries one of long ago", false, |case| {
-        let refused = What::Refused { user: "u1", session: "s1", presented: "t3" };
+        let refused = What::Refused { user: "u1", session: "s1", presented: "t3", why: Refusal::Other };
         case.tell(NOW, ("kc", "r", Rank::Issue), refused);
+    }),
+    ("one of long ago is refused as a reuse", false, |case| {
+        refused(case, NOW, ("t3", Refusal::Reuse));
+    }),
+    ("or as stale, and it is known that it was used", false, |case| {
+        refused(case, NOW, ("t3", Refusal::Stale));
+    }),
+    ("or as stale, and nobody knows it", false, |case| {
+        refused(case, NOW, ("lost", Refusal::Stale));
     }),
     ("the session ends", false, |case| {
         case.ended(NOW, Ended::One { session: "s1", user: "u1" }, EndKind::Logout);
     }),
 ];
+
+fn refused(case: &mut Case, at: f64, (presented, why): (&'static str, Refusal)) {
+    case.tell(at, ("kc", "r", Rank::Issue), What::Refused { user: "u1", session: "s1", presented, why });
+}
 
 fn read(case: &mut Case, at: f64, username: &'static str) {
     let user = Entity::User { user: "u1", username, email: "ann@example.com", enabled: true };
@@ -125,6 +138,41 @@ fn what_lies_between_what_was_let_go_is_told_and_all_else_is_exact() {
         assert_eq!(forgetful.hears(&mut case, later), needed, "{what}");
         assert_eq!(forgetful.correlator.too_old(), None, "{what}: told once");
     }
+}
+
+#[test]
+fn refused_reuses_are_let_go_but_for_the_first_and_the_last() {
+    let mut case = days(40);
+    for n in 0..20 {
+        let at = 100_003.0 + f64::from(n) * 10_000.0;
+        refused(&mut case, at, (leaked(format!("t{}", n / 4)), Refusal::Stale));
+    }
+    let last = case.told();
+    refused(&mut case, 310_003.0, ("t5", Refusal::Stale));
+    let mut forgetful = Forgetful::behind(&case, FLOOR);
+    let told = |forgetful: &Forgetful| -> Vec<i64> {
+        let row = |row: &Row| if let Row::Session(row) = row { Some(row.reuse_refused.clone()) } else { None };
+        forgetful.said.values().find_map(row).unwrap().into_iter().map(|(at, _)| at).collect()
+    };
+    assert_eq!(told(&forgetful), [100_003_000, 310_003_000]);
+    // A second copy of the last one, of whose token it is not known any more when it was used.
+    case.tell_from(last, &mut forgetful.correlator);
+    forgetful.settle();
+    assert_eq!(forgetful.correlator.too_old(), None);
+    assert_eq!(forgetful.said, case.rows().rows);
+    let told_by = case.told();
+    more(&mut case, 40..400);
+    case.tell_from(told_by, &mut forgetful.correlator);
+    forgetful.settle();
+    forgetful.forget(4_000_000_000);
+    more(&mut case, 400..401);
+    case.tell_from(case.told() - 3, &mut forgetful.correlator);
+    forgetful.settle();
+    assert_eq!(
+        told(&forgetful),
+        [100_003_000, 310_003_000],
+        "the tokens are not known any more, and what they proved is"
+    );
 }
 
 #[test]
@@ -147,7 +195,7 @@ fn of_a_session_that_goes_on_for_very_long_the_oldest_tokens_are_not_known_any_m
 #[test]
 fn whoever_was_only_ever_refused_had_no_session() {
     let mut case = days(3);
-    let refused = What::Refused { user: "u2", session: "s2", presented: "x" };
+    let refused = What::Refused { user: "u2", session: "s2", presented: "x", why: Refusal::Other };
     case.tell(STEP, ("kc", "r", Rank::Issue), refused);
     let sessions =
         |case: &Case| case.rows().rows.keys().filter(|key| matches!(key, correlate::rows::Key::Session(..))).count();

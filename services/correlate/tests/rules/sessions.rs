@@ -3,7 +3,7 @@
 use crate::case::{Case, decided, person};
 use correlate::{
     Correlator,
-    facts::{EndKind, Ended, List, What},
+    facts::{EndKind, Ended, List, Refusal, What},
     rows::{CredentialKind, Grade, Reason},
 };
 use events::event::Outcome::{Allow, Conditional, Deny};
@@ -42,17 +42,54 @@ fn a_decision_in_a_session_in_which_somebody_else_acts_says_so() {
     let by = What::Login { user: "u1", session: "s2", client: "security-admin-console", impersonator: "root" };
     case.tell(999.0, ("kc", "r", correlate::Rank::Login), by);
     let rows = case.rows();
-    assert_eq!(rows.session("s2").impersonator.as_deref(), Some("root"));
+    assert_eq!(rows.session("s2").impersonators.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["root"]);
     assert!(rows.decision(acted).reasons.contains(&Reason::Impersonated), "{:?}", rows.decision(acted));
     assert_eq!(rows.decision(acted).grade, Grade::Exact, "it is known which session it was");
     assert!(!rows.decision(own).reasons.contains(&Reason::Impersonated));
 }
 
 #[test]
+fn everybody_who_acts_in_a_session_is_named_from_when_on() {
+    let mut case = case();
+    let acts = |case: &mut Case, at, impersonator| {
+        let what = What::Login { user: "u1", session: "s1", client: "security-admin-console", impersonator };
+        case.tell(at, ("kc", "r", correlate::Rank::Login), what)
+    };
+    let zoe = acts(&mut case, 10.0, "zoe");
+    acts(&mut case, 20.0, "zoe");
+    let adam = acts(&mut case, 30.0, "adam");
+    let rows = case.rows();
+    let told = rows.session("s1").impersonators.iter().map(|one| (one.name.as_str(), one.since, one.event));
+    assert_eq!(told.collect::<Vec<_>>(), [("zoe", 10_000, zoe), ("adam", 30_000, adam)]);
+}
+
+#[test]
+fn a_refresh_token_that_is_refused_because_it_was_used_before_stands_in_its_session() {
+    let mut case = case();
+    let refused = |case: &mut Case, at, presented, why| {
+        let what = What::Refused { user: "u1", session: "s1", presented, why };
+        case.tell(at, ("kc", "r", correlate::Rank::Issue), what)
+    };
+    case.code(10.0, ("u1", "s1", "t1"));
+    // Tokens as old as this one were revoked: it had not been used by then.
+    refused(&mut case, 15.0, "t1", Refusal::Stale);
+    case.refresh(20.0, ("u1", "s1"), ("t1", "t2"));
+    let first = refused(&mut case, 30.0, "t1", Refusal::Stale);
+    refused(&mut case, 40.0, "t1", Refusal::Reuse);
+    // Keycloak's word is enough where the use itself is not known.
+    let last = refused(&mut case, 50.0, "t0", Refusal::Reuse);
+    refused(&mut case, 60.0, "t1", Refusal::Other);
+    let rows = case.rows();
+    let row = rows.session("s1");
+    assert_eq!(row.reuse_refused, [(30_000, first), (50_000, last)]);
+    assert_eq!(row.seen, Some((10_000, 20_000)), "whoever is refused does not use it");
+}
+
+#[test]
 fn a_refused_refresh_is_no_other_client() {
     let mut case = case();
     case.login(10.0, ("u1", "s1", "backstage"));
-    let refused = What::Refused { user: "u1", session: "s1", presented: "t0" };
+    let refused = What::Refused { user: "u1", session: "s1", presented: "t0", why: Refusal::Other };
     case.tell(20.0, ("kc", "r", correlate::Rank::Issue), refused);
     case.ended(30.0, Ended::One { session: "s1", user: "u1" }, EndKind::RevokeGrant);
     assert_eq!(case.rows().session("s1").ended, Some((30_000, EndKind::RevokeGrant)));

@@ -2,13 +2,13 @@
 
 use correlate::{
     Config,
-    rows::{Key, Row},
+    rows::{Impersonator, Key, Row},
 };
 use events::person::PersonKey;
 use serde::Serialize;
 use store::correlation::{
-    AliasRecord, Correlated, CredentialRecord, DecisionRecord, Derived, GrantRecord, Head, Id, MissingEventRecord,
-    SessionRecord, TokenRecord, WorldRecord, storable,
+    AliasRecord, Correlated, CredentialRecord, DecisionRecord, Derived, GrantRecord, Head, Id, ImpersonatorRecord,
+    MissingEventRecord, SessionRecord, TokenRecord, WorldRecord, storable,
 };
 use uuid::Uuid;
 
@@ -50,7 +50,9 @@ pub(super) fn content(config: &Config, row: &Row) -> u64 {
 pub(super) fn at(row: &Row) -> i64 {
     storable(match row {
         Row::Session(row) => {
-            row.seen.map(|seen| seen.0).or(row.started).or(row.ended.map(|ended| ended.0)).unwrap_or(i64::MIN)
+            let refused = row.reuse_refused.first().map(|(at, _)| *at);
+            let begun = row.seen.map(|seen| seen.0).or(row.started);
+            begun.or(row.ended.map(|ended| ended.0)).or(refused).unwrap_or(i64::MIN)
         }
         Row::Token(row) => row.at,
         Row::Credential(row) => row.at,
@@ -88,6 +90,10 @@ fn time(at: Option<i64>) -> Option<i64> {
     at.map(storable)
 }
 
+fn impersonator(one: &Impersonator) -> ImpersonatorRecord {
+    (storable(one.since), one.name.clone(), Id(one.event))
+}
+
 /// Adds the record of a row.
 pub(super) fn push(out: &mut Correlated, head: Head, (key, row): (&Key, &Row)) {
     match row {
@@ -110,8 +116,10 @@ pub(super) fn push(out: &mut Correlated, head: Head, (key, row): (&Key, &Row)) {
                 refreshes: row.refreshes,
                 offline: u8::from(row.offline),
                 active_after_end: u8::from(row.active_after_end),
-                impersonator: row.impersonator.clone().unwrap_or_default(),
+                impersonator: row.impersonators.first().map(|one| one.name.clone()).unwrap_or_default(),
                 sign_ins: sign_ins.collect(),
+                impersonators: row.impersonators.iter().map(impersonator).collect(),
+                reuse_refused: row.reuse_refused.iter().map(|(at, event)| (storable(*at), Id(*event))).collect(),
                 ..Derived::of(head)
             });
         }

@@ -28,8 +28,8 @@ pub use past::{Slice, Window};
 pub use persons::{PersonActRecord, SharedName};
 pub use places::Stretch;
 pub use records::{
-    AliasRecord, CredentialRecord, DecisionRecord, Derived, GrantRecord, Head, Id, MissingEventRecord, SessionRecord,
-    SignInRecord, SupportRecord, TokenRecord, WorldRecord,
+    AliasRecord, CredentialRecord, DecisionRecord, Derived, GrantRecord, Head, Id, ImpersonatorRecord,
+    MissingEventRecord, SessionRecord, SignInRecord, SupportRecord, TokenRecord, WorldRecord,
 };
 pub use rights::{EffectiveRecord, RightQuery};
 pub use set_aside::{EVENT_SET_ASIDE, SetAside};

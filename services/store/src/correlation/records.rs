@@ -54,6 +54,9 @@ pub struct Id(#[serde(with = "clickhouse::serde::uuid")] pub Uuid);
 /// Time, access line of the callback, event of the Backstage token (zero: refused).
 pub type SignInRecord = (i64, Id, Id);
 
+/// From when on, name (personal), the event that says so.
+pub type ImpersonatorRecord = (i64, String, Id);
+
 /// Keycloak group, group above it that counts, Backstage group, Backstage role, policy, since when.
 pub type SupportRecord = (String, String, String, String, String, Option<i64>);
 
@@ -138,12 +141,16 @@ derived! {
         offline: u8,
         /// 1: tokens were issued after the end.
         active_after_end: u8,
-        /// Somebody else who acts in it. Personal.
+        /// The first of `impersonators`. Personal.
         impersonator: String,
         /// Sign-ins to a Backstage.
         sign_ins: Vec<SignInRecord>,
         /// Where nothing tells the end: by when it has ended at the latest unless it is used again.
         expires_by: Option<i64>,
+        /// Others who act in it.
+        impersonators: Vec<ImpersonatorRecord>,
+        /// The first and the last time that a refresh token was refused because it had been used before.
+        reuse_refused: Vec<(i64, Id)>,
     }
 }
 

@@ -154,9 +154,11 @@ pub fn render(told: &Explanation) -> String {
     let mut line = |name: &str, text: String| out.push_str(&format!("  {name:<12} {}\n", visible(&text)));
     line("verdict", format!("{}: {}", decision.verdict.replace('_', " "), words::verdict(&decision.verdict)));
     if let Some(delay) = decision.delay_ms {
-        let of = told.budget_ms.map(|budget| format!("; {} are allowed", words::seconds(budget))).unwrap_or_default();
+        let budget = told.budget_ms.filter(|_| decision.verdict != "not_judged");
+        let of = budget.map(|budget| format!("; {} are allowed", words::seconds(budget))).unwrap_or_default();
         let since = match (decision.verdict.as_str(), decision.clock.as_str()) {
             ("pending_grant", _) => "the right was given",
+            ("not_judged", _) => "a group that the person had held went",
             (_, "token") => "the person was disabled or deleted",
             _ => "the last right went",
         };
@@ -215,10 +217,9 @@ fn session(told: &Explanation) -> String {
     };
     let begun = session.started_at.map_or_else(|| "beginning not seen".into(), |at| format!("begun {}", moment(at)));
     let ended = session.ended_at.map(|at| format!(", ended {} ({})", moment(at), session.ended_by.replace('_', " ")));
-    let by = match session.impersonator.as_str() {
-        "" => String::new(),
-        by => format!("; {by} acts in it as the person"),
-    };
+    let acting = session.impersonators.iter().filter(|(since, ..)| *since <= decision.at);
+    let by: String =
+        acting.map(|(since, name, _)| format!("; {name} acts in it as the person since {}", moment(*since))).collect();
     format!("{} in {}, {begun}{}{by}", session.session_id, session.source_id, ended.unwrap_or_default())
 }
 

@@ -50,6 +50,7 @@ pub(super) fn reason(word: &str) -> &'static str {
         "straddles" => "a right changed within the time in which the decision can have been made",
         "rests_on_gap" => "an event is missing that this rests on",
         "policy_unknown" => "no policy is known that was in force",
+        "possibly_stale" => "a group that the person had held was gone by then; whether it mattered is not known",
         "policy_unsure" => "policies were replaced without saying which",
         "rights_from_catalog" => "group memberships are known from the catalog alone",
         "disabled" => "the person was disabled or deleted in Keycloak",

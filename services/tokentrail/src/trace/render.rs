@@ -116,18 +116,24 @@ fn outcome(step: &Step) -> String {
     if !event.error.is_empty() {
         text = format!("{text}: {}", event.error);
     }
+    // Why a refresh token was refused: used before, or something else.
+    if let Some(reason) = event.details.get("reason").filter(|_| event.kind == "token_refreshed") {
+        text = format!("{text} ({reason})");
+    }
     if !step.conflicts.is_empty() {
         text = format!("{text} CONFLICT in {}", step.conflicts.join(", "));
     }
     text
 }
 
-/// Verdict, seconds and grade; nothing where no permission was judged.
+/// Verdict, seconds and grade; nothing where no permission was judged, and no group that the person had held was gone.
 fn judged(judged: Option<&Judged>) -> String {
-    let Some(judged) = judged.filter(|judged| judged.verdict != "not_judged") else { return String::new() };
+    let told = |judged: &&Judged| judged.verdict != "not_judged" || judged.delay_ms.is_some();
+    let Some(judged) = judged.filter(told) else { return String::new() };
+    let verdict = if judged.verdict == "not_judged" { "possibly stale" } else { &judged.verdict };
     let delay =
         judged.delay_ms.map(|ms| format!(" {}.{} s", ms / 1_000, ms.rem_euclid(1_000) / 100)).unwrap_or_default();
-    format!("{}{delay}, {}", judged.verdict.replace('_', " "), judged.grade)
+    format!("{}{delay}, {}", verdict.replace('_', " "), judged.grade)
 }
 
 /// What happened, in few words.

@@ -2,11 +2,13 @@
 //! back for a while; and what began after somebody had dealt with it stands again.
 #![allow(clippy::unwrap_used)] // a test may panic
 
+mod large;
 mod much;
 mod retold;
 mod ripe;
 #[path = "../../../store/tests/support/mod.rs"]
 mod support;
+mod switched_off;
 
 use drift::facts::{Product, Source};
 use events::receipt::{Input, SourceKind};

@@ -4,12 +4,12 @@ use crate::{
     board::Board,
     outbox::{MOST, Outbox},
     plan::{Told, What, due, fires, waited},
+    probe::{Backoff, RETRY},
     receiver::{Kind, Naming, Receiver, Refused},
-    render::{Notice, Words, body},
+    render::{Notice, Words, body, fitting},
 };
 use drift::Severity;
-use rand::Rng;
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 use store::{
     Store, StoreError,
     correlation::Id,
@@ -21,15 +21,13 @@ use tokio::{
 };
 use uuid::Uuid;
 
-/// First and longest wait between two attempts; each is a random part of it.
-const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 /// What was over before it was told is told if it was opened at most so long ago, milliseconds: a receiver that is new hears of no old
 /// history.
 const PASSED_WITHIN: i64 = 7 * 86_400_000;
 /// Between two looks at the register without a hint: changes by people give none.
-const LOOK: Duration = Duration::from_secs(5);
-/// Most bytes of a message of more than one finding.
-const BODY_BYTES: usize = 256 << 10;
+pub(crate) const LOOK: Duration = Duration::from_secs(5);
+/// Most findings that are due and kept of one look; the worst are told first, and the others looked at again.
+const DUE_MAX: usize = 10_000;
 
 /// Waits of a receiver.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +60,8 @@ pub struct Deliverer {
 enum Brought {
     Taken,
     Refused(String),
+    /// It is answered with errors, again and again.
+    Suspect(String),
 }
 
 impl Deliverer {
@@ -89,27 +89,35 @@ impl Deliverer {
     async fn follow(&mut self) -> Result<(), StoreError> {
         let messages = self.store.alert_messages(&self.words.tenant, &self.receiver.name).await?;
         let mut outbox = Outbox::of(messages);
-        let mut repeated = Instant::now();
+        let (mut repeated, mut backoff) = (Instant::now(), Backoff::default());
         loop {
             self.show(&outbox);
             while let Some(message) = outbox.pending.front() {
-                match self.bring(message).await? {
-                    Brought::Taken => outbox.taken(),
-                    Brought::Refused(why) => self.let_go(&mut outbox, &why).await?,
+                if outbox.was_told(message) {
+                    self.drop_message(&mut outbox, 0).await?;
+                    continue;
+                }
+                match self.bring(&mut outbox, &mut backoff).await? {
+                    Brought::Taken => backoff = Backoff::default(),
+                    Brought::Refused(why) => {
+                        self.let_go(&mut outbox, (0, &why)).await?;
+                        backoff = Backoff::default();
+                    }
+                    Brought::Suspect(why) => self.judge_suspect(&mut outbox, (&why, &mut backoff)).await?,
                 }
                 self.show(&outbox);
             }
-            let mut findings = self.store.findings(&self.words.tenant).await?;
-            let left_out =
-                outbox.left_out(|refused| findings.iter().any(|one| one.finding_id == *refused && fires(one)));
+            let mut findings = self.look(&outbox).await?;
+            let left_out = outbox.left_out(|refused| findings.iter().find(|one| one.finding_id == *refused).map(fires));
             self.board.left_out(&self.receiver.name, left_out);
             let due = self.due(&findings, &outbox);
             if !due.is_empty() {
                 // A burst is one message. What is due has waited for company since it was found.
                 let waited = waited(&due, &outbox.told, (self.clock)());
                 sleep(self.timing.group.saturating_sub(waited)).await;
-                findings = self.store.findings(&self.words.tenant).await?;
-                self.compose(&mut outbox, &findings).await?;
+                findings = self.look(&outbox).await?;
+                let due = self.due(&findings, &outbox);
+                self.put(&mut outbox, due).await?;
                 continue;
             }
             if self.receiver.kind == Kind::Alertmanager && repeated.elapsed() >= self.timing.repeat {
@@ -127,25 +135,51 @@ impl Deliverer {
         }
     }
 
-    fn due<'a>(&self, findings: &'a [Finding], outbox: &Outbox) -> Vec<Notice<'a>> {
-        let due = due(findings, &outbox.told, self.receiver.least, (self.clock)() - PASSED_WITHIN);
-        outbox.next(due, Instant::now())
+    /// What may have to be told: what stands and was not told so, or ended lately, or was told to stand and does no more, the latest
+    /// first; and to an Alertmanager all that it was told to stand. What of it is not due is not held, however much was ever found.
+    pub(crate) async fn look(&self, outbox: &Outbox) -> Result<Vec<Finding>, StoreError> {
+        let (tenant, told, repeats) = (&self.words.tenant, &outbox.told, self.receiver.kind == Kind::Alertmanager);
+        let since = (self.clock)() - PASSED_WITHIN;
+        let (mut seen, mut kept, mut fresh) = (HashSet::new(), Vec::new(), Vec::new());
+        let mut each = |finding: Finding| {
+            seen.insert(finding.finding_id);
+            if !due(std::slice::from_ref(&finding), told, self.receiver.least, since).is_empty() {
+                fresh.push(finding);
+                if fresh.len() >= 2 * DUE_MAX {
+                    worst(&mut fresh);
+                }
+            } else if repeats && told.contains_key(&finding.finding_id) {
+                kept.push(finding);
+            }
+        };
+        self.store.findings_to_tell((tenant, since), &mut each).await?;
+        let over = told.iter().filter(|(id, what)| matches!(what, What::Firing(_)) && !seen.contains(*id));
+        let over: Vec<Uuid> = over.map(|(id, _)| *id).collect();
+        worst(&mut fresh);
+        kept.extend(fresh);
+        kept.extend(self.store.findings_of(tenant, &over).await?);
+        kept.sort_by_key(|one| (std::cmp::Reverse(one.first_at), one.finding_id));
+        Ok(kept)
     }
 
-    /// Makes a message of what is due and keeps it.
-    async fn compose(&self, outbox: &mut Outbox, findings: &[Finding]) -> Result<(), StoreError> {
-        let mut due = self.due(findings, outbox);
+    fn due<'a>(&self, findings: &'a [Finding], outbox: &Outbox) -> Vec<Notice<'a>> {
+        outbox.next(self.all_due(findings, outbox), Instant::now())
+    }
+
+    /// The same, also what is too much for one message, or waits.
+    pub(crate) fn all_due<'a>(&self, findings: &'a [Finding], outbox: &Outbox) -> Vec<Notice<'a>> {
+        due(findings, &outbox.told, self.receiver.least, (self.clock)() - PASSED_WITHIN)
+    }
+
+    /// Makes a message of what is due, or of as much of it as fits, and keeps it.
+    pub(crate) async fn put(&self, outbox: &mut Outbox, mut due: Vec<Notice<'_>>) -> Result<(), StoreError> {
         if due.is_empty() {
             return Ok(());
         }
         let mut words = self.words_for(due.iter().map(|(finding, _)| *finding)).await?;
         words.before = due.iter().filter_map(|(finding, _)| severity_told(&outbox.told, finding)).collect();
         let now = (self.clock)();
-        let mut text = body(&self.receiver, &words, &due, now);
-        while text.len() > BODY_BYTES && due.len() > 1 {
-            due.truncate(due.len() / 2);
-            text = body(&self.receiver, &words, &due, now);
-        }
+        let text = fitting(&self.receiver, &words, &mut due, now);
         let message = AlertMessage {
             tenant: self.words.tenant.clone(),
             receiver: self.receiver.name.clone(),
@@ -163,44 +197,62 @@ impl Deliverer {
         Ok(())
     }
 
-    /// Tries until the receiver takes it, or refuses it for what it says.
-    async fn bring(&self, message: &AlertMessage) -> Result<Brought, StoreError> {
-        let mut wait = RETRY.0;
+    /// Tries the first message until the receiver takes it, refuses it for what it says, or may stumble over that.
+    async fn bring(&self, outbox: &mut Outbox, backoff: &mut Backoff) -> Result<Brought, StoreError> {
+        let known = outbox.pending.front().is_some_and(|message| outbox.was_refused(message));
         loop {
-            let now = (self.clock)();
-            match self.receiver.attempt((message.message_id, now.div_euclid(1000)), &message.body).await {
-                Ok(()) => break,
-                Err(why @ Refused::Message(_)) => return Ok(Brought::Refused(why.to_string())),
-                Err(why) => {
-                    let why = why.to_string();
-                    if self.board.failed(&self.receiver.name, (now, &why)) {
-                        tracing::warn!(
-                            receiver = self.receiver.name,
-                            why,
-                            "A receiver of alerts takes no message; it is tried until it does."
-                        );
-                    }
-                }
+            let why = match self.attempt(outbox, 0).await? {
+                Ok(()) => return Ok(Brought::Taken),
+                Err(why) => why,
+            };
+            let suspect = backoff.suspects(&why, outbox.halving());
+            match why {
+                why @ Refused::Message(_) => return Ok(Brought::Refused(why.to_string())),
+                // It was found to be this one before.
+                why @ Refused::Status(500..=599) if known => return Ok(Brought::Refused(why.to_string())),
+                why if suspect => return Ok(Brought::Suspect(why.to_string())),
+                _ => {}
             }
-            sleep(jitter(wait)).await;
-            wait = (wait * 2).min(RETRY.1);
+            sleep(backoff.wait()).await;
         }
-        let now = (self.clock)();
-        // What it said may hold names: nobody needs it any more.
-        let taken = AlertMessage { version: 2, delivered_at: Some(now), body: String::new(), ..message.clone() };
-        // Commit point: it is not sent again. A crash before this line sends it once more, under the same id.
-        self.store.put_alert_message(&taken).await?;
-        self.board.took(&self.receiver.name, now);
-        Ok(Brought::Taken)
     }
 
-    /// The first message was refused, and would be for ever: what it told is due again, in smaller messages.
-    async fn let_go(&self, outbox: &mut Outbox, why: &str) -> Result<(), StoreError> {
-        let Some(message) = outbox.pending.front() else { return Ok(()) };
-        // Commit point: it is not sent again, and what it says was not told. A crash before this line has it refused once more.
-        let let_go = AlertMessage { version: 2, delivered_at: None, body: String::new(), ..message.clone() };
-        self.store.put_alert_message(&let_go).await?;
-        let alone = outbox.refused(Instant::now());
+    /// One attempt at a message that is on its way; what is taken is kept as told.
+    pub(crate) async fn attempt(&self, outbox: &mut Outbox, place: usize) -> Result<Result<(), Refused>, StoreError> {
+        let Some(message) = outbox.pending.get(place) else { return Ok(Ok(())) };
+        let now = (self.clock)();
+        let answer = self.receiver.attempt((message.message_id, now.div_euclid(1000)), &message.body).await;
+        let why = match answer {
+            Ok(()) => {
+                let now = (self.clock)();
+                // What it said may hold names: nobody needs it any more.
+                let taken =
+                    AlertMessage { version: 2, delivered_at: Some(now), body: String::new(), ..message.clone() };
+                // Commit point: it is not sent again. A crash before this line sends it once more, under the same id.
+                self.store.put_alert_message(&taken).await?;
+                outbox.taken(place);
+                self.board.took(&self.receiver.name, now);
+                return Ok(Ok(()));
+            }
+            Err(why) => why,
+        };
+        if !matches!(why, Refused::Message(_)) {
+            let why = why.to_string();
+            if self.board.failed(&self.receiver.name, (now, &why)) {
+                tracing::warn!(
+                    receiver = self.receiver.name,
+                    why,
+                    "A receiver of alerts takes no message; it is tried until it does."
+                );
+            }
+        }
+        Ok(Err(why))
+    }
+
+    /// A message was refused, and would be for ever: what it told is due again, in smaller messages.
+    pub(crate) async fn let_go(&self, outbox: &mut Outbox, (place, why): (usize, &str)) -> Result<(), StoreError> {
+        self.end_message(outbox, place).await?;
+        let alone = outbox.refused(place, Instant::now());
         self.board.refused(&self.receiver.name, why);
         if let Some(finding) = alone {
             tracing::error!(
@@ -213,8 +265,22 @@ impl Deliverer {
         Ok(())
     }
 
-    /// Tells an Alertmanager again what fires: it forgets what it is not told.
-    async fn repeat(&self, told: &Told, findings: &[Finding]) -> Result<(), StoreError> {
+    /// A message is sent no more, and says nothing of what it told: that was told by another one, or is due again.
+    pub(crate) async fn drop_message(&self, outbox: &mut Outbox, place: usize) -> Result<(), StoreError> {
+        self.end_message(outbox, place).await?;
+        outbox.pending.remove(place);
+        Ok(())
+    }
+
+    async fn end_message(&self, outbox: &Outbox, place: usize) -> Result<(), StoreError> {
+        let Some(message) = outbox.pending.get(place) else { return Ok(()) };
+        // Commit point: it is not sent again, and what it says was not told by it. A crash before this line has it tried once more.
+        let ended = AlertMessage { version: 2, delivered_at: None, body: String::new(), ..message.clone() };
+        self.store.put_alert_message(&ended).await
+    }
+
+    /// Tells an Alertmanager again what fires: it forgets what it is not told. True if it took any of it.
+    pub(crate) async fn repeat(&self, told: &Told, findings: &[Finding]) -> Result<bool, StoreError> {
         let firing =
             |finding: &&Finding| fires(finding) && matches!(told.get(&finding.finding_id), Some(What::Firing(_)));
         let notices: Vec<_> = findings
@@ -222,12 +288,16 @@ impl Deliverer {
             .filter(firing)
             .filter_map(|finding| Some((finding, *told.get(&finding.finding_id)?)))
             .collect();
+        let mut took = false;
         for some in notices.chunks(MOST) {
             let words = self.words_for(some.iter().map(|(finding, _)| *finding)).await?;
             let now = (self.clock)();
             let body = body(&self.receiver, &words, some, now);
             match self.receiver.attempt((Uuid::new_v4(), now.div_euclid(1000)), &body).await {
-                Ok(()) => self.board.took(&self.receiver.name, now),
+                Ok(()) => {
+                    took = true;
+                    self.board.took(&self.receiver.name, now);
+                }
                 Err(why) => {
                     // The next repetition is the next try.
                     self.board.failed(&self.receiver.name, (now, &why.to_string()));
@@ -237,7 +307,7 @@ impl Deliverer {
                 }
             }
         }
-        Ok(())
+        Ok(took)
     }
 
     /// The words with names, where this receiver is told names.
@@ -267,7 +337,11 @@ fn severity_told(told: &Told, finding: &Finding) -> Option<(Uuid, Severity)> {
     }
 }
 
-/// A random part of a wait, at least half of it.
-fn jitter(wait: Duration) -> Duration {
-    wait.mul_f64(rand::rng().random_range(0.5..=1.0))
+/// The worst of what is due, the latest first.
+fn worst(due: &mut Vec<Finding>) {
+    if due.len() > DUE_MAX {
+        let severity = |one: &Finding| Severity::of(&one.severity).unwrap_or_default();
+        due.sort_by_key(|one| std::cmp::Reverse((severity(one), one.first_at)));
+        due.truncate(DUE_MAX);
+    }
 }

@@ -11,6 +11,7 @@ mod chat;
 mod deliver;
 mod outbox;
 mod plan;
+mod probe;
 mod receiver;
 mod render;
 mod sign;

@@ -1,7 +1,8 @@
 //! What one receiver was told, is being told, and does not take. Pure: the clock is an argument.
 //!
-//! A message that a receiver refuses for what it says (too large, malformed) must not keep it from hearing the rest: it is let go, and what
-//! it told is due again, in smaller messages, until the one finding is alone that it does not take. That one waits apart.
+//! A message that a receiver refuses for what it says (too large, malformed, or its reader stumbles over it) must not keep it from hearing
+//! the rest: it is let go, and what it told is due again, in smaller messages, until the one finding is alone that it does not take. That
+//! one waits apart.
 
 use crate::plan::{Told, What, told};
 use std::{
@@ -44,32 +45,63 @@ impl Outbox {
         Self { told, pending, most: MOST, refused: HashMap::new() }
     }
 
-    /// What of this is told now, the worst first; what the receiver does not take waits.
+    /// What of this is told now, the worst first. What the receiver does not take waits, and is tried alone, when nothing else is due.
     pub(crate) fn next<'a>(&self, mut due: Vec<(&'a Finding, What)>, now: Instant) -> Vec<(&'a Finding, What)> {
-        due.retain(|(finding, what)| {
-            self.refused.get(&finding.finding_id).is_none_or(|known| known.what != *what || known.again <= now)
-        });
+        let refusal = |(finding, what): &(&Finding, What)| {
+            self.refused.get(&finding.finding_id).filter(|known| known.what == *what)
+        };
+        due.retain(|one| refusal(one).is_none_or(|known| known.again <= now));
         // Stable: of equal ones the order of the register.
-        due.sort_by_key(|(_, what)| match what {
-            What::Firing(severity) => std::cmp::Reverse(Some(*severity)),
-            What::Resolved | What::Passed => std::cmp::Reverse(None),
+        due.sort_by_key(|one| {
+            let severity = match one.1 {
+                What::Firing(severity) => Some(severity),
+                What::Resolved | What::Passed => None,
+            };
+            (refusal(one).is_some(), std::cmp::Reverse(severity))
         });
-        due.truncate(self.most);
+        let fresh = due.iter().take_while(|one| refusal(one).is_none()).count();
+        due.truncate(self.most.min(fresh.max(1)));
         due
     }
 
-    /// The first message was taken.
-    pub(crate) fn taken(&mut self) {
-        let Some(message) = self.pending.pop_front() else { return };
+    /// Messages get smaller: one was refused.
+    pub(crate) fn halving(&self) -> bool {
+        self.most < MOST
+    }
+
+    /// True if a finding was refused by itself before.
+    pub(crate) fn knows_refused(&self, finding: Uuid) -> bool {
+        self.refused.contains_key(&finding)
+    }
+
+    /// True if a message tells one finding, which was refused by itself before.
+    pub(crate) fn was_refused(&self, message: &AlertMessage) -> bool {
+        message.items.len() == 1 && message.items.iter().all(|(finding, _)| self.knows_refused(finding.0))
+    }
+
+    /// True if the receiver has heard all that a message says by another one.
+    pub(crate) fn was_told(&self, message: &AlertMessage) -> bool {
+        let items = told([message]);
+        !items.is_empty() && items.iter().all(|(finding, what)| self.told.get(finding) == Some(what))
+    }
+
+    /// What is on its way.
+    pub(crate) fn on_its_way(&self) -> Told {
+        told(&self.pending)
+    }
+
+    /// A message was taken: the first one, or the one that was tried behind it.
+    pub(crate) fn taken(&mut self, place: usize) {
+        let Some(message) = self.pending.remove(place) else { return };
         let items = told([&message]);
         self.refused.retain(|finding, _| !items.contains_key(finding));
         self.told.extend(items);
         self.most = (self.most * 2).min(MOST);
     }
 
-    /// The first message was refused for what it says; the finding, if it was alone in it.
-    pub(crate) fn refused(&mut self, now: Instant) -> Option<Uuid> {
-        let message = self.pending.pop_front()?;
+    /// A message was refused for what it says; the finding, if it was alone in it.
+    pub(crate) fn refused(&mut self, place: usize, now: Instant) -> Option<Uuid> {
+        let message = self.pending.remove(place)?;
         if message.items.len() > 1 {
             self.most = (message.items.len() / 2).clamp(1, MOST);
             return None;
@@ -80,10 +112,10 @@ impl Outbox {
         Some(finding)
     }
 
-    /// How many findings the receiver does not take; what is over of them counts no more.
-    pub(crate) fn left_out(&mut self, stands: impl Fn(&Uuid) -> bool) -> usize {
-        self.refused.retain(|finding, _| stands(finding));
-        self.refused.len()
+    /// How many findings that stand the receiver does not take. `stands`: none for what is not to be told any more.
+    pub(crate) fn left_out(&mut self, stands: impl Fn(&Uuid) -> Option<bool>) -> usize {
+        self.refused.retain(|finding, _| stands(finding).is_some());
+        self.refused.keys().filter(|finding| stands(finding) == Some(true)).count()
     }
 }
 
@@ -125,9 +157,9 @@ mod tests {
             assert!(attempts < 1_000, "it never ends");
             outbox.pending.push_back(message(&next, 1));
             if next.iter().any(|(finding, _)| finding.finding_id == bad) {
-                outbox.refused(now);
+                outbox.refused(0, now);
             } else {
-                outbox.taken();
+                outbox.taken(0);
             }
         }
     }
@@ -140,13 +172,13 @@ mod tests {
         let attempts = bring(&mut outbox, &all, bad, now);
         assert_eq!((outbox.told.len(), outbox.told.contains_key(&bad)), (999, false));
         assert!(attempts < 60, "{attempts} attempts");
-        assert_eq!(outbox.left_out(|_| true), 1);
+        assert_eq!(outbox.left_out(|_| Some(true)), 1);
         // Later it is tried again by itself, and later still the second time.
         let later = now + AGAIN.0;
         assert_eq!(bring(&mut outbox, &all, bad, later), 1);
         assert_eq!(bring(&mut outbox, &all, bad, later + AGAIN.0), 0);
         assert_eq!(bring(&mut outbox, &all, Uuid::nil(), later + 2 * AGAIN.0), 1, "it is taken at last");
-        assert_eq!((outbox.told.len(), outbox.left_out(|_| true)), (1_000, 0));
+        assert_eq!((outbox.told.len(), outbox.left_out(|_| Some(true))), (1_000, 0));
     }
 
     #[test]
@@ -160,11 +192,50 @@ mod tests {
         let whats = [What::Resolved, What::Firing(Severity::Medium), What::Firing(Severity::Critical)];
         assert_eq!(due(&outbox, whats), [2, 1, 0]);
         outbox.pending.push_back(message(&[(&all[1], whats[1])], 1));
-        assert_eq!(outbox.refused(now), Some(Uuid::from_u128(1)));
+        assert_eq!(outbox.refused(0, now), Some(Uuid::from_u128(1)));
         assert_eq!(due(&outbox, whats), [2, 0]);
         let worse = [whats[0], What::Firing(Severity::High), whats[2]];
         assert_eq!(due(&outbox, worse), [2, 1, 0]);
-        assert_eq!(outbox.left_out(|_| false), 0, "what is over is not missed");
+        assert_eq!(outbox.left_out(|_| Some(false)), 0, "what is over is not missed");
+        assert_eq!(due(&outbox, whats), [2, 0], "and its end that is refused waits, too");
+        assert_eq!(outbox.left_out(|_| None), 0);
+        assert_eq!(due(&outbox, whats), [2, 1, 0]);
+    }
+
+    #[test]
+    fn what_was_refused_is_tried_alone_and_behind_everything_else() {
+        let all: Vec<Finding> = (0..4).map(finding).collect();
+        let high = What::Firing(Severity::High);
+        let (mut outbox, now) = (Outbox::of(Vec::new()), Instant::now());
+        for bad in &all[..2] {
+            outbox.pending.push_back(message(&[(bad, high)], 1));
+            assert!(!outbox.was_refused(&outbox.pending[0]));
+            outbox.refused(0, now);
+        }
+        let due = |outbox: &Outbox, of: &[Finding], now| {
+            let next = outbox.next(of.iter().map(|one| (one, high)).collect(), now);
+            next.into_iter().map(|(finding, _)| finding.finding_id.as_u128()).collect::<Vec<_>>()
+        };
+        assert_eq!(due(&outbox, &all, now), [2, 3]);
+        let later = now + AGAIN.0;
+        assert_eq!(due(&outbox, &all, later), [2, 3], "what is new goes first");
+        assert_eq!(due(&outbox, &all[..2], later), [0]);
+        outbox.pending.push_back(message(&[(&all[0], high)], 1));
+        assert!(outbox.was_refused(&outbox.pending[0]));
+    }
+
+    #[test]
+    fn what_was_tried_behind_the_first_message_is_told_by_one_of_them_alone() {
+        let all: Vec<Finding> = (0..2).map(finding).collect();
+        let high = What::Firing(Severity::High);
+        let both = message(&[(&all[0], high), (&all[1], high)], 1);
+        let mut outbox = Outbox::of(vec![both.clone(), message(&[(&all[1], high)], 1)]);
+        assert_eq!(outbox.on_its_way().len(), 2);
+        outbox.taken(1);
+        assert_eq!((outbox.pending.len(), outbox.was_told(&both)), (1, false));
+        let mut outbox = Outbox::of(vec![both, message(&[(&all[1], high)], 1)]);
+        outbox.taken(0);
+        assert!(outbox.was_told(&outbox.pending[0]));
     }
 
     #[test]

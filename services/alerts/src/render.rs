@@ -14,6 +14,9 @@ use uuid::Uuid;
 /// Most findings that a text message spells out; the rest are counted.
 const SPELLED: usize = 10;
 
+/// Most bytes of a message of more than one finding.
+const BODY_BYTES: usize = 256 << 10;
+
 /// How long an Alertmanager shows what was over before it was told, milliseconds.
 const PASSING: i64 = 300_000;
 
@@ -52,6 +55,16 @@ pub fn body(receiver: &Receiver, words: &Words, notices: &[Notice<'_>], now: i64
         Kind::Slack => json!({ "text": text(words, notices, &each().collect::<Vec<_>>()) }),
     }
     .to_string()
+}
+
+/// The body of a message of as many of the first notices as fit into one; the others are taken out.
+pub(crate) fn fitting(receiver: &Receiver, words: &Words, notices: &mut Vec<Notice<'_>>, now: i64) -> String {
+    let mut text = body(receiver, words, notices, now);
+    while text.len() > BODY_BYTES && notices.len() > 1 {
+        notices.truncate(notices.len() / 2);
+        text = body(receiver, words, notices, now);
+    }
+    text
 }
 
 fn status(what: What) -> &'static str {
@@ -237,6 +250,27 @@ mod tests {
         // Less bad than it was told: told again, it is the alert that stands.
         assert_eq!(alerts(&words, What::Firing(Severity::Medium)), [("medium".into(), false)]);
         assert_eq!(alerts(&Words::default(), firing), [("critical".into(), false)]);
+    }
+
+    #[test]
+    fn a_message_of_more_than_one_finding_has_no_more_than_256_kib() {
+        let values = Map::from_iter([("v".to_owned(), json!("x".repeat(9_000)))]);
+        let long = Finding { detail: Value::Object(values).to_string(), ..test_notice(7) };
+        let firing = What::Firing(Severity::Low);
+        let count = |kind, finding: &Finding, many| {
+            let mut notices = vec![(finding, firing); many];
+            let text = fitting(&receiver(kind), &Words::default(), &mut notices, 1_000);
+            (text.len(), notices.len())
+        };
+        let (bytes, findings) = count(Kind::Webhook, &long, 100);
+        assert!(bytes <= 256 * 1_024 && findings == 25, "{bytes} bytes of {findings} findings");
+        assert_eq!(count(Kind::Alertmanager, &long, 100).1, 100, "an alert holds a few values only");
+        assert_eq!(count(Kind::Webhook, &test_notice(7), 100).1, 100, "what fits is told at once");
+        // What is too long by itself is told all the same: nothing smaller tells it.
+        let values = Map::from_iter([("v".to_owned(), json!("x".repeat(300_000)))]);
+        let longest = Finding { detail: Value::Object(values).to_string(), ..long };
+        let (bytes, findings) = count(Kind::Webhook, &longest, 3);
+        assert!(bytes > 300_000 && findings == 1, "{bytes} bytes of {findings} findings");
     }
 
     #[test]

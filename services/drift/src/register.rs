@@ -89,6 +89,9 @@ const BEGAN_LATER: &str = "it began after somebody had dealt with it";
 /// Why a finding about what is so now is over.
 const AGREES: &str = "it is so no more";
 
+/// Why a finding that nobody looks after any more is withdrawn.
+const SWITCHED_OFF: &str = "its rule is switched off in config (alerts.rules.disabled)";
+
 /// What to write for one rule; `looked` says what was read.
 pub fn compare<'a>(
     (rule, tenant): (&Rule, &str),
@@ -140,23 +143,37 @@ pub fn compare<'a>(
             (Some(_), _) => {}
         }
     }
-    for held in known.into_values().filter(|held| !seen.contains(&held.id)) {
-        let reached = match rule.reach {
-            Reach::All | Reach::Now => true,
-            Reach::Since { .. } => (looked.since..looked.until).contains(&held.first),
-            Reach::Persons => {
-                held.first >= looked.latest && looked.persons.is_none_or(|persons| persons.contains(&held.person))
-            }
-        };
-        let (what, reason) = match (rule.reach, held.standing) {
-            (Reach::Now, None | Some(Standing::Open)) => ("ended", AGREES),
-            (Reach::Now, _) | (_, Some(Standing::Withdrawn)) => continue,
-            _ => ("withdrawn", UNDONE),
-        };
-        if reached {
-            let change = change_id(held.id, what, held.changes);
-            changes.steps.push(Step { finding: held.id, change, what, reason });
-        }
-    }
+    let gone = known.into_values().filter(|held| !seen.contains(&held.id));
+    changes.steps.extend(gone.filter_map(|held| taken_back(rule, held, looked)));
     changes
+}
+
+/// What becomes of a finding of this rule that was not found again; none: it was not looked for, or nothing.
+pub fn taken_back(rule: &Rule, held: &Held, looked: Looked<'_>) -> Option<Step> {
+    let reached = match rule.reach {
+        Reach::All | Reach::Now => true,
+        Reach::Since { .. } => (looked.since..looked.until).contains(&held.first),
+        Reach::Persons => {
+            held.first >= looked.latest && looked.persons.is_none_or(|persons| persons.contains(&held.person))
+        }
+    };
+    let (what, reason) = match (rule.reach, held.standing) {
+        (Reach::Now, None | Some(Standing::Open)) => ("ended", AGREES),
+        (Reach::Now, _) | (_, Some(Standing::Withdrawn)) => return None,
+        _ => ("withdrawn", UNDONE),
+    };
+    reached.then(|| Step { finding: held.id, change: change_id(held.id, what, held.changes), what, reason })
+}
+
+/// What becomes of a finding that stands and whose rule is switched off: nobody looks any more whether it does. It is found again once the
+/// rule is on, if it still is one.
+pub fn switched_off(held: &Held) -> Option<Step> {
+    let what = "withdrawn";
+    let stands = held.standing == Some(Standing::Open);
+    stands.then(|| Step {
+        finding: held.id,
+        change: change_id(held.id, what, held.changes),
+        what,
+        reason: SWITCHED_OFF,
+    })
 }

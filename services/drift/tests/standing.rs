@@ -4,7 +4,7 @@
 use drift::{
     Candidate, Facts, RULES, Rule, Settings, State,
     facts::{Act, Gap, Product, Source},
-    register::{Held, Looked, Standing, compare},
+    register::{Held, Looked, Standing, compare, switched_off},
     rules::times_out,
 };
 use std::collections::BTreeSet;
@@ -225,4 +225,33 @@ fn of_one_who_did_too_much_what_is_older_than_the_latest_stays_as_it_is() {
     let others = BTreeSet::new();
     let nobody = Looked { persons: Some(&others), ..Looked::ALL };
     assert!(compare((rule, "t"), &[], &[candidate(20)], nobody).steps.is_empty(), "of somebody who was not looked at");
+}
+
+#[test]
+fn what_a_rule_that_is_switched_off_had_found_stands_no_more_and_is_found_again() {
+    let rule = Rule::of("D13").unwrap();
+    let found = guessed(&mut facts(), 10 * HOUR);
+    let held = |standing, changes| Held {
+        id: found[0].id("t"),
+        rule: "D13".into(),
+        person: "a".into(),
+        first: 10 * HOUR,
+        standing,
+        changes,
+        content: drift::finding::content(&found[0]),
+        handled: None,
+    };
+    let step = switched_off(&held(Some(Standing::Open), 1)).unwrap();
+    assert_eq!((step.what, step.reason.contains("switched off")), ("withdrawn", true));
+    // The next time it is another change of the same finding.
+    assert_ne!(step.change, switched_off(&held(Some(Standing::Open), 3)).unwrap().change);
+    for over in [None, Some(Standing::Ended), Some(Standing::Withdrawn)] {
+        assert_eq!(switched_off(&held(over, 1)), None, "it stands no more");
+    }
+    let off = held(Some(Standing::Withdrawn), 2);
+    let steps = |found: &[Candidate]| {
+        let changes = compare((rule, "t"), std::slice::from_ref(&off), found, Looked::ALL);
+        changes.steps.iter().map(|step| step.what).collect::<Vec<_>>()
+    };
+    assert_eq!((steps(&found), steps(&[])), (vec!["reopened"], vec![]));
 }

@@ -3,14 +3,14 @@
 
 use crate::{
     Store, StoreError,
-    query::{all, parts, rows, unknown},
+    query::{all, rows},
 };
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Most findings of one answer.
-const FINDINGS_MAX: (&str, u32) = ("findings", 200_000);
+/// Most findings of one answer to a person.
+pub(crate) const FINDINGS_MAX: (&str, u32) = ("findings", 200_000);
 
 /// A finding as the rules say it.
 #[derive(Clone, Debug, PartialEq, Row, Serialize, Deserialize)]
@@ -117,30 +117,6 @@ pub struct Finding {
     pub over_unheard: u8,
 }
 
-/// What the rules need to know of a finding that they held before: of all findings there ever were, in every round.
-#[derive(Clone, Debug, PartialEq, Row, Deserialize)]
-pub struct Entry {
-    /// Id.
-    #[serde(with = "clickhouse::serde::uuid")]
-    pub finding_id: Uuid,
-    /// Rule id.
-    pub rule: String,
-    /// Person key; empty: none.
-    pub person: String,
-    /// `low` to `critical`.
-    pub severity: String,
-    /// When it began, UTC milliseconds.
-    pub first_at: i64,
-    /// Hash of what it says.
-    pub content: u64,
-    /// As in [`Finding`].
-    pub standing: String,
-    /// Changes by rules.
-    pub changes: u64,
-    /// As in [`Finding`].
-    pub state: String,
-}
-
 /// How a rule stands.
 #[derive(Clone, Debug, PartialEq, Row, Serialize, Deserialize)]
 pub struct RuleState {
@@ -183,7 +159,7 @@ pub struct AlertMessage {
 }
 
 /// Columns of [`Finding`], in order.
-const FINDING: &str = "finding_id, rule, rule_version, person, severity, confidence, first_at, last_at, detail, \
+pub(crate) const FINDING: &str = "finding_id, rule, rule_version, person, severity, confidence, first_at, last_at, detail, \
     arrayMap(x -> toString(x), f.evidence) AS evidence, receipts, content, opened_at, standing, handling, changes, owner, suppressed_until, state, suppression, over_unheard";
 
 impl Store {
@@ -215,28 +191,6 @@ impl Store {
         let sql = format!("{} UNION ALL {}", of("finding_change_rows"), of("suppression_rows"));
         let asked = self.ask(&sql).param("tenant", tenant).param("act", act.to_string());
         Ok(!rows::<u8>(asked).await?.is_empty())
-    }
-
-    /// The same in the few columns that rules need, the latest first.
-    pub async fn register(&self, tenant: &str) -> Result<Vec<Entry>, StoreError> {
-        let sql = "SELECT ?fields FROM findings WHERE tenant = {tenant:String} ORDER BY first_at DESC, finding_id LIMIT {beyond:UInt32}";
-        all(self.ask(sql).param("tenant", tenant), FINDINGS_MAX).await
-    }
-
-    /// When somebody said last, of each of some findings, that they look at it or are done with it. What nobody said so of is left out.
-    pub async fn handled_at(&self, tenant: &str, findings: &[Uuid]) -> Result<Vec<(Uuid, i64)>, StoreError> {
-        let sql = "SELECT toString(finding_id), toUnixTimestamp64Milli(max(changed_at)) FROM finding_change_rows \
-            WHERE tenant = {tenant:String} AND finding_id IN (arrayMap(id -> toUUID(id), {findings:Array(String)})) \
-            AND what IN ('acknowledged', 'closed') GROUP BY finding_id";
-        let findings: Vec<String> = findings.iter().map(Uuid::to_string).collect();
-        let mut found = Vec::new();
-        for some in parts(&findings) {
-            for (id, at) in rows::<(String, i64)>(self.ask(sql).param("tenant", tenant).param("findings", some)).await?
-            {
-                found.push((id.parse().map_err(|_| unknown("finding"))?, at));
-            }
-        }
-        Ok(found)
     }
 
     /// The changes of a finding, in order of time.

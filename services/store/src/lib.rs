@@ -28,6 +28,7 @@ mod native;
 mod person_events;
 mod privileged;
 mod query;
+pub mod register;
 mod replay;
 mod rollup;
 mod rows;

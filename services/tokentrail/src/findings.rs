@@ -64,7 +64,7 @@ pub enum AlertsCommand {
 }
 
 /// `tokentrail findings list`.
-#[derive(Args, Clone)]
+#[derive(Args)]
 pub struct ListArgs {
     /// Also what is over, withdrawn, closed or suppressed.
     #[arg(long)]
@@ -95,10 +95,21 @@ pub struct ChangeArgs {
 
 /// What fits, the latest first.
 pub async fn list(store: &Store, tenant: &str, args: &ListArgs) -> anyhow::Result<Vec<Finding>> {
-    let mut found = store.findings(tenant).await?;
+    let states = if args.all { None } else { Some(&["OPEN", "ACKNOWLEDGED"][..]) };
+    listed(store, (tenant, states), args).await
+}
+
+async fn listed(
+    store: &Store,
+    (tenant, states): (&str, Option<&[&str]>),
+    args: &ListArgs,
+) -> anyhow::Result<Vec<Finding>> {
+    let mut found = match states {
+        Some(states) => store.findings_in_state(tenant, states).await?,
+        None => store.findings(tenant).await?,
+    };
     found.retain(|one| {
-        (args.all || matches!(one.state.as_str(), "OPEN" | "ACKNOWLEDGED"))
-            && args.rule.as_ref().is_none_or(|rule| one.rule.eq_ignore_ascii_case(rule))
+        args.rule.as_ref().is_none_or(|rule| one.rule.eq_ignore_ascii_case(rule))
             && args.person.as_ref().is_none_or(|person| one.person.starts_with(person.as_str()))
     });
     Ok(found)
@@ -106,8 +117,10 @@ pub async fn list(store: &Store, tenant: &str, args: &ListArgs) -> anyhow::Resul
 
 /// How many are left out of a list of what stands because they are suppressed.
 pub async fn unlisted(store: &Store, tenant: &str, args: &ListArgs) -> anyhow::Result<usize> {
-    let all = list(store, tenant, &ListArgs { all: true, ..args.clone() }).await?;
-    Ok(if args.all { 0 } else { all.iter().filter(|one| one.state == "SUPPRESSED").count() })
+    if args.all {
+        return Ok(0);
+    }
+    Ok(listed(store, (tenant, Some(&["SUPPRESSED"])), args).await?.len())
 }
 
 /// For people; `unlisted`: how many more are suppressed.
@@ -189,9 +202,8 @@ pub struct Shown {
 
 /// The finding that an id, or its beginning, means.
 async fn one(store: &Store, tenant: &str, id: &str) -> anyhow::Result<Finding> {
-    let mut fit = store.findings(tenant).await?;
     let id = id.to_lowercase();
-    fit.retain(|one| one.finding_id.to_string().starts_with(&id));
+    let mut fit = store.findings_named(tenant, &id).await?;
     match (fit.pop(), fit.len()) {
         (Some(finding), 0) => Ok(finding),
         (None, _) => bail!("there is no finding {id}; `tokentrail findings list --all` shows them"),

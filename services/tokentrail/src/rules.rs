@@ -262,3 +262,109 @@ pub fn render_tested(tested: &Tested) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use drift::{Confidence, Severity};
+    use serde_json::json;
+
+    fn tested(rule: &'static str, name: &'static str) -> RuleTested {
+        RuleTested {
+            rule,
+            name,
+            not_evaluable: None,
+            not_judged: Vec::new(),
+            found: Vec::new(),
+            values: Map::new(),
+            per_1000_users_and_week: None,
+        }
+    }
+
+    #[test]
+    fn what_rules_would_have_found_is_printed_with_what_they_could_not_judge() {
+        let found = Candidate {
+            rule: "D02",
+            dedup: "x".into(),
+            person: "0123456789abcdef0123456789abcdef".into(),
+            severity: Severity::Medium,
+            confidence: Confidence::Proven,
+            first: 1_000,
+            last: 2_000,
+            stands: true,
+            values: drift::finding::values([
+                ("active_seconds", json!(583.28)),
+                ("at_ms", json!(1)),
+                ("how", json!("disabled")),
+            ]),
+            evidence: Vec::new(),
+        };
+        let of_nobody = Candidate { rule: "D12", person: String::new(), severity: Severity::High, ..found.clone() };
+        let tested = Tested {
+            from: 0,
+            to: 60_000,
+            active_persons: 3,
+            rules: vec![
+                RuleTested {
+                    not_judged: vec!["what is missing in 2 gaps of its sources (`tokentrail gaps`)".into()],
+                    found: vec![found],
+                    values: drift::finding::values([("longest_seconds", json!(583.28))]),
+                    per_1000_users_and_week: Some(1.25),
+                    ..tested("D02", "LEAVER_ACTIVE")
+                },
+                RuleTested {
+                    not_evaluable: Some("no Backstage has sent anything yet"),
+                    not_judged: vec!["nothing of it".into()],
+                    ..tested("D19", "DECISION_WITHOUT_LOGIN")
+                },
+                RuleTested { found: vec![of_nobody], ..tested("D12", "SOURCE_SILENT_OR_GAP") },
+            ],
+        };
+        let printed = render_tested(&tested);
+        assert_eq!(
+            printed.lines().collect::<Vec<_>>(),
+            [
+                "  1970-01-01T00:00:00.000Z to 1970-01-01T00:01:00.000Z, 3 active persons; nothing is written, nobody is told",
+                "",
+                "  D02 LEAVER_ACTIVE: 1 findings, 1.2 per 1,000 users and week",
+                "      not judged: what is missing in 2 gaps of its sources (`tokentrail gaps`)",
+                "      longest seconds: 583.28",
+                "      medium proven 01234567 since 1970-01-01T00:00:01.000Z: active seconds 583.28, how disabled",
+                "  D19 DECISION_WITHOUT_LOGIN: NOT EVALUABLE: no Backstage has sent anything yet",
+                "  D12 SOURCE_SILENT_OR_GAP: 1 findings",
+                "      high proven no person since 1970-01-01T00:00:01.000Z: active seconds 583.28, how disabled",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_rule_is_explained_in_full_and_says_that_it_is_off() {
+        let rule = Rule::of("D19").unwrap();
+        let &Rule { id, name, version, asks, severity, guards, not_evaluable, controls, check, .. } = rule;
+        let explained = |enabled| Explained {
+            rule: id,
+            name,
+            version,
+            asks,
+            severity,
+            guards,
+            not_evaluable,
+            controls,
+            check,
+            enabled,
+        };
+        let printed = render_explained(&explained(true));
+        for text in [asks, severity, check, "NOT EVALUABLE here", "CC6.1, A.8.5, IA-2"]
+            .iter()
+            .chain(guards)
+            .chain(not_evaluable)
+        {
+            assert!(printed.contains(text), "{text} is not in {printed}");
+        }
+        assert!(
+            printed.starts_with("  D19 DECISION_WITHOUT_LOGIN (version 1)") && !printed.contains("DISABLED"),
+            "{printed}"
+        );
+        assert!(render_explained(&explained(false)).contains("DISABLED in config (alerts.rules.disabled)"));
+    }
+}

@@ -6,6 +6,7 @@ use drift::{
     facts::{Act, Decision, Gap, Missing, Source},
     rules::CHANGE_WITHIN,
 };
+use events::receipt::Input;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
@@ -23,6 +24,8 @@ pub(super) const TOKENS: &[&str] = &["login", "token_issued", "token_refreshed",
 const ACTS: &[&str] = &["group_member_added", "role_granted", "impersonated"];
 /// What is looked at of an account that was guessed at.
 const LOGINS: &[&str] = &["login", "user_locked_temporarily", "user_locked_permanently"];
+/// Inputs that tell of what happens now. An import or a snapshot is complete up to a time of its own, whatever is still on its way.
+const LIVE: [Input; 4] = [Input::Webhook, Input::Kafka, Input::Pull, Input::Lines];
 /// What makes it worse.
 const CREDENTIALS: &[&str] = &["credential_updated", "password_reset", "credential_removed"];
 
@@ -107,8 +110,8 @@ impl Reader {
             |id: &str| gaps.iter().any(|gap| gap.source == id && gap.until.is_none() && gap.repaired.is_none());
         let mut least = now;
         for source in sources.iter().filter(|source| source.first.is_some() && !silent(&source.id)) {
-            let newest = marks.iter().filter(|mark| mark.source_id == source.id).map(|mark| mark.watermark).max();
-            match newest.filter(|_| source.proven) {
+            let live = marks.iter().filter(|mark| mark.source_id == source.id && LIVE.contains(&mark.input));
+            match live.map(|mark| mark.watermark).max().filter(|_| source.proven) {
                 Some(mark) => least = least.min(mark),
                 None => return Ok(allowance),
             }

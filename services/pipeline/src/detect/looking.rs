@@ -5,12 +5,16 @@
 use super::{BASELINE, Detector, Memory, facts, gaps, parts::Part};
 use crate::correlation::Touched;
 use drift::{
-    Facts, Rule,
+    Facts, RULES,
     facts::{Act, Decision, Source},
     rules::Reach,
 };
 use std::collections::{BTreeMap, BTreeSet};
-use store::{StoreError, drift_facts::DriftQuery, findings::Entry};
+use store::{
+    StoreError,
+    drift_facts::DriftQuery,
+    register::{Digests, FoundOf},
+};
 
 /// What one round judges.
 pub(super) struct Looking {
@@ -21,8 +25,8 @@ pub(super) struct Looking {
     pub latest: i64,
     /// Of which time events were read that are findings by themselves: UTC milliseconds, [from, to).
     pub events: (i64, i64),
-    /// The register.
-    pub findings: Vec<Entry>,
+    /// Which findings of persons were in the register.
+    pub digests: Digests,
 }
 
 /// What persons did, as far as it fits into one look.
@@ -50,8 +54,9 @@ impl Detector {
         let known = |source: &Source| Source { first: first(source), ..source.clone() };
         let known: Vec<Source> = memory.sources.iter().map(known).collect();
         let common = self.reader.common((self.clock)(), &known);
-        let (mut facts, merged, findings) =
-            tokio::try_join!(common, store.merged_accounts(tenant), store.register(tenant))?;
+        let rules = personal();
+        let (mut facts, merged, digests) =
+            tokio::try_join!(common, store.merged_accounts(tenant), store.register_digests(tenant, &rules))?;
         // From when on a source was heard decides of everybody what can be judged.
         let everybody = touched.everybody || memory.sources != facts.sources;
         let spans = gaps::changed(&memory.gaps, &facts.gaps, &facts.sources);
@@ -105,7 +110,7 @@ impl Detector {
             _ => {
                 persons.extend(touched.persons.iter().cloned());
                 persons.extend(concerned);
-                persons.extend(self.found(touched, &findings, memory));
+                persons.extend(self.found(touched, &digests, memory).await?);
                 let tokens = store.drift_acts_while((&lately, facts::TOKENS), &memory.kept.times()).await;
                 let tokens = whole(tokens, &mut facts.cut)?;
                 persons.extend(tokens.into_iter().flat_map(|act| [act.account, act.person]));
@@ -118,7 +123,7 @@ impl Detector {
                     // In parts: nobody is judged now.
                     Some(persons) if persons.len() > 1 => memory.parts.halves(persons),
                     Some(_) => facts.cut = true,
-                    None => memory.parts.everybody(self.everybody(&findings, memory).await?),
+                    None => memory.parts.everybody(self.everybody(memory).await?),
                 }
                 persons.clear();
                 Some(persons)
@@ -134,7 +139,7 @@ impl Detector {
         facts::in_order(&mut facts.acts);
         memory.partly = facts.cut || (memory.partly && !touched.everybody);
         (facts.partly, facts.parts) = (memory.partly, memory.parts.len());
-        Ok(Looking { facts, persons: looked, latest, events, findings })
+        Ok(Looking { facts, persons: looked, latest, events, digests })
     }
 
     /// Decisions of persons (none: of everybody) that a rule may ask about, and what they did while they were out.
@@ -168,12 +173,12 @@ impl Detector {
     }
 
     /// All persons of whom a rule may find something, or have found something, with how many decisions they have.
-    async fn everybody(&self, findings: &[Entry], memory: &Memory) -> Result<BTreeMap<String, u64>, StoreError> {
-        let counts = self.reader.store.drift_deciders(&self.reader.tenant).await?;
-        let mut counts: BTreeMap<String, u64> = counts.into_iter().collect();
+    async fn everybody(&self, memory: &Memory) -> Result<BTreeMap<String, u64>, StoreError> {
+        let (store, tenant) = (&self.reader.store, self.reader.tenant.as_str());
+        let mut counts: BTreeMap<String, u64> = store.drift_deciders(tenant).await?.into_iter().collect();
+        let found = store.persons_found((tenant, &personal()), FoundOf::Anybody).await?;
         let out = memory.kept.acts().flat_map(|act| [&act.account, &act.person]);
-        let found = findings.iter().map(|one| &one.person);
-        for person in out.chain(found).filter(|person| !person.is_empty()) {
+        for person in out.chain(&found).filter(|person| !person.is_empty()) {
             counts.entry(person.clone()).or_default();
         }
         Ok(counts)
@@ -181,14 +186,23 @@ impl Detector {
 
     /// Persons whose findings may be none, or others: a decision that they rest on is said otherwise, or somebody else wrote them. Where
     /// nobody tells what changed, all that rest on what a person did.
-    fn found(&self, touched: &Touched, findings: &[Entry], memory: &Memory) -> BTreeSet<String> {
-        let anybody = touched.anybody_retold || self.acknowledged.is_none();
-        let of_a_person = |one: &&Entry| {
-            !one.person.is_empty() && Rule::of(&one.rule).is_some_and(|rule| rule.reach == Reach::Persons)
-        };
-        let meant =
-            |one: &&Entry| anybody || touched.retold.contains(&one.person) || !memory.known.contains(&one.finding_id);
-        findings.iter().filter(of_a_person).filter(meant).map(|one| one.person.clone()).collect()
+    async fn found(&self, touched: &Touched, digests: &Digests, memory: &Memory) -> Result<Vec<String>, StoreError> {
+        let (store, rules) = (&self.reader.store, personal());
+        let whose = (self.reader.tenant.as_str(), &rules[..]);
+        if touched.anybody_retold || self.acknowledged.is_none() {
+            return store.persons_found(whose, FoundOf::Anybody).await;
+        }
+        let mut found = Vec::new();
+        if !touched.retold.is_empty() {
+            let retold: Vec<String> = touched.retold.iter().cloned().collect();
+            found.extend(store.persons_found(whose, FoundOf::Persons(&retold)).await?);
+        }
+        let others = digests.iter().filter(|(bucket, digest)| memory.known.get(bucket) != Some(digest));
+        let others: Vec<u16> = others.map(|(bucket, _)| *bucket).collect();
+        if !others.is_empty() {
+            found.extend(store.persons_found(whose, FoundOf::Buckets(&others)).await?);
+        }
+        Ok(found)
     }
 
     /// Whom gaps concerned that are others now: those who were let in while a credential may have been lost in one. What of it is not ripe
@@ -215,6 +229,11 @@ impl Detector {
         }
         Ok(concerned)
     }
+}
+
+/// Rules whose findings rest on what a person did.
+pub(super) fn personal() -> Vec<&'static str> {
+    RULES.iter().filter(|rule| rule.reach == Reach::Persons).map(|rule| rule.id).collect()
 }
 
 /// What was read; nothing, and `cut`, if that would be a part of what is there.

@@ -37,7 +37,7 @@ impl DetectMetrics {
         self.states.with_label_values(&[rule, StateLabel::from(state).0]).set(1);
     }
 
-    pub(super) fn finding(&self, rule: &str, severity: &str) {
-        self.open.with_label_values(&[rule, severity]).inc();
+    pub(super) fn findings(&self, (rule, severity): (&str, &str), open: u64) {
+        self.open.with_label_values(&[rule, severity]).set(i64::try_from(open).unwrap_or(i64::MAX));
     }
 }

@@ -12,6 +12,7 @@ mod looking;
 mod metrics;
 mod parts;
 mod queue;
+mod register;
 mod writing;
 
 pub use facts::Reader;
@@ -22,26 +23,19 @@ use crate::correlation::{Acknowledged, Phase, Touched};
 use drift::{
     Facts, Judged, RULES, Rule, State,
     facts::{BaselineFacts, Gap, Source},
-    register::{Held, Looked, Standing, compare},
+    register::{Changes, Looked, compare},
     rules::NOT_BUILT,
 };
 use kept::Kept;
 use looking::Looking;
 use parts::{Part, Parts};
 use queue::Queue;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
-use store::{
-    StoreError,
-    findings::{Entry, RuleState},
-};
+use std::{collections::BTreeMap, time::Duration};
+use store::{StoreError, findings::RuleState, register::Digests};
 use tokio::{
     sync::watch,
     time::{Instant, sleep},
 };
-use uuid::Uuid;
 
 /// Between two looks whether something changed.
 const LOOK: Duration = Duration::from_millis(250);
@@ -87,8 +81,8 @@ struct Memory {
     parts: Parts,
     /// Events about accounts and recording.
     kept: Kept,
-    /// Findings that were in the register after the last round.
-    known: BTreeSet<Uuid>,
+    /// Which findings of persons were in the register after the last round.
+    known: Digests,
     /// Accounts that count as another one's person, as the kept events were read.
     merged: Vec<(String, String)>,
     states: BTreeMap<String, RuleState>,
@@ -199,34 +193,36 @@ impl Detector {
         let (store, tenant) = (&self.reader.store, &self.reader.tenant);
         let now = (self.clock)();
         let since = if touched.everybody { i64::MIN } else { touched.since.unwrap_or(now) };
-        let Looking { facts, persons, latest, events, findings } = self.look((touched, since, part), memory).await?;
-        let handled = self.handled(&findings).await?;
-        let held: Vec<Held> = findings.iter().map(|finding| held(finding, &handled)).collect();
+        let Looking { facts, persons, latest, events, digests } = self.look((touched, since, part), memory).await?;
         let looked = Looked { persons: persons.as_ref(), latest, since: events.0, until: events.1 };
         let judged: Vec<(&Rule, Judged)> = RULES
             .iter()
             .filter(|rule| self.speaks(rule, &facts))
             .map(|rule| (rule, rule.judge(&facts, &self.reader.settings)))
             .collect();
-        let changes: Vec<_> = judged
+        let mut registered = self.registered(&judged, looked).await?;
+        let mut changes: Vec<(&Rule, Changes<'_>)> = judged
             .iter()
-            .map(|(rule, judged)| (*rule, compare((rule, tenant), &held, &judged.found, looked)))
+            .map(|(rule, judged)| (*rule, compare((rule, tenant), &registered.held, &judged.found, looked)))
             .collect();
-        let wrote = self.write(now, &changes).await?;
-        if wrote {
-            // Before anything else: somebody waits for it.
-            self.hint.send_modify(|count| *count += 1);
+        let mut wrote = false;
+        loop {
+            let back = std::mem::take(&mut registered.back).into_iter();
+            let steps = |(rule, steps)| Some((Rule::of(rule)?, Changes { steps, ..Changes::default() }));
+            changes.extend(back.filter_map(steps));
+            if self.write(now, &changes).await? {
+                wrote = true;
+                // Before anything else: somebody waits for it.
+                self.hint.send_modify(|count| *count += 1);
+            }
+            if !registered.more {
+                break;
+            }
+            changes.clear();
+            registered = self.registered(&judged, looked).await?;
         }
-        let findings = if wrote { store.register(tenant).await? } else { findings };
-        memory.known = findings.iter().map(|finding| finding.finding_id).collect();
-        self.tell(&facts, &findings, memory).await
-    }
-
-    /// When somebody dealt last with what stands and was dealt with.
-    async fn handled(&self, findings: &[Entry]) -> Result<BTreeMap<Uuid, i64>, StoreError> {
-        let dealt = |one: &&Entry| one.standing == "open" && matches!(one.state.as_str(), "CLOSED" | "ACKNOWLEDGED");
-        let of: Vec<Uuid> = findings.iter().filter(dealt).map(|one| one.finding_id).collect();
-        Ok(self.reader.store.handled_at(&self.reader.tenant, &of).await?.into_iter().collect())
+        memory.known = if wrote { store.register_digests(tenant, &looking::personal()).await? } else { digests };
+        self.tell(&facts, memory).await
     }
 
     fn speaks(&self, rule: &Rule, facts: &Facts) -> bool {
@@ -254,18 +250,20 @@ impl Detector {
     }
 
     /// How each rule stands, written when that changes, and the gauges.
-    async fn tell(&self, facts: &Facts, findings: &[Entry], memory: &mut Memory) -> Result<(), StoreError> {
+    async fn tell(&self, facts: &Facts, memory: &mut Memory) -> Result<(), StoreError> {
+        let counts = self.reader.store.register_counts(&self.reader.tenant).await?;
         let state = |rule: &str, open, says| self.rule_state((rule, facts.now), open, says);
         // Rules that have no input at all stand there too, so that nobody takes them for green.
         let not_built = NOT_BUILT.iter().map(|(rule, _, why)| state(rule, 0, (State::NotEvaluable, (*why).to_owned())));
         let mut now: Vec<RuleState> = not_built.collect();
         self.metrics.reset();
         for rule in RULES {
-            let open = findings.iter().filter(|one| one.rule == rule.id && stands(one));
-            let count = open.clone().count();
+            let open = counts.iter().filter(|(of, ..)| of == rule.id);
+            let count = open.clone().map(|(.., count)| *count).sum::<u64>();
+            let count = usize::try_from(count).unwrap_or(usize::MAX);
             let (standing, detail) = rule.state(facts, &self.reader.settings, count);
             self.metrics.rule(rule.id, standing);
-            open.for_each(|one| self.metrics.finding(rule.id, &one.severity));
+            open.for_each(|(rule, severity, count)| self.metrics.findings((rule, severity), *count));
             now.push(state(rule.id, count, (standing, detail)));
         }
         let mut changed = Vec::new();
@@ -277,29 +275,6 @@ impl Detector {
             }
         }
         if changed.is_empty() { Ok(()) } else { self.reader.store.put_rule_states(&changed).await }
-    }
-}
-
-/// True if somebody is to do something about it.
-fn stands(finding: &Entry) -> bool {
-    finding.standing == "open" && matches!(finding.state.as_str(), "OPEN" | "ACKNOWLEDGED" | "SUPPRESSED")
-}
-
-fn held(finding: &Entry, handled: &BTreeMap<Uuid, i64>) -> Held {
-    Held {
-        id: finding.finding_id,
-        rule: finding.rule.clone(),
-        person: finding.person.clone(),
-        first: finding.first_at,
-        standing: match finding.standing.as_str() {
-            "open" => Some(Standing::Open),
-            "ended" => Some(Standing::Ended),
-            "withdrawn" => Some(Standing::Withdrawn),
-            _ => None,
-        },
-        changes: finding.changes,
-        content: finding.content,
-        handled: handled.get(&finding.finding_id).copied(),
     }
 }
 

@@ -2,10 +2,13 @@
 //! back for a while; and what began after somebody had dealt with it stands again.
 #![allow(clippy::unwrap_used)] // a test may panic
 
+mod large;
 mod much;
 mod retold;
+mod ripe;
 #[path = "../../../store/tests/support/mod.rs"]
 mod support;
+mod switched_off;
 
 use drift::facts::{Product, Source};
 use events::receipt::{Input, SourceKind};
@@ -71,10 +74,15 @@ impl Bench {
 
     /// Minutes after noon up to which a source is complete.
     async fn complete(&self, source: &str, minute: i64) {
+        self.mark((source, Input::Webhook), minute).await;
+    }
+
+    /// The same of one input.
+    async fn mark(&self, (source, input): (&str, Input), minute: i64) {
         let mark = Watermark {
             tenant: TENANT.into(),
             source_id: source.into(),
-            input: Input::Webhook,
+            input,
             watermark: NOON + minute * MINUTE,
             recorded_at: NOON + minute * MINUTE,
         };
@@ -97,6 +105,21 @@ impl Bench {
             recorded_at: NOON + recorded,
         };
         self.database.store.put_gaps(&[gap]).await.unwrap();
+    }
+
+    /// Somebody is done with a finding, so many minutes after noon.
+    async fn close(&self, finding_id: Uuid, minute: i64) {
+        let closed = FindingChange {
+            tenant: TENANT.into(),
+            finding_id,
+            change_id: Uuid::new_v4(),
+            changed_at: NOON + minute * MINUTE,
+            what: "closed".into(),
+            actor: "ana".into(),
+            reason: "seen".into(),
+            until: None,
+        };
+        self.database.store.put_finding_changes(&[closed]).await.unwrap();
     }
 
     fn detector(&self) -> Detector {
@@ -155,17 +178,7 @@ async fn what_a_gap_kept_from_being_said_is_said_once_it_is_repaired() {
     assert_eq!(bench.of("D19", "a").await, None, "not over a gap");
 
     // As after a rebuild from the log: somebody was done with one of the same id before this one began; and with another one later.
-    let dealt = |finding_id, minute: i64| FindingChange {
-        tenant: TENANT.into(),
-        finding_id,
-        change_id: Uuid::new_v4(),
-        changed_at: NOON + minute * MINUTE,
-        what: "closed".into(),
-        actor: "ana".into(),
-        reason: "seen".into(),
-        until: None,
-    };
-    bench.database.store.put_finding_changes(&[dealt(found.finding_id, 30)]).await.unwrap();
+    bench.close(found.finding_id, 30).await;
     bench.gap("kc", (15, Some(25)), (Some(50), 2)).await;
     bench.until(("D12", ""), |one| one.standing == "ended").await;
     // The same round says it, though of this person nothing was ever found.
@@ -173,7 +186,7 @@ async fn what_a_gap_kept_from_being_said_is_said_once_it_is_repaired() {
     assert_eq!((late.state.as_str(), late.first_at), ("OPEN", NOON + 22 * MINUTE));
     let again = bench.until(("D19", "b"), |one| one.state == "OPEN").await;
     assert_eq!((again.standing.as_str(), again.changes), ("open", 2), "opened, and again because it began later");
-    bench.database.store.put_finding_changes(&[dealt(late.finding_id, 55)]).await.unwrap();
+    bench.close(late.finding_id, 55).await;
 
     // A source is silent and holds nothing back; heard again it does, for what was passed over meanwhile, too.
     bench.let_in('c', 50).await;

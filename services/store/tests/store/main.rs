@@ -10,6 +10,7 @@ mod owners;
 mod panels;
 mod privileged;
 mod receipts;
+mod register;
 mod schema;
 mod stories;
 #[path = "../support/mod.rs"]

@@ -15,11 +15,11 @@ fn now() -> i64 {
     i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
 }
 
-fn id(n: u128) -> Uuid {
+pub fn id(n: u128) -> Uuid {
     Uuid::from_u128(n)
 }
 
-fn finding(n: u128, rule: &str, person: &str) -> FindingRow {
+pub fn finding(n: u128, rule: &str, person: &str) -> FindingRow {
     FindingRow {
         tenant: TENANT.into(),
         finding_id: id(n),
@@ -38,7 +38,7 @@ fn finding(n: u128, rule: &str, person: &str) -> FindingRow {
     }
 }
 
-fn change(n: u128, (what, at): (&str, i64), until: Option<i64>) -> FindingChange {
+pub fn change(n: u128, (what, at): (&str, i64), until: Option<i64>) -> FindingChange {
     let by_rules = matches!(what, "opened" | "ended" | "reopened" | "withdrawn");
     FindingChange {
         tenant: TENANT.into(),

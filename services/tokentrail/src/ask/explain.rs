@@ -275,3 +275,86 @@ fn evidence(told: &Explanation, event: Uuid) -> String {
     let receipt = told.receipts.get(&event.to_string()).map(|receipt| format!(", receipt {receipt}"));
     format!("event {event}{}", receipt.unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ask::incomplete::Touches, gaps::GapReport};
+
+    const SECOND: i64 = 1_000;
+
+    fn told() -> Explanation {
+        let event = Uuid::from_u128(1);
+        let gap = |source: &str, cause: &str, until| GapReport {
+            source: source.into(),
+            scope: String::new(),
+            input: "webhook".into(),
+            cause: cause.into(),
+            since: 60 * SECOND,
+            until,
+            missing: None,
+        };
+        Explanation {
+            decision: DecisionRecord {
+                at: 700 * SECOND,
+                event_id: event,
+                reference: "user:default/ana\u{1b}[2J".into(),
+                permission: "catalog.entity.delete".into(),
+                outcome: "allow".into(),
+                verdict: "violation".into(),
+                delay_ms: Some(583_280),
+                clock: "token".into(),
+                credential_at: Some(90 * SECOND),
+                candidates: 2,
+                grade: "inferred".into(),
+                reasons: vec!["rests_on_gap".into()],
+                ..DecisionRecord::default()
+            },
+            source: "bs".into(),
+            names: Vec::new(),
+            session: None,
+            budget_ms: Some(600_000),
+            grants: Vec::new(),
+            right_names: [("g1".to_owned(), "/platform/ops".to_owned())].into(),
+            missing_events: vec![MissingEventRecord {
+                at: 61 * SECOND,
+                before: 62 * SECOND,
+                right_id: "g1".into(),
+                missing: "removal".into(),
+                ..MissingEventRecord::default()
+            }],
+            receipts: [(event.to_string(), "0123456789abcdef/7".to_owned())].into(),
+            candidates: Candidates::default(),
+            policies: Vec::new(),
+            incomplete: vec![
+                Incomplete { touches: Touches::Then, gap: gap("bs", "silent", None) },
+                Incomplete { touches: Touches::Rights, gap: gap("kc", "records_missing", Some(120 * SECOND)) },
+            ],
+        }
+    }
+
+    #[test]
+    fn the_grounds_are_printed_with_what_may_be_missing() {
+        let printed = render(&told());
+        let lines: Vec<&str> = printed.lines().filter(|line| !line.is_empty()).map(str::trim_end).collect();
+        assert_eq!(
+            lines[1..],
+            [
+                "  verdict      violation: allowed although every supporting right was gone, for longer than this clock may take",
+                "               583.280 s after the person was disabled or deleted; 600.000 s are allowed",
+                "  clock        token: a disabled person keeps what they have until the token ends",
+                "  person       nobody is known",
+                "  session      not known",
+                "  credential   issued 1970-01-01T00:01:30.000Z, the latest of 2 that can stand behind it",
+                "  grade        inferred",
+                "               rests on gap: an event is missing that this rests on",
+                "  missing      between 1970-01-01T00:01:01.000Z and 1970-01-01T00:01:02.000Z: /platform/ops was taken away, and no event says so",
+                "  incomplete   bs webhook: silent from 1970-01-01T00:01:00.000Z to now, and it is still open: what stands behind it may be something else",
+                "  incomplete   kc webhook: records missing from 1970-01-01T00:01:00.000Z to 1970-01-01T00:02:00.000Z: a change of rights before it may be missing",
+                "  told by      event 00000000-0000-0000-0000-000000000001, receipt 0123456789abcdef/7",
+            ]
+        );
+        assert!(lines[0].contains("ALLOW catalog.entity.delete at 1970-01-01T00:11:40.000Z"), "{}", lines[0]);
+        assert!(!printed.contains('\u{1b}'), "what users choose steers no terminal");
+    }
+}

@@ -85,7 +85,7 @@ pub async fn suppress(desk: &Desk<'_>, args: &SuppressArgs) -> anyhow::Result<bo
         owner: owner.to_owned(),
     };
     let late = desk.act(Handled::SuppressGroup { group, until }, (&args.by, &args.reason)).await?;
-    let found = desk.store.findings(desk.tenant()).await?;
+    let found = desk.store.findings_in_state(desk.tenant(), &["SUPPRESSED"]).await?;
     let now_silent = found.iter().filter(|one| one.suppression == suppression.to_string()).count();
     eprintln!(
         "findings of {} for {subject} {} are suppressed until {} ({}): {now_silent} stand now{late}",

@@ -1,6 +1,7 @@
 //! A receiver that does not take what one message says: it hears of everything else, and that is told; a long message is several.
 
 use crate::{Story, judged, receiver::Receiver, recorded::sample, told, until, webhook};
+use std::collections::BTreeSet;
 
 const SWITCHES: [&str; 3] = ["eventsEnabled", "adminEventsEnabled", "adminEventsDetailsEnabled"];
 
@@ -38,5 +39,64 @@ fn what_a_receiver_refuses_keeps_it_from_nothing_else() {
         (program.status()["receivers"]["hook"]["left_out"] == 0).then_some(())
     });
     assert_eq!(told(&hook, "D11").len(), SWITCHES.len(), "each is told once");
+    assert_eq!(program.terminate(), Some(0));
+}
+
+#[test]
+fn a_message_over_which_a_receiver_stumbles_holds_nothing_up() {
+    let hook = Receiver::start();
+    // As one that has a fault of its own in reading one finding.
+    hook.refuse(500, "IMPERSONATION");
+    let story = Story::new(&webhook(&hook));
+    let program = story.start();
+    let off = story.recording_less(&SWITCHES);
+    for file in [&sample("../keycloak/webhook.ndjson"), &off] {
+        story.said(&program, &["import", "--source", "kc", file.to_str().unwrap()]);
+        judged(&program);
+    }
+    until(&program, "D11 waits behind what it stumbles over", || {
+        let told: BTreeSet<String> = told(&hook, "D11").iter().map(|(_, one)| one["finding"].to_string()).collect();
+        (told.len() == SWITCHES.len()).then_some(())
+    });
+    let state = until(&program, "the status does not say what is left out", || {
+        let state = program.status()["receivers"]["hook"].clone();
+        (state["left_out"].as_u64() > Some(0)).then_some(state)
+    });
+    assert_eq!(state["trouble"], "", "{state}");
+    assert!(state["refusal"].as_str().unwrap().starts_with("it answered 500"), "{state}");
+    assert!(told(&hook, "D16").is_empty());
+    program.kill();
+    hook.refuse(500, "nothing that is ever said");
+    let program = story.start();
+    until(&program, "what it stumbled over is lost", || told(&hook, "D16").pop());
+    assert_eq!(program.terminate(), Some(0));
+}
+
+#[test]
+fn a_receiver_that_answers_everything_with_errors_is_away_and_is_told_everything() {
+    let hook = Receiver::start();
+    hook.answer(500);
+    let story = Story::new(&webhook(&hook));
+    let program = story.start();
+    let off = story.recording_less(&SWITCHES);
+    for file in [&sample("../keycloak/webhook.ndjson"), &off] {
+        story.said(&program, &["import", "--source", "kc", file.to_str().unwrap()]);
+        judged(&program);
+    }
+    // The first one again and again, and something else between.
+    let ids = || hook.messages().iter().map(|one| one.header("webhook-id").to_owned()).collect::<Vec<_>>();
+    until(&program, "nothing else is tried", || (ids().len() >= 7).then_some(()));
+    let (first, all) = (ids().remove(0), ids());
+    assert!(all[..5].iter().all(|id| *id == first), "{all:?}");
+    assert!(all.iter().any(|id| *id != first), "{all:?}");
+    let state = program.status()["receivers"]["hook"].clone();
+    assert_eq!((&state["trouble"], &state["left_out"]), (&"it answered 500".into(), &0.into()), "{state}");
+    hook.answer(200);
+    until(&program, "something is lost", || {
+        let told: BTreeSet<String> = told(&hook, "D11").iter().map(|(_, one)| one["finding"].to_string()).collect();
+        (told.len() == SWITCHES.len() && !crate::told(&hook, "D16").is_empty()).then_some(())
+    });
+    let taken = hook.messages().into_iter().filter(|message| message.answered == 200);
+    assert!(taken.into_iter().any(|message| message.header("webhook-id") == first), "under the id that it had");
     assert_eq!(program.terminate(), Some(0));
 }

@@ -211,8 +211,9 @@ pub async fn answer(config: &Config, command: Command) -> anyhow::Result<bool> {
         Command::Person(PersonCommand::Search { text, format }) => {
             print(format, &person::search(&store, tenant, &text).await?, |found| person::render_search(found))
         }
-        Command::SelfCheck { persons, format } => {
-            let checked = self_check::run(&store, config, persons).await?;
+        Command::SelfCheck { persons, mend, format } => {
+            let mend = if mend { self_check::Mend::Yes } else { self_check::Mend::No };
+            let checked = self_check::run(&store, config, (persons, mend)).await?;
             Ok(print(format, &checked, self_check::render)? && checked.differ.is_empty())
         }
         _ => bail!("no question"),

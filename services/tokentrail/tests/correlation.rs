@@ -7,6 +7,8 @@
 mod alarm;
 #[path = "correlation/checkpoints.rs"]
 mod checkpoints;
+#[path = "correlation/clocks.rs"]
+mod clocks;
 #[path = "correlation/names.rs"]
 mod names;
 #[path = "correlation/persons.rs"]
@@ -254,6 +256,7 @@ fn answers(story: &Story, program: &Program) {
     assert_eq!(roles.collect::<Vec<_>>(), [(&"role:default/releasers".into(), &"taken".into())]);
 
     rights(story, program);
+    clocks::of_rights(story, program);
     let found = ask(&["person", "search", "pair.example", "--format", "json"]);
     assert!(found.as_array().unwrap().len() >= 4, "{found}");
     let trail = ask(&["trace", "finn", "--format", "json"]);

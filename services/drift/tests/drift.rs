@@ -248,9 +248,11 @@ fn a_gap_stands_until_it_is_repaired_and_a_repaired_one_has_ended() {
     let mut settings = Settings { gap_least: HOUR, ..Settings::default() };
     assert_eq!(Rule::of("D12").unwrap().judge(&facts, &settings).found.len(), 1, "it is no span of time");
     let differ = Gap { cause: "copies_differ".into(), until: Some(5), missing: Some(1), ..Gap::default() };
-    facts.gaps = vec![Gap { cause: "silent".into(), until: Some(5), ..Gap::default() }, differ];
+    let answers = Gap { cause: "answers_differ".into(), until: None, since: facts.now, ..Gap::default() };
+    facts.gaps = vec![Gap { cause: "silent".into(), until: Some(5), ..Gap::default() }, differ, answers];
     let altered = Rule::of("D12").unwrap().judge(&facts, &settings).found;
-    assert_eq!(altered.iter().map(|one| &one.values["cause"]).collect::<Vec<_>>(), ["copies_differ"], "no outage");
+    let causes: Vec<_> = altered.iter().map(|one| &one.values["cause"]).collect();
+    assert_eq!(causes, ["copies_differ", "answers_differ"], "no outage");
     assert_eq!((altered[0].stands, altered[0].severity), (true, Severity::High));
     facts.gaps = vec![lost(0)];
     settings.gap_least = 0;

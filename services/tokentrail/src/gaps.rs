@@ -1,6 +1,6 @@
 //! Gaps as `status` and `doctor` tell them.
 
-use crate::{doctor::Check, status::moment};
+use crate::{ask::self_check::ANSWERS_DIFFER, doctor::Check, status::moment};
 use pipeline::coverage::COPIES_DIFFER;
 use serde::{Deserialize, Serialize};
 
@@ -50,7 +50,11 @@ impl GapReport {
         let name = |text: &str, none: &str| if text.is_empty() { none.to_owned() } else { text.to_owned() };
         let scope = if self.scope.is_empty() { String::new() } else { format!(" ({})", self.scope) };
         let until = self.until.map_or_else(|| "now, and it is still open".to_owned(), moment);
-        let what = if self.cause == COPIES_DIFFER { "events" } else { "missing" };
+        let what = match self.cause.as_str() {
+            COPIES_DIFFER => "events",
+            ANSWERS_DIFFER => "rows that differ",
+            _ => "missing",
+        };
         let missing = self.missing.map(|n| format!(", {n} {what}")).unwrap_or_default();
         format!(
             "{}{scope} {}: {} from {} to {until}{missing}",
@@ -122,6 +126,10 @@ impl GapReport {
             store::correlation::EVENT_SET_ASIDE => {
                 "the correlation dies of this event by a fault of its own and leaves it out, so sessions, rights and decisions lack \
                 what it says: please report it; a newer version tries again by itself, `tokentrail deadletters retry` does now"
+            }
+            ANSWERS_DIFFER => {
+                "answers that stand are not those of the events that are stored (`tokentrail self-check`): somebody wrote in ClickHouse, or \
+                the program has a fault. `tokentrail self-check --mend` has everything answered anew; if they differ then, please report it"
             }
             _ => "import that time again",
         }

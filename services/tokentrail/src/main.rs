@@ -121,11 +121,14 @@ enum Command {
     /// Who is told what is found.
     #[command(subcommand)]
     Alerts(findings::AlertsCommand),
-    /// Answer everything again from all events and compare with the rows that stand. Exit code 1: they differ.
+    /// Answer everything again from all events and compare with the rows that stand. Exit code 1: they differ, and a gap says so.
     SelfCheck {
         /// How many persons, chosen by chance; 0 = all.
         #[arg(long, default_value_t = 100)]
         persons: usize,
+        /// Have the running program answer everything anew where they differ.
+        #[arg(long)]
+        mend: bool,
         #[arg(long, value_enum, default_value_t = Format::Table)]
         format: Format,
     },

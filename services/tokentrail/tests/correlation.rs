@@ -3,8 +3,12 @@
 //! answered anew.
 #![allow(clippy::unwrap_used)] // a test may panic
 
+#[path = "correlation/alarm.rs"]
+mod alarm;
 #[path = "correlation/checkpoints.rs"]
 mod checkpoints;
+#[path = "correlation/clocks.rs"]
+mod clocks;
 #[path = "correlation/names.rs"]
 mod names;
 #[path = "correlation/persons.rs"]
@@ -68,9 +72,14 @@ impl Story {
     }
 
     fn cli(&self, program: &Program, args: &[&str]) -> Output {
-        let output = command(&program.data).env("TOKENTRAIL_CONFIG", self.settings()).args(args).output().unwrap();
+        let output = self.run(program, args);
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         output
+    }
+
+    /// The same, however it ends.
+    fn run(&self, program: &Program, args: &[&str]) -> Output {
+        command(&program.data).env("TOKENTRAIL_CONFIG", self.settings()).args(args).output().unwrap()
     }
 
     fn import(&self, program: &Program, source: &str, file: &Path) {
@@ -183,6 +192,7 @@ fn the_story_is_judged_as_it_was_in_any_order_and_through_kills() {
     answers(&story, &program);
     let program = persons::by_hand(&story, program, &expected);
     past_changes(&story, &program);
+    alarm::of_self_check(&story, &program);
     names::logins(&story, &program);
     names::expiry(&story, &program);
     assert_eq!(program.terminate(), Some(0));
@@ -246,6 +256,7 @@ fn answers(story: &Story, program: &Program) {
     assert_eq!(roles.collect::<Vec<_>>(), [(&"role:default/releasers".into(), &"taken".into())]);
 
     rights(story, program);
+    clocks::of_rights(story, program);
     let found = ask(&["person", "search", "pair.example", "--format", "json"]);
     assert!(found.as_array().unwrap().len() >= 4, "{found}");
     let trail = ask(&["trace", "finn", "--format", "json"]);

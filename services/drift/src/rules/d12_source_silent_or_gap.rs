@@ -33,7 +33,7 @@ pub(super) const RULE: Rule = Rule {
 };
 
 /// Causes that are no outage: of these no gap is too short to be told.
-const ALTERED: [&str; 4] = ["copies_differ", "events_missing", "store_went_back", "chain_broken"];
+const ALTERED: [&str; 5] = ["answers_differ", "chain_broken", "copies_differ", "events_missing", "store_went_back"];
 /// Cause of the gap that stands for events which pull alone brought.
 const DELIVERIES_LOST: &str = "deliveries_lost";
 

@@ -5,7 +5,7 @@ use super::{Acknowledged, CorrelationMetrics, Memory, Stage, Suspects, begin::Be
 use crate::faults::Faults;
 use correlate::Config;
 use prometheus::Registry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use store::{
     Store, StoreError,
     correlation::{Correlated, Place, Stretch},
@@ -19,7 +19,16 @@ pub struct Compared {
     /// Rows that stand, by person; the empty key: of nobody.
     pub rows: BTreeMap<String, usize>,
     /// Rows that differ, likewise.
-    pub differ: BTreeMap<String, usize>,
+    pub differ: BTreeMap<String, Differing>,
+}
+
+/// Rows of one person that differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Differing {
+    /// How many.
+    pub rows: usize,
+    /// The earliest time by which one of them is sorted, UTC milliseconds.
+    pub since: i64,
 }
 
 /// Where a row stands: its id, and by what it is sorted.
@@ -75,19 +84,25 @@ pub async fn compare(store: &Store, config: Config, memory: Memory) -> Result<Co
         Err(Halt::Superseded) => return Err(super::ending()),
     };
     let Looking { rows, mut wanted } = looking;
-    let mut differ: BTreeSet<([u8; 16], String)> = BTreeSet::new();
+    let mut differ: BTreeMap<([u8; 16], String), i64> = BTreeMap::new();
     let all = Stretch { from: None, to: None };
     let mut look = |id: [u8; 16], place: Place| {
         let spot = (id, place.person, place.at);
         if wanted.remove(&spot).is_some_and(|wanted| wanted != Some(place.content)) {
-            differ.insert((id, spot.1));
+            note(&mut differ, spot);
         }
     };
     store.places_in(&tenant, all, &mut look).await?;
-    differ.extend(wanted.into_iter().filter(|(_, wanted)| wanted.is_some()).map(|((id, person, _), _)| (id, person)));
+    wanted.into_iter().filter(|(_, wanted)| wanted.is_some()).for_each(|(spot, _)| note(&mut differ, spot));
     let mut compared = Compared { events, rows, differ: BTreeMap::new() };
-    for (_, person) in differ {
-        *compared.differ.entry(person).or_default() += 1;
+    for ((_, person), at) in differ {
+        let of_person = compared.differ.entry(person).or_insert(Differing { rows: 0, since: at });
+        *of_person = Differing { rows: of_person.rows + 1, since: of_person.since.min(at) };
     }
     Ok(compared)
+}
+
+/// A row that stands at two times differs once.
+fn note(differ: &mut BTreeMap<([u8; 16], String), i64>, (id, person, at): Spot) {
+    differ.entry((id, person)).and_modify(|known| *known = at.min(*known)).or_insert(at);
 }

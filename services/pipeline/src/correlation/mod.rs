@@ -33,7 +33,7 @@ mod suspects;
 pub use acknowledged::{Acknowledged, Phase, Standing, Touched};
 pub use announcement::Announcement;
 pub use behind::Late;
-pub use check::{Compared, compare};
+pub use check::{Compared, Differing, compare};
 pub use fold::Fold;
 pub use hand_over::Correlating;
 pub use memory::{Memory, Remembered};

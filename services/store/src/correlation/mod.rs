@@ -6,6 +6,7 @@
 mod ask;
 mod checkpoint;
 mod covered;
+mod heard;
 mod merge;
 mod owner;
 mod past;
@@ -22,6 +23,7 @@ mod walk;
 pub use ask::{Bearer, DecisionQuery, JudgedRecord, Matching};
 pub use checkpoint::{Later, Seal, Sealing, Unsealing};
 pub use covered::{Covered, Ranges};
+pub use heard::{Heard, OfAccounts};
 pub use merge::Told;
 pub use owner::Ownership;
 pub use past::{Slice, Window};

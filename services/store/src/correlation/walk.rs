@@ -307,4 +307,4 @@ fn told(step: &Step<'_>, account: Option<&Account>, span: (i64, i64), found: &mu
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -1,7 +1,12 @@
 //! `tokentrail access`: what somebody could do, by every path, at an instant or over a time.
 
-use super::{AccessArgs, at, one_person, person, rights};
+use super::{
+    AccessArgs, at,
+    clocks::{self, Clock, Known},
+    one_person, person, rights,
+};
 use crate::{
+    config::Config,
     status::moment,
     table::{Align, Table},
 };
@@ -22,6 +27,11 @@ pub struct Access {
     from: i64,
     /// The last instant that is asked for.
     to: i64,
+    /// By whose knowledge.
+    clock: Clock,
+    /// What each Backstage goes by, on another clock than Keycloak's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    known: Vec<Known>,
     /// When the account was disabled, and when it was no more.
     account: Vec<WorldRecord>,
     rights: Vec<EffectiveRecord>,
@@ -30,13 +40,17 @@ pub struct Access {
 }
 
 /// What somebody could do.
-pub async fn of_person(store: &Store, tenant: &str, args: &AccessArgs) -> anyhow::Result<Access> {
+pub async fn of_person(store: &Store, config: &Config, args: &AccessArgs) -> anyhow::Result<Access> {
+    let tenant = &config.tenant;
     let bearer = one_person(store, tenant, &args.person).await?;
     let (from, to) = match (args.from, args.to) {
         (None, None) => (at(args.at), at(args.at)),
         (from, to) => (from.map_or(i64::MIN, |from| from.0), at(to).saturating_sub(1)),
     };
-    let rights = store.rights_of(tenant, &bearer.person, (from, to)).await?;
+    let (known, rights) = match args.clock {
+        Clock::Keycloak => (Vec::new(), store.rights_of(tenant, &bearer.person, (from, to)).await?),
+        clock => clocks::rights(store, config, (&bearer.person, to), clock).await?,
+    };
     let meets =
         |row: &WorldRecord| row.held_from.is_none_or(|begin| begin <= to) && row.held_to.is_none_or(|end| end > from);
     let account = store.account_of(tenant, &bearer.person).await?.into_iter().filter(meets).collect();
@@ -49,6 +63,8 @@ pub async fn of_person(store: &Store, tenant: &str, args: &AccessArgs) -> anyhow
         names: bearer.names,
         from,
         to,
+        clock: args.clock,
+        known,
         account,
         rights,
         right_names,
@@ -71,6 +87,7 @@ pub fn render_person(access: &Access) -> String {
         let until = row.held_to.map(|end| format!(" until {}", moment(end))).unwrap_or_default();
         out.push_str(&format!("  {what}; since {since}{until}\n"));
     }
+    out.push_str(&clocks::lines(access.clock, &access.known));
     out.push('\n');
     if access.rights.is_empty() {
         out.push_str("  has nothing then, as far as is known\n");

@@ -4,6 +4,7 @@
 pub mod access;
 pub mod acts;
 mod candidates;
+mod clocks;
 pub mod decisions;
 pub mod explain;
 pub mod gaps;
@@ -44,6 +45,9 @@ pub struct AccessArgs {
     /// ... and before this.
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
     pub to: Option<When>,
+    /// By whose knowledge: Keycloak's, or a Backstage's, which hears of it later.
+    #[arg(long, value_enum, default_value_t = clocks::Clock::Keycloak, conflicts_with_all = ["from", "to"])]
+    pub clock: clocks::Clock,
     /// How it is printed.
     #[arg(long, value_enum, default_value_t = crate::Format::Table)]
     pub format: crate::Format,
@@ -190,7 +194,7 @@ pub async fn answer(config: &Config, command: Command) -> anyhow::Result<bool> {
             print(format, &explain::find(&store, config, &decision).await?, explain::render)
         }
         Command::Access(args) => {
-            print(args.format, &access::of_person(&store, tenant, &args).await?, access::render_person)
+            print(args.format, &access::of_person(&store, config, &args).await?, access::render_person)
         }
         Command::WhoCan(args) => {
             print(args.format, &who_can::of_right(&store, tenant, &args).await?, who_can::render_right)
@@ -211,8 +215,9 @@ pub async fn answer(config: &Config, command: Command) -> anyhow::Result<bool> {
         Command::Person(PersonCommand::Search { text, format }) => {
             print(format, &person::search(&store, tenant, &text).await?, |found| person::render_search(found))
         }
-        Command::SelfCheck { persons, format } => {
-            let checked = self_check::run(&store, config, persons).await?;
+        Command::SelfCheck { persons, mend, format } => {
+            let mend = if mend { self_check::Mend::Yes } else { self_check::Mend::No };
+            let checked = self_check::run(&store, config, (persons, mend)).await?;
             Ok(print(format, &checked, self_check::render)? && checked.differ.is_empty())
         }
         _ => bail!("no question"),

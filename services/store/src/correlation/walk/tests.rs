@@ -4,7 +4,11 @@ use super::*;
 
 const NOW: (i64, i64) = (100, 100);
 
-fn edge(kind: &str, (holder, held): (&str, &str), (from, to): (Option<i64>, Option<i64>)) -> Edge {
+pub(in crate::correlation) fn edge(
+    kind: &str,
+    (holder, held): (&str, &str),
+    (from, to): (Option<i64>, Option<i64>),
+) -> Edge {
     Edge {
         kind: kind.into(),
         person: String::new(),
@@ -20,11 +24,11 @@ fn edge(kind: &str, (holder, held): (&str, &str), (from, to): (Option<i64>, Opti
     }
 }
 
-fn own(kind: &str, holder: &str, (from, to): (Option<i64>, Option<i64>)) -> Edge {
+pub(in crate::correlation) fn own(kind: &str, holder: &str, (from, to): (Option<i64>, Option<i64>)) -> Edge {
     Edge { person: "ann".into(), ..edge(kind, (holder, ""), (from, to)) }
 }
 
-fn group(id: &str) -> Held {
+pub(in crate::correlation) fn group(id: &str) -> Held {
     Held {
         person: "ann".into(),
         account: String::new(),

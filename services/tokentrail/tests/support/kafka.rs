@@ -133,15 +133,19 @@ impl Deployment {
     }
 }
 
-/// Waits until nothing waits in the collectors and nothing on the topic, as the processor tells.
+/// Waits until nothing waits in the collectors and nothing on the topic, as the processor tells: as long as it becomes less.
 pub fn drained(collectors: &[&Program], processor: &Program) -> Value {
-    let end = Instant::now() + PATIENCE;
+    let (mut end, mut least) = (Instant::now() + PATIENCE, u64::MAX);
     loop {
         let waiting: Vec<Value> =
             collectors.iter().map(|one| one.status()["kafka"]["forwarder"]["waiting"].clone()).collect();
         let status = processor.get_admin("/v1/status").map_or(Value::Null, |text| serde_json::from_str(&text).unwrap());
         if waiting.iter().all(|waiting| waiting == 0) && status["kafka"]["lag"] == 0 {
             return status;
+        }
+        let left = waiting.iter().chain([&status["kafka"]["lag"]]).map(Value::as_u64).sum::<Option<u64>>();
+        if let Some(left) = left.filter(|left| *left < least) {
+            (least, end) = (left, Instant::now() + PATIENCE);
         }
         if Instant::now() > end {
             let logs: Vec<String> = collectors.iter().map(|one| one.log()).chain([processor.log()]).collect();

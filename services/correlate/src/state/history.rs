@@ -315,7 +315,8 @@ mod tests {
             }
             history.conclude(0, &reads, rules);
             for number in 0..random.random_range(1..12) {
-                let rank = if random.random_bool(0.3) { Rank::Read } else { Rank::Change };
+                let passes = rules.in_passing && random.random_bool(0.3);
+                let rank = if passes { Rank::Read } else { Rank::Change };
                 let moment = Moment { at: random.random_range(0..60), rank, event: Uuid::from_u128(number) };
                 let says = random.random_bool(0.5).then_some(1);
                 let Some(place) = history.mark(Mark { moment, says, by: None }) else { continue };

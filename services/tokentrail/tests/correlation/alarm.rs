@@ -20,8 +20,8 @@ pub fn of_self_check(story: &Story, program: &Program) {
     };
     assert!(agrees(&["--persons", "0"]) && gaps(program).is_empty());
     program.sql(
-        "INSERT INTO decision_rows SELECT * REPLACE (version + 1 AS version, content + 1 AS content, 'agrees' AS verdict) \
-         FROM decision_rows FINAL WHERE verdict = 'exposure' AND reference LIKE '%finn' ORDER BY at LIMIT 1",
+        "INSERT INTO decision_rows SELECT * REPLACE (version + 1 AS version, content + 1 AS content, 'agrees' AS verdict) FROM (\
+         SELECT * FROM decision_rows FINAL WHERE verdict = 'exposure' AND reference LIKE '%finn' ORDER BY at LIMIT 1)",
     );
     assert!(!agrees(&["--persons", "0"]));
     let told = gaps(program);

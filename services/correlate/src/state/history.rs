@@ -197,9 +197,10 @@ impl<V: Copy + PartialEq> History<V> {
             wanted.extend([first.saturating_sub(1), first, last, last + 1]);
         }
         for mark in marks {
-            let before = reads.partition_point(|read| read.end.saturating_add(rules.skew) < mark.moment.at);
             let after = reads.partition_point(|read| read.begin.saturating_sub(rules.skew) <= mark.moment.at);
-            wanted.extend(before.checked_sub(1));
+            // One that began later can have ended sooner.
+            let is_over = |read: &ReadAt| read.end.saturating_add(rules.skew) < mark.moment.at;
+            wanted.extend(reads[..after].iter().rposition(is_over));
             wanted.push(after);
         }
         wanted.sort_unstable();

@@ -1,15 +1,15 @@
 //! The thread of a forwarder: reads the journal in order, sends, and notes what the brokers confirm.
 
+mod ready;
+
 use super::again::Again;
-use super::client::Common;
 use super::files::Files;
 use super::forwarder::{CONSUMER, ForwardError, ForwardStatus, Forwarder, Orders};
 use super::judging::{Judge, Loss};
-use super::reports::{Reports, Sending};
+use super::reports::Sending;
 use super::topics::Topics;
 use super::window::Window;
 use super::wire;
-use super::words::Role;
 use crate::log::{Batch, ReadError, ReadLimits, Record};
 use crate::segment::locked;
 use rdkafka::error::KafkaError;
@@ -38,8 +38,6 @@ const HAND_BACK: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_millis(5);
 /// The same when nothing is under way.
 const QUIET: Duration = Duration::from_millis(100);
-/// Between two looks at a topic that is refused from the start, and two tries to make a producer.
-const REFUSED: Duration = Duration::from_secs(2);
 
 /// What librdkafka did with a record.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -139,53 +137,6 @@ impl Run {
                 producer.poll(IDLE);
             } else {
                 producer.poll(IDLE);
-            }
-        }
-    }
-
-    /// A producer, as soon as one can be made: its TLS files may be half exchanged. None when told to stop before that.
-    fn made(&self) -> Option<Sending> {
-        let connection = &self.forwarder.connection;
-        let mut told = false;
-        loop {
-            let reports = Reports::new(Common::new(connection.tokens(), Role::Sends));
-            let error = match connection.producer_config().create_with_context(reports) {
-                Ok(producer) => return Some(producer),
-                Err(error) => error,
-            };
-            if !std::mem::replace(&mut told, true) {
-                tracing::error!(%error, "No producer can be made with the settings and TLS files as they are now; it is tried again.");
-            }
-            locked(&self.status).trouble = Some(format!("no producer can be made: {error}"));
-            if self.is_told_to_stop_within(REFUSED) {
-                return None;
-            }
-        }
-    }
-
-    fn is_told_to_stop_within(&self, time: Duration) -> bool {
-        let until = Instant::now() + time;
-        while Instant::now() < until {
-            if locked(&self.orders).stop {
-                return true;
-            }
-            std::thread::sleep(QUIET);
-        }
-        false
-    }
-
-    /// Waits until the topic is one that keeps what it acknowledges; false when told to stop before that.
-    fn judge_topic(&mut self) -> bool {
-        loop {
-            self.judge.first();
-            let refused = self.judge.refused().cloned();
-            let good = refused.is_none();
-            locked(&self.status).refused = refused;
-            if good {
-                return true;
-            }
-            if self.is_told_to_stop_within(REFUSED) {
-                return false;
             }
         }
     }

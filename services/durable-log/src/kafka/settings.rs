@@ -37,6 +37,9 @@ const PRODUCER: &[(&str, &str)] = &[
     ("allow.auto.create.topics", "false"),
 ];
 
+/// Of a producer that somebody waits for, record by record: above the others.
+const TELLING: &[(&str, &str)] = &[("linger.ms", "1")];
+
 /// Of a processor's consumer.
 const CONSUMER: &[(&str, &str)] = &[
     ("enable.auto.commit", "false"),
@@ -227,13 +230,9 @@ impl Connection {
         self.with(PRODUCER, &self.producer)
     }
 
-    /// Of a producer that somebody waits for, record by record.
+    /// Of a producer that somebody waits for.
     pub(super) fn telling_config(&self) -> ClientConfig {
-        let mut config = self.producer_config();
-        if !self.producer.contains_key("linger.ms") {
-            config.set("linger.ms", "1");
-        }
-        config
+        self.with(&[PRODUCER, TELLING].concat(), &self.producer)
     }
 
     pub(super) fn consumer_config(&self, group: &str) -> ClientConfig {

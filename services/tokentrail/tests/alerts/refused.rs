@@ -1,27 +1,44 @@
 //! A receiver that does not take what one message says: it hears of everything else, and that is told; a long message is several.
 
-use crate::{Story, judged, receiver::Receiver, recorded::sample, told, until, webhook};
+use crate::{Story, judged, receiver::Receiver, recorded::sample, support::Program, told, until, webhook};
+use serde_json::Value;
 use std::collections::BTreeSet;
 
 const SWITCHES: [&str; 3] = ["eventsEnabled", "adminEventsEnabled", "adminEventsDetailsEnabled"];
 
-#[test]
-fn what_a_receiver_refuses_keeps_it_from_nothing_else() {
-    let hook = Receiver::start();
-    // As one whose reader stumbles over one finding.
-    hook.refuse(400, "IMPERSONATION");
-    let story = Story::new(&webhook(&hook));
+/// A program that has found D16 and, of each switch, D11.
+fn found(hook: &Receiver) -> (Story, Program) {
+    let story = Story::new(&webhook(hook));
     let program = story.start();
     let off = story.recording_less(&SWITCHES);
     for file in [&sample("../keycloak/webhook.ndjson"), &off] {
         story.said(&program, &["import", "--source", "kc", file.to_str().unwrap()]);
         judged(&program);
     }
-    until(&program, "D11 waits behind what is refused", || (told(&hook, "D11").len() == SWITCHES.len()).then_some(()));
-    let state = until(&program, "the status does not say what is left out", || {
+    (story, program)
+}
+
+/// How the receiver stands once something is left out.
+fn left_out(program: &Program) -> Value {
+    until(program, "the status does not say what is left out", || {
         let state = program.status()["receivers"]["hook"].clone();
         (state["left_out"].as_u64() > Some(0)).then_some(state)
-    });
+    })
+}
+
+fn hears_of_all_switches(hook: &Receiver) -> bool {
+    let told: BTreeSet<String> = told(hook, "D11").iter().map(|(_, one)| one["finding"].to_string()).collect();
+    told.len() == SWITCHES.len()
+}
+
+#[test]
+fn what_a_receiver_refuses_keeps_it_from_nothing_else() {
+    let hook = Receiver::start();
+    // As one whose reader stumbles over one finding.
+    hook.refuse(400, "IMPERSONATION");
+    let (story, program) = found(&hook);
+    until(&program, "D11 waits behind what is refused", || (told(&hook, "D11").len() == SWITCHES.len()).then_some(()));
+    let state = left_out(&program);
     assert_eq!((&state["refusal"], &state["trouble"]), (&"it refuses what it is told (status 400)".into(), &"".into()));
     let text = story.text(&program, &["status"]);
     assert!(text.contains("LEFT OUT") && !text.contains("TAKES NONE"), "{text}");
@@ -47,21 +64,9 @@ fn a_message_over_which_a_receiver_stumbles_holds_nothing_up() {
     let hook = Receiver::start();
     // As one that has a fault of its own in reading one finding.
     hook.refuse(500, "IMPERSONATION");
-    let story = Story::new(&webhook(&hook));
-    let program = story.start();
-    let off = story.recording_less(&SWITCHES);
-    for file in [&sample("../keycloak/webhook.ndjson"), &off] {
-        story.said(&program, &["import", "--source", "kc", file.to_str().unwrap()]);
-        judged(&program);
-    }
-    until(&program, "D11 waits behind what it stumbles over", || {
-        let told: BTreeSet<String> = told(&hook, "D11").iter().map(|(_, one)| one["finding"].to_string()).collect();
-        (told.len() == SWITCHES.len()).then_some(())
-    });
-    let state = until(&program, "the status does not say what is left out", || {
-        let state = program.status()["receivers"]["hook"].clone();
-        (state["left_out"].as_u64() > Some(0)).then_some(state)
-    });
+    let (story, program) = found(&hook);
+    until(&program, "D11 waits behind what it stumbles over", || hears_of_all_switches(&hook).then_some(()));
+    let state = left_out(&program);
     assert_eq!(state["trouble"], "", "{state}");
     assert!(state["refusal"].as_str().unwrap().starts_with("it answered 500"), "{state}");
     assert!(told(&hook, "D16").is_empty());
@@ -76,13 +81,7 @@ fn a_message_over_which_a_receiver_stumbles_holds_nothing_up() {
 fn a_receiver_that_answers_everything_with_errors_is_away_and_is_told_everything() {
     let hook = Receiver::start();
     hook.answer(500);
-    let story = Story::new(&webhook(&hook));
-    let program = story.start();
-    let off = story.recording_less(&SWITCHES);
-    for file in [&sample("../keycloak/webhook.ndjson"), &off] {
-        story.said(&program, &["import", "--source", "kc", file.to_str().unwrap()]);
-        judged(&program);
-    }
+    let (_story, program) = found(&hook);
     // The first one again and again, and something else between.
     let ids = || hook.messages().iter().map(|one| one.header("webhook-id").to_owned()).collect::<Vec<_>>();
     until(&program, "nothing else is tried", || (ids().len() >= 7).then_some(()));
@@ -93,8 +92,7 @@ fn a_receiver_that_answers_everything_with_errors_is_away_and_is_told_everything
     assert_eq!((&state["trouble"], &state["left_out"]), (&"it answered 500".into(), &0.into()), "{state}");
     hook.answer(200);
     until(&program, "something is lost", || {
-        let told: BTreeSet<String> = told(&hook, "D11").iter().map(|(_, one)| one["finding"].to_string()).collect();
-        (told.len() == SWITCHES.len() && !crate::told(&hook, "D16").is_empty()).then_some(())
+        (hears_of_all_switches(&hook) && !told(&hook, "D16").is_empty()).then_some(())
     });
     let taken = hook.messages().into_iter().filter(|message| message.answered == 200);
     assert!(taken.into_iter().any(|message| message.header("webhook-id") == first), "under the id that it had");

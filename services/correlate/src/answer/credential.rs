@@ -2,7 +2,8 @@
 //!
 //! An "Issuing token" line names a person and no session. It is tied to the Keycloak tokens issued to that person just before
 //! (each pays once), and to the sign-in's callback line just after, which names the session. A callback without an Issuing line
-//! before it is a refused sign-in: its Keycloak tokens paid for nothing and are not left for the next line.
+//! before it is a refused sign-in: its Keycloak tokens paid for nothing and are not left for the next line. An Issuing line carries no
+//! time of its own, a callback does: one that was read late, and that nothing else paid for, was written before the callback.
 
 use crate::{
     facts::Grant,
@@ -34,9 +35,17 @@ const UNPAID: Payment =
 
 #[derive(Clone, Copy)]
 enum Step {
-    Keycloak { session: Option<Id>, grant: Grant },
-    Backstage,
-    Callback { session: Id },
+    Keycloak {
+        session: Option<Id>,
+        grant: Grant,
+    },
+    /// It can have been written as early as `min`.
+    Backstage {
+        min: Millis,
+    },
+    Callback {
+        session: Id,
+    },
 }
 
 /// Keycloak tokens that have paid for nothing yet.
@@ -64,22 +73,32 @@ impl Known {
             return UNPAID;
         };
         let (steps, cut) = self.steps((reference, user), moment, join.tie);
-        let Some(here) = steps.iter().position(|(at, step)| *at == moment && matches!(step, Step::Backstage)) else {
+        let Some(here) = steps.iter().position(|(at, step)| *at == moment && matches!(step, Step::Backstage { .. }))
+        else {
             return UNPAID;
         };
         let mut unspent: Vec<Unspent> = Vec::new();
+        let mut refused: Vec<(Moment, Unspent)> = Vec::new();
         let mut answered: Option<Id> = None;
         for (index, (at, step)) in steps.iter().enumerate().take(here + 1) {
             unspent.retain(|issue| issue.moment.at >= at.at.saturating_sub(join.tie));
             match *step {
                 Step::Keycloak { session, grant } => unspent.push(Unspent { moment: *at, session, grant }),
                 Step::Callback { session } if answered == Some(session) => answered = None,
-                Step::Callback { session } => unspent.retain(|issue| issue.session != Some(session)),
-                Step::Backstage => {
+                Step::Callback { session } => {
+                    let code = |issue: &&Unspent| issue.session == Some(session) && issue.grant != Grant::Refresh;
+                    refused.extend(unspent.iter().find(code).map(|code| (*at, *code)));
+                    unspent.retain(|issue| issue.session != Some(session));
+                }
+                Step::Backstage { min } => {
                     let prompt = at.at.saturating_sub(self.config.skew);
                     let mut payment =
                         spend(&mut unspent, &steps[index + 1..], (prompt, at.at.saturating_add(join.tie)));
                     payment.sure &= !cut || payment.callback.is_some();
+                    if payment.session.is_none() {
+                        refused.retain(|(callback, _)| callback.at >= min.max(at.at.saturating_sub(join.tie)));
+                        payment = read_late(&mut refused).unwrap_or(payment);
+                    }
                     if index == here {
                         return self.or_later(payment, &steps[index + 1..], at.at);
                     }
@@ -119,7 +138,7 @@ impl Known {
         let pays = issues.iter().filter(|(_, issue)| self.pays(reference, issue));
         steps.extend(pays.map(|(at, issue)| (*at, Step::Keycloak { session: issue.session, grant: issue.grant })));
         let paid = self.sessions.paid.get(&reference).map(|all| around(all, moment, tie)).unwrap_or_default();
-        steps.extend(paid.iter().map(|(at, _)| (*at, Step::Backstage)));
+        steps.extend(paid.iter().map(|(at, paid)| (*at, Step::Backstage { min: paid.span.min })));
         let callbacks = self.sessions.callbacks.get(&user).map(|all| around(all, moment, tie)).unwrap_or_default();
         let here = callbacks.iter().filter(|(_, (_, source))| *source == reference.source);
         steps.extend(here.map(|(at, (session, _))| (*at, Step::Callback { session: *session })));
@@ -230,7 +249,7 @@ fn around<T: Copy>(log: &Log<Moment, T>, moment: Moment, tie: Millis) -> Vec<(Mo
 /// Takes what pays for a token out of what is unspent; `next` are the steps after it. From `prompt` on, Keycloak's token is as near as
 /// two clocks and an answer explain; a callback can take until `until`.
 fn spend(unspent: &mut Vec<Unspent>, next: &[(Moment, Step)], (prompt, until): (Millis, Millis)) -> Payment {
-    let before_the_next_token = next.iter().take_while(|(_, step)| !matches!(step, Step::Backstage));
+    let before_the_next_token = next.iter().take_while(|(_, step)| !matches!(step, Step::Backstage { .. }));
     let callback = before_the_next_token.filter(|(at, _)| at.at <= until).find_map(|(at, step)| match step {
         Step::Callback { session } => Some((at.event, *session)),
         _ => None,
@@ -262,6 +281,17 @@ fn spend(unspent: &mut Vec<Unspent>, next: &[(Moment, Step)], (prompt, until): (
     unspent.remove(0);
     let cause = Some(first.moment.event);
     Payment { kind: kind(first.grant), session: first.session, cause, callback: None, sure: one_session }
+}
+
+/// The earliest sign-in that looks refused is the one of a line that was read late; of several, which one is not sure.
+fn read_late(refused: &mut Vec<(Moment, Unspent)>) -> Option<Payment> {
+    let sure = refused.len() == 1;
+    if refused.is_empty() {
+        return None;
+    }
+    let (callback, code) = refused.remove(0);
+    let (cause, callback) = (Some(code.moment.event), Some(callback.event));
+    Some(Payment { kind: kind(code.grant), session: code.session, cause, callback, sure })
 }
 
 fn kind(grant: Grant) -> CredentialKind {

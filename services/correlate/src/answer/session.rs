@@ -1,6 +1,7 @@
 //! Rows of sessions and of the tokens issued in them.
 
 use crate::{
+    answer::credential::MAX_NEIGHBOURS,
     facts::EndKind,
     known::Known,
     moment::{Millis, Moment},
@@ -171,14 +172,23 @@ impl Known {
         let references = self.references_of(user);
         let brought = |callback: Moment, backstage| {
             let tie = self.join(backstage)?.tie;
-            let before = Moment::floor(callback.at.saturating_sub(tie))..callback;
-            let mut tokens =
-                references.iter().filter(|reference| reference.source == backstage).filter_map(|reference| {
-                    let (moment, _) = self.sessions.paid.get(reference)?.range(before.clone()).next_back()?;
-                    let payment = self.payment(*reference, *moment);
-                    (payment.session == Some(id) && payment.callback == Some(callback.event)).then_some(moment.event)
-                });
-            tokens.next()
+            // As a rule the last one before it; its line can have been read late.
+            let floor = Moment::floor(callback.at.saturating_sub(tie));
+            let ceiling = Moment::ceiling(callback.at.saturating_add(tie));
+            let is_its_token = |reference: Id, moment: Moment| {
+                let payment = self.payment(reference, moment);
+                payment.session == Some(id) && payment.callback == Some(callback.event)
+            };
+            let here = references.iter().filter(|reference| reference.source == backstage);
+            let mut tokens = here.filter_map(|reference| {
+                let paid = self.sessions.paid.get(reference)?;
+                let late =
+                    paid.range(callback..ceiling).take(MAX_NEIGHBOURS).map(|(moment, paid)| (moment, paid.span.min));
+                let late = late.filter(|(_, min)| *min <= callback.at).map(|(moment, _)| *moment);
+                let before = paid.range(floor..callback).next_back().map(|(moment, _)| *moment);
+                before.into_iter().chain(late).find(|moment| is_its_token(*reference, *moment))
+            });
+            tokens.next().map(|moment| moment.event)
         };
         let found =
             |(at, called): (&Moment, &Called)| (*at, called.brought.unwrap_or_else(|| brought(*at, called.backstage)));

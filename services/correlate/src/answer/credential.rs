@@ -56,6 +56,14 @@ struct Unspent {
     grant: Grant,
 }
 
+/// A callback that no "Issuing token" line stands before, and the tokens of its session that would have paid for one.
+#[derive(Clone, Copy)]
+struct Refused {
+    callback: Moment,
+    session: Id,
+    code: Option<Unspent>,
+}
+
 /// A credential that can stand behind a decision.
 #[derive(Clone, Copy)]
 pub(crate) struct Candidate {
@@ -78,7 +86,7 @@ impl Known {
             return UNPAID;
         };
         let mut unspent: Vec<Unspent> = Vec::new();
-        let mut refused: Vec<(Moment, Unspent)> = Vec::new();
+        let mut refused: Vec<Refused> = Vec::new();
         let mut answered: Option<Id> = None;
         for (index, (at, step)) in steps.iter().enumerate().take(here + 1) {
             unspent.retain(|issue| issue.moment.at >= at.at.saturating_sub(join.tie));
@@ -87,7 +95,7 @@ impl Known {
                 Step::Callback { session } if answered == Some(session) => answered = None,
                 Step::Callback { session } => {
                     let code = |issue: &&Unspent| issue.session == Some(session) && issue.grant != Grant::Refresh;
-                    refused.extend(unspent.iter().find(code).map(|code| (*at, *code)));
+                    refused.push(Refused { callback: *at, session, code: unspent.iter().find(code).copied() });
                     unspent.retain(|issue| issue.session != Some(session));
                 }
                 Step::Backstage { min } => {
@@ -96,8 +104,8 @@ impl Known {
                         spend(&mut unspent, &steps[index + 1..], (prompt, at.at.saturating_add(join.tie)));
                     payment.sure &= !cut || payment.callback.is_some();
                     if payment.session.is_none() {
-                        refused.retain(|(callback, _)| callback.at >= min.max(at.at.saturating_sub(join.tie)));
-                        payment = read_late(&mut refused).unwrap_or(payment);
+                        refused.retain(|one| one.callback.at >= min.max(at.at.saturating_sub(join.tie)));
+                        payment = read_late(&mut refused, steps.get(index + 1)).unwrap_or(payment);
                     }
                     if index == here {
                         return self.or_later(payment, &steps[index + 1..], at.at);
@@ -283,15 +291,17 @@ fn spend(unspent: &mut Vec<Unspent>, next: &[(Moment, Step)], (prompt, until): (
     Payment { kind: kind(first.grant), session: first.session, cause, callback: None, sure: one_session }
 }
 
-/// The earliest sign-in that looks refused is the one of a line that was read late; of several, which one is not sure.
-fn read_late(refused: &mut Vec<(Moment, Unspent)>) -> Option<Payment> {
-    let sure = refused.len() == 1;
+/// The earliest sign-in that looks refused is the one of a line that was read late. Of several, or where a callback without tokens is
+/// next as well, which one is not sure.
+fn read_late(refused: &mut Vec<Refused>, next: Option<&(Moment, Step)>) -> Option<Payment> {
+    let sure = refused.len() == 1 && !matches!(next, Some((_, Step::Callback { .. })));
     if refused.is_empty() {
         return None;
     }
-    let (callback, code) = refused.remove(0);
-    let (cause, callback) = (Some(code.moment.event), Some(callback.event));
-    Some(Payment { kind: kind(code.grant), session: code.session, cause, callback, sure })
+    let Refused { callback, session, code } = refused.remove(0);
+    let kind = code.map_or(CredentialKind::SignIn, |code| kind(code.grant));
+    let cause = code.map(|code| code.moment.event);
+    Some(Payment { kind, session: Some(session), cause, callback: Some(callback.event), sure })
 }
 
 fn kind(grant: Grant) -> CredentialKind {

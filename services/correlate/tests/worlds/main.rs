@@ -64,6 +64,28 @@ fn what_is_said_is_the_truth() {
     report.assert_every_kind_was_seen();
 }
 
+/// Lines that their reader stamps late stand behind the callbacks that they were written before: the same is said.
+#[test]
+fn lines_that_are_read_late_are_of_their_sign_ins() {
+    let report = each_world(worlds() / 2, |seed, report| {
+        let world = World::slow(seed);
+        let in_order = Delivery::in_order(&world);
+        let rows = correlate(&world, &in_order);
+        check::decisions(&world, &rows, report);
+        check::sessions(&world, &rows, report);
+        let mut random = StdRng::seed_from_u64(seed);
+        let mut delivery = Delivery::in_order(&world);
+        delivery.order.shuffle(&mut random);
+        let other = correlate(&world, &delivery);
+        assert!(rows.same(&other), "seed {seed}: {}", rows.first_difference(&other));
+        delivery.lose_ties(&world, &mut random);
+        check::ties(&world, &correlate(&world, &delivery), report);
+        report.assert_right(seed);
+    });
+    println!("{report}");
+    assert!(report.judged > 2 * worlds(), "{report}");
+}
+
 #[test]
 fn no_order_of_arrival_changes_a_row() {
     each_world(worlds(), |seed, _| {

@@ -3,7 +3,7 @@
 use crate::{
     lines,
     model::{SignedIn, Token},
-    sim::World,
+    sim::{MOST_LATE, World},
 };
 use rand::Rng;
 use std::collections::BTreeMap;
@@ -34,7 +34,9 @@ impl World {
     fn issue(&mut self, user: usize, token: Token) {
         let reference = self.reference(user);
         let claims = self.catalog.get(&reference).cloned().unwrap_or_default();
-        self.lines.push(lines::issuing(self.now, &reference, &claims));
+        let late = if self.slow { self.random.random_range(0..MOST_LATE) } else { 0 };
+        let token = Token { at: token.at + late, ..token };
+        self.lines.push(lines::issuing(token.at, &reference, &claims));
         self.users[user].tokens.push(token);
     }
 

@@ -19,6 +19,9 @@ const START: i64 = 1_795_000_000_000;
 const POLICIES: i64 = START + 5;
 const STEPS: usize = 60;
 
+/// How late a line is stamped at most, ms: with what an answer takes, within what two clocks explain.
+pub const MOST_LATE: i64 = 800;
+
 pub struct World {
     pub random: StdRng,
     pub now: i64,
@@ -45,14 +48,24 @@ pub struct World {
     pub readers: Readers,
     /// Nothing changes while the last snapshot is read: no later one would tell.
     pub quiet: bool,
+    /// Who reads the lines stamps "Issuing token" lines late, as a busy machine does: after the callback's line, which dates itself.
+    pub slow: bool,
 }
 
 impl World {
     pub fn generate(seed: u64) -> Self {
-        Self::of_steps(seed, STEPS)
+        Self::of(seed, (STEPS, false))
+    }
+
+    pub fn slow(seed: u64) -> Self {
+        Self::of(seed, (STEPS, true))
     }
 
     pub fn of_steps(seed: u64, steps: usize) -> Self {
+        Self::of(seed, (steps, false))
+    }
+
+    fn of(seed: u64, (steps, slow): (usize, bool)) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
         let id = |kind: &str, number: usize| format!("{kind}{seed:04x}-{number:04}");
         // Some trees are deep: each group below the one before it.
@@ -105,6 +118,7 @@ impl World {
             signed_in: Vec::new(),
             readers: Readers::default(),
             quiet: true,
+            slow,
         };
         world.begin();
         for _ in 0..steps {
@@ -141,6 +155,8 @@ impl World {
 
     fn step(&mut self) {
         self.pause(20_000);
+        // Lines keep their order: nothing else is read before one that is late.
+        self.now += if self.slow { MOST_LATE } else { 0 };
         let user = self.random.random_range(0..self.users.len());
         match self.random.random_range(0..100) {
             0..15 => self.sign_in(user),

@@ -7,7 +7,7 @@ COPY schemas schemas
 # perl, make and a C compiler, which librdkafka and its OpenSSL need, are in the image.
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/build/target \
     cargo build --locked --release -p tokentrail && cp target/release/tokentrail /usr/local/bin/tokentrail
-RUN mkdir -p /rootfs/var/lib/tokentrail /rootfs/etc/tokentrail
+RUN mkdir -p /rootfs/var/lib/tokentrail
 
 FROM debian:bookworm-slim
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt

@@ -6,4 +6,5 @@ RUN mvn -q dependency:copy -Dartifact=io.phasetwo.keycloak:keycloak-events:0.59:
 FROM keycloak/keycloak:26.7.4
 COPY --from=plugin --chown=1000:0 /plugin/keycloak-events-0.59.jar /opt/keycloak/providers/
 ENV KC_DB=postgres KC_HEALTH_ENABLED=true
-RUN /opt/keycloak/bin/kc.sh build
+# A new volume takes the owner of the folder that it covers over: without one the demo's database would belong to root.
+RUN /opt/keycloak/bin/kc.sh build && mkdir -p /opt/keycloak/data/h2

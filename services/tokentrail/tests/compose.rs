@@ -3,12 +3,13 @@
 #![cfg(feature = "kafka")]
 #![allow(clippy::unwrap_used)] // a test may panic
 
+#[path = "compose/reader.rs"]
+mod reader;
 mod support;
 
 use serde_json::Value;
-use sha2::Digest;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -124,6 +125,9 @@ fn every_service_is_pinned_bounded_checked_and_private() {
             }
             for (other, how) in service["depends_on"].as_object().into_iter().flatten() {
                 let there = &project["services"][other];
+                if how["required"] == false && there.is_null() {
+                    continue;
+                }
                 assert!(!there.is_null(), "{name} waits for {other}, which is not in {profile}");
                 let ordered = match how["condition"].as_str().unwrap() {
                     "service_healthy" => !there["healthcheck"]["test"].is_null(),
@@ -201,11 +205,18 @@ fn the_program_knows_every_variable_port_path_and_key() {
                 assert_eq!(environment["KAFKA_ADVERTISED_LISTENERS"], format!("PLAINTEXT://{host}:{port}"));
             }
             let store = config["store"]["url"].as_str().unwrap();
-            assert!(store == "http://clickhouse:8123" && !project["services"]["clickhouse"].is_null(), "{store}");
-            assert_eq!(
-                config["store"]["user"].as_str(),
-                project["services"]["clickhouse"]["environment"]["CLICKHOUSE_USER"].as_str()
-            );
+            let (_, clickhouse) = clickhouse(&project);
+            assert!(store == "http://clickhouse:8123", "{store}");
+            assert_eq!(config["store"]["user"].as_str(), clickhouse["environment"]["CLICKHOUSE_USER"].as_str());
+            if role != "topics" {
+                assert_eq!(config["kafka"]["client_id"], toml::Value::from(format!("tokentrail-{role}")));
+            }
+            if role == "process" {
+                let budget = config["correlation"]["memory_mib"].as_integer().unwrap();
+                let limit: i64 = service["deploy"]["resources"]["limits"]["memory"].as_str().unwrap().parse().unwrap();
+                assert!(limit >> 20 >= budget * 3 / 2 + 300, "{name}: what the correlation may hold does not fit");
+                assert!(service["networks"].get("outside").is_some(), "{name} reaches no receiver of alerts");
+            }
             assert_eq!(config["kafka"]["allow_loss"].as_bool(), Some(profile == "demo"), "only the demo may lose");
             if service["healthcheck"]["test"].is_array() {
                 assert_eq!(texts(&service["healthcheck"]["test"]), ["CMD", "tokentrail", "health"]);
@@ -216,69 +227,29 @@ fn the_program_knows_every_variable_port_path_and_key() {
     }
 }
 
-/// Files that a service is given: where, and which of ours.
-fn given(project: &Value, service: &Value, what: &str) -> BTreeMap<String, PathBuf> {
-    let each = service[what].as_array().into_iter().flatten().map(|one| {
-        let file = project[what][one["source"].as_str().unwrap()]["file"].as_str().unwrap();
-        (one["target"].as_str().unwrap().to_owned(), PathBuf::from(file))
-    });
-    each.collect()
-}
-
-#[test]
-fn grafana_finds_its_dashboards_and_reads_as_a_user_that_sees_views_alone() {
-    let text = read("deploy/compose/reader.xml");
-    let between = |from: &'static str, to: &'static str| {
-        text.split(from).skip(1).map(move |rest| rest.split(to).next().unwrap().to_owned()).collect::<Vec<_>>()
+/// The service that answers to the name by which everybody asks for ClickHouse.
+fn clickhouse(project: &Value) -> (String, Value) {
+    let answers = |(name, one): &(String, Value)| {
+        name == "clickhouse" || texts(&one["networks"]["inside"]["aliases"]).contains(&"clickhouse".to_owned())
     };
-    let granted: BTreeSet<String> = between("<query>GRANT SELECT ON tokentrail.", "</query>").into_iter().collect();
-    assert_eq!(granted, store::VIEWS.iter().map(|view| (*view).to_owned()).collect());
-    assert_eq!(between("<query>", "</query>").len(), granted.len(), "and nothing else");
-    assert_eq!(
-        (between("<readonly>", "<"), between("<max_execution_time>", "<")),
-        (vec!["2".into()], vec!["60".into()])
-    );
-    for profile in PROFILES {
-        let Some(project) = project(profile) else { return };
-        let (clickhouse, grafana) = (&project["services"]["clickhouse"], &project["services"]["grafana"]);
-        let users = "/etc/clickhouse-server/users.d/tokentrail_reader";
-        let config = &given(&project, clickhouse, "configs")[&format!("{users}.xml")];
-        assert_eq!(*config, root().join("deploy/compose/reader.xml"));
-        assert!(given(&project, clickhouse, "secrets").contains_key(&format!("{users}_password.xml")));
-        // What the provisioned data source asks for.
-        let source = dashboards::Source::read(&dashboards::folder().join("source")).unwrap();
-        let data = &source.plain["datasource"]["datasources"][0];
-        assert!(text.contains(&format!("<{}>", data["jsonData"]["username"].as_str().unwrap())));
-        let password = data["secureJsonData"]["password"].as_str().unwrap();
-        let secrets = given(&project, grafana, "secrets");
-        assert!(secrets.keys().any(|path| password == format!("$__file{{{path}}}")), "{password}");
-        let environment = &grafana["environment"];
-        assert_eq!(environment["TOKENTRAIL_CLICKHOUSE_HOST"], "clickhouse");
-        let plugin = format!("{}@", dashboards::DATA_SOURCE);
-        assert!(environment["GF_PLUGINS_PREINSTALL_SYNC"].as_str().unwrap().starts_with(&plugin));
-        assert!(secrets.contains_key(environment["GF_SECURITY_ADMIN_PASSWORD__FILE"].as_str().unwrap()));
-        let mounted = grafana["volumes"].as_array().unwrap().iter().find(|one| one["type"] == "bind").unwrap();
-        let home = environment["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"].as_str().unwrap();
-        let below = Path::new(home).strip_prefix(mounted["target"].as_str().unwrap()).unwrap();
-        assert!(Path::new(mounted["source"].as_str().unwrap()).join(below).is_file(), "{home}");
-    }
+    let mut found = services(project).into_iter().filter(answers);
+    let one = found.next().unwrap();
+    assert!(found.next().is_none(), "two services are called clickhouse");
+    one
 }
 
+/// What one profile leaves is no part of the other's: a journal that says "confirmed" of another broker would lose it.
 #[test]
-fn the_reader_has_one_password_and_clickhouse_knows_its_hash_alone() {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::copy(root().join("deploy/compose/secrets.sh"), dir.path().join("secrets.sh")).unwrap();
-    let run = || Command::new("bash").arg(dir.path().join("secrets.sh")).output().unwrap();
-    let secret = |name: &str| std::fs::read_to_string(dir.path().join("secrets").join(name)).unwrap();
-    assert!(run().status.success());
-    let (password, told) = (secret("tokentrail_reader_password"), secret("clickhouse_reader.xml"));
-    let hash = hex::encode(sha2::Sha256::digest(password.trim()));
-    assert!(
-        told.contains(&format!("<tokentrail_reader><password_sha256_hex>{hash}<")) && !told.contains(password.trim())
-    );
-    // Run again it makes nothing anew.
-    assert_eq!(String::from_utf8(run().stdout).unwrap(), "");
-    assert_eq!((secret("tokentrail_reader_password"), secret("clickhouse_reader.xml")), (password, told));
+fn the_demo_keeps_nothing_that_production_reads() {
+    let volumes = |profile| {
+        let project = project(profile)?;
+        let ours = services(&project).into_iter().filter(|(name, _)| name != "grafana");
+        let of = |one: Value| one["volumes"].as_array().cloned().unwrap_or_default();
+        let named = ours.flat_map(|(_, one)| of(one)).filter(|volume| volume["type"] == "volume");
+        Some(named.map(|volume| volume["source"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>())
+    };
+    let (Some(production), Some(demo)) = (volumes("production"), volumes("demo")) else { return };
+    assert!(!production.is_empty() && demo.len() > 3 && production.is_disjoint(&demo), "{production:?} {demo:?}");
 }
 
 #[test]

@@ -192,6 +192,8 @@ impl Observer {
         // in the store if its stream has come that far there, and pending if not. Kafka is asked after the journal, so that
         // what moves on meanwhile is counted here or there.
         let from = self.journal.as_ref().map(|(journal, consumer)| journal.committed(consumer));
+        // First: whoever reads that nothing lags reads answers that are no older than that.
+        let journal = self.journal_report();
         let kafka = self.kafka().await?;
         let before = crate::app::now_ms() - self.lateness_ms;
         let totals = match &self.store {
@@ -225,17 +227,18 @@ impl Observer {
             Some(store) => paths::reports((store, &self.tenant), paths, before).await?,
             None => Vec::new(),
         };
-        Ok(Report { paths, other_lines, gaps, kafka, rules, correlation, ..self.add_up(inputs, pending) })
+        Ok(Report { journal, paths, other_lines, gaps, kafka, rules, correlation, ..self.add_up(inputs, pending) })
     }
 
     /// What is known while ClickHouse cannot be asked: what waits in the journal, and how the parts stand.
     pub async fn without_store(&self, why: String) -> anyhow::Result<Report> {
         let from = self.journal.as_ref().map(|(journal, consumer)| journal.committed(consumer));
+        let journal = self.journal_report();
         let kafka = self.kafka().await?;
         let pending = self.pending(from, Vec::new()).await?;
         let correlation = self.correlation.as_ref().map(CorrelationReport::of);
         let (store_up, without_store) = (Some(false), Some(why));
-        Ok(Report { store_up, without_store, kafka, correlation, ..self.add_up(BTreeMap::new(), pending) })
+        Ok(Report { journal, store_up, without_store, kafka, correlation, ..self.add_up(BTreeMap::new(), pending) })
     }
 
     /// What the journal holds from a position on and the store does not.
@@ -244,6 +247,11 @@ impl Observer {
         let (journal, end, waiting) = (journal.clone(), journal.durable_end(), self.waiting.clone());
         let stored = streams.into_iter().map(|stream| (stream.stream, stream)).collect();
         tokio::task::spawn_blocking(move || waiting.count(&journal, (from, end), &stored)).await?
+    }
+
+    fn journal_report(&self) -> Option<JournalReport> {
+        let (journal, consumer) = self.journal.as_ref()?;
+        Some(JournalReport::new((journal, consumer), self.scrubbed.borrow().clone()))
     }
 
     async fn kafka(&self) -> anyhow::Result<Option<KafkaReport>> {
@@ -294,10 +302,7 @@ impl Observer {
         Report {
             tenant: self.tenant.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
-            journal: self
-                .journal
-                .as_ref()
-                .map(|(journal, consumer)| JournalReport::new((journal, consumer), self.scrubbed.borrow().clone())),
+            journal: None,
             store_up: self.store.as_ref().map(|_| self.metrics.store_up.get() == 1),
             without_store: None,
             kafka: None,

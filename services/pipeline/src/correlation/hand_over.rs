@@ -75,11 +75,11 @@ impl<C: Carrier> HandOver<C> {
     pub(crate) async fn stored(&mut self, block: &Block, mark: C::Mark) -> Result<bool, CarryError> {
         match &mut self.way {
             Way::Here(acknowledged) => {
-                self.carrier.settle(mark)?;
-                // After a crash here everything is read anyway.
+                // First: whoever sees that nothing lags must see what is to be correlated. After a crash here everything is read anyway.
                 if let Some(acknowledged) = acknowledged {
                     acknowledged.note(&Announcement::of(block));
                 }
+                self.carrier.settle(mark)?;
                 Ok(true)
             }
             Way::Bulletin(queue, announcing) => {

@@ -36,7 +36,7 @@ use trust::Trust;
 use uuid::Uuid;
 
 /// Longest wait until everything that was sent can be queried.
-const DRAIN: Duration = Duration::from_secs(60);
+const DRAIN: Duration = Duration::from_secs(300);
 /// Between two looks at the status.
 const LOOK: Duration = Duration::from_millis(50);
 /// Lines of one request, as a shipper would cut them.
@@ -262,7 +262,8 @@ async fn drained(app: &App) -> anyhow::Result<Report> {
         bar.set_length(report.received());
         bar.set_position(report.received() - report.pending());
         let correlated = report.correlation.as_ref().is_some_and(CorrelationReport::has_caught_up);
-        if report.pending() == 0 && report.received() == in_journal(&report) && correlated {
+        let settled = report.journal.as_ref().is_some_and(|journal| journal.lag == 0);
+        if report.pending() == 0 && settled && report.received() == in_journal(&report) && correlated {
             bar.finish_and_clear();
             say(&format!(
                 "every receipt has its fate and every decision its grounds in ClickHouse {:.1} s after the last one was acknowledged",

@@ -137,14 +137,14 @@ async fn borne(address: SocketAddr, begin: &[u8], more: &[u8], can: bool) -> Dur
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), ended).await.expect("the server ends the connection");
+    tokio::time::timeout(Duration::from_secs(120), ended).await.expect("the server ends the connection");
     dribble.abort();
     started.elapsed()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn heads_that_never_end_and_connections_without_requests_are_ended() {
-    const IDLE: Duration = Duration::from_secs(10);
+    const IDLE: Duration = Duration::from_secs(20);
     let limits = Limits { header_seconds: 1, keep_alive_seconds: IDLE.as_secs(), ..Limits::default() };
     let (address, _) = start(limits, None).await;
     let settings = [PREFACE, &frame(SETTINGS, 0, &[])].concat();

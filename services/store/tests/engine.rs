@@ -6,6 +6,7 @@ mod support;
 
 use events::receipt::Input;
 use std::{
+    cell::Cell,
     io::{BufRead, BufReader},
     process::{Command, Stdio},
     time::Duration,
@@ -48,9 +49,10 @@ async fn killing_the_engine_during_inserts_loses_and_doubles_nothing() {
     let store = Store::connect(engine.connect_options(DEFAULT_DATABASE)).unwrap();
     store.migrate().await.unwrap();
     let mut state = engine.state();
+    let killed = Cell::new(false);
     let writer = async {
-        let mut failures = 0;
-        for number in 0..BLOCKS {
+        let (mut failures, mut number) = (0, 0);
+        while number < BLOCKS || !killed.get() {
             let mut block = Block::default();
             for row in 0..ROWS {
                 let stored = receipt(position(1, number * ROWS + row), Input::Webhook, &format!("{number}-{row}"));
@@ -62,8 +64,9 @@ async fn killing_the_engine_during_inserts_loses_and_doubles_nothing() {
                 failures += 1;
                 tokio::time::sleep(POLL).await;
             }
+            number += 1;
         }
-        failures
+        (failures, number)
     };
     let killer = async {
         for round in 1..=2 {
@@ -79,10 +82,11 @@ async fn killing_the_engine_during_inserts_loses_and_doubles_nothing() {
                 .wait_for(|state| matches!(state, State::Running { restarts, .. } if u64::from(*restarts) == round));
             timeout(LONG, back).await.unwrap().unwrap();
         }
+        killed.set(true);
     };
-    let (failures, ()) = tokio::join!(writer, killer);
+    let ((failures, blocks), ()) = tokio::join!(writer, killer);
     assert!(failures > 0, "the kills hit no insert");
-    let rows = BLOCKS * ROWS;
+    let rows = blocks * ROWS;
     let count = store.count_range(TENANT, position(1, 0).stream, (0, u64::MAX)).await.unwrap();
     assert_eq!((count.seqs, count.contested), (rows, 0));
     let fates = store.fates(TENANT).await.unwrap();

@@ -33,13 +33,13 @@ const REALM: &str = include_str!("../backstage/keycloak-realm.json");
 pub const PEOPLE: [&str; 6] = ["nora", "omar", "pia", "quinn", "rosa", "sven"];
 
 /// Patience with a start, and with the first catalog sync, while other builds and servers use the machine.
-const START: Duration = Duration::from_secs(120);
+const START: Duration = Duration::from_secs(300);
 
 /// Starts tried when somebody else took the port in between.
 const PORT_TRIES: u32 = 3;
 
 /// Time for one request to the server.
-const REQUEST: Duration = Duration::from_secs(30);
+const REQUEST: Duration = Duration::from_secs(120);
 
 /// How often readiness is asked for. Each question leaves a line on standard output.
 const POLL: Duration = Duration::from_millis(250);

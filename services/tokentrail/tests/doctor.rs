@@ -43,13 +43,13 @@ fn cases() -> BTreeMap<&'static str, Case> {
     let whole = recorded("pair/backstage-stdout.cri.log.gz");
     let audited = recorded("backstage/audit-custom-auditor.ndjson");
     // As Backstage's own audit logger writes them: `YYYY-MM-DD HH:mm:ss`, in the zone of the machine.
-    let zoneless = jiff::Timestamp::now().to_string()[..10].to_owned();
+    let zoneless = (jiff::Timestamp::now() - jiff::SignedDuration::from_hours(6)).to_string()[..19].replace('T', " ");
     let zoneless: String = audited
         .lines()
         .map(|line| {
             let (head, rest) = line.split_once("\"timestamp\":\"").unwrap();
             let (_, tail) = rest.split_once('"').unwrap();
-            format!("{head}\"timestamp\":\"{zoneless} 00:00:00\"{tail}\n")
+            format!("{head}\"timestamp\":\"{zoneless}\"{tail}\n")
         })
         .collect();
     let legacy = r#"{"isAuditLog":true,"plugin":"permission","service":"backstage","level":"info","message":"x","status":"succeeded","stage":"completion","eventName":"CreateRole","actor":{"actorId":"user:default/ann"},"meta":{"roleEntityRef":"role:default/x","members":["user:default/ben"]}}"#;

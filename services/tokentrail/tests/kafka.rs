@@ -139,9 +139,13 @@ fn the_recorded_story_ends_in_the_same_rows_by_both_ways() {
 
     // The store is lost, and put back as old as can be: empty. The group reads again what the topic holds.
     assert_eq!(processor.terminate(), Some(0));
-    let reset =
-        ["--group", "tokentrail", "--topic", "tokentrail.receipts.v1", "--reset-offsets", "--to-earliest", "--execute"];
-    kafka.tool("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", &reset).unwrap();
+    let groups = |more: &[&str]| {
+        let args = [&["--group", "tokentrail", "--timeout", "60000"], more].concat();
+        kafka.tool("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", &args)
+    };
+    // A member whose stop was cut stays until its session is over.
+    until("the group is empty", || groups(&["--describe", "--state"]).ok()?.contains("Empty").then_some(()));
+    groups(&["--topic", "tokentrail.receipts.v1", "--reset-offsets", "--to-earliest", "--execute"]).unwrap();
     let restored = deployment.start("process", "restored", &[]);
     drained(&[&collector], &restored);
     assert_eq!(current_events(&restored), expected);

@@ -225,7 +225,8 @@ fn two_collectors_of_one_source_and_a_journal_that_was_put_back() {
     check(&processor, &[&one, &two], 20);
     // What the config says of a client is what the broker sees.
     assert_eq!(compression(&kafka), BTreeSet::from([ZSTD]));
-    let members = kafka.tool(GROUPS, &["--describe", "--members", "--group", "tokentrail"]).unwrap();
+    let members =
+        kafka.tool(GROUPS, &["--describe", "--members", "--group", "tokentrail", "--timeout", "60000"]).unwrap();
     assert!(members.contains("tokentrail-fra"), "{members}");
 
     // A backup of a running collector, which then takes more in; the backup is put back.

@@ -45,7 +45,7 @@ impl World {
         let text = format!(
             "[sources.sso]\nkind = \"keycloak\"\ntoken_files = [\"secrets/sso.token\"]\n[sources.sso.kafka]\n\
              brokers = [\"{}\"]\ntopics = [\"{EVENTS}\", \"{ADMIN}\"]\n[sources.sso.kafka.consumer]\n\
-             \"session.timeout.ms\" = \"6000\"\n\"heartbeat.interval.ms\" = \"1000\"\n",
+             \"session.timeout.ms\" = \"10000\"\n\"heartbeat.interval.ms\" = \"1000\"\n",
             kafka.bootstrap()
         );
         std::fs::write(data.join("tokentrail.toml"), text).unwrap();

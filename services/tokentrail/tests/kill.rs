@@ -25,7 +25,7 @@ const CLIENTS: usize = 8;
 /// Between two looks at the status, and at the ledger.
 const LOOK: Duration = Duration::from_millis(40);
 /// Longest wait for the first acknowledgement of a program that is ready.
-const ACKNOWLEDGED: Duration = Duration::from_secs(30);
+const ACKNOWLEDGED: Duration = Duration::from_secs(120);
 /// Every so many cycles, the program dies within its start before.
 const STARTS: u32 = 3;
 /// Every so many cycles, some statuses are waited for.
@@ -69,7 +69,11 @@ async fn watch(ledger: Arc<Ledger>, admin: String) {
     let http = client();
     loop {
         let before = ledger.acknowledged();
-        let Ok(answer) = http.get(format!("{admin}/v1/status")).send().await else { return };
+        let answer = match http.get(format!("{admin}/v1/status")).send().await {
+            Ok(answer) => answer,
+            Err(error) if error.is_timeout() => continue,
+            Err(_) => return,
+        };
         // ClickHouse may not have answered yet since the start.
         if answer.status().is_success() {
             let Ok(status) = answer.json::<Value>().await else { return };

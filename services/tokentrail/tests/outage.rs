@@ -30,7 +30,9 @@ fn engine_pid(program: &Program) -> String {
 }
 
 /// Longest wait for an engine that was killed.
-const COMES_BACK: Duration = Duration::from_secs(60);
+const COMES_BACK: Duration = Duration::from_secs(180);
+/// A stop of ten seconds on a machine that is busy; one that waits for the hanging insert takes two minutes.
+const STOPPED: Duration = Duration::from_secs(60);
 
 fn post(program: &Program, numbers: std::ops::Range<u32>) {
     let (url, secret) = (format!("{}/v1/keycloak/keycloak", program.intake()), program.secret("keycloak.webhook"));
@@ -124,7 +126,7 @@ fn a_second_signal_stops_at_once_and_nothing_acknowledged_is_lost() {
     let started = Instant::now();
     while !program.log().contains("Stopping; a second signal stops at once.") {
         assert!(started.elapsed() < COMES_BACK, "the first signal was not heard; log: {}", program.log());
-        std::thread::yield_now();
+        std::thread::sleep(Duration::from_millis(5));
     }
     assert!(program.child.try_wait().unwrap().is_none(), "a stop in order has something to wait for");
     signal("-INT", &own);
@@ -258,8 +260,7 @@ fn a_stop_under_load_ends_in_time_though_clickhouse_hangs() {
         "what waits is stored after the next start; {}",
         program.log()
     );
-    // Ten seconds is its promise; what is beyond is the machine's. Waiting for the hanging insert would take two minutes.
-    assert!(took.elapsed() < COMES_BACK, "{:?}", took.elapsed());
+    assert!(took.elapsed() < STOPPED, "{:?}", took.elapsed());
     assert!(program.log().contains("The stop was cut"), "{}", program.log());
     assert!(!data.join("run.json").exists(), "nothing says that it runs");
     signal("-CONT", &engine);

@@ -38,7 +38,7 @@ fn scrubbed(program: &Program, result: &str) -> Value {
     let (name, started) = (format!("runs_total{{result=\"{result}\"}}"), Instant::now());
     while metric(program, &name) != Some(1) {
         assert!(started.elapsed() < PATIENCE, "no scrub ended; log: {}", program.log());
-        std::thread::yield_now();
+        std::thread::sleep(Duration::from_millis(5));
     }
     program.status()["journal"].clone()
 }

@@ -315,7 +315,10 @@ fn what_differs_from_the_baseline_is_found_and_ends(bench: &Bench, baseline: &st
 fn backstage_follows(bench: &Bench, program: &Program) {
     until("the catalog to follow", || {
         let taken = bench.json(&["snapshot", "take", "--source", "portal"]);
-        assert_eq!(taken[0]["complete"], true, "{taken}");
+        // One page that is slow, and it is taken again.
+        if taken[0]["complete"] != true {
+            return None;
+        }
         program.drained();
         let gone = "SELECT person_name FROM snapshot_absences WHERE source_id = 'portal' AND area = 'catalog_users'";
         let new = "SELECT person_name FROM snapshot_events WHERE kind = 'state_catalog_member' AND right_id = 'group:default/partners' \

@@ -77,7 +77,7 @@ fn a_second_signal_is_heard_while_a_request_is_under_way_and_what_was_acknowledg
     signal("-TERM", &program.child);
     while !program.log().contains("Stopping; a second signal stops at once.") {
         assert!(started.elapsed() < HAPPENS, "the first signal was not heard; log: {}", program.log());
-        std::thread::yield_now();
+        std::thread::sleep(Duration::from_millis(5));
     }
     assert!(program.child.try_wait().unwrap().is_none(), "a stop in order waits for the request");
     signal("-INT", &program.child);

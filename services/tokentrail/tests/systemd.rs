@@ -96,7 +96,7 @@ impl Ledger {
         let (before, started) = (self.acknowledged(), Instant::now());
         while self.acknowledged() < before + BETWEEN {
             assert!(started.elapsed() < PATIENCE, "nothing is acknowledged any more; log: {}", program.log());
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 }

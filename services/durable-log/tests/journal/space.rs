@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use testbed::SmallDisk;
 
 /// Space is looked for again within this time.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn fill(ledger: &mut Ledger, journal: &Journal) {
     for _ in 0..10_000 {

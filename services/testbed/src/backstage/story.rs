@@ -9,7 +9,7 @@ use reqwest::StatusCode;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Patience with the scaffolder's task, which takes some six seconds.
-const TASK: Duration = Duration::from_secs(60);
+const TASK: Duration = Duration::from_secs(300);
 
 /// How often the task's state is asked for. Each question leaves lines on standard output.
 const POLL: Duration = Duration::from_millis(500);

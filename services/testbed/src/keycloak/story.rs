@@ -3,12 +3,20 @@
 //! The ledger is the truth that tests compare against: it is written from what was done and answered, never from
 //! what Keycloak recorded.
 
-use super::{Keycloak, Login, OidcClient, client_credentials};
+use super::{Admin, Keycloak, Login, OidcClient, client_credentials};
 use anyhow::{Result, ensure};
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 /// Wrong passwords until the realm locks an account (`failureFactor`).
 const LOCK_AFTER: usize = 3;
+
+/// Longest wait until Keycloak has counted a failure.
+const COUNTED: Duration = Duration::from_secs(60);
+/// Between two looks at what it has counted.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// One thing that was done.
 #[derive(Clone, Debug)]
@@ -82,6 +90,7 @@ async fn sessions(keycloak: &Keycloak, realm: &str, ledger: &mut Ledger) -> Resu
     let mut wrong = keycloak.browser(realm, OidcClient::named("portal"));
     ensure!(wrong.login("bob", "wrong").await? == Login::Refused, "a wrong password was accepted");
     ledger.note("wrong password", "bob", &["LOGIN_ERROR"]);
+    counted(&keycloak.admin(), (realm, "bob"), 1).await?;
     let held = wrong.sign_in("bob", "bob-pw").await?;
     ledger.note_session("signs in", "bob", &held.session, &["LOGIN", "CODE_TO_TOKEN"]);
     wrong.revoke(&held.refresh).await?;
@@ -115,12 +124,25 @@ async fn rights(keycloak: &Keycloak, realm: &str, ledger: &mut Ledger) -> Result
     Ok(())
 }
 
+/// Keycloak counts failures on a thread of its own, and neither lets in nor counts who comes meanwhile.
+async fn counted(admin: &Admin, (realm, name): (&str, &str), failures: u64) -> Result<()> {
+    let user = admin.user_id(realm, name).await?;
+    let path = format!("{realm}/attack-detection/brute-force/users/{user}");
+    let end = Instant::now() + COUNTED;
+    while admin.get(&path).await?["numFailures"].as_u64() < Some(failures) {
+        ensure!(Instant::now() < end, "Keycloak counted no failure in {COUNTED:?}");
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(())
+}
+
 /// Dave is locked out by wrong passwords, and freed by the administrator.
 async fn lockout(keycloak: &Keycloak, realm: &str, ledger: &mut Ledger) -> Result<()> {
     let mut browser = keycloak.browser(realm, OidcClient::named("portal"));
     for round in 1..=LOCK_AFTER {
         ensure!(browser.login("dave", "wrong").await? == Login::Refused, "a wrong password was accepted");
         ledger.note("wrong password", "dave", &["LOGIN_ERROR"]);
+        counted(&keycloak.admin(), (realm, "dave"), round as u64).await?;
         if round == LOCK_AFTER {
             ledger.note("is locked out", "dave", &["USER_DISABLED_BY_TEMPORARY_LOCKOUT"]);
         }

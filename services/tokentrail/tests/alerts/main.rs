@@ -131,6 +131,14 @@ fn until<T>(program: &Program, what: &str, condition: impl Fn() -> Option<T>) ->
     }
 }
 
+/// What `hook` took is kept as taken: a kill before that tells it once more.
+fn kept_as_told(program: &Program) {
+    until(program, "it is not kept as told", || {
+        let open = "SELECT countIf(body != '') AS open FROM alert_message_rows FINAL WHERE receiver = 'hook'";
+        (program.sql(open)[0]["open"] == 0).then_some(())
+    });
+}
+
 /// Everything is stored, correlated and judged: a round that began after that has ended.
 fn judged(program: &Program) {
     program.drained();
@@ -236,6 +244,7 @@ fn the_disabled_person_who_goes_on_is_told_once_and_nobody_else() {
     let metrics = program.get_admin("/metrics").unwrap();
     assert!(metrics.contains("tokentrail_alert_messages_delivered_total{receiver=\"hook\"}"), "{metrics}");
     assert!(metrics.contains("tokentrail_rule_state{rule=\"D12\",state=\"not_evaluable\"} 1"), "{metrics}");
+    kept_as_told(&program);
     let told_before = told(&hook, "D02").len();
 
     // Killed and started again: the same register, and nothing is told twice.

@@ -87,6 +87,7 @@ fn meet(program: &Program, wanted: &BTreeSet<String>, condition: &str) {
             return;
         }
         assert!(started.elapsed() < MEET, "{missing} of {} events did not come ({condition})", wanted.len());
+        std::thread::sleep(support::LOOK);
     }
 }
 
@@ -175,6 +176,7 @@ async fn webhook_and_pull_agree_and_pull_repairs_what_the_webhook_lost() {
     let started = Instant::now();
     while taken().len() < done {
         assert!(started.elapsed() < MEET, "{} events of a story of {done} were pushed", taken().len());
+        std::thread::sleep(support::LOOK);
     }
     let pushed = taken();
     meet(&program, &pushed, BY_BOTH);
@@ -191,6 +193,7 @@ async fn webhook_and_pull_agree_and_pull_repairs_what_the_webhook_lost() {
     let started = Instant::now();
     while by_webhook().is_none() {
         assert!(started.elapsed() < MEET, "no heartbeat came back by the webhook");
+        std::thread::sleep(support::LOOK);
     }
 
     let cli = Cli { program: &program, config: &config };
@@ -218,6 +221,7 @@ async fn webhook_and_pull_agree_and_pull_repairs_what_the_webhook_lost() {
     let started = Instant::now();
     while program.sql("SELECT 1 FROM gaps WHERE input = 'webhook' AND cause = 'no_heartbeat'").is_empty() {
         assert!(started.elapsed() < MEET, "no gap for the time without us: {:?}", program.sql("SELECT * FROM gaps"));
+        std::thread::sleep(support::LOOK);
     }
     let cli = Cli { program: &program, config: &config };
     let (status, repaired) = lost_to_the_last(&keycloak, &cli, (&way, &mut known)).await;

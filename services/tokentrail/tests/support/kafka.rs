@@ -99,7 +99,7 @@ impl Deployment {
         let mut settings: Vec<(String, String)> = vec![
             ("TOKENTRAIL__KAFKA__BROKERS".into(), format!("[{}]", list.join(","))),
             ("TOKENTRAIL__KAFKA__TOPICS__REPLICATION".into(), replication.to_string()),
-            ("TOKENTRAIL__KAFKA__CONSUMER__SESSION.TIMEOUT.MS".into(), "\"6000\"".into()),
+            ("TOKENTRAIL__KAFKA__CONSUMER__SESSION.TIMEOUT.MS".into(), "\"10000\"".into()),
             ("TOKENTRAIL__KAFKA__CONSUMER__HEARTBEAT.INTERVAL.MS".into(), "\"1000\"".into()),
         ];
         if replication < 2 {

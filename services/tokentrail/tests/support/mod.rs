@@ -25,7 +25,7 @@ pub const NO_CLICKHOUSE: &str = "http://127.0.0.1:9";
 /// For a program whose ClickHouse is of no use, so that its start is not waited for.
 pub const ALONE: (&str, &str) = ("TOKENTRAIL_TEST_ALONE", "1");
 /// Between two looks at a condition.
-const LOOK: Duration = Duration::from_millis(25);
+pub const LOOK: Duration = Duration::from_millis(25);
 
 pub struct Program {
     pub child: Child,
@@ -159,7 +159,7 @@ impl Program {
         ask(&self.store(), query)
     }
 
-    /// Waits until nothing is pending, and returns the status then.
+    /// Waits until nothing is pending, and returns the status after that.
     pub fn drained(&self) -> Value {
         let started = Instant::now();
         loop {
@@ -167,7 +167,7 @@ impl Program {
             let pending: u64 =
                 status["inputs"].as_array().unwrap().iter().map(|i| i["pending"].as_u64().unwrap()).sum();
             if pending == 0 && status["journal"]["lag"].as_u64() == Some(0) {
-                return status;
+                return self.status();
             }
             assert!(started.elapsed() < READY, "still pending after {READY:?}: {status}");
             std::thread::sleep(LOOK);
@@ -187,7 +187,7 @@ pub fn client() -> reqwest::Client {
     // ClickHouse closes a connection that was idle for 30 s: one kept longer breaks under the next question.
     let idle = Duration::from_secs(5);
     let client = reqwest::Client::builder().no_proxy().pool_idle_timeout(idle);
-    client.timeout(Duration::from_secs(30)).build().unwrap()
+    client.timeout(Duration::from_secs(120)).build().unwrap()
 }
 
 /// Rows of a query to the ClickHouse that a run file names, one JSON value each.
@@ -205,7 +205,15 @@ pub fn ask(run: &Value, query: &str) -> Vec<Value> {
         .header("x-clickhouse-key", password)
         .body(query.to_owned());
     block_on(async move {
-        let answer = request.send().await.expect("ClickHouse answers");
+        // An engine that was killed by a test takes its time to listen again.
+        let began = Instant::now();
+        let answer = loop {
+            match request.try_clone().unwrap().send().await {
+                Ok(answer) => break answer,
+                Err(error) if error.is_connect() && began.elapsed() < READY => tokio::time::sleep(LOOK).await,
+                Err(error) => panic!("ClickHouse does not answer: {error}"),
+            }
+        };
         let good = answer.status().is_success();
         let text = answer.text().await.unwrap();
         assert!(good, "{text}");

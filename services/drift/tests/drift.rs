@@ -362,7 +362,6 @@ fn the_register_opens_once_and_withdraws_what_is_undone() {
         standing: None,
         changes: 0,
         content: content(&candidates[0]),
-        handled: None,
     };
     let after_crash = compare((rule, "t"), std::slice::from_ref(&held), &candidates, looked);
     assert_eq!((after_crash.rows.len(), &after_crash.steps), (0, &first.steps), "only the step was missing");

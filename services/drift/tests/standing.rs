@@ -173,7 +173,6 @@ fn of_a_part_of_the_events_only_what_is_known_whole_is_written() {
         standing: Some(Standing::Open),
         changes: 1,
         content: 0,
-        handled: None,
     };
     let withdrawn = |since, until| {
         let looked = Looked { since, until, ..Looked::ALL };
@@ -208,7 +207,6 @@ fn of_one_who_did_too_much_what_is_older_than_the_latest_stays_as_it_is() {
         standing: Some(Standing::Open),
         changes: 1,
         content: 0,
-        handled: None,
     };
     let persons: BTreeSet<String> = ["a".to_owned()].into();
     let looked = |latest| Looked { persons: Some(&persons), latest, ..Looked::ALL };
@@ -239,7 +237,6 @@ fn what_a_rule_that_is_switched_off_had_found_stands_no_more_and_is_found_again(
         standing,
         changes,
         content: drift::finding::content(&found[0]),
-        handled: None,
     };
     let step = switched_off(&held(Some(Standing::Open), 1)).unwrap();
     assert_eq!((step.what, step.reason.contains("switched off")), ("withdrawn", true));

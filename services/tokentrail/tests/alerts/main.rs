@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test may panic
 
 mod alertmanager;
+mod closed;
 mod colliding;
 mod rebuilt;
 #[path = "../support/receiver.rs"]

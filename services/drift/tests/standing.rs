@@ -142,6 +142,19 @@ fn whom_a_read_alone_shows_as_disabled_is_a_leaver_too() {
     let soon = enabled(2, MINUTE, "state_user", "true");
     assert_eq!(found(vec![event.clone(), soon, refresh(3, 30 * MINUTE)]).len(), 1);
     assert!(found(vec![event, enabled(2, 20 * MINUTE, "state_user", "true"), refresh(3, 30 * MINUTE)]).is_empty());
+    // The other way round: what was read may be older than the event that let them in again, or that made them.
+    let back = enabled(2, MINUTE, "user_updated", "true");
+    let older = |at| enabled(3, at, "state_user", "false");
+    let put_out = enabled(1, 0, "user_updated", "false");
+    let later = refresh(4, 40 * MINUTE);
+    let acts = |read: Act| vec![put_out.clone(), back.clone(), read, later.clone()];
+    assert!(found(acts(older(11 * MINUTE))).is_empty());
+    assert_eq!(times_out(acts(older(11 * MINUTE)).iter()), [("a".to_owned(), 0, Some(MINUTE))]);
+    assert_eq!(found(acts(older(11 * MINUTE + 1))).len(), 1, "a read that was begun after the event");
+    let refused = Act { outcome: "failure".into(), ..back.clone() };
+    let made = Act { kind: "user_created".into(), ..back.clone() };
+    assert!(found(vec![made, older(2 * MINUTE), later.clone()]).is_empty());
+    assert_eq!(found(vec![refused, older(2 * MINUTE), later]).len(), 1, "what was refused enabled nobody");
     // Of somebody who was never out a read says nothing.
     assert!(found(vec![enabled(1, 0, "state_user", "true"), refresh(2, 5 * MINUTE)]).is_empty());
 }

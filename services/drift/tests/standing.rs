@@ -87,6 +87,15 @@ fn what_is_not_proven_or_not_judged_yet_is_told() {
     facts.sources[0].proven = false;
     let (state_then, detail) = state("D02", &facts, 0);
     assert!(state_then == State::Ok && detail.contains("kc lost unseen"), "{detail}");
+    // Whose silence is what a rule asks about cannot be green, though another source is proven.
+    let (state_then, why) = state("D12", &facts, 0);
+    assert!(state_then == State::NotEvaluable && why.contains("peace of kc"), "{why}");
+    let (state_then, detail) = state("D12", &facts, 1);
+    assert!(state_then == State::Exception && detail.contains("kc lost unseen"), "{detail}");
+    assert!(Rule::of("D12").unwrap().not_judged(&facts).iter().any(|part| part.contains("kc lost unseen")));
+    facts.sources[0].first = None;
+    assert_eq!(state("D12", &facts, 0).0, State::Ok, "one that never sent anything is not missed");
+    facts.sources[0].first = Some(0);
     facts.parts = 2;
     let (state_then, why) = state("D02", &facts, 0);
     assert!(state_then == State::NotEvaluable && why.contains("2 parts"), "{why}");

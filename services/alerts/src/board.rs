@@ -88,14 +88,28 @@ impl Board {
         self.pending.with_label_values(&[name]).set(i64::try_from(pending).unwrap_or(i64::MAX));
     }
 
+    /// It took one message.
     pub(crate) fn took(&self, name: &str, now: i64) {
+        self.took_part(name, now);
+        self.works(name);
+    }
+
+    /// It took a part of what it is told at once.
+    pub(crate) fn took_part(&self, name: &str, now: i64) {
         let mut states = self.lock();
         let state = states.entry(name.to_owned()).or_default();
         state.delivered += 1;
-        (state.last_delivered, state.failing_since) = (Some(now), None);
+        state.last_delivered = Some(now);
+        self.delivered.with_label_values(&[name]).inc();
+    }
+
+    /// It takes what it is told.
+    pub(crate) fn works(&self, name: &str) {
+        let mut states = self.lock();
+        let state = states.entry(name.to_owned()).or_default();
+        state.failing_since = None;
         state.trouble.clear();
         self.failing.with_label_values(&[name]).set(0);
-        self.delivered.with_label_values(&[name]).inc();
     }
 
     /// It answers, and does not take what one message says.

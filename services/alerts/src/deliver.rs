@@ -2,11 +2,11 @@
 
 use crate::{
     board::Board,
-    outbox::{MOST, Outbox},
+    outbox::Outbox,
     plan::{Told, What, due, fires, waited},
     probe::{Backoff, RETRY},
     receiver::{Kind, Naming, Receiver, Refused},
-    render::{Notice, Words, body, fitting},
+    render::{Notice, Words, fitting},
 };
 use drift::Severity;
 use std::{collections::HashSet, time::Duration};
@@ -89,7 +89,7 @@ impl Deliverer {
     async fn follow(&mut self) -> Result<(), StoreError> {
         let messages = self.store.alert_messages(&self.words.tenant, &self.receiver.name).await?;
         let mut outbox = Outbox::of(messages);
-        let (mut repeated, mut backoff) = (Instant::now(), Backoff::default());
+        let mut backoff = Backoff::default();
         loop {
             self.show(&outbox);
             while let Some(message) = outbox.pending.front() {
@@ -120,14 +120,12 @@ impl Deliverer {
                 self.put(&mut outbox, due).await?;
                 continue;
             }
-            if self.receiver.kind == Kind::Alertmanager && repeated.elapsed() >= self.timing.repeat {
-                self.repeat(&outbox.told, &findings).await?;
-                repeated = Instant::now();
+            let now = Instant::now();
+            if self.repeats_at(&outbox).is_some_and(|due| due <= now) {
+                self.repeat(&mut outbox, &findings).await?;
             }
-            let next = match self.receiver.kind {
-                Kind::Alertmanager => LOOK.min(self.timing.repeat.saturating_sub(repeated.elapsed())),
-                _ => LOOK,
-            };
+            let next =
+                self.repeats_at(&outbox).map_or(LOOK, |due| LOOK.min(due.saturating_duration_since(Instant::now())));
             tokio::select! {
                 () = sleep(next) => {}
                 changed = self.hint.changed() => if changed.is_err() { return Ok(()) },
@@ -213,7 +211,7 @@ impl Deliverer {
                 why if suspect => return Ok(Brought::Suspect(why.to_string())),
                 _ => {}
             }
-            sleep(backoff.wait()).await;
+            self.rest(outbox, backoff.wait()).await?;
         }
     }
 
@@ -279,39 +277,8 @@ impl Deliverer {
         self.store.put_alert_message(&ended).await
     }
 
-    /// Tells an Alertmanager again what fires: it forgets what it is not told. True if it took any of it.
-    pub(crate) async fn repeat(&self, told: &Told, findings: &[Finding]) -> Result<bool, StoreError> {
-        let firing =
-            |finding: &&Finding| fires(finding) && matches!(told.get(&finding.finding_id), Some(What::Firing(_)));
-        let notices: Vec<_> = findings
-            .iter()
-            .filter(firing)
-            .filter_map(|finding| Some((finding, *told.get(&finding.finding_id)?)))
-            .collect();
-        let mut took = false;
-        for some in notices.chunks(MOST) {
-            let words = self.words_for(some.iter().map(|(finding, _)| *finding)).await?;
-            let now = (self.clock)();
-            let body = body(&self.receiver, &words, some, now);
-            match self.receiver.attempt((Uuid::new_v4(), now.div_euclid(1000)), &body).await {
-                Ok(()) => {
-                    took = true;
-                    self.board.took(&self.receiver.name, now);
-                }
-                Err(why) => {
-                    // The next repetition is the next try.
-                    self.board.failed(&self.receiver.name, (now, &why.to_string()));
-                    if !matches!(why, Refused::Message(_)) {
-                        break;
-                    }
-                }
-            }
-        }
-        Ok(took)
-    }
-
     /// The words with names, where this receiver is told names.
-    async fn words_for(&self, findings: impl Iterator<Item = &Finding>) -> Result<Words, StoreError> {
+    pub(crate) async fn words_for(&self, findings: impl Iterator<Item = &Finding>) -> Result<Words, StoreError> {
         let mut words = self.words.clone();
         if self.receiver.naming == Naming::Names {
             let persons: Vec<String> =

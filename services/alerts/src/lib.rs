@@ -14,6 +14,7 @@ mod plan;
 mod probe;
 mod receiver;
 mod render;
+mod repeat;
 mod sign;
 
 pub use board::{Board, ReceiverState};

@@ -4,7 +4,7 @@
 //! the rest: it is let go, and what it told is due again, in smaller messages, until the one finding is alone that it does not take. That
 //! one waits apart.
 
-use crate::plan::{Told, What, told};
+use crate::plan::{Told, What, fires, told};
 use std::{
     collections::{HashMap, VecDeque},
     time::Duration,
@@ -24,6 +24,10 @@ pub(crate) struct Outbox {
     pub told: Told,
     /// Messages that it has not taken, in their order.
     pub pending: VecDeque<AlertMessage>,
+    /// When an Alertmanager was told again of what it was told.
+    pub repeated: Instant,
+    /// Where in what it was told the next such round begins.
+    turn: usize,
     /// Most findings of the next message.
     most: usize,
     refused: HashMap<Uuid, Refusal>,
@@ -42,7 +46,7 @@ impl Outbox {
         let taken = messages.iter().filter(|message| message.delivered_at.is_some());
         let told = told(taken);
         let pending = messages.into_iter().filter(|message| message.version == 1).collect();
-        Self { told, pending, most: MOST, refused: HashMap::new() }
+        Self { told, pending, repeated: Instant::now(), turn: 0, most: MOST, refused: HashMap::new() }
     }
 
     /// What of this is told now, the worst first. What the receiver does not take waits, and is tried alone, when nothing else is due.
@@ -107,9 +111,34 @@ impl Outbox {
             return None;
         }
         let (finding, what) = told([&message]).into_iter().next()?;
+        self.leave_out((finding, what), now);
+        Some(finding)
+    }
+
+    /// A finding that was told alone was not taken: it waits, each time twice as long.
+    pub(crate) fn leave_out(&mut self, (finding, what): (Uuid, What), now: Instant) {
         let wait = self.refused.get(&finding).map_or(AGAIN.0, |known| (known.wait * 2).min(AGAIN.1));
         self.refused.insert(finding, Refusal { what, again: now + wait, wait });
-        Some(finding)
+    }
+
+    /// What of this fires, as it was told, and is told again now; each round begins elsewhere.
+    pub(crate) fn again<'a>(&mut self, findings: &'a [Finding], now: Instant) -> Vec<(&'a Finding, What)> {
+        let told = |finding: &Finding| self.told.get(&finding.finding_id).copied();
+        let firing = findings.iter().filter(|finding| fires(finding));
+        let firing = firing.filter_map(|finding| Some((finding, told(finding)?)));
+        let waits = |(finding, what): &(&Finding, What)| {
+            self.refused.get(&finding.finding_id).is_some_and(|known| known.what == *what && known.again > now)
+        };
+        let mut again: Vec<_> = firing.filter(|one| matches!(one.1, What::Firing(_)) && !waits(one)).collect();
+        let begin = self.turn % again.len().max(1);
+        again.rotate_left(begin);
+        self.turn = begin + MOST;
+        again
+    }
+
+    /// These were taken again.
+    pub(crate) fn taken_again(&mut self, notices: &[(&Finding, What)]) {
+        self.refused.retain(|id, _| notices.iter().all(|(finding, _)| finding.finding_id != *id));
     }
 
     /// How many findings that stand the receiver does not take. `stands`: none for what is not to be told any more.
@@ -236,6 +265,27 @@ mod tests {
         let mut outbox = Outbox::of(vec![both, message(&[(&all[1], high)], 1)]);
         outbox.taken(0);
         assert!(outbox.was_told(&outbox.pending[0]));
+    }
+
+    #[test]
+    fn what_is_told_again_begins_elsewhere_each_time_and_leaves_out_what_waits() {
+        let all: Vec<Finding> = (0..250).map(finding).collect();
+        let (mut outbox, now) = (Outbox::of(Vec::new()), Instant::now());
+        let high = What::Firing(Severity::High);
+        outbox.told = all.iter().map(|one| (one.finding_id, high)).collect();
+        outbox.told.insert(all[7].finding_id, What::Resolved);
+        outbox.leave_out((all[9].finding_id, high), now);
+        let begins: Vec<u128> = (0..4)
+            .map(|_| {
+                let again = outbox.again(&all, now);
+                assert_eq!(again.len(), 248);
+                again[0].0.finding_id.as_u128()
+            })
+            .collect();
+        assert_eq!(begins, [0, 102, 202, 54]);
+        assert_eq!(outbox.again(&all, now + AGAIN.0).len(), 249, "it is tried again");
+        outbox.taken_again(&[(&all[9], high)]);
+        assert_eq!(outbox.left_out(|_| Some(true)), 0);
     }
 
     #[test]

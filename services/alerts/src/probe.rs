@@ -69,8 +69,7 @@ impl Deliverer {
         match self.probe(outbox, backoff).await? {
             Probed::Works => {}
             Probed::Away => {
-                sleep(backoff.wait()).await;
-                return Ok(());
+                return self.rest(outbox, backoff.wait()).await;
             }
             Probed::Nothing => {
                 // What comes to be told now would wait behind it.
@@ -79,6 +78,10 @@ impl Deliverer {
                     tokio::select! {
                         () = sleep(LOOK.min(wait.saturating_sub(began.elapsed()))) => {}
                         Ok(()) = self.hint.changed() => {}
+                    }
+                    if self.repeats_at(outbox).is_some_and(|due| due <= Instant::now()) {
+                        let findings = self.look(outbox).await?;
+                        self.repeat(outbox, &findings).await?;
                     }
                 }
                 return Ok(());
@@ -91,7 +94,7 @@ impl Deliverer {
                 self.let_go(outbox, (0, &format!("{why} to it again and again, and takes others"))).await?;
                 *backoff = Backoff::default();
             }
-            Err(_) => sleep(backoff.wait()).await,
+            Err(_) => self.rest(outbox, backoff.wait()).await?,
         }
         Ok(())
     }
@@ -101,7 +104,7 @@ impl Deliverer {
         let findings = self.look(outbox).await?;
         if outbox.pending.len() < 2 && !self.compose_probe(outbox, (&findings, backoff.probes)).await? {
             let repeats = self.receiver.kind == Kind::Alertmanager;
-            return match repeats && self.repeat(&outbox.told, &findings).await? {
+            return match repeats && self.repeat(outbox, &findings).await? {
                 true => Ok(Probed::Works),
                 false => Ok(Probed::Nothing),
             };

@@ -71,7 +71,7 @@ pub struct Proof {
 }
 
 /// Why a message was not taken. Never holds the address, which can be a secret (Slack's is).
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Refused {
     /// No answer.
     #[error("it cannot be reached: {0}")]

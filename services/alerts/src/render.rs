@@ -31,6 +31,8 @@ pub struct Words {
     pub names: HashMap<String, String>,
     /// How bad findings were when they were told before.
     pub before: HashMap<Uuid, Severity>,
+    /// What fires ends after so many milliseconds, to an Alertmanager, unless it is told again; none: when it says itself.
+    pub lasting: Option<i64>,
 }
 
 /// One finding in a message.
@@ -148,7 +150,11 @@ fn alert(words: &Words, (finding, what): &Notice<'_>, told: &Map<String, Value>,
         "startsAt": moment(finding.opened_at.max(1)),
     });
     match what {
-        What::Firing(_) => {}
+        What::Firing(_) => {
+            if let Some(lasting) = words.lasting {
+                alert["endsAt"] = json!(moment(now.saturating_add(lasting)));
+            }
+        }
         What::Resolved => alert["endsAt"] = json!(moment(now)),
         // One that ended before it was ever known would be dropped: it stands for a moment and resolves by itself.
         What::Passed => alert["endsAt"] = json!(moment(now + PASSING)),
@@ -250,6 +256,14 @@ mod tests {
         // Less bad than it was told: told again, it is the alert that stands.
         assert_eq!(alerts(&words, What::Firing(Severity::Medium)), [("medium".into(), false)]);
         assert_eq!(alerts(&Words::default(), firing), [("critical".into(), false)]);
+    }
+
+    #[test]
+    fn what_an_alertmanager_is_told_again_stands_for_a_while_and_what_ended_does_not() {
+        let (one, words) = (test_notice(7), Words { lasting: Some(300_000), ..Words::default() });
+        let ends = |what| said(Kind::Alertmanager, &words, &[(&one, what)])[0]["endsAt"].clone();
+        assert_eq!(ends(What::Firing(Severity::Low)), "1970-01-01T00:05:01.000Z");
+        assert_eq!(ends(What::Resolved), "1970-01-01T00:00:01.000Z");
     }
 
     #[test]

@@ -8,6 +8,7 @@
 pub mod baseline;
 pub mod facts;
 pub mod finding;
+pub mod handling;
 pub mod register;
 pub mod rules;
 pub mod settings;

@@ -1,5 +1,5 @@
 //! The register: what stands, what was found now, and so what is to be written. Opened once per dedup key; what is not found again is
-//! withdrawn with its reason; what is over has ended. What people did with a finding is not touched here.
+//! withdrawn with its reason; what is over has ended. What people did with a finding is not touched here: [`crate::handling`].
 
 use crate::{
     finding::{Candidate, change_id, content},
@@ -36,8 +36,6 @@ pub struct Held {
     pub changes: u64,
     /// Hash of what it says.
     pub content: u64,
-    /// When somebody said last that they look at it or are done with it, where that still counts.
-    pub handled: Option<i64>,
 }
 
 /// A step to write.
@@ -47,7 +45,7 @@ pub struct Step {
     pub finding: Uuid,
     /// Id of the change: the same if it is written twice.
     pub change: Uuid,
-    /// `opened`, `ended`, `withdrawn` or `reopened`.
+    /// `opened`, `ended`, `withdrawn`, `reopened` or `revived`.
     pub what: &'static str,
     /// Why.
     pub reason: &'static str,
@@ -82,9 +80,6 @@ impl Looked<'_> {
 
 /// Why a finding is withdrawn.
 const UNDONE: &str = "events that came later, or a replay, show that it is none";
-
-/// Why a finding counts as a new one.
-const BEGAN_LATER: &str = "it began after somebody had dealt with it";
 
 /// Why a finding about what is so now is over.
 const AGREES: &str = "it is so no more";
@@ -133,13 +128,6 @@ pub fn compare<'a>(
             }
             (Some(Standing::Open), false) => put("ended", count, "it is over"),
             (Some(Standing::Ended | Standing::Withdrawn), true) => put("reopened", count, "it is found again"),
-            // What ended and began anew keeps its id. Where the end was not seen (it came and went between two rounds, or the register was
-            // filled anew from the log), the beginning tells that somebody was done with what was before.
-            (Some(Standing::Open), true)
-                if held.and_then(|held| held.handled).is_some_and(|handled| handled < candidate.first) =>
-            {
-                put("reopened", count, BEGAN_LATER);
-            }
             (Some(_), _) => {}
         }
     }

@@ -125,7 +125,6 @@ fn what_differs_no_more_has_ended() {
         standing: Some(Standing::Open),
         changes: 1,
         content: content(&candidates[0]),
-        handled: None,
     };
     let steps = |held: &Held, found: &[Candidate]| -> Vec<&'static str> {
         compare((rule(), "t"), std::slice::from_ref(held), found, looked).steps.iter().map(|step| step.what).collect()
@@ -135,35 +134,4 @@ fn what_differs_no_more_has_ended() {
     (held.standing, held.changes) = (Some(Standing::Ended), 2);
     assert_eq!(steps(&held, &[]), [] as [&str; 0]);
     assert_eq!(steps(&held, &candidates), ["reopened"]);
-}
-
-/// Somebody was done with it, went, and came again unseen (or the register was filled anew from the log): what stands now is another.
-#[test]
-fn what_began_after_somebody_had_dealt_with_it_stands_again() {
-    let facts = facts(vec![member("p", Some(5_000), Listed::No)]);
-    let candidates: Vec<Candidate> = rule().judge(&facts, &Settings::default()).found;
-    assert_eq!(candidates[0].first, 5_000);
-    let steps = |standing, handled| -> Vec<(&'static str, uuid::Uuid)> {
-        let held = Held {
-            id: candidates[0].id("t"),
-            rule: "D04".into(),
-            person: "p".into(),
-            first: 0,
-            standing,
-            changes: 1,
-            content: content(&candidates[0]),
-            handled,
-        };
-        let looked = Looked { since: 0, ..Looked::ALL };
-        let changes = compare((rule(), "t"), &[held], &candidates, looked);
-        changes.steps.iter().map(|step| (step.what, step.change)).collect()
-    };
-    let open = Some(Standing::Open);
-    assert_eq!(steps(open, Some(5_000)), [], "it stood when somebody dealt with it");
-    let again = steps(open, Some(4_999));
-    assert_eq!(again.iter().map(|step| step.0).collect::<Vec<_>>(), ["reopened"]);
-    assert_eq!(again, steps(open, Some(4_999)), "two processors write the same step");
-    // What was not opened yet, or is found again, is opened for that reason.
-    assert_eq!(steps(None, Some(4_999))[0].0, "opened");
-    assert_eq!(steps(Some(Standing::Ended), Some(4_999)).len(), 1);
 }

@@ -182,36 +182,6 @@ fn self_escalation_is_the_same_person_by_key() {
 }
 
 #[test]
-fn logging_is_impaired_by_event_or_by_configuration_and_ends() {
-    let mut facts = facts();
-    let config = |n, at, kind: &str, on: &str, listeners: &str| {
-        let named = kind == "state_events_config";
-        let names =
-            if named { ("adminEventsEnabled", "eventsListeners") } else { ("admin_events_enabled", "listeners") };
-        with(with(act(n, at, kind), names.0, on), names.1, listeners)
-    };
-    facts.acts = vec![config(1, 0, "audit_config_changed", "false", "jboss-logging")];
-    assert!(found("D11", &facts).is_empty(), "what was never on is doctor's to name");
-    facts.acts.push(config(2, 1, "audit_config_changed", "true", "jboss-logging,webhook"));
-    facts.acts.push(config(3, 2, "audit_config_changed", "false", "jboss-logging,webhook"));
-    let off = found("D11", &facts);
-    assert_eq!((off.len(), &off[0].values["off"], off[0].stands), (1, &"admin_events_enabled".into(), true));
-    // The listener went first: only the next read of the configuration tells.
-    facts.acts.push(config(4, 3, "state_events_config", "false", "jboss-logging"));
-    let both = found("D11", &facts);
-    assert_eq!(both.len(), 2);
-    assert!(both.iter().any(|one| one.values["off"] == "listeners webhook" && one.values["seen_in"] == "read of the configuration"));
-    facts.acts.push(config(5, 4, "audit_config_changed", "true", "jboss-logging,webhook"));
-    assert!(found("D11", &facts).iter().all(|one| !one.stands), "it ends when it is on again");
-    // A list that events keep cut says nothing of what is not in it; a short one does.
-    let types = |n, text: &str| with(act(n, n as i64, "audit_config_changed"), "enabled_event_types", text);
-    facts.acts = vec![types(1, "LOGIN,LOGOUT"), types(2, &"A_TYPE_OF_MANY,".repeat(140)[..2_048])];
-    assert!(found("D11", &facts).is_empty());
-    facts.acts.push(types(3, "LOGIN"));
-    assert!(found("D11", &facts).iter().any(|one| one.values["off"] == "enabled_event_types LOGOUT"));
-}
-
-#[test]
 fn a_gap_stands_until_it_is_repaired_and_a_repaired_one_has_ended() {
     let mut facts = facts();
     facts.gaps = vec![
@@ -362,7 +332,6 @@ fn the_register_opens_once_and_withdraws_what_is_undone() {
         standing: None,
         changes: 0,
         content: content(&candidates[0]),
-        handled: None,
     };
     let after_crash = compare((rule, "t"), std::slice::from_ref(&held), &candidates, looked);
     assert_eq!((after_crash.rows.len(), &after_crash.steps), (0, &first.steps), "only the step was missing");

@@ -87,6 +87,15 @@ fn what_is_not_proven_or_not_judged_yet_is_told() {
     facts.sources[0].proven = false;
     let (state_then, detail) = state("D02", &facts, 0);
     assert!(state_then == State::Ok && detail.contains("kc lost unseen"), "{detail}");
+    // Whose silence is what a rule asks about cannot be green, though another source is proven.
+    let (state_then, why) = state("D12", &facts, 0);
+    assert!(state_then == State::NotEvaluable && why.contains("peace of kc"), "{why}");
+    let (state_then, detail) = state("D12", &facts, 1);
+    assert!(state_then == State::Exception && detail.contains("kc lost unseen"), "{detail}");
+    assert!(Rule::of("D12").unwrap().not_judged(&facts).iter().any(|part| part.contains("kc lost unseen")));
+    facts.sources[0].first = None;
+    assert_eq!(state("D12", &facts, 0).0, State::Ok, "one that never sent anything is not missed");
+    facts.sources[0].first = Some(0);
     facts.parts = 2;
     let (state_then, why) = state("D02", &facts, 0);
     assert!(state_then == State::NotEvaluable && why.contains("2 parts"), "{why}");
@@ -142,6 +151,19 @@ fn whom_a_read_alone_shows_as_disabled_is_a_leaver_too() {
     let soon = enabled(2, MINUTE, "state_user", "true");
     assert_eq!(found(vec![event.clone(), soon, refresh(3, 30 * MINUTE)]).len(), 1);
     assert!(found(vec![event, enabled(2, 20 * MINUTE, "state_user", "true"), refresh(3, 30 * MINUTE)]).is_empty());
+    // The other way round: what was read may be older than the event that let them in again, or that made them.
+    let back = enabled(2, MINUTE, "user_updated", "true");
+    let older = |at| enabled(3, at, "state_user", "false");
+    let put_out = enabled(1, 0, "user_updated", "false");
+    let later = refresh(4, 40 * MINUTE);
+    let acts = |read: Act| vec![put_out.clone(), back.clone(), read, later.clone()];
+    assert!(found(acts(older(11 * MINUTE))).is_empty());
+    assert_eq!(times_out(acts(older(11 * MINUTE)).iter()), [("a".to_owned(), 0, Some(MINUTE))]);
+    assert_eq!(found(acts(older(11 * MINUTE + 1))).len(), 1, "a read that was begun after the event");
+    let refused = Act { outcome: "failure".into(), ..back.clone() };
+    let made = Act { kind: "user_created".into(), ..back.clone() };
+    assert!(found(vec![made, older(2 * MINUTE), later.clone()]).is_empty());
+    assert_eq!(found(vec![refused, older(2 * MINUTE), later]).len(), 1, "what was refused enabled nobody");
     // Of somebody who was never out a read says nothing.
     assert!(found(vec![enabled(1, 0, "state_user", "true"), refresh(2, 5 * MINUTE)]).is_empty());
 }
@@ -173,7 +195,6 @@ fn of_a_part_of_the_events_only_what_is_known_whole_is_written() {
         standing: Some(Standing::Open),
         changes: 1,
         content: 0,
-        handled: None,
     };
     let withdrawn = |since, until| {
         let looked = Looked { since, until, ..Looked::ALL };
@@ -208,7 +229,6 @@ fn of_one_who_did_too_much_what_is_older_than_the_latest_stays_as_it_is() {
         standing: Some(Standing::Open),
         changes: 1,
         content: 0,
-        handled: None,
     };
     let persons: BTreeSet<String> = ["a".to_owned()].into();
     let looked = |latest| Looked { persons: Some(&persons), latest, ..Looked::ALL };
@@ -239,7 +259,6 @@ fn what_a_rule_that_is_switched_off_had_found_stands_no_more_and_is_found_again(
         standing,
         changes,
         content: drift::finding::content(&found[0]),
-        handled: None,
     };
     let step = switched_off(&held(Some(Standing::Open), 1)).unwrap();
     assert_eq!((step.what, step.reason.contains("switched off")), ("withdrawn", true));

@@ -12,6 +12,8 @@ use uuid::Uuid;
 
 /// Under this name the rules themselves change findings; nobody may act under it.
 pub const BY_RULES: &str = "rules";
+/// How bad a finding can be.
+const SEVERITIES: [&str; 4] = ["low", "medium", "high", "critical"];
 /// 2200-01-01, UTC milliseconds: no suppression ends later.
 const LATEST: i64 = 7_258_118_400_000;
 
@@ -40,10 +42,13 @@ pub enum Handled {
         /// Its id.
         finding: Uuid,
     },
-    /// It is done with.
+    /// What has happened of it by now is done with.
     Close {
         /// Its id.
         finding: Uuid,
+        /// How bad it was to whoever closed it: it stands again when it gets worse. Acts of before do not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        severity: Option<String>,
     },
     /// Nobody is told of it until then.
     Suppress {
@@ -103,7 +108,8 @@ impl Handled {
     fn is_bounded(&self) -> bool {
         let until = |until: &i64| (0..=LATEST).contains(until);
         match self {
-            Self::Acknowledge { .. } | Self::Close { .. } | Self::Unsuppress { .. } => true,
+            Self::Acknowledge { .. } | Self::Unsuppress { .. } => true,
+            Self::Close { severity, .. } => severity.as_deref().is_none_or(|word| SEVERITIES.contains(&word)),
             Self::Suppress { until: end, .. } => until(end),
             Self::SuppressGroup { group, until: end } => group.is_named() && until(end),
             Self::UnsuppressGroup { group } => group.is_named(),
@@ -182,6 +188,10 @@ mod tests {
         FindingAct { said, by: "ana".into(), reason: "known".into() }
     }
 
+    fn close(finding: Uuid) -> Handled {
+        Handled::Close { finding, severity: None }
+    }
+
     fn receipt(id: &str, body: &str) -> Receipt {
         let header = ReceiptHeader {
             native_id: id.into(),
@@ -199,7 +209,8 @@ mod tests {
         let finding = Uuid::from_u128(5);
         let all = [
             Handled::Acknowledge { finding },
-            Handled::Close { finding },
+            Handled::Close { finding, severity: None },
+            Handled::Close { finding, severity: Some("medium".into()) },
             Handled::Suppress { finding, until: 9 },
             Handled::Unsuppress { finding },
             Handled::SuppressGroup { group: group(), until: 9 },
@@ -220,14 +231,23 @@ mod tests {
     }
 
     #[test]
+    fn an_act_of_a_program_that_did_not_say_how_bad_it_was_is_read() {
+        let old = r#"{"act":"close","finding":"00000000-0000-0000-0000-000000000005","by":"ana","reason":"known"}"#;
+        let (_, read) = FindingAct::of(&receipt(ID, old)).unwrap();
+        assert_eq!(read, act(close(Uuid::from_u128(5))));
+        assert_eq!(serde_json::to_string(&read).unwrap(), old);
+    }
+
+    #[test]
     fn what_is_not_whole_is_dead_and_changes_nothing() {
         let finding = Uuid::from_u128(5);
         let unnamed = Group { subject: " ".into(), ..group() };
         let of_a_group = Group { subject_kind: "realm".into(), ..group() };
         let bad = [
-            FindingAct { by: "rules".into(), ..act(Handled::Close { finding }) },
-            FindingAct { reason: " ".into(), ..act(Handled::Close { finding }) },
-            FindingAct { reason: "x".repeat(TEXT_BYTES + 1), ..act(Handled::Close { finding }) },
+            FindingAct { by: "rules".into(), ..act(close(finding)) },
+            FindingAct { reason: " ".into(), ..act(close(finding)) },
+            FindingAct { reason: "x".repeat(TEXT_BYTES + 1), ..act(close(finding)) },
+            act(Handled::Close { finding, severity: Some("dreadful".into()) }),
             act(Handled::Suppress { finding, until: i64::MAX }),
             act(Handled::Suppress { finding, until: -1 }),
             act(Handled::SuppressGroup { group: unnamed, until: 9 }),
@@ -238,7 +258,7 @@ mod tests {
             assert_eq!(FindingAct::of(&receipt), None, "{said:?}");
             assert_eq!(fate(&receipt), Normalised::Dead(Dead::MissingField), "{said:?}");
         }
-        let whole = serde_json::to_string(&act(Handled::Close { finding })).unwrap();
+        let whole = serde_json::to_string(&act(close(finding))).unwrap();
         assert_eq!(fate(&receipt("act-1", &whole)), Normalised::Dead(Dead::MissingField), "an act has an id");
         assert_eq!(fate(&receipt(ID, "{")), Normalised::Dead(Dead::NotJson));
     }

@@ -79,6 +79,15 @@ fn backstage_is_told_by_reference_and_the_annotation_is_kept() {
 }
 
 #[test]
+fn that_no_listener_is_left_is_said_and_a_list_that_is_not_there_is_not() {
+    let listeners =
+        |state: Value| entity(Area::EventsConfig, &state, &Value::Null).details.get("eventsListeners").cloned();
+    assert_eq!(listeners(json!({"eventsListeners": ["jboss-logging", "email"]})).unwrap(), "jboss-logging,email");
+    assert_eq!(listeners(json!({"eventsListeners": []})).unwrap(), "");
+    assert_eq!(listeners(json!({"eventsEnabled": true})), None);
+}
+
+#[test]
 fn every_area_has_a_kind_of_its_own() {
     let kinds: BTreeSet<String> = Area::ALL.iter().map(|area| entity(*area, &json!({}), &Value::Null).kind).collect();
     assert_eq!(kinds.len(), Area::ALL.len());

@@ -14,11 +14,10 @@ pub(crate) fn note(records: &mut Records, receipt: &Receipt) {
     let (tenant, changed_at) = (receipt.header.tenant.clone(), receipt.header.received_at);
     let what = act.said.what().to_owned();
     let (actor, reason) = (act.by.trim().to_owned(), act.reason.trim().to_owned());
-    let (finding_id, until) = match act.said {
-        Handled::Acknowledge { finding } | Handled::Close { finding } | Handled::Unsuppress { finding } => {
-            (finding, None)
-        }
-        Handled::Suppress { finding, until } => (finding, Some(until)),
+    let (finding_id, until, severity) = match act.said {
+        Handled::Acknowledge { finding } | Handled::Unsuppress { finding } => (finding, None, None),
+        Handled::Close { finding, severity } => (finding, None, severity),
+        Handled::Suppress { finding, until } => (finding, Some(until), None),
         Handled::SuppressGroup { group, until } => {
             let change = group_change((tenant, id), group, until);
             records.suppressions.push(SuppressionChange { changed_at, what, actor, reason, ..change });
@@ -31,8 +30,18 @@ pub(crate) fn note(records: &mut Records, receipt: &Receipt) {
             return;
         }
     };
-    let change = FindingChange { tenant, finding_id, change_id: id, changed_at, what, actor, reason, until };
-    records.handled.push(change);
+    records.handled.push(FindingChange {
+        tenant,
+        finding_id,
+        change_id: id,
+        changed_at,
+        what,
+        actor,
+        reason,
+        until,
+        severity: severity.unwrap_or_default(),
+        answers: None,
+    });
 }
 
 /// Without who, when and why.
@@ -77,11 +86,13 @@ mod tests {
         let (id, finding) = (Uuid::from_u128(1), Uuid::from_u128(2));
         let (subject_kind, subject, owner) = ("source".into(), "kc".into(), "bo".into());
         let group = Group { suppression: Uuid::from_u128(3), rule: "D12".into(), subject_kind, subject, owner };
-        for (said, what, until) in [
-            (Handled::Acknowledge { finding }, "acknowledged", None),
-            (Handled::Close { finding }, "closed", None),
-            (Handled::Suppress { finding, until: 99 }, "suppressed", Some(99)),
-            (Handled::Unsuppress { finding }, "unsuppressed", None),
+        let close = |severity| Handled::Close { finding, severity };
+        for (said, what, (until, severity)) in [
+            (Handled::Acknowledge { finding }, "acknowledged", (None, "")),
+            (close(None), "closed", (None, "")),
+            (close(Some("high".into())), "closed", (None, "high")),
+            (Handled::Suppress { finding, until: 99 }, "suppressed", (Some(99), "")),
+            (Handled::Unsuppress { finding }, "unsuppressed", (None, "")),
         ] {
             let mut records = Records::default();
             note(&mut records, &receipt(id, said));
@@ -96,6 +107,8 @@ mod tests {
                 actor,
                 reason,
                 until,
+                severity: severity.into(),
+                answers: None,
             };
             assert_eq!(records, Records { handled: vec![row], ..Records::default() });
         }
@@ -116,7 +129,7 @@ mod tests {
             assert_eq!(records, Records { suppressions: vec![row], ..Records::default() });
         }
         let mut records = Records::default();
-        let mut other = receipt(id, Handled::Close { finding });
+        let mut other = receipt(id, close(None));
         other.header.payload = Payload::PersonAct;
         note(&mut records, &other);
         assert_eq!(records, Records::default(), "of another class");

@@ -149,7 +149,7 @@ fn beside() -> [String; 6] {
     [
         "INSERT INTO privileged_right_rows VALUES ('default', '7', 1, 0, 'group', '/ops'), ('default', '8', 1, 0, 'group', '/admins')".into(),
         format!("INSERT INTO finding_rows SELECT 'default', reinterpret(sipHash128(number), 'UUID'), 1, 'D05', 1, {PERSON}, ['low', 'medium', 'high'][1 + number % 3], 'proven', now64(3), now64(3), '{{}}', [{id}], [], 0 FROM numbers(2000)"),
-        "INSERT INTO finding_change_rows SELECT 'default', reinterpret(sipHash128(number), 'UUID'), generateUUIDv4(), now64(3) - toIntervalHour(number), 'opened', 'rules', '', NULL FROM numbers(2000)".into(),
+        "INSERT INTO finding_change_rows (tenant, finding_id, change_id, changed_at, what, actor, reason, until) SELECT 'default', reinterpret(sipHash128(number), 'UUID'), generateUUIDv4(), now64(3) - toIntervalHour(number), 'opened', 'rules', '', NULL FROM numbers(2000)".into(),
         format!("INSERT INTO heartbeat_rows SELECT 'default', 'kc', {at}, 'acme', toString(number), 'sent' FROM numbers({minutes})"),
         format!("INSERT INTO heartbeat_seen_rows SELECT 'default', 'kc', {at}, toString(number), 'webhook', {at} FROM numbers({minutes})"),
         format!("INSERT INTO rollup_rows (tenant, source_id, cell, input, version, events, stored, last_received_at) SELECT 'default', 'kc', toUInt32(toUnixTimestamp64Milli({at}) / 60000), 'webhook', 1, 15, 15, {at} FROM numbers({minutes})"),

@@ -67,6 +67,10 @@ pub struct FindingChange {
     pub reason: String,
     /// End of a suppression.
     pub until: Option<i64>,
+    /// Of `closed`: how bad it was to whoever closed it; empty: not said.
+    pub severity: String,
+    /// Of `revived`: when the act was made that it answers.
+    pub answers: Option<i64>,
 }
 
 /// A finding with what became of it.

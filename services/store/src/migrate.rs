@@ -68,6 +68,7 @@ const MIGRATIONS: &[Migration] = migrations![
     52 "0052_person_events",
     55 "0055_copies",
     56 "0056_session_acts",
+    58 "0058_revived_findings",
 ];
 
 const DATABASE: &str = "CREATE DATABASE IF NOT EXISTS {database} {on_cluster}";

@@ -6,7 +6,7 @@ use crate::{
     correlation::{storable, streaming},
     error::within,
     findings::{FINDING, FINDINGS_MAX, Finding},
-    query::{all, parts, rows, unknown},
+    query::{all, parts, rows},
     settings::QUERY_WAIT,
 };
 use clickhouse::Row;
@@ -39,6 +39,28 @@ pub struct Entry {
     pub handling: String,
     /// Changes by rules.
     pub changes: u64,
+}
+
+/// A finding that stands, with the last word of people on it.
+#[derive(Clone, Debug, PartialEq, Row, Deserialize)]
+pub struct DealtWith {
+    /// Id.
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub finding_id: Uuid,
+    /// Rule id.
+    pub rule: String,
+    /// How bad it is now.
+    pub severity: String,
+    /// When it began, UTC milliseconds.
+    pub first_at: i64,
+    /// When it was last seen.
+    pub last_at: i64,
+    /// `acknowledged` or `closed`.
+    pub handling: String,
+    /// When that was said.
+    pub handled_at: i64,
+    /// How bad it was to whoever closed it; empty: not said.
+    pub handled_severity: String,
 }
 
 /// Of which findings a look speaks; what was withdrawn is in none.
@@ -189,20 +211,11 @@ impl Store {
         Ok(found)
     }
 
-    /// When somebody said last, of each of some findings, that they look at it or are done with it. What nobody said so of is left out.
-    pub async fn handled_at(&self, tenant: &str, findings: &[Uuid]) -> Result<Vec<(Uuid, i64)>, StoreError> {
-        let sql = "SELECT toString(finding_id), toUnixTimestamp64Milli(max(changed_at)) FROM finding_change_rows \
-            WHERE tenant = {tenant:String} AND finding_id IN (arrayMap(id -> toUUID(id), {findings:Array(String)})) \
-            AND what IN ('acknowledged', 'closed') GROUP BY finding_id";
-        let findings: Vec<String> = findings.iter().map(Uuid::to_string).collect();
-        let mut found = Vec::new();
-        for some in parts(&findings) {
-            for (id, at) in rows::<(String, i64)>(self.ask(sql).param("tenant", tenant).param("findings", some)).await?
-            {
-                found.push((id.parse().map_err(|_| unknown("finding"))?, at));
-            }
-        }
-        Ok(found)
+    /// Findings that stand although somebody dealt with them, and that say something since which these may not have known.
+    pub async fn dealt_with(&self, tenant: &str) -> Result<Vec<DealtWith>, StoreError> {
+        let sql = "SELECT ?fields FROM findings WHERE tenant = {tenant:String} AND standing = 'open' AND handling != '' \
+            AND (last_at > handled_at OR (handling = 'closed' AND handled_severity NOT IN ('', severity)))";
+        rows(self.ask(sql).param("tenant", tenant)).await
     }
 
     /// Hands over what a receiver may have to be told now, in no order: findings that stand and nobody is silent about, and those that ended

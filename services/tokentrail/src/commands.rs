@@ -27,7 +27,6 @@ use crate::{
     topics::{self, Doing},
 };
 use anyhow::{Context, bail};
-use events::finding_act::Handled;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
     io::Write,
@@ -145,8 +144,8 @@ async fn register(config: &Config, command: FindingsCommand) -> anyhow::Result<b
         FindingsCommand::Show { finding, format } => {
             print(format, &findings::show(&store, tenant, &finding).await?, findings::render_shown)
         }
-        FindingsCommand::Ack(args) => findings::change(&desk, &args, |finding| Handled::Acknowledge { finding }).await,
-        FindingsCommand::Close(args) => findings::change(&desk, &args, |finding| Handled::Close { finding }).await,
+        FindingsCommand::Ack(args) => findings::change(&desk, &args, findings::looking).await,
+        FindingsCommand::Close(args) => findings::change(&desk, &args, findings::closing).await,
         FindingsCommand::Suppress(args) => findings::suppressing::suppress(&desk, &args).await,
         FindingsCommand::Suppressions(args) => {
             let found = findings::suppressing::list(&store, tenant, &args).await?;

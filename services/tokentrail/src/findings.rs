@@ -40,7 +40,7 @@ pub enum FindingsCommand {
     },
     /// Say that somebody looks at it.
     Ack(ChangeArgs),
-    /// Say that it is done with; it stands again if the rules find it anew after it ended.
+    /// Say that it is done with; it stands again if it goes on, gets worse or begins anew afterwards.
     Close(ChangeArgs),
     /// Be silent for a time about one finding, or about all of a rule that are of one person or one source.
     Suppress(suppressing::SuppressArgs),
@@ -268,10 +268,24 @@ pub fn render_shown(shown: &Shown) -> String {
     out
 }
 
+/// Somebody looks at it.
+pub fn looking(finding: &Finding) -> Handled {
+    Handled::Acknowledge { finding: finding.finding_id }
+}
+
+/// Somebody is done with it, as it is now.
+pub fn closing(finding: &Finding) -> Handled {
+    Handled::Close { finding: finding.finding_id, severity: Some(finding.severity.clone()) }
+}
+
 /// Has the register say what an operator did with a finding.
-pub async fn change(desk: &Desk<'_>, args: &ChangeArgs, said: impl FnOnce(Uuid) -> Handled) -> anyhow::Result<bool> {
+pub async fn change(
+    desk: &Desk<'_>,
+    args: &ChangeArgs,
+    said: impl FnOnce(&Finding) -> Handled,
+) -> anyhow::Result<bool> {
     let finding = one(desk.store, desk.tenant(), &args.finding).await?;
-    let said = said(finding.finding_id);
+    let said = said(&finding);
     let what = said.what();
     let until = match &said {
         Handled::Suppress { until, .. } => format!(" until {}", moment(*until)),

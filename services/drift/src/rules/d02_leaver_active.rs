@@ -13,7 +13,7 @@ use uuid::Uuid;
 pub(super) const RULE: Rule = Rule {
     id: "D02",
     name: "LEAVER_ACTIVE",
-    version: 2,
+    version: 3,
     asks: "Did a disabled or deleted person go on: was a decision in their favour, or a token issued to them?",
     severity: "medium within the life of a token; critical beyond it, and for a login or refresh after the end",
     guards: &[
@@ -51,14 +51,19 @@ struct Out<'a> {
 fn judge(facts: &Facts, settings: &Settings) -> Judged {
     let mut outs: BTreeMap<(&str, i64), Out<'_>> = BTreeMap::new();
     let mut accounts: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let mut enabled: BTreeMap<&str, i64> = BTreeMap::new();
     for act in &facts.acts {
         // One of a person's accounts can be closed while another goes on.
         let account = act.account.as_str();
         if account.is_empty() {
             continue;
         }
-        let since = latest(&mut outs, account, act.at).filter(|out| out.until.is_none()).map(|out| out.since);
-        match end(act, since) {
+        let out = latest(&mut outs, account, act.at).filter(|out| out.until.is_none()).map(|out| out.since);
+        let before = Before { out, enabled: enabled.get(account).copied() };
+        if enables(act) {
+            enabled.insert(account, act.at);
+        }
+        match end(act, before) {
             Some(Some(how)) => {
                 // Told twice is once: the first counts.
                 let open = latest(&mut outs, account, act.at).is_some_and(|out| out.until.is_none());
@@ -100,10 +105,16 @@ fn judge(facts: &Facts, settings: &Settings) -> Judged {
 /// When accounts were out: account, from, and until they were let in again, if they were. Acts in order of time.
 pub fn times_out<'a>(acts: impl Iterator<Item = &'a Act>) -> Vec<(String, i64, Option<i64>)> {
     let mut out: BTreeMap<&str, Vec<(i64, Option<i64>)>> = BTreeMap::new();
+    let mut enabled: BTreeMap<&str, i64> = BTreeMap::new();
     for act in acts.filter(|act| !act.account.is_empty()) {
-        let times = out.entry(&act.account).or_default();
+        let account = act.account.as_str();
+        let times = out.entry(account).or_default();
         let since = times.last().filter(|(_, until)| until.is_none()).map(|(since, _)| *since);
-        let Some(how) = end(act, since) else { continue };
+        let before = Before { out: since, enabled: enabled.get(account).copied() };
+        if enables(act) {
+            enabled.insert(account, act.at);
+        }
+        let Some(how) = end(act, before) else { continue };
         match (how, times.last_mut()) {
             (Some(_), Some((_, None))) => {}
             (Some(_), _) => times.push((act.at, None)),
@@ -160,19 +171,36 @@ fn latest<'a, 'f>(
     Some(out)
 }
 
-/// `Some(Some(how))`: the person was put out; `Some(None)`: may come in again. `since`: out since then, if they are.
-fn end(act: &Act, since: Option<i64>) -> Option<Option<&'static str>> {
+/// What is known of an account before an act.
+#[derive(Clone, Copy, Default)]
+struct Before {
+    /// Out since then, if they are.
+    out: Option<i64>,
+    /// When an event enabled it last.
+    enabled: Option<i64>,
+}
+
+/// `Some(Some(how))`: the person was put out; `Some(None)`: may come in again.
+fn end(act: &Act, before: Before) -> Option<Option<&'static str>> {
     let enabled = act.details.get("enabled").map(String::as_str);
+    // A read that was begun before the last event of the account says what was so before it.
+    let newer = |event: Option<i64>| event.is_none_or(|event| act.at - event > READ_AGE);
     match (act.kind.as_str(), enabled) {
         ("user_deleted", _) if act.outcome != "failure" => Some(Some("deleted")),
         ("user_locked_permanently", _) => Some(Some("locked permanently")),
         ("user_updated" | "user_created", Some("false")) if act.outcome != "failure" => Some(Some("disabled")),
-        ("user_updated" | "user_created", Some("true")) if act.outcome != "failure" => Some(None),
+        _ if enables(act) => Some(None),
         // A directory, or whoever writes in the database, disables without an event.
-        ("state_user", Some("false")) => Some(Some("read as disabled")),
-        ("state_user", Some("true")) if since.is_some_and(|since| act.at - since > READ_AGE) => Some(None),
+        ("state_user", Some("false")) if newer(before.enabled) => Some(Some("read as disabled")),
+        ("state_user", Some("true")) if before.out.is_some() && newer(before.out) => Some(None),
         _ => None,
     }
+}
+
+/// True if an event says that the account is enabled.
+fn enables(act: &Act) -> bool {
+    let enabled = act.details.get("enabled").is_some_and(|enabled| enabled == "true");
+    enabled && matches!(act.kind.as_str(), "user_updated" | "user_created") && act.outcome != "failure"
 }
 
 fn is_activity(act: &Act) -> bool {

@@ -194,12 +194,20 @@ impl Rule {
         }
     }
 
+    /// Sources that it rests on and whose silence proves nothing. Where silence is what it asks about, of all.
+    fn unproven<'a>(&self, facts: &'a Facts) -> Vec<&'a str> {
+        match self.need {
+            Need::Nothing => facts.unproven(&[Product::Keycloak, Product::Backstage]),
+            _ => facts.unproven(self.products()),
+        }
+    }
+
     fn not_evaluable_parts(&self, facts: &Facts) -> Vec<String> {
         let mut parts: Vec<String> = self.not_evaluable.iter().map(|part| (*part).to_owned()).collect();
         if facts.partly && self.reads_much() {
             parts.push("what came when there was too much to look at at once".into());
         }
-        let unproven = facts.unproven(self.products());
+        let unproven = self.unproven(facts);
         if !unproven.is_empty() {
             parts.push(format!("what {} lost unseen (no heartbeats, no pull)", unproven.join(", ")));
         }
@@ -232,6 +240,11 @@ impl Rule {
         let silent = facts.silent(self.products());
         if open == 0 && !silent.is_empty() {
             return (State::NotEvaluable, format!("what happens now may be missing: {}", silent.join(", ")));
+        }
+        let unproven = self.unproven(facts);
+        if open == 0 && self.need == Need::Nothing && !unproven.is_empty() {
+            let why = format!("silence cannot be told from peace of {} (no heartbeats, no pull)", unproven.join(", "));
+            return (State::NotEvaluable, why);
         }
         let mut parts = self.not_evaluable_parts(facts);
         parts.extend(silent.iter().map(|one| format!("what happens now ({one})")));

@@ -13,6 +13,7 @@ mod metrics;
 mod parts;
 mod queue;
 mod register;
+mod reviving;
 mod writing;
 
 pub use facts::Reader;
@@ -220,6 +221,9 @@ impl Detector {
             }
             changes.clear();
             registered = self.registered(&judged, looked).await?;
+        }
+        if self.revive(now).await? {
+            self.hint.send_modify(|count| *count += 1);
         }
         memory.known = if wrote { store.register_digests(tenant, &looking::personal()).await? } else { digests };
         self.tell(&facts, memory).await

@@ -47,7 +47,7 @@ impl Detector {
                 missing.remove(&entry.finding_id);
                 return entries.push(entry);
             }
-            let held = held(&entry, None);
+            let held = held(&entry);
             let step = if off.contains(rule.id) { switched_off(&held) } else { taken_back(rule, &held, looked) };
             match step {
                 Some(_) if steps == TOGETHER => registered.more = true,
@@ -63,10 +63,7 @@ impl Detector {
         if !missing.is_empty() {
             entries.extend(store.register_of(tenant, &Vec::from_iter(missing)).await?);
         }
-        let dealt = entries.iter().filter(|one| one.standing == "open" && !one.handling.is_empty());
-        let dealt: Vec<Uuid> = dealt.map(|one| one.finding_id).collect();
-        let handled: BTreeMap<Uuid, i64> = store.handled_at(tenant, &dealt).await?.into_iter().collect();
-        registered.held = entries.iter().map(|one| held(one, handled.get(&one.finding_id).copied())).collect();
+        registered.held = entries.iter().map(held).collect();
         Ok(registered)
     }
 
@@ -88,8 +85,7 @@ impl Detector {
     }
 }
 
-/// `handled`: when somebody dealt last with what stands and was dealt with.
-fn held(entry: &Entry, handled: Option<i64>) -> Held {
+fn held(entry: &Entry) -> Held {
     Held {
         id: entry.finding_id,
         rule: entry.rule.clone(),
@@ -103,6 +99,5 @@ fn held(entry: &Entry, handled: Option<i64>) -> Held {
         },
         changes: entry.changes,
         content: entry.content,
-        handled,
     }
 }

@@ -51,6 +51,8 @@ impl Detector {
                 actor: BY_RULES.to_owned(),
                 reason: step.reason.to_owned(),
                 until: None,
+                severity: String::new(),
+                answers: None,
             }));
         }
         // A crash between the two leaves a finding without its first step: the next round writes it.

@@ -2,6 +2,7 @@
 //! back for a while; and what began after somebody had dealt with it stands again.
 #![allow(clippy::unwrap_used)] // a test may panic
 
+mod closed;
 mod large;
 mod much;
 mod retold;
@@ -118,6 +119,8 @@ impl Bench {
             actor: "ana".into(),
             reason: "seen".into(),
             until: None,
+            severity: String::new(),
+            answers: None,
         };
         self.database.store.put_finding_changes(&[closed]).await.unwrap();
     }

@@ -27,7 +27,7 @@ async fn what_rests_on_a_decision_that_is_said_otherwise_or_no_more_is_judged_ag
 }
 
 /// Writes a person's decisions anew.
-async fn say(bench: &Bench, person: &str, column: &str) {
+pub async fn say(bench: &Bench, person: &str, column: &str) {
     let sql = format!(
         "INSERT INTO decision_rows SELECT * REPLACE (version + 1 AS version, {column}) FROM decision_rows FINAL \
          WHERE tenant = '{TENANT}' AND startsWith(person, '{person}')"

@@ -1,6 +1,7 @@
 //! A rule that is switched off looks after nothing: what stood of it stands no more, and stands again once the rule is on and finds it.
 
-use super::{Bench, TENANT, support::NOON};
+use super::{Bench, PATIENCE, TENANT, support::NOON};
+use std::time::{Duration, Instant};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_rule_found_stands_only_while_the_rule_is_on() {
@@ -26,9 +27,16 @@ async fn what_a_rule_found_stands_only_while_the_rule_is_on() {
     let history = bench.database.store.finding_changes(TENANT, over.finding_id).await.unwrap();
     assert!(history.last().unwrap().reason.contains("switched off"), "{history:?}");
     assert_eq!(bench.of("D19", "b").await.unwrap().state, "CLOSED", "what somebody is done with stays so");
-    let states = bench.database.store.rule_states(TENANT).await.unwrap();
-    let state = states.iter().find(|one| one.rule == "D19").unwrap();
-    assert_eq!((state.state.as_str(), state.open), ("DISABLED", 0));
+    // Said by the same round, after what it changed.
+    let began = Instant::now();
+    let stands = async || {
+        let states = bench.database.store.rule_states(TENANT).await.unwrap();
+        states.into_iter().find(|one| one.rule == "D19").map(|one| (one.state, one.open))
+    };
+    while stands().await != Some(("DISABLED".to_owned(), 0)) {
+        assert!(began.elapsed() < PATIENCE, "{:?}", stands().await);
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
     running.abort();
 
     let running = run(&[]);

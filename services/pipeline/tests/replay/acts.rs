@@ -32,7 +32,7 @@ async fn an_act_that_was_a_dead_letter_reaches_the_register_when_it_is_judged_ag
     let (rule, subject_kind, subject) = ("D12".into(), "source".into(), "kc".into());
     let group = Group { suppression, rule, subject_kind, subject, owner: "bo".into() };
     let mut receipts = webhooks(&["a login"]);
-    receipts.push(act(1, (close, Handled::Close { finding })));
+    receipts.push(act(1, (close, Handled::Close { finding, severity: Some("high".into()) })));
     receipts.push(act(2, (silence, Handled::SuppressGroup { group, until: NOON + 99 })));
     let older = law(1, |_| Normalised::Dead(Dead::MissingField));
     database.store.insert(&older.block(&receipts)).await.unwrap();
@@ -56,6 +56,8 @@ async fn an_act_that_was_a_dead_letter_reaches_the_register_when_it_is_judged_ag
             actor: "ana".into(),
             reason: "token ended".into(),
             until: None,
+            severity: "high".into(),
+            answers: None,
         };
         assert_eq!(changes, [closed], "when it was done, not when it was understood");
         let suppressions = database.store.suppressions(TENANT).await.unwrap();

@@ -69,7 +69,7 @@ pub async fn suppress(desk: &Desk<'_>, args: &SuppressArgs) -> anyhow::Result<bo
     }
     if let Some(finding) = &args.finding {
         let args = ChangeArgs { finding: finding.clone(), by: args.by.clone(), reason: args.reason.clone() };
-        return change(desk, &args, |finding| Handled::Suppress { finding, until }).await;
+        return change(desk, &args, |one| Handled::Suppress { finding: one.finding_id, until }).await;
     }
     let (rule, subject, id) = selected(desk.store, desk.config, args).await?;
     let owner = args.owner.as_ref().unwrap_or(&args.by).trim();
@@ -143,7 +143,7 @@ pub async fn unsuppress(desk: &Desk<'_>, args: &ChangeArgs) -> anyhow::Result<bo
             if !finding.suppression.is_empty() {
                 bail!("it is suppressed with others: end {} (`tokentrail findings suppressions`)", finding.suppression);
             }
-            return change(desk, args, |finding| Handled::Unsuppress { finding }).await;
+            return change(desk, args, |one| Handled::Unsuppress { finding: one.finding_id }).await;
         }
         (Some(one), 0) => one,
         (Some(_), more) => bail!("{} suppressions begin with {id}: give more digits", more + 1),

@@ -2,7 +2,9 @@
 //! nobody else; through kills, a receiver that is away, and a past that changes.
 #![allow(clippy::unwrap_used)] // a test may panic
 
+mod again;
 mod alertmanager;
+mod closed;
 mod colliding;
 mod rebuilt;
 #[path = "../support/receiver.rs"]
@@ -225,13 +227,11 @@ fn the_disabled_person_who_goes_on_is_told_once_and_nobody_else() {
     assert!((6.0..7.0).contains(&longest("exposure_catalog").min(6.5)) && longest("exposure_token") > 583.0);
 
     // Alertmanager is told again and again while it stands.
-    let of_d02 = |one: &receiver::Message| {
-        one.json().as_array().unwrap().iter().find(|alert| alert["labels"]["rule"] == "D02").cloned()
-    };
+    let of_d02 = |one: &receiver::Message| one.alerts().into_iter().find(|(alert, _)| alert["labels"]["rule"] == "D02");
     until(&program, "Alertmanager is not told again", || {
         (manager.messages().iter().filter_map(of_d02).count() >= 3).then_some(())
     });
-    assert!(manager.messages().iter().filter_map(of_d02).all(|alert| alert.get("endsAt").is_none()));
+    assert!(manager.messages().iter().filter_map(of_d02).all(|(_, over)| !over));
 
     // People: acknowledged changes nothing for receivers, closed resolves.
     story.said(&program, &["findings", "ack", finding, "--by", "ana", "--reason", "calling the manager"]);
@@ -239,7 +239,7 @@ fn the_disabled_person_who_goes_on_is_told_once_and_nobody_else() {
     let resolved = || told(&hook, "D02").into_iter().find(|(_, notice)| notice["status"] == "resolved");
     until(&program, "the end is not told", resolved);
     until(&program, "Alertmanager is not told the end", || {
-        manager.messages().iter().filter_map(of_d02).find(|alert| alert.get("endsAt").is_some())
+        manager.messages().iter().filter_map(of_d02).find(|(_, over)| *over)
     });
     let metrics = program.get_admin("/metrics").unwrap();
     assert!(metrics.contains("tokentrail_alert_messages_delivered_total{receiver=\"hook\"}"), "{metrics}");

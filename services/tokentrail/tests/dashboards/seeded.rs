@@ -118,7 +118,7 @@ impl Finding {
         for (at, (what, actor, days)) in self.changes.iter().enumerate() {
             let until = if *what == "suppressed" { "toDateTime64('2200-01-01', 3, 'UTC')" } else { "NULL" };
             rows.push(format!(
-                "INSERT INTO finding_change_rows SELECT 'default', '{}', toUUID('00000000-0000-4000-9000-0000000000{}{at}'), now64(3) - INTERVAL {days} DAY, '{what}', '{actor}', 'because', {until}",
+                "INSERT INTO finding_change_rows (tenant, finding_id, change_id, changed_at, what, actor, reason, until) SELECT 'default', '{}', toUUID('00000000-0000-4000-9000-0000000000{}{at}'), now64(3) - INTERVAL {days} DAY, '{what}', '{actor}', 'because', {until}",
                 self.id(), self.id
             ));
         }

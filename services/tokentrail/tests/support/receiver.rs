@@ -14,11 +14,21 @@ pub struct Message {
     pub headers: HeaderMap,
     pub body: Vec<u8>,
     pub answered: u16,
+    /// When it came.
+    pub at: jiff::Timestamp,
 }
 
 impl Message {
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// The alerts of a message to an Alertmanager, and whether each was over when it came.
+    pub fn alerts(&self) -> Vec<(Value, bool)> {
+        let over = |alert: &Value| {
+            alert["endsAt"].as_str().is_some_and(|end| end.parse::<jiff::Timestamp>().unwrap() <= self.at)
+        };
+        self.json().as_array().unwrap().iter().map(|alert| (alert.clone(), over(alert))).collect()
     }
 
     pub fn header(&self, name: &str) -> &str {
@@ -77,6 +87,6 @@ async fn take(
     let said = String::from_utf8_lossy(&body).into_owned();
     let refused = kept.refuse.lock().unwrap().clone().filter(|(_, word)| said.contains(word.as_str()));
     let answered = refused.map_or_else(|| kept.answer.load(Ordering::Relaxed), |(status, _)| status);
-    kept.messages.lock().unwrap().push(Message { headers, body: body.to_vec(), answered });
+    kept.messages.lock().unwrap().push(Message { headers, body: body.to_vec(), answered, at: jiff::Timestamp::now() });
     (StatusCode::from_u16(answered).unwrap(), [("location", "http://127.0.0.1:1/")])
 }

@@ -9,6 +9,7 @@ use crate::{
     },
     snapshot::Area,
 };
+use serde_json::Value;
 
 /// Realm settings that decide how long tokens and sessions live and what is stored; all others stay in the raw body.
 const REALM: &[&str] = &[
@@ -52,7 +53,11 @@ pub(super) fn fill(scope: Scope<'_>, event: &mut Event, told: (Area, Said<'_>)) 
         Area::EventsConfig => {
             note_fields(event, said, EVENTS);
             note(event, "enabledEventTypes", &said.texts("/enabledEventTypes").join(","));
-            note(event, "eventsListeners", &said.texts("/eventsListeners").join(","));
+            // An empty list is a statement too: no listener is left.
+            if said.state.get("eventsListeners").is_some_and(Value::is_array) {
+                let listeners = said.texts("/eventsListeners").join(",");
+                event.details.insert("eventsListeners".into(), json::cut(&listeners));
+            }
         }
         Area::Clients => {
             event.client = json::cut(said.text("/clientId"));

@@ -1,0 +1,118 @@
+//! D11: what a realm records less than before, and that it ends when it is recorded again.
+#![allow(clippy::unwrap_used)] // a test may panic
+
+use drift::{
+    Candidate, Facts, Rule, Settings, Severity,
+    facts::{Act, Product, Source},
+};
+use uuid::Uuid;
+
+fn facts() -> Facts {
+    let source = Source { id: "kc".into(), product: Product::Keycloak, proven: true, first: Some(0), token_life: 0 };
+    Facts { now: 1_000, ripe: 1_000, sources: vec![source], ..Facts::default() }
+}
+
+fn act(n: u128, at: i64, kind: &str) -> Act {
+    let (source, realm, kind) = ("kc".into(), "corp".into(), kind.into());
+    Act { event: Uuid::from_u128(n), at, source, realm, kind, outcome: "success".into(), ..Act::default() }
+}
+
+fn with(mut act: Act, name: &str, value: &str) -> Act {
+    act.details.insert(name.into(), value.into());
+    act
+}
+
+fn found(facts: &Facts) -> Vec<Candidate> {
+    Rule::of("D11").unwrap().judge(facts, &Settings::default()).found
+}
+
+#[test]
+fn logging_is_impaired_by_event_or_by_configuration_and_ends() {
+    let mut facts = facts();
+    let config = |n, at, kind: &str, on: &str, listeners: &str| {
+        let named = kind == "state_events_config";
+        let names =
+            if named { ("adminEventsEnabled", "eventsListeners") } else { ("admin_events_enabled", "listeners") };
+        with(with(act(n, at, kind), names.0, on), names.1, listeners)
+    };
+    facts.acts = vec![config(1, 0, "audit_config_changed", "false", "jboss-logging")];
+    assert!(found(&facts).is_empty(), "what was never on is doctor's to name");
+    facts.acts.push(config(2, 1, "audit_config_changed", "true", "jboss-logging,webhook"));
+    facts.acts.push(config(3, 2, "audit_config_changed", "false", "jboss-logging,webhook"));
+    let off = found(&facts);
+    assert_eq!((off.len(), &off[0].values["off"], off[0].stands), (1, &"admin_events_enabled".into(), true));
+    // The listener went first: only the next read of the configuration tells.
+    facts.acts.push(config(4, 3, "state_events_config", "false", "jboss-logging"));
+    let both = found(&facts);
+    assert_eq!(both.len(), 2);
+    assert!(both.iter().any(|one| one.values["off"] == "listeners webhook" && one.values["seen_in"] == "read of the configuration"));
+    facts.acts.push(config(5, 4, "audit_config_changed", "true", "jboss-logging,webhook"));
+    assert!(found(&facts).iter().all(|one| !one.stands), "it ends when it is on again");
+    // A listener that sends nothing here is less.
+    facts.acts.truncate(2);
+    facts.acts.push(config(6, 2, "audit_config_changed", "true", "webhook"));
+    facts.acts.push(config(7, 3, "audit_config_changed", "true", ""));
+    let gone: Vec<_> = found(&facts).iter().map(|one| (one.values["off"].clone(), one.severity)).collect();
+    assert_eq!(
+        gone,
+        [("listeners jboss-logging".into(), Severity::Medium), ("listeners webhook".into(), Severity::Critical)]
+    );
+}
+
+/// What stands of D11 over lists of types, one after the other.
+fn types_off(lists: &[&str]) -> Vec<String> {
+    let mut facts = facts();
+    let types = |(n, text): (u128, &&str)| with(act(n, n as i64, "audit_config_changed"), "enabled_event_types", text);
+    facts.acts = (0..).zip(lists).map(types).collect();
+    let stands = found(&facts).into_iter().filter(|one| one.stands);
+    stands
+        .map(|one| one.values["off"].as_str().unwrap().trim_start_matches("enabled_event_types ").to_owned())
+        .collect()
+}
+
+#[test]
+fn to_record_some_types_after_all_is_less() {
+    assert_eq!(types_off(&["LOGIN,LOGOUT", "LOGIN"]), ["LOGOUT"]);
+    // None named are all; however many were named meanwhile, it is told once.
+    let many: Vec<String> = (0..60).map(|n| format!("TYPE_{n}")).collect();
+    let many = many.join(",");
+    assert_eq!(types_off(&["", "LOGOUT"]), ["all"]);
+    assert_eq!(types_off(&["", &many, "LOGOUT"]), ["all"]);
+    assert_eq!(types_off(&["", &many, ""]), [""; 0], "a read names all of them where none is named");
+    assert_eq!(types_off(&["", "LOGOUT", "LOGIN,LOGOUT"]), ["all"], "some more are not all");
+    assert_eq!(types_off(&["", "LOGOUT", &many]), ["LOGOUT"], "all of that name, without the one");
+    assert_eq!(types_off(&["", "LOGOUT", ""]), [""; 0]);
+    assert_eq!(types_off(&["LOGIN,LOGOUT", "LOGIN", ""]), [""; 0], "all are on again");
+    // A list that events keep cut says nothing of what is not in it, and is of nearly all.
+    let cut = &"A_TYPE_OF_MANY,".repeat(140)[..2_048];
+    assert_eq!(types_off(&["LOGIN,LOGOUT", cut]), [""; 0]);
+    assert_eq!(types_off(&["LOGIN,LOGOUT", cut, "LOGIN"]), ["all"]);
+}
+
+#[test]
+fn to_keep_events_for_less_time_is_less_until_it_is_as_long_again() {
+    let mut facts = facts();
+    let mut stand = |kept: &[(&str, &str)]| -> Vec<(String, String)> {
+        let acts = (0..).zip(kept).map(|(n, (kind, seconds))| {
+            let name = if *kind == "state_events_config" { "eventsExpiration" } else { "events_expiration" };
+            with(act(n, n as i64, kind), name, seconds)
+        });
+        facts.acts = acts.collect();
+        let stands = found(&facts).into_iter().filter(|one| one.stands);
+        stands
+            .map(|one| (one.values["kept_seconds_before"].to_string(), one.values["kept_seconds"].to_string()))
+            .collect()
+    };
+    let told = |before: &str, now: &str| (before.to_owned(), now.to_owned());
+    let (changed, read) = ("audit_config_changed", "state_events_config");
+    assert_eq!(stand(&[(changed, "604800")]), []);
+    assert_eq!(stand(&[(changed, "604800"), (read, "3600")]), [told("604800", "3600")]);
+    assert_eq!(stand(&[(changed, "0"), (changed, "3600")]), [told("\"for ever\"", "3600")]);
+    let twice = [(changed, "604800"), (changed, "3600"), (changed, "60")];
+    assert_eq!(stand(&twice), [told("604800", "3600"), told("3600", "60")]);
+    let then = |seconds| [&twice[..], &[(changed, seconds)]].concat();
+    assert_eq!(stand(&then("3600")), [told("604800", "3600")]);
+    assert_eq!(stand(&then("604800")), []);
+    assert_eq!(stand(&then("0")), []);
+    assert_eq!(stand(&[(changed, "3600"), (changed, "604800")]), [], "for longer is no less");
+}

@@ -1,0 +1,70 @@
+//! Reads what is known of each source: heartbeats, watermarks, counts, and what they prove.
+
+use super::{Facts, SourceFact, proven::proven, read::ask};
+use crate::{ReportError, report::Report, run::Order};
+use serde_json::Value;
+use store::{ReportParams, Store};
+
+const IN_MINUTES: &str =
+    "cell < 2147483648 AND cell >= intDiv({from:Int64}, 60000) AND cell < intDiv({to:Int64} + 59999, 60000)";
+
+/// Reads what is known of each source that the report rests on.
+pub(super) async fn sources(
+    store: &Store,
+    (order, params): (&Order, &ReportParams),
+    report: &Report,
+    facts: &mut Facts,
+) -> Result<(), ReportError> {
+    for source in &order.sources {
+        if report.needs.is_empty() || report.needs.iter().any(|kind| kind.as_str() == source.kind) {
+            let (source_id, kind) = (source.source_id.clone(), source.kind.clone());
+            facts.sources.push(SourceFact { source_id, kind, ..SourceFact::default() });
+        }
+    }
+    for kind in report.needs {
+        if !facts.sources.iter().any(|one| one.kind == kind.as_str()) {
+            facts.lacking_kinds.push(kind.as_str().to_owned());
+        }
+    }
+    let watermarks = store.watermarks(&params.tenant).await?;
+    let claims = store.claims(&params.tenant).await?;
+    // Per scope: when heartbeats began to come back. The last scope to begin counts.
+    let beats = "SELECT source_id, scope, minIf(toUnixTimestamp64Milli(sent_at), notEmpty(seen)), \
+        countIf(notEmpty(seen)), countIf(sent_at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND sent_at < fromUnixTimestamp64Milli({to:Int64}, 'UTC')), \
+        countIf(notEmpty(seen) AND sent_at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND sent_at < fromUnixTimestamp64Milli({to:Int64}, 'UTC')) \
+        FROM heartbeats WHERE tenant = {tenant:String} GROUP BY source_id, scope ORDER BY source_id, scope";
+    let beats = ask(store, beats, params).await?;
+    let counts = format!(
+        "SELECT source_id, sum(stored), sum(toInt64(events) - toInt64(stored)), countIf(input = 'pull' AND events + dead > 0), \
+         sumIf(alone, input = 'pull') + sum(both) + sumIf(dead + ignored, input = 'pull') FROM cells WHERE tenant = {{tenant:String}} AND {IN_MINUTES} GROUP BY source_id"
+    );
+    let counts = ask(store, &counts, params).await?;
+    let oldest = "SELECT source_id, min(cell) * 60000 FROM cells WHERE tenant = {tenant:String} AND cell < 2147483648 AND input = 'pull' AND events > 0 GROUP BY source_id";
+    let oldest = ask(store, oldest, params).await?;
+    for source in &mut facts.sources {
+        let marks = watermarks.iter().filter(|mark| mark.source_id == source.source_id);
+        source.watermarks = marks.map(|mark| (mark.input.as_str().to_owned(), mark.watermark)).collect();
+        let own: Vec<_> = beats.iter().filter(|row| row[0] == source.source_id.as_str()).collect();
+        let number = |row: &[Value], at: usize| row.get(at).and_then(Value::as_u64).unwrap_or_default();
+        source.heartbeats_sent = own.iter().map(|row| number(row, 4)).sum();
+        source.heartbeats_received = own.iter().map(|row| number(row, 5)).sum();
+        let scopes =
+            order.sources.iter().find(|one| one.source_id == source.source_id).and_then(|one| one.scopes.as_ref());
+        let told = |scope: &String| own.iter().any(|row| row[1] == scope.as_str() && number(row, 3) > 0);
+        let every = scopes.is_none_or(|scopes| scopes.iter().all(told));
+        if !own.is_empty() && every && own.iter().all(|row| number(row, 3) > 0) {
+            source.first_heartbeat = own.iter().filter_map(|row| row[2].as_i64()).max();
+        }
+        if let Some(row) = counts.iter().find(|row| row[0] == source.source_id.as_str()) {
+            (source.stored, source.duplicate) = (number(row, 1), number(row, 2));
+            source.at_source = (number(row, 3) > 0).then(|| number(row, 4));
+        }
+        let pulled = scopes.is_none().then(|| counts_of(&oldest, &source.source_id)).flatten();
+        proven(source, (&claims, pulled));
+    }
+    Ok(())
+}
+
+fn counts_of(rows: &[Vec<Value>], source: &str) -> Option<i64> {
+    rows.iter().find(|row| row[0] == source).and_then(|row| row[1].as_i64())
+}

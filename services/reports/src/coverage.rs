@@ -18,13 +18,28 @@ pub struct Span {
     pub to: i64,
 }
 
+/// What the config says of a source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// It names it.
+    #[default]
+    Configured,
+    /// It names it no more, and something of the period is known of it.
+    Left,
+    /// It names it no more, and all that is of the period is a gap without an end.
+    LeftBefore,
+}
+
 /// A source that the report rests on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SourceFact {
     /// Source.
     pub source_id: String,
-    /// Product.
+    /// Product; empty: nothing that is stored says it.
     pub kind: String,
+    /// What the config says of it.
+    pub standing: Standing,
     /// Times for which something proves that everything arrived.
     pub proven: Vec<Span>,
     /// What proves them, in words.
@@ -46,6 +61,14 @@ pub struct SourceFact {
 }
 
 impl SourceFact {
+    /// Its id for people.
+    pub(crate) fn told(&self) -> String {
+        match self.standing {
+            Standing::Configured => self.source_id.clone(),
+            Standing::Left | Standing::LeftBefore => format!("{} (no longer in the config)", self.source_id),
+        }
+    }
+
     /// Why no more is proven.
     pub(crate) fn why(&self) -> String {
         match (self.first_heartbeat, self.watermarks.iter().map(|mark| mark.1).max()) {
@@ -172,7 +195,7 @@ impl Facts {
 
     /// The watermark that the report was run at: up to where the slowest source is complete.
     pub fn watermark(&self) -> Option<i64> {
-        let of = |source: &SourceFact| source.watermarks.iter().map(|mark| mark.1).max();
-        self.sources.iter().map(of).min().flatten()
+        let expected = self.sources.iter().filter(|one| one.standing != Standing::LeftBefore);
+        expected.map(|source| source.watermarks.iter().map(|mark| mark.1).max()).min().flatten()
     }
 }

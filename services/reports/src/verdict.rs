@@ -4,7 +4,7 @@
 //! nothing is known to be missing. `COMPLETE_WITH_LISTED_GAPS`: the rest is proven, and what is missing is listed.
 //! `NOT_PROVEN`: anything else; silence there says nothing.
 
-use crate::coverage::{Facts, Span};
+use crate::coverage::{Facts, Span, Standing};
 use serde::Serialize;
 
 /// What the data prove.
@@ -52,8 +52,9 @@ pub fn verdict(facts: &Facts) -> Verdict {
     for kind in &facts.lacking_kinds {
         say(State::NotProven, format!("no {kind} is configured or ever sent anything, and this report rests on one"));
     }
-    for source in &facts.sources {
-        let (id, listed) = (&source.source_id, facts.gaps_of(&source.source_id));
+    // One that left before the period is not expected in it; its gap without an end is listed below.
+    for source in facts.sources.iter().filter(|one| one.standing != Standing::LeftBefore) {
+        let (id, listed) = (source.told(), facts.gaps_of(&source.source_id));
         let open = without(&[facts.period], &source.proven);
         let unexplained: Vec<Span> = without(&open, &listed);
         if without(&[facts.period], &listed).is_empty() && facts.period.from < facts.period.to {
@@ -225,6 +226,23 @@ mod tests {
             facts.gaps.push(gap(400, 1_000));
         });
         assert_eq!(other, State::NotProven);
+    }
+
+    #[test]
+    fn a_source_that_left_the_config_counts_as_long_as_something_of_it_is_known() {
+        let left = |standing: Standing, proven: bool| {
+            let mut facts = facts();
+            facts.sources[0].standing = standing;
+            facts.sources[0].proven.retain(|_| proven);
+            facts.gaps.push(gap(200, 300));
+            verdict(&facts)
+        };
+        assert_eq!(left(Standing::Left, true).state, State::CompleteWithListedGaps);
+        let unproven = left(Standing::Left, false);
+        assert_eq!(unproven.state, State::NotProven);
+        assert!(unproven.reasons[0].starts_with("kc (no longer in the config): "), "{:?}", unproven.reasons);
+        // Nothing was expected of it in the period: its gap is listed, and no time of it is to be proven.
+        assert_eq!(left(Standing::LeftBefore, false).state, State::CompleteWithListedGaps);
     }
 
     #[test]

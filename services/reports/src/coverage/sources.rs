@@ -1,6 +1,6 @@
 //! Reads what is known of each source: heartbeats, watermarks, counts, and what they prove.
 
-use super::{Facts, SourceFact, proven::proven, read::ask};
+use super::{Facts, SourceFact, Standing, proven::proven, read::ask};
 use crate::{ReportError, report::Report, run::Order};
 use serde_json::Value;
 use store::{ReportParams, Store};
@@ -15,12 +15,15 @@ pub(super) async fn sources(
     report: &Report,
     facts: &mut Facts,
 ) -> Result<(), ReportError> {
-    for source in &order.sources {
-        if report.needs.is_empty() || report.needs.iter().any(|kind| kind.as_str() == source.kind) {
-            let (source_id, kind) = (source.source_id.clone(), source.kind.clone());
-            facts.sources.push(SourceFact { source_id, kind, ..SourceFact::default() });
-        }
+    let rests_on = |kind: &str| report.needs.is_empty() || report.needs.iter().any(|need| need.as_str() == kind);
+    for source in order.sources.iter().filter(|one| rests_on(&one.kind)) {
+        let (source_id, kind) = (source.source_id.clone(), source.kind.clone());
+        facts.sources.push(SourceFact { source_id, kind, ..SourceFact::default() });
     }
+    // One of a kind that nothing tells may be of any.
+    facts
+        .sources
+        .extend(left(store, params).await?.into_iter().filter(|one| one.kind.is_empty() || rests_on(&one.kind)));
     for kind in report.needs {
         if !facts.sources.iter().any(|one| one.kind == kind.as_str()) {
             facts.lacking_kinds.push(kind.as_str().to_owned());
@@ -59,7 +62,9 @@ pub(super) async fn sources(
             (source.stored, source.duplicate) = (number(row, 1), number(row, 2));
             source.at_source = (number(row, 3) > 0).then(|| number(row, 4));
         }
-        let pulled = scopes.is_none().then(|| counts_of(&oldest, &source.source_id)).flatten();
+        // What one that left pushed, nobody says.
+        let pulls_alone = scopes.is_none() && source.standing == Standing::Configured;
+        let pulled = pulls_alone.then(|| counts_of(&oldest, &source.source_id)).flatten();
         proven(source, (&claims, pulled));
     }
     Ok(())
@@ -67,4 +72,30 @@ pub(super) async fn sources(
 
 fn counts_of(rows: &[Vec<Value>], source: &str) -> Option<i64> {
     rows.iter().find(|row| row[0] == source).and_then(|row| row[1].as_i64())
+}
+
+/// Sources that the config names no more and of which something is of the period: taking one out of the config takes nothing out of
+/// what is known.
+async fn left(store: &Store, params: &ReportParams) -> Result<Vec<SourceFact>, ReportError> {
+    let known = format!(
+        "SELECT source_id, max(of_it) FROM (
+            SELECT source_id, toUInt8(1) AS of_it FROM cells WHERE tenant = {{tenant:String}} AND {IN_MINUTES}
+            UNION ALL SELECT source_id, toUInt8(1) FROM heartbeats WHERE tenant = {{tenant:String}}
+                AND sent_at >= fromUnixTimestamp64Milli({{from:Int64}}, 'UTC') AND sent_at < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC')
+            UNION ALL SELECT source_id, toUInt8(until IS NOT NULL) FROM gaps WHERE tenant = {{tenant:String}}
+                AND since < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC') AND (until IS NULL OR until > fromUnixTimestamp64Milli({{from:Int64}}, 'UTC'))
+        ) WHERE source_id NOT IN ('', '{}') AND NOT has({{sources:Array(String)}}, source_id) GROUP BY source_id ORDER BY source_id",
+        store::OWN_RECORDS
+    );
+    let mut left = Vec::new();
+    for row in ask(store, &known, params).await? {
+        let source_id = crate::format::text(&row[0]);
+        let standing = if row[1] == 1 { Standing::Left } else { Standing::LeftBefore };
+        let one = ReportParams { sources: vec![source_id.clone()], ..params.clone() };
+        let kind = "SELECT toString(source_kind) FROM event_rows WHERE tenant = {tenant:String} AND source_id = {sources:Array(String)}[1] \
+            AND source_kind IN ('keycloak', 'backstage') LIMIT 1";
+        let kind = ask(store, kind, &one).await?.first().map(|row| crate::format::text(&row[0])).unwrap_or_default();
+        left.push(SourceFact { source_id, kind, standing, ..SourceFact::default() });
+    }
+    Ok(left)
 }

@@ -198,8 +198,8 @@ fn completeness(sheet: &Sheet, out: &mut dyn Write) -> io::Result<()> {
         write!(
             out,
             "<tr><th scope=\"row\">{} ({})</th><td>{}</td><td class=\"n\">{}, {}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
-            escape(&source.source_id),
-            escape(&source.kind),
+            escape(&source.told()),
+            escape(if source.kind.is_empty() { "kind not known" } else { &source.kind }),
             escape(&by),
             source.heartbeats_sent,
             source.heartbeats_received,

@@ -4,6 +4,7 @@
 
 mod bars;
 mod large;
+mod left;
 mod pages;
 #[path = "../support/recorded.rs"]
 mod recorded;

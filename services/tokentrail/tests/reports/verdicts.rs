@@ -1,6 +1,9 @@
 //! Verdicts follow what is known to be missing.
 
-use crate::story::{PERIOD, Story, json};
+use crate::{
+    left,
+    story::{PERIOD, Story, json},
+};
 use serde_json::json;
 
 /// Heartbeats of both sources that came back, over the whole period, as the collector would have noted them.
@@ -91,6 +94,7 @@ fn gaps(story: &Story) {
     for name in ["R08", "R05", "R11"] {
         assert_eq!(story.state(name), "COMPLETE_WITH_LISTED_GAPS", "{name}");
     }
+    left::keeps_its_gaps(story);
     let (_, sheet) = story.sheet("R08", &PERIOD);
     let listed = &sheet["completeness"]["facts"]["gaps"][0];
     assert_eq!(
@@ -122,6 +126,7 @@ fn gaps(story: &Story) {
     assert_eq!((hour("unrepaired_gap_seconds"), hour("state")), (json!(0), json!("complete")));
     assert!(hour("gaps").to_string().contains("repaired by pull"));
     assert_eq!(story.state("R11"), "COMPLETE");
+    left::is_to_be_proven(story);
     journal(story);
 }
 

@@ -175,6 +175,8 @@ pub struct Facts {
     pub accuracy: Option<Accuracy>,
     /// True if rows and control totals differ.
     pub totals_disagree: bool,
+    /// Losses in the journal's bytes; none where it was not looked at.
+    pub journal_losses: u64,
 }
 
 impl Facts {

@@ -118,6 +118,7 @@ pub async fn run(
     let (mut facts, totals, reading) = settled(store, order, (paths.as_ref().map(|paths| &paths.0), progress)).await?;
     facts.accuracy = accuracy::check(store, order, (report, &reading.drawn)).await?;
     let told = |name: &str| totals.iter().find(|total| total.0 == name).map(|total| total.1);
+    facts.journal_losses = order.journal.as_ref().map_or(0, |found| found.losses);
     facts.totals_disagree = told("rows").is_some_and(|rows| rows != reading.population);
     let mut sheet = Sheet {
         report,

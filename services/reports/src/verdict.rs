@@ -102,6 +102,13 @@ pub fn verdict(facts: &Facts) -> Verdict {
             say(State::NotProven, format!("no row could be derived anew from its receipt: {why}"));
         }
     }
+    if facts.journal_losses > 0 {
+        let text = format!(
+            "the journal is damaged: {} losses in what it keeps of all that was taken in (`tokentrail journal verify`)",
+            facts.journal_losses
+        );
+        say(State::NotProven, text);
+    }
     if facts.totals_disagree {
         say(State::NotProven, "the rows are not as many as the control totals say".into());
     }
@@ -214,6 +221,7 @@ mod tests {
         assert_eq!(state(|facts| facts.lacking_kinds.push("backstage".into())), State::NotProven);
         assert_eq!(state(|facts| facts.snapshot_lacking = true), State::NotProven);
         assert_eq!(state(|facts| facts.totals_disagree = true), State::NotProven);
+        assert_eq!(state(|facts| facts.journal_losses = 1), State::NotProven);
         // Unproven time that a listed gap explains is a listed gap.
         let explained = state(|facts| {
             facts.sources[0].proven = vec![Span { from: 0, to: 400 }];

@@ -156,7 +156,10 @@ fn journal(story: &Story) {
     let made = story.report("R11", &[&PERIOD[..], &["--format", "html"]].concat());
     flip();
     assert!(made.said.contains("journal DAMAGED: 1 losses") && made.out.contains("DAMAGED: 1 losses"), "{}", made.said);
-    assert_eq!(told("R11", &[])["intact"], true);
+    // Whoever looks at the exit code alone sees it too.
+    assert!(made.code == 1 && made.said.contains("R11: NOT_PROVEN"), "{}", made.said);
+    assert!(made.said.contains("- the journal is damaged: 1 losses"), "{}", made.said);
+    assert_eq!((told("R11", &[])["intact"].clone(), story.state("R11").as_str()), (json!(true), "COMPLETE"));
 }
 
 /// A removal that no input brought and a read shows.

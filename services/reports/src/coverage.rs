@@ -163,7 +163,7 @@ pub struct Facts {
     pub dead: u64,
     /// Positions with several commitments.
     pub contested: u64,
-    /// Events of the period that the correlation has not seen; none: the report does not rest on it.
+    /// Events of before the end that the correlation has not seen; none: the report does not rest on it.
     pub uncorrelated: Option<u64>,
     /// Snapshots: the last before the end, and those within.
     pub snapshots: Vec<SnapshotFact>,

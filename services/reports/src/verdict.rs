@@ -77,7 +77,10 @@ pub fn verdict(facts: &Facts) -> Verdict {
         }
     }
     if let Some(behind) = facts.uncorrelated.filter(|behind| *behind > 0) {
-        say(State::NotProven, format!("{behind} events of the period are stored and not correlated yet"));
+        say(
+            State::NotProven,
+            format!("{behind} events of before the end of the period are stored and not correlated yet"),
+        );
     }
     if facts.contested > 0 {
         let text =

@@ -143,6 +143,7 @@ SELECT name, n FROM (
     UNION ALL SELECT 'heartbeats received', countIf(notEmpty(seen)) FROM heartbeats WHERE tenant = {tenant:String}
         AND sent_at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND sent_at < fromUnixTimestamp64Milli({to:Int64}, 'UTC')
     UNION ALL SELECT 'state', sum(cityHash64(since, cause, ifNull(toString(until), ''), ifNull(toString(repaired_at), ''))) FROM gaps WHERE tenant = {tenant:String}
+        AND since < fromUnixTimestamp64Milli({to:Int64}, 'UTC') AND (until IS NULL OR until > fromUnixTimestamp64Milli({from:Int64}, 'UTC'))
 ) ORDER BY name"
 );
 
@@ -150,7 +151,7 @@ SELECT name, n FROM (
 pub(crate) const REPORT: Report = Report {
     id: "R11",
     name: "continuity",
-    version: "1.2.0",
+    version: "1.2.1",
     question: "Did everything arrive: per source and hour, which heartbeats were expected and came, what the source has against what is stored, what was lost and healed, and which gaps remain?",
     criteria: &["CC2.1", "CC4.1", "CC7.2", "A1.1"],
     span: Span::Period,

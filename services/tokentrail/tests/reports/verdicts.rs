@@ -79,6 +79,7 @@ pub fn follow_what_is_missing(story: &Story) {
     let future = story.report("R08", &["--from", "2026-11-23", "--to", "2999-01-01"]);
     assert!(future.code == 1 && future.said.contains("has not come yet"), "{}", future.said);
     behind(story);
+    bounds(story);
     gaps(story);
     missing(story);
 }
@@ -101,6 +102,23 @@ fn behind(story: &Story) {
     );
     story.program.sql("ALTER TABLE receipt_rows DELETE WHERE stream = repeat('e', 16) SETTINGS mutations_sync = 1");
     assert_eq!(state()["state"], "COMPLETE");
+}
+
+/// What is compared before and after the rows are read is of the period: heartbeats and gaps go on outside of it, and a busy program
+/// would never be read in one state.
+fn bounds(story: &Story) {
+    let totals = |name: &str| story.sheet(name, &PERIOD).1["completeness"]["control_totals"].clone();
+    let before = [totals("R05"), totals("R11")];
+    // Those of one realm and one Backstage, each minute of the hour.
+    assert_eq!(before[0]["left out: heartbeats"], 120);
+    story.program.sql(
+        "INSERT INTO heartbeat_rows VALUES ('default', 'kc', toDateTime64('2026-11-23 22:30:00', 3, 'UTC'), 'pair', 'kc-later', 'sent')",
+    );
+    story.program.sql(
+        "INSERT INTO gap_rows VALUES ('default', 'kc', 'pair', 'webhook', toDateTime64('2026-11-23 22:30:00', 3, 'UTC'), 'silent', \
+         toDateTime64('2026-11-23 22:31:00', 3, 'UTC'), NULL, NULL, '', toDateTime64('2026-11-23 22:32:00', 3, 'UTC'))",
+    );
+    assert_eq!([totals("R05"), totals("R11")], before);
 }
 
 /// A webhook that was silent for three minutes; then pull brings what it lost.

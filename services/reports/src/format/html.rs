@@ -12,7 +12,7 @@ use std::io::{self, Write};
 
 /// Rows that a page holds; the count of all stands above them.
 pub(crate) const PAGE_ROWS: u64 = 5_000;
-/// Most lines of a list on the sheet; the rest is counted, and whole in ipe.json.
+/// Most lines of a list on the sheet; the rest is counted, and whole in the sheet for programs.
 const LISTED: usize = 40;
 const STYLE: &str = include_str!("page.css");
 
@@ -170,7 +170,7 @@ fn first_sheet(sheet: &Sheet, out: &mut dyn Write) -> io::Result<()> {
         ("trust level".to_owned(), "L0: hashes; signatures and checkpoints are not made yet".to_owned()),
     ];
     integrity.push(("journal".to_owned(), sheet.journal_told()));
-    integrity.push(("to check".to_owned(), "run the report again with the same parameters as ndjson: sha256sum gives the first hash while nothing of the period changed; ipe.json beside this page has the hash of this file".to_owned()));
+    integrity.push(("to check".to_owned(), "run the report again with the same parameters as ndjson: sha256sum gives the first hash while nothing of the period changed; the sheet beside this page (its name and .ipe.json) has the hash of this file".to_owned()));
     pairs(out, "Integrity", &integrity)?;
     list(out, "What it leaves out", &owned(report.exclusions))?;
     list(out, "What it cannot see", &owned(report.limits))?;
@@ -360,7 +360,7 @@ fn list(out: &mut dyn Write, title: &str, items: &[String]) -> io::Result<()> {
         write!(out, "<li>{}</li>", escape(item))?;
     }
     if items.len() > LISTED {
-        write!(out, "<li>and {} more, all of them in ipe.json</li>", items.len() - LISTED)?;
+        write!(out, "<li>and {} more, all of them in the sheet for programs (.ipe.json)</li>", items.len() - LISTED)?;
     }
     write!(out, "</ul>")
 }

@@ -170,7 +170,8 @@ pub fn bytes(story: &Story) {
             let folder = story.path(folder);
             let args = [&PERIOD[..], &["--format", format, "--output", &folder]].concat();
             assert!(story.report("R08", &args).code < 2);
-            let (data, sheet) = (format!("{folder}r08-access-trace.{format}"), json(&format!("{folder}ipe.json")));
+            let data = format!("{folder}r08-access-trace.{format}");
+            let sheet = json(&format!("{data}.ipe.json"));
             assert_eq!(sheet["integrity"]["files"][0]["sha256"].as_str().unwrap(), sha256(&data));
             assert_eq!(
                 (&sheet["completeness"]["rows"], &sheet["completeness"]["control_totals"]["rows"]),
@@ -203,5 +204,13 @@ pub fn bytes(story: &Story) {
     let made = story.report("R08", &[&PERIOD[..], &["--format", "csv", "--output", &into]].concat());
     assert!(made.code == 2 && made.said.contains("cannot write"), "{}", made.said);
     let left = |folder: &str| std::fs::read_dir(story.path(folder)).unwrap().count();
-    assert_eq!(left("first"), 5, "four data files and one sheet, and nothing half-written");
+    assert_eq!(left("first"), 8, "four data files, each with its sheet, and nothing half-written");
+    // Another report into the same folder takes nobody's sheet.
+    let folder = story.path("first/");
+    assert!(story.report("R05", &[&PERIOD[..], &["--format", "csv", "--output", &folder]].concat()).code < 2);
+    for name in ["r05-authentication", "r08-access-trace"] {
+        let sheet = json(&format!("{folder}{name}.csv.ipe.json"));
+        assert_eq!(sheet["integrity"]["files"][0]["sha256"], sha256(&format!("{folder}{name}.csv")));
+    }
+    assert_eq!(left("first"), 10);
 }

@@ -110,7 +110,8 @@ impl Story {
         let folder = self.path("sheet/");
         let made = self.report_by(config, name, &[args, &["--format", "csv", "--output", &folder]].concat());
         assert!(made.code < 2, "{}", made.said);
-        (made.code, json(&self.path("sheet/ipe.json")))
+        let stem = reports::Report::named(name).unwrap().file_stem();
+        (made.code, json(&format!("{folder}{stem}.csv.ipe.json")))
     }
 
     /// State of a report's verdict over the whole story.

@@ -327,6 +327,6 @@ pub fn tampering(story: &Story) {
     );
     let folder = story.path("tampered/");
     let made = story.report("R05", &[&PERIOD[..], &["--format", "csv", "--output", &folder]].concat());
-    let sheet = json(&story.path("tampered/ipe.json"));
+    let sheet = json(&story.path("tampered/r05-authentication.csv.ipe.json"));
     assert_eq!((made.code, &sheet["accuracy"]["tampered"]), (1, &json!(1)), "{}", made.said);
 }

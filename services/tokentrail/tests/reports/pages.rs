@@ -4,8 +4,7 @@ use crate::story::{PERIOD, Story};
 use serde_json::json;
 
 /// A username that would be a script in a page, a formula in a spreadsheet and a command in a terminal.
-const HOSTILE: &str =
-    "=cmd|'/C calc'!A0<script>alert(1)</script><img src=http://evil.example/x onerror=alert(1)>\u{1b}[31m\u{202e}\"'&";
+const HOSTILE: &str = "=cmd|'/C calc'!A0; =1+1;@SUM(1)<script>alert(1)</script><img src=http://evil.example/x onerror=alert(1)>\u{1b}[31m\u{202e}\"'&";
 
 pub fn hold(story: &Story) {
     story.user_event(&json!({
@@ -21,6 +20,8 @@ pub fn hold(story: &Story) {
     let csv = story.report("R05", &[&PERIOD[..], &["--format", "csv"]].concat()).out;
     assert!(csv.contains(",\"'=cmd|") || csv.contains(",'=cmd|"), "{csv}");
     assert!(!csv.contains('\u{1b}') && csv.lines().all(|line| !line.contains(",=")));
+    // A spreadsheet that takes the semicolon for the separator begins a cell behind each of them.
+    assert!(csv.contains(";' =1+1;'@SUM(1)"), "{csv}");
     let table = story.report("R05", &PERIOD).out;
     assert!(table.contains("=cmd|") && !table.contains('\u{1b}') && !table.contains('\u{202e}'));
     for name in ["R08", "R11", "R07"] {

@@ -216,7 +216,9 @@ fn completeness(sheet: &Sheet, out: &mut dyn Write) -> io::Result<()> {
             let end = gap.until.map_or_else(|| "now, still open".to_owned(), moment);
             let repaired =
                 gap.repaired_by.as_ref().map_or_else(|| "not repaired".to_owned(), |by| format!("repaired by {by}"));
-            let of = [gap.source_id.as_str(), gap.scope.as_str(), gap.input.as_str()];
+            let own = gap.source_id == store::OWN_RECORDS;
+            let whose = if own { "records of Tokentrail itself (acts by hand, snapshots)" } else { &gap.source_id };
+            let of = [whose, gap.scope.as_str(), gap.input.as_str()];
             let of: Vec<&str> = of.into_iter().filter(|one| !one.is_empty()).collect();
             let missing = gap.missing.map(|n| format!(", {n} missing")).unwrap_or_default();
             format!(

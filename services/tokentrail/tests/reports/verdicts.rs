@@ -80,6 +80,7 @@ pub fn follow_what_is_missing(story: &Story) {
     assert!(future.code == 1 && future.said.contains("has not come yet"), "{}", future.said);
     behind(story);
     bounds(story);
+    own_records(story);
     gaps(story);
     missing(story);
 }
@@ -102,6 +103,27 @@ fn behind(story: &Story) {
     );
     story.program.sql("ALTER TABLE receipt_rows DELETE WHERE stream = repeat('e', 16) SETTINGS mutations_sync = 1");
     assert_eq!(state()["state"], "COMPLETE");
+}
+
+/// Records of our own that were lost are a gap on the sheet and no source with hours.
+fn own_records(story: &Story) {
+    let gap = |repaired: &str, recorded: u8| {
+        story.program.sql(&format!(
+            "INSERT INTO gap_rows VALUES ('default', '(tokentrail)', 'a stream', '', toDateTime64('2026-11-23 21:50:00', 3, 'UTC'), 'records_missing', \
+             toDateTime64('2026-11-23 21:51:00', 3, 'UTC'), 2, {repaired}, toDateTime64('2026-11-23 22:00:00', 3, 'UTC') + {recorded})"
+        ));
+    };
+    gap("NULL, ''", 1);
+    let (_, sheet) = story.sheet("R11", &PERIOD);
+    assert_eq!(sheet["completeness"]["state"], "COMPLETE_WITH_LISTED_GAPS");
+    assert_eq!(sheet["completeness"]["facts"]["gaps"][0]["source_id"], "(tokentrail)");
+    let page = story.report("R11", &[&PERIOD[..], &["--format", "html"]].concat()).out;
+    assert!(
+        page.contains("<li>records of Tokentrail itself (acts by hand, snapshots) a stream: records missing from ")
+    );
+    let hours = story.rows("R11", &PERIOD);
+    assert!(hours.len() == 2 && hours.iter().all(|row| row["source_id"] != "(tokentrail)"), "{hours:?}");
+    gap("toDateTime64('2026-11-23 21:40:00', 3, 'UTC'), 'import'", 2);
 }
 
 /// What is compared before and after the rows are read is of the period: heartbeats and gaps go on outside of it, and a busy program

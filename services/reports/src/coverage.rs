@@ -44,8 +44,8 @@ pub struct SourceFact {
     pub proven: Vec<Span>,
     /// What proves them, in words.
     pub proven_by: Vec<String>,
-    /// The first heartbeat that came back.
-    pub first_heartbeat: Option<i64>,
+    /// Realms or instances whose heartbeats count: those that the config names; where it names none, all that are known.
+    pub scopes: Vec<ScopeFact>,
     /// By input: complete up to here.
     pub watermarks: Vec<(String, i64)>,
     /// Heartbeats sent in the period.
@@ -71,14 +71,32 @@ impl SourceFact {
 
     /// Why no more is proven.
     pub(crate) fn why(&self) -> String {
-        match (self.first_heartbeat, self.watermarks.iter().map(|mark| mark.1).max()) {
-            (None, _) => "no heartbeat of it ever came back, and nobody says what an import holds".into(),
-            (Some(first), Some(mark)) => {
-                format!("heartbeats come back since {}, and it is complete up to {}", moment(first), moment(mark))
-            }
-            (Some(first), None) => format!("heartbeats come back since {}", moment(first)),
+        let Some(first) = self.scopes.iter().filter_map(|one| one.first_back).min() else {
+            return "no heartbeat of it ever came back, and no import was declared complete".into();
+        };
+        let mut why = format!("heartbeats come back since {}", moment(first));
+        for one in self.scopes.iter().filter(|one| one.first_back.is_none()) {
+            why.push_str(&format!(
+                ", those of {} never did",
+                if one.scope.is_empty() { "all of it" } else { &one.scope }
+            ));
         }
+        if let Some(mark) = self.watermarks.iter().map(|mark| mark.1).max() {
+            why.push_str(&format!(", and it is complete up to {}", moment(mark)));
+        }
+        why
     }
+}
+
+/// When heartbeats of a realm or an instance began.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ScopeFact {
+    /// Realm or instance; empty: all of the source.
+    pub scope: String,
+    /// The first that was sent: it was not expected before; none: none was sent yet.
+    pub first_sent: Option<i64>,
+    /// The first that came back: it is proven from here on.
+    pub first_back: Option<i64>,
 }
 
 /// A gap that touches the period.

@@ -1,7 +1,7 @@
 //! Reads what is known of each source: heartbeats, watermarks, counts, and what they prove.
 
-use super::{Facts, SourceFact, Standing, proven::proven, read::ask};
-use crate::{ReportError, report::Report, run::Order};
+use super::{Facts, ScopeFact, SourceFact, Standing, proven::proven, read::ask};
+use crate::{ReportError, format::text, report::Report, run::Order};
 use serde_json::Value;
 use store::{ReportParams, Store};
 
@@ -31,12 +31,7 @@ pub(super) async fn sources(
     }
     let watermarks = store.watermarks(&params.tenant).await?;
     let claims = store.claims(&params.tenant).await?;
-    // Per scope: when heartbeats began to come back. The last scope to begin counts.
-    let beats = "SELECT source_id, scope, minIf(toUnixTimestamp64Milli(sent_at), notEmpty(seen)), \
-        countIf(notEmpty(seen)), countIf(sent_at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND sent_at < fromUnixTimestamp64Milli({to:Int64}, 'UTC')), \
-        countIf(notEmpty(seen) AND sent_at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND sent_at < fromUnixTimestamp64Milli({to:Int64}, 'UTC')) \
-        FROM heartbeats WHERE tenant = {tenant:String} GROUP BY source_id, scope ORDER BY source_id, scope";
-    let beats = ask(store, beats, params).await?;
+    let beats = beats(store, params).await?;
     let counts = format!(
         "SELECT source_id, sum(stored), sum(toInt64(events) - toInt64(stored)), countIf(input = 'pull' AND events + dead > 0), \
          sumIf(alone, input = 'pull') + sum(both) + sumIf(dead + ignored, input = 'pull') FROM cells WHERE tenant = {{tenant:String}} AND {IN_MINUTES} GROUP BY source_id"
@@ -47,17 +42,13 @@ pub(super) async fn sources(
     for source in &mut facts.sources {
         let marks = watermarks.iter().filter(|mark| mark.source_id == source.source_id);
         source.watermarks = marks.map(|mark| (mark.input.as_str().to_owned(), mark.watermark)).collect();
-        let own: Vec<_> = beats.iter().filter(|row| row[0] == source.source_id.as_str()).collect();
-        let number = |row: &[Value], at: usize| row.get(at).and_then(Value::as_u64).unwrap_or_default();
-        source.heartbeats_sent = own.iter().map(|row| number(row, 4)).sum();
-        source.heartbeats_received = own.iter().map(|row| number(row, 5)).sum();
+        let own: Vec<&Beats> = beats.iter().filter(|one| one.source_id == source.source_id).collect();
+        source.heartbeats_sent = own.iter().map(|one| one.sent).sum();
+        source.heartbeats_received = own.iter().map(|one| one.received).sum();
         let scopes =
             order.sources.iter().find(|one| one.source_id == source.source_id).and_then(|one| one.scopes.as_ref());
-        let told = |scope: &String| own.iter().any(|row| row[1] == scope.as_str() && number(row, 3) > 0);
-        let every = scopes.is_none_or(|scopes| scopes.iter().all(told));
-        if !own.is_empty() && every && own.iter().all(|row| number(row, 3) > 0) {
-            source.first_heartbeat = own.iter().filter_map(|row| row[2].as_i64()).max();
-        }
+        source.scopes = expected(scopes, &own);
+        let number = |row: &[Value], at: usize| row.get(at).and_then(Value::as_u64).unwrap_or_default();
         if let Some(row) = counts.iter().find(|row| row[0] == source.source_id.as_str()) {
             (source.stored, source.duplicate) = (number(row, 1), number(row, 2));
             source.at_source = (number(row, 3) > 0).then(|| number(row, 4));
@@ -68,6 +59,39 @@ pub(super) async fn sources(
         proven(source, (&claims, pulled));
     }
     Ok(())
+}
+
+/// Heartbeats of one realm or instance.
+struct Beats {
+    source_id: String,
+    scope: ScopeFact,
+    /// Sent in the period, and of these come back.
+    sent: u64,
+    received: u64,
+}
+
+async fn beats(store: &Store, params: &ReportParams) -> Result<Vec<Beats>, ReportError> {
+    let sql = "WITH sent_at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND sent_at < fromUnixTimestamp64Milli({to:Int64}, 'UTC') AS within \
+        SELECT source_id, scope, toUnixTimestamp64Milli(min(sent_at)), minOrNullIf(toUnixTimestamp64Milli(sent_at), notEmpty(seen)), \
+        countIf(within), countIf(within AND notEmpty(seen)) \
+        FROM heartbeats WHERE tenant = {tenant:String} GROUP BY source_id, scope ORDER BY source_id, scope";
+    let one = |row: Vec<Value>| {
+        let number = |at: usize| row.get(at).and_then(Value::as_u64).unwrap_or_default();
+        let time = |at: usize| row.get(at).and_then(Value::as_i64);
+        let scope = ScopeFact { scope: text(&row[1]), first_sent: time(2), first_back: time(3) };
+        Beats { source_id: text(&row[0]), scope, sent: number(4), received: number(5) }
+    };
+    Ok(ask(store, sql, params).await?.into_iter().map(one).collect())
+}
+
+/// Scopes whose heartbeats count: one that the config names no more is asked for nothing.
+fn expected(named: Option<&Vec<String>>, own: &[&Beats]) -> Vec<ScopeFact> {
+    let Some(named) = named else { return own.iter().map(|one| one.scope.clone()).collect() };
+    let of = |scope: &String| {
+        let known = own.iter().find(|one| one.scope.scope == *scope).map(|one| one.scope.clone());
+        known.unwrap_or_else(|| ScopeFact { scope: scope.clone(), ..ScopeFact::default() })
+    };
+    named.iter().map(of).collect()
 }
 
 fn counts_of(rows: &[Vec<Value>], source: &str) -> Option<i64> {
@@ -89,13 +113,29 @@ async fn left(store: &Store, params: &ReportParams) -> Result<Vec<SourceFact>, R
     );
     let mut left = Vec::new();
     for row in ask(store, &known, params).await? {
-        let source_id = crate::format::text(&row[0]);
+        let source_id = text(&row[0]);
         let standing = if row[1] == 1 { Standing::Left } else { Standing::LeftBefore };
         let one = ReportParams { sources: vec![source_id.clone()], ..params.clone() };
         let kind = "SELECT toString(source_kind) FROM event_rows WHERE tenant = {tenant:String} AND source_id = {sources:Array(String)}[1] \
             AND source_kind IN ('keycloak', 'backstage') LIMIT 1";
-        let kind = ask(store, kind, &one).await?.first().map(|row| crate::format::text(&row[0])).unwrap_or_default();
+        let kind = ask(store, kind, &one).await?.first().map(|row| text(&row[0])).unwrap_or_default();
         left.push(SourceFact { source_id, kind, standing, ..SourceFact::default() });
     }
     Ok(left)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_scopes_that_the_config_names_are_asked_for() {
+        let scope = |name: &str| ScopeFact { scope: name.into(), first_sent: Some(1), first_back: Some(2) };
+        let beats = |name: &str| Beats { source_id: "kc".into(), scope: scope(name), sent: 1, received: 1 };
+        let (acme, gone) = (beats("acme"), beats("gone"));
+        let named = vec!["acme".to_owned(), "new".to_owned()];
+        let new = ScopeFact { scope: "new".into(), ..ScopeFact::default() };
+        assert_eq!(expected(Some(&named), &[&acme, &gone]), [scope("acme"), new]);
+        assert_eq!(expected(None, &[&acme, &gone]), [scope("acme"), scope("gone")]);
+    }
 }

@@ -79,6 +79,7 @@ pub fn follow_what_is_missing(story: &Story) {
     let future = story.report("R08", &["--from", "2026-11-23", "--to", "2999-01-01"]);
     assert!(future.code == 1 && future.said.contains("has not come yet"), "{}", future.said);
     behind(story);
+    added_later(story);
     bounds(story);
     own_records(story);
     gaps(story);
@@ -124,6 +125,25 @@ fn own_records(story: &Story) {
     let hours = story.rows("R11", &PERIOD);
     assert!(hours.len() == 2 && hours.iter().all(|row| row["source_id"] != "(tokentrail)"), "{hours:?}");
     gap("toDateTime64('2026-11-23 21:40:00', 3, 'UTC'), 'import'", 2);
+}
+
+/// A realm whose heartbeats began later leaves what was proven before as it was, and is itself proven from then on.
+fn added_later(story: &Story) {
+    let rows = "toDateTime64('2026-11-23 22:04:00', 3, 'UTC')";
+    story
+        .program
+        .sql(&format!("INSERT INTO heartbeat_rows VALUES ('default', 'kc', {rows}, 'added', 'kc-added', 'sent')"));
+    let after = ["--from", "2026-11-23T22:03:00Z", "--to", "2026-11-23T22:05:00Z"];
+    let state = |span: &[&str]| story.sheet("R05", span).1["completeness"].clone();
+    assert_eq!(state(&PERIOD)["state"], "COMPLETE");
+    // None of it has come back yet.
+    let waiting = state(&after);
+    assert_eq!(waiting["state"], "NOT_PROVEN");
+    assert!(waiting["reasons"].to_string().contains("those of added never did"), "{waiting}");
+    story.program.sql(&format!(
+        "INSERT INTO heartbeat_seen_rows SELECT tenant, source_id, sent_at, id, 'webhook', sent_at FROM heartbeat_rows WHERE sent_at = {rows} AND scope = 'added'"
+    ));
+    assert_eq!((&state(&PERIOD)["state"], &state(&after)["state"]), (&json!("COMPLETE"), &json!("COMPLETE")));
 }
 
 /// What is compared before and after the rows are read is of the period: heartbeats and gaps go on outside of it, and a busy program

@@ -162,6 +162,13 @@ pub struct Accuracy {
     pub not_done: Option<String>,
 }
 
+impl Accuracy {
+    /// True if rows rest on events and of none the body is kept.
+    pub(crate) fn not_shown(&self) -> bool {
+        self.no_body > 0 && self.tried == self.without_event + self.no_body
+    }
+}
+
 /// Everything that the verdict is made from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Facts {

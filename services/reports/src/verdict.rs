@@ -101,6 +101,9 @@ pub fn verdict(facts: &Facts) -> Verdict {
             );
             say(State::NotProven, text);
         }
+        if accuracy.not_shown() {
+            say(State::CompleteWithListedGaps, "accuracy not shown: bodies no longer kept".into());
+        }
         if let Some(why) = &accuracy.not_done {
             say(State::NotProven, format!("no row could be derived anew from its receipt: {why}"));
         }
@@ -176,7 +179,7 @@ pub(crate) fn moment(ms: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::coverage::{GapFact, SourceFact};
+    use crate::coverage::{Accuracy, GapFact, SourceFact};
 
     fn facts() -> Facts {
         let source = |id: &str| SourceFact {
@@ -225,6 +228,12 @@ mod tests {
         assert_eq!(state(|facts| facts.snapshot_lacking = true), State::NotProven);
         assert_eq!(state(|facts| facts.totals_disagree = true), State::NotProven);
         assert_eq!(state(|facts| facts.journal_losses = 1), State::NotProven);
+        // Of 25 rows, 5 rest on no event of their own.
+        let checked =
+            |agree: u64, no_body: u64| Accuracy { tried: 25, without_event: 5, agree, no_body, ..Accuracy::default() };
+        assert_eq!(state(|facts| facts.accuracy = Some(checked(0, 20))), State::CompleteWithListedGaps);
+        assert_eq!(state(|facts| facts.accuracy = Some(checked(1, 19))), State::Complete);
+        assert_eq!(state(|facts| facts.accuracy = Some(Accuracy { tried: 5, ..checked(0, 0) })), State::Complete);
         // Unproven time that a listed gap explains is a listed gap.
         let explained = state(|facts| {
             facts.sources[0].proven = vec![Span { from: 0, to: 400 }];

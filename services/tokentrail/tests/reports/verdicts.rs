@@ -360,8 +360,20 @@ pub fn instants(story: &Story) {
     assert!(sheet["completeness"]["reasons"].to_string().contains("no complete snapshot of Keycloak"));
 }
 
-/// A body that is not the one that was committed to.
+/// Bodies that are gone, as after their retention, show nothing of what was said; then one that is not the one that was committed to.
 pub fn tampering(story: &Story) {
+    assert_eq!(story.state("R05"), "COMPLETE");
+    // One that is encrypted with a key that is gone is as good as erased.
+    let encrypted = |key: u8| {
+        story.program.sql(&format!(
+            "INSERT INTO raw_bodies SELECT * REPLACE ({key} AS enc) FROM (SELECT * FROM raw_bodies FINAL)"
+        ));
+    };
+    encrypted(1);
+    let made = story.report("R05", &PERIOD);
+    encrypted(0);
+    assert!(made.code == 0 && made.said.contains("R05: COMPLETE_WITH_LISTED_GAPS"), "{}", made.said);
+    assert!(made.said.contains("- accuracy not shown: bodies no longer kept"), "{}", made.said);
     assert_eq!(story.state("R05"), "COMPLETE");
     story.program.sql(
         "INSERT INTO raw_bodies SELECT * REPLACE (replaceAll(body, 'egon', 'ergo') AS body) FROM (SELECT * FROM raw_bodies FINAL \

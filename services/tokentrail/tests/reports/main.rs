@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test may panic
 
 mod bars;
+mod facts;
 mod large;
 mod left;
 mod pages;

@@ -212,10 +212,11 @@ impl Facts {
         self.gaps.iter().filter(of).map(span).collect()
     }
 
-    /// What is proven, by source.
+    /// What is proven, by source; spans that overlap or adjoin are one.
     pub(crate) fn proven(&self) -> Vec<(String, i64, i64)> {
         let of = |source: &SourceFact| {
-            source.proven.iter().map(|span| (source.source_id.clone(), span.from, span.to)).collect::<Vec<_>>()
+            let spans = proven::joined(&source.proven).into_iter();
+            spans.map(|span| (source.source_id.clone(), span.from, span.to)).collect::<Vec<_>>()
         };
         self.sources.iter().flat_map(of).collect()
     }

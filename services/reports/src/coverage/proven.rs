@@ -62,9 +62,33 @@ fn by_heartbeats(scopes: &[ScopeFact], mark: i64) -> Vec<Span> {
     without(&[Span { from, to: mark }], &waiting)
 }
 
+/// Spans in order, those that overlap or adjoin as one.
+pub(super) fn joined(spans: &[Span]) -> Vec<Span> {
+    let mut spans = spans.to_vec();
+    spans.sort_unstable_by_key(|span| span.from);
+    let mut all: Vec<Span> = Vec::new();
+    for span in spans {
+        match all.last_mut() {
+            Some(last) if span.from <= last.to => last.to = last.to.max(span.to),
+            _ => all.push(span),
+        }
+    }
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::coverage::Facts;
+
+    #[test]
+    fn an_hour_that_two_proofs_share_is_proven() {
+        let span = |from, to| Span { from, to };
+        let proven = vec![span(50, 90), span(0, 30), span(30, 40), span(5, 10)];
+        let source = SourceFact { source_id: "kc".into(), proven, ..SourceFact::default() };
+        let facts = Facts { sources: vec![source], ..Facts::default() };
+        assert_eq!(facts.proven(), [("kc".to_owned(), 0, 40), ("kc".to_owned(), 50, 90)]);
+    }
 
     fn scope(first_sent: Option<i64>, first_back: Option<i64>) -> ScopeFact {
         ScopeFact { scope: "acme".into(), first_sent, first_back }

@@ -182,7 +182,9 @@ pub struct Facts {
     pub lacking_kinds: Vec<String>,
     /// Gaps that touch the period.
     pub gaps: Vec<GapFact>,
-    /// Events that must have happened, in words.
+    /// Events that must have happened, how many.
+    pub missing_count: u64,
+    /// The first of them, in words.
     pub missing_events: Vec<String>,
     /// Receipts not understood that may be of the period.
     pub dead: u64,

@@ -6,6 +6,11 @@ use serde_json::Value;
 use std::ops::ControlFlow;
 use store::{ReportParams, Store, StoreError};
 
+/// Most events that must have happened that are told one by one.
+const MISSING_TOLD: u64 = 1_000;
+const MISSING: &str = "FROM missing_events WHERE tenant = {tenant:String} AND after < fromUnixTimestamp64Milli({to:Int64}, 'UTC') \
+    AND before >= fromUnixTimestamp64Milli({from:Int64}, 'UTC')";
+
 /// Reads the facts.
 pub(crate) async fn read(store: &Store, order: &Order, report: &Report) -> Result<Facts, ReportError> {
     let params = &order.params;
@@ -74,11 +79,30 @@ async fn rest(store: &Store, params: &ReportParams, report: &Report, facts: &mut
             AND r.minute < intDiv({to:Int64} + 59999, 60000) AND r.seq >= c.next";
         facts.uncorrelated = ask(store, behind, params).await?.first().and_then(|row| row[0].as_u64());
     }
-    // What must have happened and nobody told is a loss of deliveries, whatever the report is about.
-    let missing = "SELECT toString(right_kind), right_id, toString(missing), toString(after), toString(before), arrayStringConcat(causes, ' or '), person \
-        FROM missing_events WHERE tenant = {tenant:String} AND after < fromUnixTimestamp64Milli({to:Int64}, 'UTC') \
-        AND before >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') ORDER BY after, person, right_id LIMIT 1000";
-    for row in ask(store, missing, params).await? {
+    missing(store, params, facts).await?;
+    let snapshots = "SELECT source_id, snapshot, toString(began), complete, entities FROM snapshots WHERE tenant = {tenant:String} \
+        AND began < fromUnixTimestamp64Milli({to:Int64}, 'UTC') ORDER BY began DESC, snapshot LIMIT 20";
+    for row in ask(store, snapshots, params).await? {
+        facts.snapshots.push(SnapshotFact {
+            source_id: crate::format::text(&row[0]),
+            snapshot: crate::format::text(&row[1]),
+            began: crate::format::text(&row[2]),
+            complete: row[3] == true || row[3] == 1,
+            entities: row[4].as_u64().unwrap_or_default(),
+        });
+    }
+    Ok(())
+}
+
+/// What must have happened and nobody told: a loss of deliveries, whatever the report is about.
+async fn missing(store: &Store, params: &ReportParams, facts: &mut Facts) -> Result<(), ReportError> {
+    let count = format!("SELECT count() {MISSING}");
+    facts.missing_count = ask(store, &count, params).await?.first().and_then(|row| row[0].as_u64()).unwrap_or_default();
+    let first = format!(
+        "SELECT toString(right_kind), right_id, toString(missing), toString(after), toString(before), arrayStringConcat(causes, ' or '), person \
+         {MISSING} ORDER BY after, person, right_id, right_kind, missing LIMIT {MISSING_TOLD}"
+    );
+    for row in ask(store, &first, params).await? {
         let text = |at: usize| row.get(at).map(crate::format::text).unwrap_or_default();
         facts.missing_events.push(format!(
             "{} of {} {} of person {}, between {} and {}; likely {}",
@@ -90,17 +114,6 @@ async fn rest(store: &Store, params: &ReportParams, report: &Report, facts: &mut
             text(4),
             text(5).replace('_', " ")
         ));
-    }
-    let snapshots = "SELECT source_id, snapshot, toString(began), complete, entities FROM snapshots WHERE tenant = {tenant:String} \
-        AND began < fromUnixTimestamp64Milli({to:Int64}, 'UTC') ORDER BY began DESC, snapshot LIMIT 20";
-    for row in ask(store, snapshots, params).await? {
-        facts.snapshots.push(SnapshotFact {
-            source_id: crate::format::text(&row[0]),
-            snapshot: crate::format::text(&row[1]),
-            began: crate::format::text(&row[2]),
-            complete: row[3] == true || row[3] == 1,
-            entities: row[4].as_u64().unwrap_or_default(),
-        });
     }
     Ok(())
 }

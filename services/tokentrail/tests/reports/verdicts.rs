@@ -186,9 +186,26 @@ fn missing(story: &Story) {
         assert_eq!(story.state(name), "COMPLETE_WITH_LISTED_GAPS", "{name}");
     }
     row(1);
+    many(story);
     for name in ["R08", "R11"] {
         assert_eq!(story.state(name), "COMPLETE", "{name}");
     }
+}
+
+/// More of them than are told one by one are counted, all of them.
+fn many(story: &Story) {
+    let rows = |version: u8, deleted: u8| {
+        story.program.sql(&format!(
+            "INSERT INTO missing_event_rows (tenant, person, at, row_id, version, is_deleted, right_kind, right_id, missing, before, causes) \
+             SELECT 'default', leftPad(toString(number), 32, '0'), toDateTime64('2026-11-23 21:26:00', 3, 'UTC'), leftPad(toString(number), 16, '0'), \
+             {version}, {deleted}, 'group', 'g-1', 'removal', toDateTime64('2026-11-23 21:27:00', 3, 'UTC'), ['lost_delivery'] FROM numbers(1200)"
+        ));
+    };
+    rows(1, 0);
+    let made = story.report("R11", &[&PERIOD[..], &["--format", "html"]].concat());
+    assert!(made.said.contains("- 1200 events must have happened and never arrived"), "{}", made.said);
+    assert!(made.out.contains("never arrived (1200, of which 1000 are told)") && made.out.contains("<li>and 960 more"));
+    rows(2, 1);
 }
 
 /// Two complete reads of a realm: one client's change has an event, another's has none.

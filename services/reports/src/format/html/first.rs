@@ -119,7 +119,11 @@ fn completeness(sheet: &Sheet, out: &mut dyn Write) -> io::Result<()> {
         })
         .collect();
     list(out, "Gaps that touch the period", &gaps)?;
-    list(out, "Events that must have happened and never arrived", &facts.missing_events)?;
+    let mut missing = String::from("Events that must have happened and never arrived");
+    if facts.missing_count > facts.missing_events.len() as u64 {
+        missing.push_str(&format!(" ({}, of which {} are told)", facts.missing_count, facts.missing_events.len()));
+    }
+    list(out, &missing, &facts.missing_events)?;
     let snapshots: Vec<String> = facts
         .snapshots
         .iter()

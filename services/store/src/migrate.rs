@@ -68,6 +68,7 @@ const MIGRATIONS: &[Migration] = migrations![
     52 "0052_person_events",
     55 "0055_copies",
     56 "0056_session_acts",
+    57 "0057_persons_in_order",
 ];
 
 const DATABASE: &str = "CREATE DATABASE IF NOT EXISTS {database} {on_cluster}";

@@ -135,7 +135,7 @@ pub struct SnapshotFact {
     pub entities: u64,
 }
 
-/// Rows derived anew from their receipts.
+/// Rows recomputed from their receipts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Accuracy {
     /// Seed of the draw.
@@ -198,7 +198,7 @@ pub struct Facts {
     pub snapshot_lacking: bool,
     /// Stream and first position that is not correlated: what the answers rest on.
     pub positions: Vec<(String, u64)>,
-    /// Rows derived anew.
+    /// Rows recomputed.
     pub accuracy: Option<Accuracy>,
     /// True if rows and control totals differ.
     pub totals_disagree: bool,

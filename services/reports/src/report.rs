@@ -69,7 +69,7 @@ pub enum Chart {
     },
 }
 
-/// What a column must say if it is derived anew from the raw receipt of the row's event.
+/// What a column must say if it is recomputed from the raw receipt of the row's event.
 pub type Derived = fn(&Event) -> String;
 
 /// A report.

@@ -16,7 +16,7 @@ use serde_json::Value;
 use std::{io::Write, ops::ControlFlow, path::PathBuf};
 use store::{ReportParams, Store};
 
-/// Rows that are derived anew from their receipts.
+/// Rows that are recomputed from their receipts.
 const DERIVED_ROWS: usize = 25;
 /// Tries before a period that goes on changing is given up.
 const TRIES: u32 = 3;
@@ -69,7 +69,7 @@ pub struct Order {
     pub format: Format,
     /// Where it goes.
     pub target: Target,
-    /// Only so many rows, by lot.
+    /// Only so many rows, a random sample.
     pub sample: Option<usize>,
     /// Seed of every lot.
     pub seed: String,

@@ -83,8 +83,7 @@ pub fn verdict(facts: &Facts) -> Verdict {
         );
     }
     if facts.contested > 0 {
-        let text =
-            format!("{} positions of the log hold several commitments: somebody wrote history twice", facts.contested);
+        let text = format!("the log was altered or restored: {} entries exist in two versions", facts.contested);
         say(State::NotProven, text);
     }
     if facts.snapshot_lacking {
@@ -96,7 +95,7 @@ pub fn verdict(facts: &Facts) -> Verdict {
     if let Some(accuracy) = &facts.accuracy {
         if accuracy.mismatch > 0 || accuracy.tampered > 0 {
             let text = format!(
-                "{} of {} rows that were derived anew differ from their receipts, and {} bodies are not those that were committed to",
+                "{} of {} rows that were recomputed from the original messages differ from them, and {} messages are not those that were taken in",
                 accuracy.mismatch, accuracy.tried, accuracy.tampered
             );
             say(State::NotProven, text);
@@ -105,7 +104,7 @@ pub fn verdict(facts: &Facts) -> Verdict {
             say(State::CompleteWithListedGaps, "accuracy not shown: bodies no longer kept".into());
         }
         if let Some(why) = &accuracy.not_done {
-            say(State::NotProven, format!("no row could be derived anew from its receipt: {why}"));
+            say(State::NotProven, format!("no row could be recomputed from its original message: {why}"));
         }
     }
     if facts.journal_losses > 0 {
@@ -246,6 +245,12 @@ mod tests {
             facts.gaps.push(gap(400, 1_000));
         });
         assert_eq!(other, State::NotProven);
+    }
+
+    #[test]
+    fn an_altered_log_is_told_in_words_for_everybody() {
+        let reasons = verdict(&Facts { contested: 2, ..facts() }).reasons;
+        assert_eq!(reasons, ["the log was altered or restored: 2 entries exist in two versions"]);
     }
 
     #[test]

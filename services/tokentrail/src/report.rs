@@ -67,10 +67,10 @@ pub struct RunArgs {
     /// A file, or a folder (the data are then named after the report); the sheet is FILE.ipe.json beside it. Absent: standard output.
     #[arg(long, short, value_name = "FILE|DIR")]
     output: Option<PathBuf>,
-    /// Only so many rows, drawn by lot: the same on every machine for the same seed.
+    /// Only so many rows, a random sample: the same on every machine for the same seed.
     #[arg(long, value_name = "N")]
     sample: Option<usize>,
-    /// Seed of the lot, given by the auditor; also of the rows that are derived anew.
+    /// Seed of the sample, given by the auditor; also of the rows that are recomputed.
     #[arg(long, value_name = "S", default_value = "0")]
     seed: String,
     /// Leave the journal alone: R11 reads all of it, on the machine that has it, and says on its sheet whether it is as it was written.

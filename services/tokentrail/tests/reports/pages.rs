@@ -17,6 +17,7 @@ pub fn hold(story: &Story) {
     structure(&page);
     assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"), "the name is there, as text");
     assert!(page.contains("\\u001B[31m\\u202E") && !page.contains('\u{1b}') && !page.contains('\u{202e}'));
+    plain(&page);
     let csv = story.report("R05", &[&PERIOD[..], &["--format", "csv"]].concat()).out;
     assert!(csv.contains(",\"'=cmd|") || csv.contains(",'=cmd|"), "{csv}");
     assert!(!csv.contains('\u{1b}') && csv.lines().all(|line| !line.contains(",=")));
@@ -28,6 +29,16 @@ pub fn hold(story: &Story) {
         structure(&story.report(name, &[&PERIOD[..], &["--format", "html"]].concat()).out);
     }
     structure(&story.report("R01", &["--as-of", "2026-11-23T21:25:10Z", "--format", "html"]).out);
+}
+
+/// The first sheet speaks to whoever signs it: no words of ours for what everybody has a word for.
+fn plain(page: &str) {
+    let sheet = page.split("id=\"charts\"").next().unwrap();
+    assert!(sheet.contains("data complete up to") && sheet.contains("rows recomputed from the original messages"));
+    assert!(sheet.contains("a random sample with seed 0"));
+    for ours in ["watermark", "derived anew", "by lot", "commitments", "trust level", "no better", "history twice"] {
+        assert!(!sheet.contains(ours), "{ours}");
+    }
 }
 
 /// One page that runs nothing, loads nothing and can be read aloud.

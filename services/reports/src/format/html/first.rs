@@ -29,7 +29,7 @@ pub(super) fn sheet(sheet: &Sheet, out: &mut dyn Write) -> io::Result<()> {
         meaning(state)
     )?;
     if !sheet.verdict.reasons.is_empty() {
-        list(out, "Why no better", &sheet.verdict.reasons)?;
+        list(out, "Why the verdict is not COMPLETE", &sheet.verdict.reasons)?;
     }
     let mut facts: Vec<(String, String)> = sheet.parameters.clone();
     let population = if sheet.rows == sheet.population {
@@ -38,7 +38,8 @@ pub(super) fn sheet(sheet: &Sheet, out: &mut dyn Write) -> io::Result<()> {
         format!("{} of {}", sheet.rows, sheet.population)
     };
     facts.push(("rows".into(), population));
-    facts.push(("watermark".into(), sheet.facts.watermark().map_or("none: completeness is unproven".into(), moment)));
+    let complete = sheet.facts.watermark().map_or("not known: completeness is unproven".into(), moment);
+    facts.push(("data complete up to".into(), complete));
     facts.push(("criteria that it supports".into(), report.criteria.join(", ")));
     pairs(out, "What and when", &facts)?;
     let who = &sheet.who;
@@ -56,7 +57,7 @@ pub(super) fn sheet(sheet: &Sheet, out: &mut dyn Write) -> io::Result<()> {
     let mut integrity = vec![
         ("SHA-256 of the rows as NDJSON".to_owned(), sheet.rows_sha256.clone()),
         ("SHA-256 of the definition".to_owned(), report.definition_sha256()),
-        ("trust level".to_owned(), "L0: hashes; signatures and checkpoints are not made yet".to_owned()),
+        ("signature".to_owned(), "none: signatures and checkpoints are not made yet".to_owned()),
     ];
     integrity.push(("journal".to_owned(), sheet.journal_told()));
     integrity.push(("to check".to_owned(), "run the report again with the same parameters as ndjson: sha256sum gives the first hash while nothing of the period changed; the sheet beside this page (its name and .ipe.json) has the hash of this file".to_owned()));
@@ -140,7 +141,7 @@ fn completeness(sheet: &Sheet, out: &mut dyn Write) -> io::Result<()> {
         .map(|(name, count)| (name.clone(), count.to_string()))
         .collect();
     totals.push(("not understood, may be of the period".into(), facts.dead.to_string()));
-    totals.push(("positions of the log written twice".into(), facts.contested.to_string()));
+    totals.push(("entries of the log in two versions".into(), facts.contested.to_string()));
     if let Some(behind) = facts.uncorrelated {
         totals.push(("stored and not correlated yet".into(), behind.to_string()));
     }
@@ -154,7 +155,8 @@ fn accuracy(sheet: &Sheet, out: &mut dyn Write) -> io::Result<()> {
             "Accuracy",
             &[(
                 "".to_owned(),
-                "rows are counts of many receipts: no row has a receipt of its own to be derived from".to_owned(),
+                "rows are counts of many receipts: no row has an original message of its own to be recomputed from"
+                    .to_owned(),
             )],
         );
     };
@@ -166,7 +168,10 @@ fn accuracy(sheet: &Sheet, out: &mut dyn Write) -> io::Result<()> {
         checked.agree, checked.mismatch, checked.tampered, checked.no_body, checked.without_event
     );
     let said = [
-        ("rows derived anew from raw receipts", format!("{}, seed {}", checked.tried, checked.seed)),
+        (
+            "rows recomputed from the original messages",
+            format!("{}, a random sample with seed {}", checked.tried, checked.seed),
+        ),
         ("result", result),
         ("columns", checked.columns.join(", ")),
         ("version of the mapping", checked.mapping_version.to_string()),

@@ -187,7 +187,7 @@ pub(crate) const REPORT: Report = Report {
     limits: &[
         "counts are of whole minutes: a period that begins or ends within one includes all of it",
         "events that only their delivery tells from a repeat have no minute and are in no hour",
-        "the journal's bytes are checked by its scrub and by `tokentrail journal verify`, not by this report",
+        "the journal's bytes are looked at on the machine that has the journal, unless the run leaves them out: the sheet says what was found; elsewhere `tokentrail journal verify` looks",
         "who read this tool's answers is not recorded yet",
     ],
     correlated: false,

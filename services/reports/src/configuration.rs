@@ -132,8 +132,8 @@ pub(crate) const REPORT: Report = Report {
     sql: SQL,
     totals: TOTALS,
     charts: &[
-        Chart::Bars { title: "Changes, by how they were found", by: "found_by", weight: "" },
-        Chart::Bars { title: "Changes by kind", by: "kind", weight: "" },
+        Chart::Bars { title: "Changes, by how they were found", by: "found_by", or: "", weight: "" },
+        Chart::Bars { title: "Changes by kind", by: "kind", or: "", weight: "" },
     ],
     evidence: "evidence",
     derived: &[

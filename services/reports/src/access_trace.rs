@@ -190,7 +190,7 @@ pub(crate) const REPORT: Report = Report {
         "calls that Backstage refused with 401 leave no decision",
         "what became of a conditional decision is known only where a line of the same trace tells it",
         "network and factor of the caller are in no decision line",
-        "drift_rule is the word of the register: a rule that was switched off, or could not be judged, names nothing",
+        "the column drift_rule is the word of the register: a rule that was switched off, or could not be judged, names nothing",
     ],
     correlated: true,
 };

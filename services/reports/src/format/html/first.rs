@@ -137,7 +137,7 @@ fn completeness(sheet: &Sheet, out: &mut dyn Write) -> io::Result<()> {
     let mut totals: Vec<(String, String)> = sheet
         .totals
         .iter()
-        .filter(|one| one.0 != "state")
+        .filter(|one| !one.0.starts_with("state"))
         .map(|(name, count)| (name.clone(), count.to_string()))
         .collect();
     totals.push(("not understood, may be of the period".into(), facts.dead.to_string()));

@@ -7,7 +7,7 @@ DENY_VERSION := 0.20.2
 DENY := $(CACHE)/tools/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 BIN := target/demo/tokentrail
 
-.PHONY: help demo up test check bench bench-kafka bench-rooms bench-panels bench-asks advisories dashboards pictures engine build-demo mutants
+.PHONY: help demo up test check bench bench-kafka bench-rooms bench-panels bench-asks advisories dashboards pictures pages engine build-demo mutants
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -51,6 +51,11 @@ pictures: engine ## draw the dashboards over the recorded story into docs/pictur
 	@TOKENTRAIL_PICTURES="$(CURDIR)/target/pictures" cargo test --locked --quiet --workspace --test dashboards -- every_panel
 	@chromium="$$(services/testbed/browser/fetch.sh)"; mkdir -p docs/pictures; cd target/pictures; \
 	  timeout 120 node ../../services/testbed/browser/draw.mjs "$$chromium" 1600 dark $(foreach d,overview drift investigation pipeline,$(d).html ../../docs/pictures/$(d).png)
+
+pages: demo ## draw the demo's report as its readers see it: light, dark and printed, in target/demo-report
+	@chromium="$$(services/testbed/browser/fetch.sh)"; cd target/demo-report; draw=../../services/testbed/browser/draw.mjs; page=r08-access-trace; \
+	  timeout 120 node $$draw "$$chromium" 1280 light $$page.html $$page.light.png $$page.html $$page.pdf; \
+	  timeout 120 node $$draw "$$chromium" 1280 dark $$page.html $$page.dark.png; ls $$PWD/$$page.*
 
 $(DENY):
 	@echo "installing cargo-deny $(DENY_VERSION) into the cache (once, some minutes) ..." >&2

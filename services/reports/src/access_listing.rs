@@ -166,7 +166,7 @@ pub(crate) const REPORT: Report = Report {
     key: &["person", "right_id", "grant_path", "granted_time", "effective_from"],
     sql: SQL,
     totals: TOTALS,
-    charts: &[Chart::Bars { title: "Rights held, by name", by: "right_name", weight: "" }],
+    charts: &[Chart::Bars { title: "Rights held, by name", by: "right_name", or: "", weight: "" }],
     evidence: "evidence",
     derived: &[
         ("granted_time", |event| crate::format::time(event.time)),

@@ -119,7 +119,11 @@ SELECT
     if(toUInt128(d.credential) = 0, '', toString(d.credential)) AS evidence_credential
 FROM decided AS d
 LEFT ANY JOIN (SELECT person, username FROM persons WHERE tenant = {tenant:String} AND person != '') AS p ON p.person = d.person
-LEFT ANY JOIN (SELECT person, session_id, started_at, ended_by FROM sessions WHERE tenant = {tenant:String} AND session_id != '') AS s
+LEFT ANY JOIN (
+    -- Two Keycloaks may give one id: a decision does not say whose, and the same one is taken each time.
+    SELECT person, session_id, started_at, ended_by FROM sessions WHERE tenant = {tenant:String} AND session_id != ''
+    ORDER BY source_id, started_at LIMIT 1 BY person, session_id
+) AS s
     ON s.person = d.person AND s.session_id = d.session_id
 LEFT ANY JOIN fired AS r ON r.person = d.person
 ORDER BY decision_time, evidence";
@@ -143,7 +147,7 @@ SELECT name, n FROM (
 pub(crate) const REPORT: Report = Report {
     id: "R08",
     name: "access-trace",
-    version: "1.2.0",
+    version: "1.2.1",
     question: "Which permission decisions were made, for whom, on the strength of which login, session and group, and was the right still held?",
     criteria: &["CC6.1", "CC6.3"],
     span: Span::Period,
@@ -186,7 +190,7 @@ pub(crate) const REPORT: Report = Report {
         "calls that Backstage refused with 401 leave no decision",
         "what became of a conditional decision is known only where a line of the same trace tells it",
         "network and factor of the caller are in no decision line",
-        "drift_rule is the word of the register: a rule that was switched off, or could not be judged, names nothing",
+        "the column drift_rule is the word of the register: a rule that was switched off, or could not be judged, names nothing",
     ],
     correlated: true,
 };

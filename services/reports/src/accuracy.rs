@@ -1,4 +1,4 @@
-//! Rows derived anew: from a row to its event, to the receipt, to the body as it was committed to, through the normaliser, back to
+//! Rows recomputed: from a row to its event, to the receipt, to the body as it was committed to, through the normaliser, back to
 //! the columns.
 
 use crate::{ReportError, coverage::Accuracy, format::text, report::Report, run::Order};
@@ -12,7 +12,7 @@ use serde_json::Value;
 use store::{Store, StoredEvent};
 use uuid::Uuid;
 
-/// Derives some rows anew and compares.
+/// Recomputes some rows and compares.
 pub(crate) async fn check(
     store: &Store,
     order: &Order,

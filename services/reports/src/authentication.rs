@@ -42,7 +42,7 @@ const COLUMNS: &[Column] = &[
 macro_rules! attempts {
     ($from:literal) => {
         concat!("WITH beats AS (
-    SELECT id FROM heartbeats WHERE tenant = {tenant:String} AND id != ''
+    SELECT id, sent_at FROM heartbeats WHERE tenant = {tenant:String} AND id != ''
 ), tried AS (
     SELECT e.event_id AS event_id, e.time AS time, e.source_id AS source_id, e.realm AS realm, e.kind AS kind,
         if(m.person = '', e.person, m.person) AS person, e.client AS client, e.outcome AS outcome, e.error AS error, e.ip AS ip
@@ -103,6 +103,7 @@ const TOTALS: &str = concat!(
     UNION ALL SELECT 'distinct persons', uniqExactIf(person, person != '') FROM tried
     UNION ALL SELECT 'state', sum(cityHash64(event_id, time, outcome)) FROM tried
     UNION ALL SELECT 'left out: heartbeats', count() FROM beats
+        WHERE sent_at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND sent_at < fromUnixTimestamp64Milli({to:Int64}, 'UTC')
     UNION ALL SELECT concat(kind, '/', outcome), count() FROM tried GROUP BY kind, outcome
 ) ORDER BY name"
 );
@@ -111,7 +112,7 @@ const TOTALS: &str = concat!(
 pub(crate) const REPORT: Report = Report {
     id: "R05",
     name: "authentication",
-    version: "1.1.0",
+    version: "1.1.1",
     question: "Who logged in and who failed to, for what cause, from how many addresses; who was locked out; and who got in after failures?",
     criteria: &["CC6.1", "CC6.6"],
     span: Span::Period,
@@ -132,7 +133,7 @@ pub(crate) const REPORT: Report = Report {
     key: &["source_id", "realm", "kind", "person", "client", "outcome", "cause"],
     sql: SQL,
     totals: TOTALS,
-    charts: &[Chart::Bars { title: "Attempts by outcome and cause", by: "cause", weight: "attempts" }],
+    charts: &[Chart::Bars { title: "Attempts by outcome and cause", by: "cause", or: "outcome", weight: "attempts" }],
     evidence: "evidence",
     derived: &[
         ("last_time", |event| crate::format::time(event.time)),

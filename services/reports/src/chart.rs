@@ -24,6 +24,7 @@ pub(crate) struct Drawing {
 struct One {
     chart: Chart,
     by: usize,
+    or: Option<usize>,
     time: Option<usize>,
     weight: Option<usize>,
     /// Milliseconds of a bucket.
@@ -36,14 +37,15 @@ impl Drawing {
     /// The charts that a report wants.
     pub(crate) fn new(report: &Report) -> Self {
         let one = |chart: &Chart| {
-            let (time, by, weight) = match chart {
-                Chart::OverTime { time, by, weight, .. } => (*time, *by, *weight),
-                Chart::Bars { by, weight, .. } => ("", *by, *weight),
-                Chart::Longest { by, of, .. } => ("", *by, *of),
+            let (time, by, or, weight) = match chart {
+                Chart::OverTime { time, by, weight, .. } => (*time, *by, "", *weight),
+                Chart::Bars { by, or, weight, .. } => ("", *by, *or, *weight),
+                Chart::Longest { by, of, .. } => ("", *by, "", *of),
             };
             Some(One {
                 chart: *chart,
                 by: report.place(by)?,
+                or: report.place(or),
                 time: report.place(time),
                 weight: report.place(weight),
                 width: 1_000,
@@ -73,10 +75,8 @@ impl One {
         if number <= 0.0 {
             return;
         }
-        let word = match row.get(self.by).map(text) {
-            Some(word) if !word.is_empty() => word,
-            _ => "(none)".to_owned(),
-        };
+        let words = [Some(self.by), self.or].into_iter().flatten().filter_map(|at| row.get(at).map(text));
+        let word = words.into_iter().find(|word| !word.is_empty()).unwrap_or_else(|| "(none)".to_owned());
         let at = match self.time {
             None => 0,
             Some(at) => {
@@ -246,4 +246,25 @@ fn bars(words: &[(String, f64)], escape: fn(&str) -> String) -> (i64, String) {
 
 fn short(number: f64) -> String {
     if number.fract() == 0.0 || number >= 1_000.0 { format!("{number:.0}") } else { format!("{number:.1}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_cause_is_drawn_by_its_outcome() {
+        let report = Report::named("R05").unwrap();
+        let mut drawing = Drawing::new(report);
+        for (outcome, cause, attempts) in [("success", "", 7), ("failure", "user_disabled", 2)] {
+            let mut row = vec![Value::Null; report.columns.len()];
+            for (column, value) in [("outcome", outcome.into()), ("cause", cause.into()), ("attempts", attempts.into())]
+            {
+                row[report.place(column).unwrap()] = value;
+            }
+            drawing.row(&row);
+        }
+        let svg = drawing.svg(str::to_owned).concat();
+        assert!(svg.contains(">success<") && svg.contains(">user_disabled<") && !svg.contains("(none)"), "{svg}");
+    }
 }

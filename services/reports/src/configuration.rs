@@ -121,8 +121,8 @@ const TOTALS: &str = concat!(
 pub(crate) const REPORT: Report = Report {
     id: "R07",
     name: "configuration-change",
-    version: "1.0.0",
-    question: "Which settings, clients, flows, roles, groups and policies were changed, by whom, from what to what, and what changed without an event?",
+    version: "1.0.1",
+    question: "Which settings, clients, roles, groups and policies were changed, by whom, from what to what, and what changed without an event?",
     criteria: &["CC6.8", "CC7.1", "CC8.1"],
     span: Span::Period,
     needs: &[],
@@ -132,8 +132,8 @@ pub(crate) const REPORT: Report = Report {
     sql: SQL,
     totals: TOTALS,
     charts: &[
-        Chart::Bars { title: "Changes, by how they were found", by: "found_by", weight: "" },
-        Chart::Bars { title: "Changes by kind", by: "kind", weight: "" },
+        Chart::Bars { title: "Changes, by how they were found", by: "found_by", or: "", weight: "" },
+        Chart::Bars { title: "Changes by kind", by: "kind", or: "", weight: "" },
     ],
     evidence: "evidence",
     derived: &[
@@ -148,7 +148,7 @@ pub(crate) const REPORT: Report = Report {
     ],
     limits: &[
         "an event of Keycloak names the fields that were sent, not their values, apart from those that decide what is recorded: before and after come from the event before it (31 days back) or from snapshots",
-        "of state, only listed fields are read (docs/snapshots.md); authentication flows and identity providers are not among them",
+        "of state, only listed fields are read (docs/snapshots.md); of authentication flows and identity providers, events alone tell, and nothing shows a change of them without an event",
         "a setting that was changed and changed back between two reads without an event is not seen",
     ],
     correlated: false,

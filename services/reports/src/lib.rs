@@ -1,7 +1,7 @@
 //! Reports: named questions whose answers come with what they cover, what they cannot see, and how to check them.
 //!
 //! The life of a report: [`Report::named`] finds it; [`run()`] reads the facts of completeness, streams the rows of its statement
-//! through a [`mod@format`] into a file of a passing name, derives some rows anew from raw receipts, judges all that
+//! through a [`mod@format`] into a file of a passing name, recomputes some rows from raw receipts, judges all that
 //! ([`verdict`]), writes the sheet beside the data and only then gives both their names. One report is one file: question,
 //! statement, columns. Nothing here speaks ClickHouse (that is `store`), reads a clock or knows a config.
 #![forbid(unsafe_code)]

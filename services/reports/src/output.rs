@@ -15,7 +15,7 @@ pub enum Target {
     Stream,
     /// Into this file, its sheet beside it.
     File(PathBuf),
-    /// Into this folder, under the report's name, its sheet as `ipe.json`.
+    /// Into this folder, under the report's name, its sheet beside it.
     Folder(PathBuf),
 }
 
@@ -29,20 +29,17 @@ impl Target {
         }
     }
 
-    /// Data file and sheet; none for a stream.
+    /// Data file and sheet; none for a stream. The sheet has the name of its data, so that several reports, or formats of one, stand in
+    /// one folder and none takes the place of another's sheet.
     pub(crate) fn paths(&self, report: &Report, format: Format) -> Option<(PathBuf, PathBuf)> {
-        match self {
-            Self::Stream => None,
-            Self::File(file) => {
-                let mut sheet = file.clone().into_os_string();
-                sheet.push(".ipe.json");
-                Some((file.clone(), sheet.into()))
-            }
-            Self::Folder(folder) => {
-                let data = folder.join(format!("{}.{}", report.file_stem(), format.ending()));
-                Some((data, folder.join("ipe.json")))
-            }
-        }
+        let data = match self {
+            Self::Stream => return None,
+            Self::File(file) => file.clone(),
+            Self::Folder(folder) => folder.join(format!("{}.{}", report.file_stem(), format.ending())),
+        };
+        let mut sheet = data.clone().into_os_string();
+        sheet.push(".ipe.json");
+        Some((data, sheet.into()))
     }
 }
 

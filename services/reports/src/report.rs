@@ -64,12 +64,14 @@ pub enum Chart {
         title: &'static str,
         /// Column with the words.
         by: &'static str,
+        /// Column with the word of a row that has none in the first; empty: it has none.
+        or: &'static str,
         /// Column with the number that a row adds; empty: one.
         weight: &'static str,
     },
 }
 
-/// What a column must say if it is derived anew from the raw receipt of the row's event.
+/// What a column must say if it is recomputed from the raw receipt of the row's event.
 pub type Derived = fn(&Event) -> String;
 
 /// A report.
@@ -191,7 +193,7 @@ mod tests {
             for chart in report.charts {
                 let columns = match chart {
                     Chart::OverTime { time, by, weight, .. } => vec![time, by, weight],
-                    Chart::Bars { by, weight, .. } => vec![by, weight],
+                    Chart::Bars { by, or, weight, .. } => vec![by, or, weight],
                     Chart::Longest { by, of, .. } => vec![by, of],
                 };
                 for column in columns.into_iter().filter(|column| !column.is_empty()) {

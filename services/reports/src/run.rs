@@ -16,7 +16,7 @@ use serde_json::Value;
 use std::{io::Write, ops::ControlFlow, path::PathBuf};
 use store::{ReportParams, Store};
 
-/// Rows that are derived anew from their receipts.
+/// Rows that are recomputed from their receipts.
 const DERIVED_ROWS: usize = 25;
 /// Tries before a period that goes on changing is given up.
 const TRIES: u32 = 3;
@@ -69,7 +69,7 @@ pub struct Order {
     pub format: Format,
     /// Where it goes.
     pub target: Target,
-    /// Only so many rows, by lot.
+    /// Only so many rows, a random sample.
     pub sample: Option<usize>,
     /// Seed of every lot.
     pub seed: String,
@@ -118,6 +118,7 @@ pub async fn run(
     let (mut facts, totals, reading) = settled(store, order, (paths.as_ref().map(|paths| &paths.0), progress)).await?;
     facts.accuracy = accuracy::check(store, order, (report, &reading.drawn)).await?;
     let told = |name: &str| totals.iter().find(|total| total.0 == name).map(|total| total.1);
+    facts.journal_losses = order.journal.as_ref().map_or(0, |found| found.losses);
     facts.totals_disagree = told("rows").is_some_and(|rows| rows != reading.population);
     let mut sheet = Sheet {
         report,

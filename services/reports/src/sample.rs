@@ -1,4 +1,4 @@
-//! Rows by lot: the same on every machine for the same seed, without holding the others.
+//! A random sample of rows: the same on every machine for the same seed, without holding the others.
 //!
 //! A row's lot is SHA-256 of the seed, a line feed and the texts of its key columns joined by U+001F. The rows with the least
 //! lots are drawn. Anybody can compute it again from the whole file.

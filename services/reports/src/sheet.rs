@@ -124,7 +124,7 @@ impl Sheet {
             text.push_str(&format!("; {} of {} rows", self.rows, self.population));
         }
         if let Some(mark) = self.facts.watermark() {
-            text.push_str(&format!("; run at watermark {}", moment(mark)));
+            text.push_str(&format!("; data complete up to {}", moment(mark)));
         }
         if self.journal.is_some() {
             text.push_str(&format!("; journal {}", self.journal_told()));
@@ -151,7 +151,7 @@ impl Sheet {
             "ipe_version": SHEET_VERSION,
             "report": report.id, "name": report.name, "report_version": report.version, "question": report.question,
             "criteria": report.criteria,
-            "entity": {"tenant": self.who.tenant, "sources": self.facts.sources.iter().map(|one| json!({"source_id": one.source_id, "kind": one.kind})).collect::<Vec<_>>()},
+            "entity": {"tenant": self.who.tenant, "sources": self.facts.sources.iter().map(|one| json!({"source_id": one.source_id, "kind": one.kind, "standing": one.standing})).collect::<Vec<_>>()},
             "exclusions": report.exclusions, "limits": report.limits,
             "how": {
                 "sql": report.sql, "totals_sql": report.totals, "definition_sha256": report.definition_sha256(), "git_commit": self.who.commit,

@@ -4,7 +4,7 @@
 //! nothing is known to be missing. `COMPLETE_WITH_LISTED_GAPS`: the rest is proven, and what is missing is listed.
 //! `NOT_PROVEN`: anything else; silence there says nothing.
 
-use crate::coverage::{Facts, Span};
+use crate::coverage::{Facts, Span, Standing};
 use serde::Serialize;
 
 /// What the data prove.
@@ -52,8 +52,9 @@ pub fn verdict(facts: &Facts) -> Verdict {
     for kind in &facts.lacking_kinds {
         say(State::NotProven, format!("no {kind} is configured or ever sent anything, and this report rests on one"));
     }
-    for source in &facts.sources {
-        let (id, listed) = (&source.source_id, facts.gaps_of(&source.source_id));
+    // One that left before the period is not expected in it; its gap without an end is listed below.
+    for source in facts.sources.iter().filter(|one| one.standing != Standing::LeftBefore) {
+        let (id, listed) = (source.told(), facts.gaps_of(&source.source_id));
         let open = without(&[facts.period], &source.proven);
         let unexplained: Vec<Span> = without(&open, &listed);
         if without(&[facts.period], &listed).is_empty() && facts.period.from < facts.period.to {
@@ -76,11 +77,13 @@ pub fn verdict(facts: &Facts) -> Verdict {
         }
     }
     if let Some(behind) = facts.uncorrelated.filter(|behind| *behind > 0) {
-        say(State::NotProven, format!("{behind} events of the period are stored and not correlated yet"));
+        say(
+            State::NotProven,
+            format!("{behind} events of before the end of the period are stored and not correlated yet"),
+        );
     }
     if facts.contested > 0 {
-        let text =
-            format!("{} positions of the log hold several commitments: somebody wrote history twice", facts.contested);
+        let text = format!("the log was altered or restored: {} entries exist in two versions", facts.contested);
         say(State::NotProven, text);
     }
     if facts.snapshot_lacking {
@@ -92,14 +95,24 @@ pub fn verdict(facts: &Facts) -> Verdict {
     if let Some(accuracy) = &facts.accuracy {
         if accuracy.mismatch > 0 || accuracy.tampered > 0 {
             let text = format!(
-                "{} of {} rows that were derived anew differ from their receipts, and {} bodies are not those that were committed to",
+                "{} of {} rows that were recomputed from the original messages differ from them, and {} messages are not those that were taken in",
                 accuracy.mismatch, accuracy.tried, accuracy.tampered
             );
             say(State::NotProven, text);
         }
-        if let Some(why) = &accuracy.not_done {
-            say(State::NotProven, format!("no row could be derived anew from its receipt: {why}"));
+        if accuracy.not_shown() {
+            say(State::CompleteWithListedGaps, "accuracy not shown: bodies no longer kept".into());
         }
+        if let Some(why) = &accuracy.not_done {
+            say(State::NotProven, format!("no row could be recomputed from its original message: {why}"));
+        }
+    }
+    if facts.journal_losses > 0 {
+        let text = format!(
+            "the journal is damaged: {} losses in what it keeps of all that was taken in (`tokentrail journal verify`)",
+            facts.journal_losses
+        );
+        say(State::NotProven, text);
     }
     if facts.totals_disagree {
         say(State::NotProven, "the rows are not as many as the control totals say".into());
@@ -108,10 +121,10 @@ pub fn verdict(facts: &Facts) -> Verdict {
     if open > 0 {
         say(State::CompleteWithListedGaps, format!("{open} gaps touch the period and are not repaired"));
     }
-    if !facts.missing_events.is_empty() {
+    if facts.missing_count > 0 {
         let text = format!(
             "{} events must have happened and never arrived: snapshots show what they changed. A lost login or decision leaves no such trace and cannot be seen",
-            facts.missing_events.len()
+            facts.missing_count
         );
         say(State::CompleteWithListedGaps, text);
     }
@@ -165,7 +178,7 @@ pub(crate) fn moment(ms: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::coverage::{GapFact, SourceFact};
+    use crate::coverage::{Accuracy, GapFact, SourceFact};
 
     fn facts() -> Facts {
         let source = |id: &str| SourceFact {
@@ -202,7 +215,7 @@ mod tests {
         );
         assert_eq!(state(|facts| facts.gaps.push(gap(0, 5_000))), State::NotProven);
         assert_eq!(state(|facts| facts.dead = 1), State::CompleteWithListedGaps);
-        assert_eq!(state(|facts| facts.missing_events.push("x".into())), State::CompleteWithListedGaps);
+        assert_eq!(state(|facts| facts.missing_count = 1), State::CompleteWithListedGaps);
         assert_eq!(state(|facts| facts.sources[1].proven.clear()), State::NotProven);
         assert_eq!(state(|facts| facts.sources[1].proven[0].to = 999), State::NotProven);
         assert_eq!(state(|facts| facts.sources[1].proven[0].from = 101), State::NotProven);
@@ -213,6 +226,13 @@ mod tests {
         assert_eq!(state(|facts| facts.lacking_kinds.push("backstage".into())), State::NotProven);
         assert_eq!(state(|facts| facts.snapshot_lacking = true), State::NotProven);
         assert_eq!(state(|facts| facts.totals_disagree = true), State::NotProven);
+        assert_eq!(state(|facts| facts.journal_losses = 1), State::NotProven);
+        // Of 25 rows, 5 rest on no event of their own.
+        let checked =
+            |agree: u64, no_body: u64| Accuracy { tried: 25, without_event: 5, agree, no_body, ..Accuracy::default() };
+        assert_eq!(state(|facts| facts.accuracy = Some(checked(0, 20))), State::CompleteWithListedGaps);
+        assert_eq!(state(|facts| facts.accuracy = Some(checked(1, 19))), State::Complete);
+        assert_eq!(state(|facts| facts.accuracy = Some(Accuracy { tried: 5, ..checked(0, 0) })), State::Complete);
         // Unproven time that a listed gap explains is a listed gap.
         let explained = state(|facts| {
             facts.sources[0].proven = vec![Span { from: 0, to: 400 }];
@@ -225,6 +245,29 @@ mod tests {
             facts.gaps.push(gap(400, 1_000));
         });
         assert_eq!(other, State::NotProven);
+    }
+
+    #[test]
+    fn an_altered_log_is_told_in_words_for_everybody() {
+        let reasons = verdict(&Facts { contested: 2, ..facts() }).reasons;
+        assert_eq!(reasons, ["the log was altered or restored: 2 entries exist in two versions"]);
+    }
+
+    #[test]
+    fn a_source_that_left_the_config_counts_as_long_as_something_of_it_is_known() {
+        let left = |standing: Standing, proven: bool| {
+            let mut facts = facts();
+            facts.sources[0].standing = standing;
+            facts.sources[0].proven.retain(|_| proven);
+            facts.gaps.push(gap(200, 300));
+            verdict(&facts)
+        };
+        assert_eq!(left(Standing::Left, true).state, State::CompleteWithListedGaps);
+        let unproven = left(Standing::Left, false);
+        assert_eq!(unproven.state, State::NotProven);
+        assert!(unproven.reasons[0].starts_with("kc (no longer in the config): "), "{:?}", unproven.reasons);
+        // Nothing was expected of it in the period: its gap is listed, and no time of it is to be proven.
+        assert_eq!(left(Standing::LeftBefore, false).state, State::CompleteWithListedGaps);
     }
 
     #[test]

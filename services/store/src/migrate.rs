@@ -68,6 +68,7 @@ const MIGRATIONS: &[Migration] = migrations![
     52 "0052_person_events",
     55 "0055_copies",
     56 "0056_session_acts",
+    57 "0057_persons_in_order",
     58 "0058_revived_findings",
 ];
 

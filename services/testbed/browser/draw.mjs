@@ -1,5 +1,5 @@
-// Pictures of pages, by a headless Chromium that is spoken to over its own pipe: no port, no package.
-// node draw.mjs CHROMIUM WIDTH light|dark PAGE.html PICTURE.png [PAGE PICTURE ...]
+// Pictures of pages, and pages as they are printed, by a headless Chromium that is spoken to over its own pipe: no port, no package.
+// node draw.mjs CHROMIUM WIDTH light|dark PAGE.html PICTURE.png|PRINT.pdf [PAGE PICTURE ...]
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -42,6 +42,16 @@ const { targetId } = await send("Target.createTarget", { url: "about:blank" });
 const { sessionId } = await send("Target.attachToTarget", { targetId, flatten: true });
 const page = (method, params) => send(method, params, sessionId);
 const size = (height) => page("Emulation.setDeviceMetricsOverride", { width: Number(width), height, deviceScaleFactor: 1, mobile: false });
+const picture = async () => {
+  // As high as the page is.
+  await size(Math.ceil((await page("Page.getLayoutMetrics")).cssContentSize.height));
+  const { data } = await page("Page.captureScreenshot", { format: "png" });
+  return indexed(Buffer.from(data, "base64"));
+};
+const printed = async () => {
+  const { data } = await page("Page.printToPDF", { preferCSSPageSize: true, printBackground: true });
+  return Buffer.from(data, "base64");
+};
 await page("Page.enable");
 await page("Emulation.setEmulatedMedia", { features: [{ name: "prefers-color-scheme", value: scheme }] });
 while (files.length > 0) {
@@ -49,10 +59,8 @@ while (files.length > 0) {
   const loaded = new Promise((done) => events.set("Page.loadEventFired", done));
   await page("Page.navigate", { url: pathToFileURL(resolve(files[0])).href });
   await loaded;
-  // As high as the page is.
-  await size(Math.ceil((await page("Page.getLayoutMetrics")).cssContentSize.height));
-  const { data } = await page("Page.captureScreenshot", { format: "png" });
-  writeFileSync(files[1], indexed(Buffer.from(data, "base64")));
+  const drawn = files[1].endsWith(".pdf") ? await printed() : await picture();
+  writeFileSync(files[1], drawn);
   files.splice(0, 2);
 }
 browser.kill();

@@ -40,7 +40,7 @@ pub enum ReportCommand {
     /// Run one report.
     ///
     /// Exit code: 0 if it is COMPLETE or COMPLETE_WITH_LISTED_GAPS, 1 if it was written and is NOT_PROVEN, 2 if it could not be
-    /// made. The verdict goes to standard error, and with --output to ipe.json beside the data.
+    /// made. The verdict goes to standard error, and with --output to the sheet beside the data, FILE.ipe.json.
     Run(RunArgs),
 }
 
@@ -64,13 +64,13 @@ pub struct RunArgs {
     /// How the rows are written.
     #[arg(long, value_enum, default_value_t = RowFormat::Table)]
     format: RowFormat,
-    /// A file, or a folder (the sheet is then its ipe.json); absent: standard output.
+    /// A file, or a folder (the data are then named after the report); the sheet is FILE.ipe.json beside it. Absent: standard output.
     #[arg(long, short, value_name = "FILE|DIR")]
     output: Option<PathBuf>,
-    /// Only so many rows, drawn by lot: the same on every machine for the same seed.
+    /// Only so many rows, a random sample: the same on every machine for the same seed.
     #[arg(long, value_name = "N")]
     sample: Option<usize>,
-    /// Seed of the lot, given by the auditor; also of the rows that are derived anew.
+    /// Seed of the sample, given by the auditor; also of the rows that are recomputed.
     #[arg(long, value_name = "S", default_value = "0")]
     seed: String,
     /// Leave the journal alone: R11 reads all of it, on the machine that has it, and says on its sheet whether it is as it was written.

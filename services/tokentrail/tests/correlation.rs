@@ -379,8 +379,12 @@ fn the_demo_tells_the_removal_that_it_withholds_and_then_that_it_came() {
         let row = inputs.lines().find(|row| row.split_whitespace().nth(1) == Some(input)).unwrap();
         assert!(!row.contains("unproven") && row.contains('Z'), "no watermark: {row}");
     }
-    let sheet: Value = serde_json::from_slice(&std::fs::read(report.join("ipe.json")).unwrap()).unwrap();
+    let sheet: Value =
+        serde_json::from_slice(&std::fs::read(report.join("r08-access-trace.html.ipe.json")).unwrap()).unwrap();
     assert!(sheet["completeness"]["rows"].as_u64().unwrap() > 0, "{sheet}");
+    // It ends with the dashboards, which are there.
+    let dashboards = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(text.lines().last().unwrap().trim());
+    assert!(dashboards.join("dashboards/tokentrail.yaml").exists(), "{}", dashboards.display());
     // The story itself is as it was: whole, when everything has come.
     let ben = text.lines().find(|line| line.trim_start().starts_with("user:default/ben")).unwrap();
     assert!(ben.contains("catalog") && ben.contains("19"), "{ben}");

@@ -1,4 +1,5 @@
-//! CSV: RFC 4180, UTF-8, times as ISO 8601 UTC, a header row. A text that a spreadsheet would compute gets an apostrophe in front.
+//! CSV: RFC 4180, UTF-8, times as ISO 8601 UTC, a header row. A text that a spreadsheet would compute gets an apostrophe in front, also
+//! behind a semicolon: where a spreadsheet takes that for the separator, a cell begins there.
 
 use super::{Rows, text, visible};
 use crate::report::Report;
@@ -51,10 +52,30 @@ impl Rows for Csv<'_> {
     }
 }
 
-/// A formula begins with one of these, also behind blanks and in its full-width forms.
+/// A formula begins with one of these, also in its full-width forms.
+const FORMULA: [char; 12] = ['=', '+', '-', '@', '\t', '\r', '|', '%', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
+
+/// Blanks and quotation marks before a formula do not keep a spreadsheet from computing it.
+fn computes(text: &str) -> bool {
+    text.trim_start_matches(|c: char| c.is_whitespace() || c == '"').starts_with(FORMULA)
+}
+
+/// The text with an apostrophe before each part between semicolons that would be computed.
 fn guarded(text: String) -> String {
-    let formula = ['=', '+', '-', '@', '\t', '\r', '|', '%', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
-    if text.trim_start().starts_with(formula) { format!("'{text}") } else { text }
+    if !text.split(';').any(computes) {
+        return text;
+    }
+    let mut out = String::with_capacity(text.len() + 4);
+    for (n, part) in text.split(';').enumerate() {
+        if n > 0 {
+            out.push(';');
+        }
+        if computes(part) {
+            out.push('\'');
+        }
+        out.push_str(part);
+    }
+    out
 }
 
 #[cfg(test)]
@@ -67,6 +88,14 @@ mod tests {
         for hostile in ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(1)", " =1", "\u{ff1d}1", "%0A"] {
             assert!(guarded(hostile.to_owned()).starts_with('\''), "{hostile}");
         }
+        for (hostile, harmless) in [
+            ("x;=1", "x;'=1"),
+            ("x; \u{a0}=1;y", "x;' \u{a0}=1;y"),
+            ("=1;x;\"@SUM(1)\"", "'=1;x;'\"@SUM(1)\""),
+            ("x;y=1; z", "x;y=1; z"),
+        ] {
+            assert_eq!(guarded(hostile.to_owned()), harmless);
+        }
         let report = Report::named("R11").unwrap();
         let mut bytes = Vec::new();
         let mut csv = Csv::begin(report, Box::new(&mut bytes)).unwrap();
@@ -74,6 +103,6 @@ mod tests {
         drop(csv);
         let text = String::from_utf8(bytes).unwrap();
         let line = text.split_once("\r\n").unwrap().1;
-        assert_eq!(line, "\"a,\"\"b\"\"\\u000D\\u000Ac\",-3,,x; =y\r\n");
+        assert_eq!(line, "\"a,\"\"b\"\"\\u000D\\u000Ac\",-3,,x;' =y\r\n");
     }
 }

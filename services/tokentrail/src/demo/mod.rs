@@ -48,6 +48,8 @@ const CATALOG_BUDGET: u32 = 15;
 const DECISIONS: u32 = 1_000;
 /// Lines of the trail that is shown.
 const TRAIL_LINES: usize = 12;
+/// What Grafana reads, in this repository.
+const DASHBOARDS: &str = "dashboards/provisioning";
 /// Milliseconds of a day: the story is shorter.
 const DAY: i64 = 86_400_000;
 
@@ -92,6 +94,10 @@ pub async fn run(samples: &Path, user: &str, folder: Option<&Path>) -> anyhow::R
     println!("  target/demo/tokentrail decisions --verdict stale-allow    and explain, access, who-can, gaps, person");
     println!("  target/demo/tokentrail findings list     what the rules found; rules list, report list");
     println!("  target/demo/tokentrail doctor            what is missing in Keycloak or Backstage, remedy by remedy");
+    println!(
+        "\nThe same story on dashboards (docs/dashboards.md: how Grafana opens them; docs/pictures: how they look):"
+    );
+    println!("  {DASHBOARDS}");
     Ok(())
 }
 

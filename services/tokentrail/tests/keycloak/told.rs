@@ -50,7 +50,8 @@ impl Cli<'_> {
             return None;
         }
         assert!(made.status.code().is_some_and(|code| code < 2), "{name} {span:?}: {said}");
-        Some(serde_json::from_slice(&std::fs::read(folder.join("ipe.json")).unwrap()).unwrap())
+        let sheet = format!("{}.csv.ipe.json", reports::Report::named(name).unwrap().file_stem());
+        Some(serde_json::from_slice(&std::fs::read(folder.join(sheet)).unwrap()).unwrap())
     }
 
     /// Rows of a report.

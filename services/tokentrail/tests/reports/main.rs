@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used)] // a test may panic
 
 mod bars;
+mod facts;
 mod large;
+mod left;
 mod pages;
 #[path = "../support/recorded.rs"]
 mod recorded;
@@ -20,6 +22,7 @@ fn reports_say_what_the_story_was_and_what_they_prove() {
     let story = Story::new();
     rows::names_and_times(&story);
     rows::trace(&story);
+    rows::ties(&story);
     rows::listing(&story);
     rows::authentication(&story);
     rows::configuration(&story);

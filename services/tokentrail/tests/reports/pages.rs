@@ -4,8 +4,7 @@ use crate::story::{PERIOD, Story};
 use serde_json::json;
 
 /// A username that would be a script in a page, a formula in a spreadsheet and a command in a terminal.
-const HOSTILE: &str =
-    "=cmd|'/C calc'!A0<script>alert(1)</script><img src=http://evil.example/x onerror=alert(1)>\u{1b}[31m\u{202e}\"'&";
+const HOSTILE: &str = "=cmd|'/C calc'!A0; =1+1;@SUM(1)<script>alert(1)</script><img src=http://evil.example/x onerror=alert(1)>\u{1b}[31m\u{202e}\"'&";
 
 pub fn hold(story: &Story) {
     story.user_event(&json!({
@@ -18,15 +17,28 @@ pub fn hold(story: &Story) {
     structure(&page);
     assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"), "the name is there, as text");
     assert!(page.contains("\\u001B[31m\\u202E") && !page.contains('\u{1b}') && !page.contains('\u{202e}'));
+    plain(&page);
     let csv = story.report("R05", &[&PERIOD[..], &["--format", "csv"]].concat()).out;
     assert!(csv.contains(",\"'=cmd|") || csv.contains(",'=cmd|"), "{csv}");
     assert!(!csv.contains('\u{1b}') && csv.lines().all(|line| !line.contains(",=")));
+    // A spreadsheet that takes the semicolon for the separator begins a cell behind each of them.
+    assert!(csv.contains(";' =1+1;'@SUM(1)"), "{csv}");
     let table = story.report("R05", &PERIOD).out;
     assert!(table.contains("=cmd|") && !table.contains('\u{1b}') && !table.contains('\u{202e}'));
     for name in ["R08", "R11", "R07"] {
         structure(&story.report(name, &[&PERIOD[..], &["--format", "html"]].concat()).out);
     }
     structure(&story.report("R01", &["--as-of", "2026-11-23T21:25:10Z", "--format", "html"]).out);
+}
+
+/// The first sheet speaks to whoever signs it: no words of ours for what everybody has a word for.
+fn plain(page: &str) {
+    let sheet = page.split("id=\"charts\"").next().unwrap();
+    assert!(sheet.contains("data complete up to") && sheet.contains("rows recomputed from the original messages"));
+    assert!(sheet.contains("a random sample with seed 0"));
+    for ours in ["watermark", "derived anew", "by lot", "commitments", "trust level", "no better", "history twice"] {
+        assert!(!sheet.contains(ours), "{ours}");
+    }
 }
 
 /// One page that runs nothing, loads nothing and can be read aloud.

@@ -82,6 +82,32 @@ pub fn trace(story: &Story) {
     assert!(keys.is_sorted());
 }
 
+/// What is equal in time is told in one order, whatever the order in which it came.
+pub fn ties(story: &Story) {
+    for (person, ids) in [("c", ["1", "2"]), ("d", ["2", "1"])] {
+        let person = person.repeat(32);
+        story.program.sql(&format!(
+            "INSERT INTO decision_rows (tenant, person, at, row_id, version, event_id, permission, outcome, verdict, session_id, grade) \
+             VALUES ('default', '{person}', toDateTime64('2025-03-01 12:00:00', 3, 'UTC'), repeat('t', 16), 1, generateUUIDv4(), 'p', 'allow', 'agrees', 's', 'session')"
+        ));
+        for (id, name, source, hour) in [(ids[0], "first", "kc-a", 11), (ids[1], "second", "kc-b", 10)] {
+            story.program.sql(&format!(
+                "INSERT INTO alias_rows (tenant, person, at, row_id, version, kind, name) \
+                 VALUES ('default', '{person}', toDateTime64('2025-03-01 10:00:00', 3, 'UTC'), repeat('{id}', 16), 1, 'username', '{name}')"
+            ));
+            story.program.sql(&format!(
+                "INSERT INTO session_rows (tenant, person, at, row_id, version, source_id, session_id, started_at) \
+                 SELECT 'default', '{person}', toDateTime64('2025-03-01 09:00:00', 3, 'UTC'), repeat('{id}', 16), 1, '{source}', 's', \
+                 toDateTime64('2025-03-01 {hour}:00:00', 3, 'UTC')"
+            ));
+        }
+    }
+    let rows = story.rows("R08", &["--from", "2025-03-01", "--to", "2025-03-02"]);
+    let told: Vec<_> =
+        rows.iter().map(|row| (row["username"].as_str().unwrap(), row["login_time"].as_str().unwrap())).collect();
+    assert_eq!(told, [("second", "2025-03-01T11:00:00.000Z"); 2]);
+}
+
 pub fn listing(story: &Story) {
     let at = |time: &str| story.rows("R01", &["--as-of", time]);
     let then = at("2026-11-23T21:25:10Z");
@@ -170,7 +196,8 @@ pub fn bytes(story: &Story) {
             let folder = story.path(folder);
             let args = [&PERIOD[..], &["--format", format, "--output", &folder]].concat();
             assert!(story.report("R08", &args).code < 2);
-            let (data, sheet) = (format!("{folder}r08-access-trace.{format}"), json(&format!("{folder}ipe.json")));
+            let data = format!("{folder}r08-access-trace.{format}");
+            let sheet = json(&format!("{data}.ipe.json"));
             assert_eq!(sheet["integrity"]["files"][0]["sha256"].as_str().unwrap(), sha256(&data));
             assert_eq!(
                 (&sheet["completeness"]["rows"], &sheet["completeness"]["control_totals"]["rows"]),
@@ -203,5 +230,13 @@ pub fn bytes(story: &Story) {
     let made = story.report("R08", &[&PERIOD[..], &["--format", "csv", "--output", &into]].concat());
     assert!(made.code == 2 && made.said.contains("cannot write"), "{}", made.said);
     let left = |folder: &str| std::fs::read_dir(story.path(folder)).unwrap().count();
-    assert_eq!(left("first"), 5, "four data files and one sheet, and nothing half-written");
+    assert_eq!(left("first"), 8, "four data files, each with its sheet, and nothing half-written");
+    // Another report into the same folder takes nobody's sheet.
+    let folder = story.path("first/");
+    assert!(story.report("R05", &[&PERIOD[..], &["--format", "csv", "--output", &folder]].concat()).code < 2);
+    for name in ["r05-authentication", "r08-access-trace"] {
+        let sheet = json(&format!("{folder}{name}.csv.ipe.json"));
+        assert_eq!(sheet["integrity"]["files"][0]["sha256"], sha256(&format!("{folder}{name}.csv")));
+    }
+    assert_eq!(left("first"), 10);
 }

@@ -82,7 +82,13 @@ impl Story {
 
     /// Runs a report.
     pub fn report(&self, name: &str, args: &[&str]) -> Made {
-        let output = self.command(&[&["report", "run", name], args].concat()).output().unwrap();
+        self.report_by("config.toml", name, args)
+    }
+
+    /// Runs a report with another config, a file in the story's folder.
+    pub fn report_by(&self, config: &str, name: &str, args: &[&str]) -> Made {
+        let mut command = self.command(&[&["report", "run", name], args].concat());
+        let output = command.env("TOKENTRAIL_CONFIG", self.path(config)).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         Made { code: output.status.code().unwrap(), out: text(output.stdout), said: text(output.stderr) }
     }
@@ -96,10 +102,16 @@ impl Story {
 
     /// Runs a report into a folder of its own: exit code and sheet.
     pub fn sheet(&self, name: &str, args: &[&str]) -> (i32, Value) {
+        self.sheet_by("config.toml", name, args)
+    }
+
+    /// The same with another config.
+    pub fn sheet_by(&self, config: &str, name: &str, args: &[&str]) -> (i32, Value) {
         let folder = self.path("sheet/");
-        let made = self.report(name, &[args, &["--format", "csv", "--output", &folder]].concat());
+        let made = self.report_by(config, name, &[args, &["--format", "csv", "--output", &folder]].concat());
         assert!(made.code < 2, "{}", made.said);
-        (made.code, json(&self.path("sheet/ipe.json")))
+        let stem = reports::Report::named(name).unwrap().file_stem();
+        (made.code, json(&format!("{folder}{stem}.csv.ipe.json")))
     }
 
     /// State of a report's verdict over the whole story.

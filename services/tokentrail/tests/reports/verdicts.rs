@@ -1,6 +1,9 @@
 //! Verdicts follow what is known to be missing.
 
-use crate::story::{PERIOD, Story, json};
+use crate::{
+    facts, left,
+    story::{PERIOD, Story, json},
+};
 use serde_json::json;
 
 /// Heartbeats of both sources that came back, over the whole period, as the collector would have noted them.
@@ -75,6 +78,10 @@ pub fn follow_what_is_missing(story: &Story) {
     );
     let future = story.report("R08", &["--from", "2026-11-23", "--to", "2999-01-01"]);
     assert!(future.code == 1 && future.said.contains("has not come yet"), "{}", future.said);
+    facts::behind(story);
+    facts::added_later(story);
+    facts::bounds(story);
+    facts::own_records(story);
     gaps(story);
     missing(story);
 }
@@ -91,6 +98,7 @@ fn gaps(story: &Story) {
     for name in ["R08", "R05", "R11"] {
         assert_eq!(story.state(name), "COMPLETE_WITH_LISTED_GAPS", "{name}");
     }
+    left::keeps_its_gaps(story);
     let (_, sheet) = story.sheet("R08", &PERIOD);
     let listed = &sheet["completeness"]["facts"]["gaps"][0];
     assert_eq!(
@@ -122,6 +130,7 @@ fn gaps(story: &Story) {
     assert_eq!((hour("unrepaired_gap_seconds"), hour("state")), (json!(0), json!("complete")));
     assert!(hour("gaps").to_string().contains("repaired by pull"));
     assert_eq!(story.state("R11"), "COMPLETE");
+    left::is_to_be_proven(story);
     journal(story);
 }
 
@@ -151,7 +160,10 @@ fn journal(story: &Story) {
     let made = story.report("R11", &[&PERIOD[..], &["--format", "html"]].concat());
     flip();
     assert!(made.said.contains("journal DAMAGED: 1 losses") && made.out.contains("DAMAGED: 1 losses"), "{}", made.said);
-    assert_eq!(told("R11", &[])["intact"], true);
+    // Whoever looks at the exit code alone sees it too.
+    assert!(made.code == 1 && made.said.contains("R11: NOT_PROVEN"), "{}", made.said);
+    assert!(made.said.contains("- the journal is damaged: 1 losses"), "{}", made.said);
+    assert_eq!((told("R11", &[])["intact"].clone(), story.state("R11").as_str()), (json!(true), "COMPLETE"));
 }
 
 /// A removal that no input brought and a read shows.
@@ -174,9 +186,26 @@ fn missing(story: &Story) {
         assert_eq!(story.state(name), "COMPLETE_WITH_LISTED_GAPS", "{name}");
     }
     row(1);
+    many(story);
     for name in ["R08", "R11"] {
         assert_eq!(story.state(name), "COMPLETE", "{name}");
     }
+}
+
+/// More of them than are told one by one are counted, all of them.
+fn many(story: &Story) {
+    let rows = |version: u8, deleted: u8| {
+        story.program.sql(&format!(
+            "INSERT INTO missing_event_rows (tenant, person, at, row_id, version, is_deleted, right_kind, right_id, missing, before, causes) \
+             SELECT 'default', leftPad(toString(number), 32, '0'), toDateTime64('2026-11-23 21:26:00', 3, 'UTC'), leftPad(toString(number), 16, '0'), \
+             {version}, {deleted}, 'group', 'g-1', 'removal', toDateTime64('2026-11-23 21:27:00', 3, 'UTC'), ['lost_delivery'] FROM numbers(1200)"
+        ));
+    };
+    rows(1, 0);
+    let made = story.report("R11", &[&PERIOD[..], &["--format", "html"]].concat());
+    assert!(made.said.contains("- 1200 events must have happened and never arrived"), "{}", made.said);
+    assert!(made.out.contains("never arrived (1200, of which 1000 are told)") && made.out.contains("<li>and 960 more"));
+    rows(2, 1);
 }
 
 /// Two complete reads of a realm: one client's change has an event, another's has none.
@@ -271,8 +300,20 @@ pub fn instants(story: &Story) {
     assert!(sheet["completeness"]["reasons"].to_string().contains("no complete snapshot of Keycloak"));
 }
 
-/// A body that is not the one that was committed to.
+/// Bodies that are gone, as after their retention, show nothing of what was said; then one that is not the one that was committed to.
 pub fn tampering(story: &Story) {
+    assert_eq!(story.state("R05"), "COMPLETE");
+    // One that is encrypted with a key that is gone is as good as erased.
+    let encrypted = |key: u8| {
+        story.program.sql(&format!(
+            "INSERT INTO raw_bodies SELECT * REPLACE ({key} AS enc) FROM (SELECT * FROM raw_bodies FINAL)"
+        ));
+    };
+    encrypted(1);
+    let made = story.report("R05", &PERIOD);
+    encrypted(0);
+    assert!(made.code == 0 && made.said.contains("R05: COMPLETE_WITH_LISTED_GAPS"), "{}", made.said);
+    assert!(made.said.contains("- accuracy not shown: bodies no longer kept"), "{}", made.said);
     assert_eq!(story.state("R05"), "COMPLETE");
     story.program.sql(
         "INSERT INTO raw_bodies SELECT * REPLACE (replaceAll(body, 'egon', 'ergo') AS body) FROM (SELECT * FROM raw_bodies FINAL \
@@ -280,6 +321,6 @@ pub fn tampering(story: &Story) {
     );
     let folder = story.path("tampered/");
     let made = story.report("R05", &[&PERIOD[..], &["--format", "csv", "--output", &folder]].concat());
-    let sheet = json(&story.path("tampered/ipe.json"));
+    let sheet = json(&story.path("tampered/r05-authentication.csv.ipe.json"));
     assert_eq!((made.code, &sheet["accuracy"]["tampered"]), (1, &json!(1)), "{}", made.said);
 }

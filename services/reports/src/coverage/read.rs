@@ -1,0 +1,136 @@
+//! Reads the facts of completeness, each by a statement of its own.
+
+use super::{Facts, GapFact, SnapshotFact, Span, sources::sources};
+use crate::{ReportError, report::Report, run::Order};
+use serde_json::Value;
+use std::ops::ControlFlow;
+use store::{ReportParams, Store, StoreError};
+
+/// Most events that must have happened that are told one by one.
+const MISSING_TOLD: u64 = 1_000;
+const MISSING: &str = "FROM missing_events WHERE tenant = {tenant:String} AND after < fromUnixTimestamp64Milli({to:Int64}, 'UTC') \
+    AND before >= fromUnixTimestamp64Milli({from:Int64}, 'UTC')";
+
+/// Reads the facts.
+pub(crate) async fn read(store: &Store, order: &Order, report: &Report) -> Result<Facts, ReportError> {
+    let params = &order.params;
+    let mut facts =
+        Facts { period: Span { from: params.from, to: params.to }, read_at: order.who.started, ..Facts::default() };
+    if report.span == crate::report::Span::AsOf {
+        let last = last_snapshot(store, order).await?;
+        facts.snapshot_lacking = last.is_none();
+        facts.period.from = last.unwrap_or(params.to.saturating_sub(1));
+    }
+    // Of a report as of an instant, what its answers rest on begins at the snapshot before it.
+    let params = &ReportParams { from: facts.period.from, ..params.clone() };
+    sources(store, (order, params), report, &mut facts).await?;
+    for gap in store.gaps(&params.tenant, i64::MIN / 1_000).await? {
+        let until = gap.until.unwrap_or(i64::MAX);
+        let everybody = gap.source_id.is_empty() || gap.source_id == store::OWN_RECORDS;
+        let concerns = everybody || facts.sources.iter().any(|one| one.source_id == gap.source_id);
+        if concerns && gap.since < facts.period.to && until > facts.period.from {
+            facts.gaps.push(GapFact {
+                source_id: gap.source_id,
+                scope: gap.scope,
+                input: gap.input,
+                cause: gap.cause,
+                since: gap.since,
+                until: gap.until,
+                missing: gap.missing,
+                repaired_by: gap.repaired_at.map(|_| gap.repaired_by),
+            });
+        }
+    }
+    for stream in store.streams(&params.tenant).await? {
+        facts.contested += stream.contested;
+    }
+    rest(store, params, report, &mut facts).await?;
+    Ok(facts)
+}
+
+/// Beginning of the last complete snapshot of a Keycloak before the instant.
+async fn last_snapshot(store: &Store, order: &Order) -> Result<Option<i64>, ReportError> {
+    let keycloaks: Vec<_> = order.sources.iter().filter(|one| one.kind == "keycloak").collect();
+    let sql = "SELECT source_id, max(toUnixTimestamp64Milli(began)) FROM snapshots WHERE tenant = {tenant:String} AND complete \
+        AND ended <= fromUnixTimestamp64Milli({to:Int64}, 'UTC') GROUP BY source_id ORDER BY source_id";
+    let rows = ask(store, sql, &order.params).await?;
+    let of = |id: &str| rows.iter().find(|row| row[0] == id).and_then(|row| row[1].as_i64());
+    // The least of them: what any of them proves, all do.
+    let last: Option<Vec<i64>> = keycloaks.iter().map(|one| of(&one.source_id)).collect();
+    Ok(last.and_then(|last| last.into_iter().min()))
+}
+
+async fn rest(store: &Store, params: &ReportParams, report: &Report, facts: &mut Facts) -> Result<(), ReportError> {
+    // A dead letter has no event's time: one that was read or imported later may be of any time before.
+    let dead = "SELECT source_id, count() FROM dead_letters WHERE tenant = {tenant:String} AND received_at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') \
+        AND (input NOT IN ('webhook', 'lines') OR received_at < fromUnixTimestamp64Milli({to:Int64} + 600000, 'UTC')) GROUP BY source_id";
+    for row in ask(store, dead, params).await? {
+        let concerns = row[0] == "" || facts.sources.iter().any(|one| row[0] == one.source_id.as_str());
+        facts.dead += row[1].as_u64().filter(|_| concerns).unwrap_or_default();
+    }
+    if report.correlated {
+        let positions = "SELECT stream, next FROM correlated WHERE tenant = {tenant:String} AND stream != repeat('0', 32) ORDER BY stream";
+        for row in ask(store, positions, params).await? {
+            facts.positions.push((crate::format::text(&row[0]), row[1].as_u64().unwrap_or_default()));
+        }
+        // Of any time before the end: a grant of long ago that came in just now is in no answer of the period yet.
+        let behind = "SELECT count() FROM receipts AS r LEFT ANY JOIN (SELECT stream, next FROM correlated WHERE tenant = {tenant:String}) AS c \
+            ON lower(hex(r.stream)) = c.stream WHERE r.tenant = {tenant:String} AND r.fate = 'event' \
+            AND r.minute < intDiv({to:Int64} + 59999, 60000) AND r.seq >= c.next";
+        facts.uncorrelated = ask(store, behind, params).await?.first().and_then(|row| row[0].as_u64());
+    }
+    missing(store, params, facts).await?;
+    let snapshots = "SELECT source_id, snapshot, toString(began), complete, entities FROM snapshots WHERE tenant = {tenant:String} \
+        AND began < fromUnixTimestamp64Milli({to:Int64}, 'UTC') ORDER BY began DESC, snapshot LIMIT 20";
+    for row in ask(store, snapshots, params).await? {
+        facts.snapshots.push(SnapshotFact {
+            source_id: crate::format::text(&row[0]),
+            snapshot: crate::format::text(&row[1]),
+            began: crate::format::text(&row[2]),
+            complete: row[3] == true || row[3] == 1,
+            entities: row[4].as_u64().unwrap_or_default(),
+        });
+    }
+    Ok(())
+}
+
+/// What must have happened and nobody told: a loss of deliveries, whatever the report is about.
+async fn missing(store: &Store, params: &ReportParams, facts: &mut Facts) -> Result<(), ReportError> {
+    let count = format!("SELECT count() {MISSING}");
+    facts.missing_count = ask(store, &count, params).await?.first().and_then(|row| row[0].as_u64()).unwrap_or_default();
+    let first = format!(
+        "SELECT toString(right_kind), right_id, toString(missing), toString(after), toString(before), arrayStringConcat(causes, ' or '), person \
+         {MISSING} ORDER BY after, person, right_id, right_kind, missing LIMIT {MISSING_TOLD}"
+    );
+    for row in ask(store, &first, params).await? {
+        let text = |at: usize| row.get(at).map(crate::format::text).unwrap_or_default();
+        facts.missing_events.push(format!(
+            "{} of {} {} of person {}, between {} and {}; likely {}",
+            text(2),
+            text(0),
+            text(1),
+            if text(6).is_empty() { "(nobody)".into() } else { text(6) },
+            text(3),
+            text(4),
+            text(5).replace('_', " ")
+        ));
+    }
+    Ok(())
+}
+
+pub(super) async fn ask(store: &Store, sql: &str, params: &ReportParams) -> Result<Vec<Vec<Value>>, ReportError> {
+    let (mut rows, mut broken) = (Vec::new(), false);
+    let mut each = |line: &[u8]| match serde_json::from_slice(line) {
+        Ok(row) => {
+            rows.push(row);
+            ControlFlow::Continue(())
+        }
+        Err(_) => {
+            broken = true;
+            ControlFlow::Break(())
+        }
+    };
+    let asked: Result<(), StoreError> = store.report_rows(sql, params, &mut each).await;
+    asked?;
+    if broken { Err(ReportError::Answer("a fact of completeness".into())) } else { Ok(rows) }
+}

@@ -15,6 +15,7 @@ mod forwarder;
 mod judging;
 mod lag;
 mod member;
+mod missed;
 mod owned;
 mod rebalance;
 mod reports;

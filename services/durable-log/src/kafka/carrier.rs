@@ -145,6 +145,7 @@ fn measure(meter: &LagMeter, shared: &Shared) {
                 shared.backlog.store(lag.records(), Ordering::Relaxed);
                 shared.answered.store(true, Ordering::Relaxed);
                 locked(&shared.refused).take();
+                lag.partitions.iter().for_each(|found| locked(&shared.coming).ends(found.partition, found.end));
                 let behind = lag.partitions.iter().filter(|found| found.records() > 0).map(|found| found.partition);
                 *locked(&shared.behind_since) = locked(&shared.owned).settled_at(behind);
                 // Offsets alone do not tell a topic that was made anew and has grown as long as it was.

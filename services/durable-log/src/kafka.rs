@@ -25,6 +25,7 @@ mod shared;
 mod subscription;
 mod token;
 mod topics;
+mod trial;
 mod window;
 mod wire;
 mod words;

@@ -61,8 +61,8 @@ pub fn connection(config: &Config) -> anyhow::Result<Option<Connection>> {
 
 /// The connection to the brokers of `kafka`; its files are relative to the data folder.
 fn connect(config: &Config, kafka: &KafkaConfig) -> anyhow::Result<Option<Connection>> {
-    let KafkaConfig { brokers, client_id, rack, tls, sasl, producer, consumer, .. } = kafka;
-    if brokers.is_empty() {
+    let KafkaConfig { tls, sasl, .. } = kafka;
+    if !kafka.is_set() {
         return Ok(None);
     }
     let file = |file: &Option<std::path::PathBuf>| file.as_ref().map(|file| config.data_dir.join(file));
@@ -87,17 +87,35 @@ fn connect(config: &Config, kafka: &KafkaConfig) -> anyhow::Result<Option<Connec
             })
         }
     };
-    let connection = Connection {
-        brokers: brokers.join(","),
-        client_id: client_id.clone(),
-        rack: rack.clone(),
-        tls,
-        sasl,
-        producer: producer.clone(),
-        consumer: consumer.clone(),
-    };
+    let connection = Connection { tls, sasl, ..bare(kafka) };
     connection.check().context("kafka")?;
     Ok(Some(connection))
+}
+
+/// The connection without what proves either side.
+fn bare(kafka: &KafkaConfig) -> Connection {
+    Connection {
+        brokers: kafka.brokers.join(","),
+        client_id: kafka.client_id.clone(),
+        rack: kafka.rack.clone(),
+        tls: None,
+        sasl: None,
+        producer: kafka.producer.clone(),
+        consumer: kafka.consumer.clone(),
+    }
+}
+
+/// Refuses settings that librdkafka would refuse later. Reads no file and asks nobody.
+pub fn check(config: &Config) -> anyhow::Result<()> {
+    if config.kafka.is_set() {
+        bare(&config.kafka).check().context("kafka")?;
+    }
+    for (id, source) in &config.sources {
+        if let Some(topics) = &source.kafka {
+            bare(&topics.reached(&config.kafka)).check().with_context(|| format!("sources.{id}.kafka"))?;
+        }
+    }
+    Ok(())
 }
 
 impl Link {

@@ -87,6 +87,7 @@ impl Member {
     }
 
     pub(super) fn run(mut self) {
+        let mut told = None;
         loop {
             // Looked at before they are read: what is exchanged in between is seen as a change.
             let files = Files::of(&self.connection);
@@ -98,6 +99,7 @@ impl Member {
             });
             match subscribed {
                 Ok(consumer) => {
+                    told = None;
                     let end = self.consume(&consumer, files);
                     // Leaves the group: its partitions are revoked, which commits what is settled.
                     drop(consumer);
@@ -108,13 +110,23 @@ impl Member {
                         return;
                     }
                 }
-                Err(error) => tracing::error!(%error, "No consumer can be made; it is tried again."),
+                Err(error) => self.is_without_consumer(&error, &mut told),
             }
             std::thread::sleep(ANEW);
             if self.shared.stop.load(Ordering::Relaxed) {
                 return;
             }
         }
+    }
+
+    /// Says why there is no consumer, in the log once for each reason.
+    fn is_without_consumer(&self, error: &KafkaError, told: &mut Option<String>) {
+        let why = format!("no consumer can be made: {error}");
+        if told.as_ref() != Some(&why) {
+            tracing::error!(%error, "No consumer can be made; it is tried again.");
+        }
+        *locked(&self.shared.trouble) = Some(why.clone());
+        *told = Some(why);
     }
 
     fn consume(&mut self, consumer: &Consuming, mut files: Files) -> End {

@@ -5,6 +5,7 @@
 
 mod again;
 mod aside;
+mod behind;
 mod bulletin;
 mod carrier;
 mod client;

@@ -33,7 +33,8 @@ pub struct MemberStatus {
     pub partitions: Vec<i32>,
     /// Records that the whole group has not settled, when it was measured last.
     pub backlog: u64,
-    /// Of its partitions in which records wait: when the last settled record was written, the least of all, UTC milliseconds.
+    /// Of its partitions in which records wait: since when they do, or when the last settled record was written if that is later; the
+    /// least of all, UTC milliseconds.
     pub behind_since: Option<i64>,
     /// Nobody takes what was read: nothing more is fetched until somebody does.
     pub paused: bool,

@@ -143,7 +143,7 @@ impl Config {
 }
 
 /// Refuses what is no address, and a CA that nobody would ask for. `key` is the table that holds both.
-fn address(key: &str, url: Option<&str>, ca_file: Option<&PathBuf>) -> anyhow::Result<()> {
+pub(super) fn address(key: &str, url: Option<&str>, ca_file: Option<&PathBuf>) -> anyhow::Result<()> {
     let url = match url.map(reqwest::Url::parse) {
         None if ca_file.is_some() => bail!("{key}.ca_file belongs to an https:// address: set {key}.url"),
         None => return Ok(()),

@@ -37,6 +37,7 @@ pub struct Link {
     events: String,
     tenant: String,
     group: String,
+    correlators: String,
     allow_loss: bool,
     registry: Registry,
     forwarder: Told<ForwardStatus>,
@@ -129,6 +130,7 @@ impl Link {
             events: if config.correlates() { config.kafka.events.clone() } else { String::new() },
             tenant: config.tenant.clone(),
             group: config.kafka.group.clone(),
+            correlators: config.kafka.correlators(),
             allow_loss: config.kafka.allow_loss,
             registry: registry.clone(),
             forwarder: Arc::default(),
@@ -167,8 +169,8 @@ impl Link {
         // First: a processor that stores must be able to tell.
         let bulletin = match self.correlates() {
             true => {
-                let group = correlators(&self.group);
-                let bulletin = KafkaBulletin::join(&self.connection, (&self.events, &group), &self.tenant)?;
+                let names = (self.events.as_str(), self.correlators.as_str());
+                let bulletin = KafkaBulletin::join(&self.connection, names, &self.tenant)?;
                 self.guard(bulletin.gate(), stop);
                 Some(bulletin)
             }
@@ -186,8 +188,7 @@ impl Link {
     /// Tells of Kafka what a status tells. The lag is asked of the brokers each time, so the call blocks.
     pub fn observe(&self) -> crate::status::ObserveKafka {
         let meter = LagMeter::new(&self.connection, &self.topic, &self.group);
-        let correlators = correlators(&self.group);
-        let announced = self.correlates().then(|| LagMeter::new(&self.connection, &self.events, &correlators));
+        let announced = self.correlates().then(|| LagMeter::new(&self.connection, &self.events, &self.correlators));
         let (topic, forwarder, member) = (self.topic.clone(), self.forwarder.clone(), self.member.clone());
         Arc::new(move |journal: Option<&Journal>| {
             let forwarder = journal.zip(forwarder.get()).map(|(journal, status)| forward_report(journal, status()));
@@ -203,11 +204,6 @@ impl Link {
             KafkaReport { topic: topic.clone(), lag: lag.ok(), uncorrelated, trouble, forwarder, member }
         })
     }
-}
-
-/// The group that reads what processors stored: one of them at a time.
-fn correlators(group: &str) -> String {
-    format!("{group}.correlation")
 }
 
 /// Key and labels of a receipt's record.

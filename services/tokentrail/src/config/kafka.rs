@@ -147,9 +147,13 @@ impl KafkaConfig {
     }
 
     /// The topics that it names.
-    #[cfg(feature = "kafka")]
     pub fn names(&self) -> impl Iterator<Item = &str> {
         [&self.topic, &self.events, &self.deadletters].into_iter().map(String::as_str).filter(|name| !name.is_empty())
+    }
+
+    /// The group that reads what processors stored: one of them at a time.
+    pub fn correlators(&self) -> String {
+        format!("{}.correlation", self.group)
     }
 
     /// Whether decisions are correlated.

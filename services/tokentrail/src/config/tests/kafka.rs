@@ -46,3 +46,35 @@ fn what_belongs_to_tokens_is_refused_with_a_password() {
         assert!(error.contains(&format!("sasl.{key} belongs to the mechanism OAUTHBEARER")), "{error}");
     }
 }
+
+/// A source that reads a topic; `settings` are its group, brokers and so on.
+fn source(id: &str, topic: &str, settings: &str) -> String {
+    format!("[sources.{id}]\nkind = \"keycloak\"\n[sources.{id}.kafka]\ntopics = [\"{topic}\"]\n{settings}\n")
+}
+
+#[test]
+fn no_topic_and_no_group_of_our_own_is_a_source() {
+    for own in ["tokentrail.receipts.v1", "tokentrail.deadletters.v1", "tokentrail.events.v1"] {
+        let error = error(&format!("{BROKERS}{}", source("kc", own, "")));
+        assert!(error.contains("a topic of Tokentrail's own"), "{own}: {error}");
+    }
+    for own in ["tokentrail", "tokentrail.correlation", ""] {
+        let error = error(&format!("{BROKERS}{}", source("kc", "t", &format!("group = \"{own}\""))));
+        assert!(error.contains("group must be one of its own"), "{own}: {error}");
+    }
+    let named = format!("{BROKERS}group = \"tokentrail-kc\"\n{}", source("kc", "t", ""));
+    assert!(error(&named).contains("group must be one of its own"), "also where it is not named");
+}
+
+#[test]
+fn two_sources_that_would_share_a_topic_are_refused() {
+    let two = |one: &str, other: &str| format!("{BROKERS}{}{}", source("a", "t", one), source("b", "t", other));
+    let group = "group = \"g\"";
+    let error = error(&two(group, group));
+    assert!(error.contains("sources.b.kafka: sources.a.kafka reads the same topic in the same group"), "{error}");
+    for (one, other) in [("", ""), (group, ""), (group, "group = \"g\"\nbrokers = [\"c:9092\"]")] {
+        load(&two(one, other), &[]).unwrap();
+    }
+    let others = format!("{BROKERS}{}{}", source("a", "t", group), source("b", "u", group));
+    load(&others, &[]).unwrap();
+}

@@ -7,7 +7,7 @@ use crate::carrier::{Cause, Loss};
 use std::collections::BTreeMap;
 
 /// As many errors, with no record of the partition between them, and it counts as held up.
-const HELD: u32 = 3;
+const HELD: u32 = 6;
 
 /// How far each partition has come, under the assignment that it has.
 #[derive(Debug, Default)]

@@ -5,6 +5,7 @@
 
 mod again;
 mod aside;
+mod behind;
 mod bulletin;
 mod carrier;
 mod client;
@@ -15,6 +16,7 @@ mod forwarder;
 mod judging;
 mod lag;
 mod member;
+mod missed;
 mod owned;
 mod rebalance;
 mod reports;
@@ -24,6 +26,7 @@ mod shared;
 mod subscription;
 mod token;
 mod topics;
+mod trial;
 mod window;
 mod wire;
 mod words;

@@ -180,7 +180,7 @@ pub(crate) fn runs(segments: &[Arc<Segment>], marked: Option<&Run>) -> Vec<Run> 
     segments.iter().filter_map(own).chain(marked.cloned()).collect()
 }
 
-/// The clock of the edge: only segment times come from it.
+/// The clock of the edge: times of segments come from it, and how long the records of a topic wait.
 pub(crate) fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }

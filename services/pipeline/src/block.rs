@@ -42,10 +42,18 @@ pub fn normaliser(context: Context) -> mpsc::Sender<Task> {
 
 /// Normalises every record: each receives exactly one fate, also one whose header cannot be read.
 pub fn work(records: Vec<Record>, context: &Context) -> Work {
-    work_by(records, |receipt| normalise(receipt, context))
+    let note = |told: &mut Records, receipt: &Receipt| {
+        crate::coverage::note(told, receipt);
+        crate::register::note(told, receipt);
+    };
+    work_by(records, note, |receipt| normalise(receipt, context))
 }
 
-fn work_by(records: Vec<Record>, normalise: impl Fn(&Receipt) -> Normalised) -> Work {
+fn work_by(
+    records: Vec<Record>,
+    note: impl Fn(&mut Records, &Receipt),
+    normalise: impl Fn(&Receipt) -> Normalised,
+) -> Work {
     let (mut told, mut dead) = (Records::default(), Vec::new());
     let mut block = Block { receipts: Vec::with_capacity(records.len()), events: Vec::with_capacity(records.len()) };
     for record in records {
@@ -53,9 +61,14 @@ fn work_by(records: Vec<Record>, normalise: impl Fn(&Receipt) -> Normalised) -> 
         let (receipt, fate) = match ReceiptHeader::from_bytes(&record.header) {
             Ok(header) => {
                 let receipt = Receipt { position, header, body: record.body.to_vec() };
-                crate::coverage::note(&mut told, &receipt);
-                crate::register::note(&mut told, &receipt);
-                let fate = settle(&receipt.header, judged(&receipt, &normalise), &mut block.events);
+                let yielded = match noted(&receipt, &note) {
+                    Some(noted) => {
+                        told.append(noted);
+                        judged(&receipt, &normalise)
+                    }
+                    None => Normalised::Dead(Dead::NormaliserFailed),
+                };
+                let fate = settle(&receipt.header, yielded, &mut block.events);
                 (receipt, fate)
             }
             Err(_) => (headless(position, &record), Fate::Dead(Dead::BadHeader)),
@@ -76,6 +89,16 @@ fn work_by(records: Vec<Record>, normalise: impl Fn(&Receipt) -> Normalised) -> 
         });
     }
     Work { block, records: told, dead }
+}
+
+/// What a receipt says of completeness and findings; none if reading that died of it, with nothing half told.
+pub(crate) fn noted(receipt: &Receipt, note: impl Fn(&mut Records, &Receipt)) -> Option<Records> {
+    let noting = || {
+        let mut told = Records::default();
+        note(&mut told, receipt);
+        told
+    };
+    catch_unwind(AssertUnwindSafe(noting)).ok()
 }
 
 /// What a normaliser yields. One that dies of a receipt is to blame itself, and neither the receipts beside it nor the processor: the
@@ -128,13 +151,39 @@ mod tests {
         }
     }
 
+    /// Tells one thing of each receipt.
+    fn tell(told: &mut Records, receipt: &Receipt) {
+        told.watermarks.push(store::Watermark {
+            tenant: receipt.header.tenant.clone(),
+            source_id: String::new(),
+            input: Input::Webhook,
+            watermark: 0,
+            recorded_at: 0,
+        });
+    }
+
+    #[test]
+    fn a_receipt_that_kills_who_reads_what_it_tells_is_a_dead_letter_and_tells_nothing() {
+        let note = |told: &mut Records, receipt: &Receipt| {
+            tell(told, receipt);
+            assert_eq!(receipt.body, b"good", "a fault of the reader");
+        };
+        let records = vec![record(0, "good"), record(1, "bad"), record(2, "good")];
+        let work = work_by(records, note, |_| Normalised::Ignored(Ignored::PlainLine));
+        let letters: Vec<(u64, &str)> = work.dead.iter().map(|letter| (letter.record.seq, letter.reason)).collect();
+        assert_eq!((letters, work.block.receipts.len()), (vec![(1, "normaliser_failed")], 3));
+        assert_eq!(work.records.watermarks.len(), 2, "nothing half told");
+    }
+
     #[test]
     fn a_receipt_that_kills_its_normaliser_is_a_dead_letter_and_those_beside_it_are_not() {
         let records = vec![record(0, "good"), record(1, "bad"), record(2, "good")];
-        let work = work_by(records, |receipt| match receipt.body.as_slice() {
+        let normalise = |receipt: &Receipt| match receipt.body.as_slice() {
             b"good" => Normalised::Ignored(Ignored::PlainLine),
             _ => panic!("a fault of the normaliser"),
-        });
+        };
+        let work = work_by(records, tell, normalise);
+        assert_eq!(work.records.watermarks.len(), 3, "what it tells is told");
         let fates: Vec<&Fate> = work.block.receipts.iter().map(|stored| &stored.fate).collect();
         let (fine, dead) = (Fate::Ignored(Ignored::PlainLine), Fate::Dead(Dead::NormaliserFailed));
         assert_eq!(fates, [&fine, &dead, &fine]);

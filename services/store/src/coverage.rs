@@ -203,6 +203,21 @@ pub struct Records {
     pub suppressions: Vec<SuppressionChange>,
 }
 
+impl Records {
+    /// Adds what others say.
+    pub fn append(&mut self, others: Self) {
+        let Self { watermarks, sent, seen, gaps, claims, line_counts, handled, suppressions } = others;
+        self.watermarks.extend(watermarks);
+        self.sent.extend(sent);
+        self.seen.extend(seen);
+        self.gaps.extend(gaps);
+        self.claims.extend(claims);
+        self.line_counts.extend(line_counts);
+        self.handled.extend(handled);
+        self.suppressions.extend(suppressions);
+    }
+}
+
 /// What the first receipt of a stream says of the one before it in the same journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seal {

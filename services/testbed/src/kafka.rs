@@ -36,6 +36,29 @@ pub enum Security {
     SaslOverTls,
     /// The same, and a user may do only what an access control list gives: none is there at the start.
     Guarded,
+    /// TLS, and whoever connects proves itself by a certificate of the brokers' CA ([`Kafka::client_files`]).
+    Certificates,
+}
+
+impl Security {
+    /// Kafka's name of what the clients' listener speaks.
+    fn protocol(self) -> &'static str {
+        match self {
+            Self::None => "PLAINTEXT",
+            Self::SaslOverTls | Self::Guarded => "SASL_SSL",
+            Self::Certificates => "SSL",
+        }
+    }
+
+    /// Lines of server.properties.
+    fn properties(self, dir: &Path) -> String {
+        match self {
+            Self::None => String::new(),
+            Self::SaslOverTls => security::passwords(dir),
+            Self::Guarded => security::passwords(dir) + security::GUARDED,
+            Self::Certificates => security::clients_by_certificate(dir),
+        }
+    }
 }
 
 /// What to start.
@@ -108,9 +131,14 @@ impl Kafka {
         process::run(&mut command)
     }
 
-    /// PEM file of the CA that the brokers' certificates are of, with SASL.
+    /// PEM file of the CA that the brokers' certificates are of, with TLS.
     pub fn ca_file(&self) -> PathBuf {
         self.dir.path().join("ca.pem")
+    }
+
+    /// PEM files of a client's certificate of that CA and its key, with TLS.
+    pub fn client_files(&self) -> (PathBuf, PathBuf) {
+        (self.dir.path().join("client.pem"), self.dir.path().join("client.key"))
     }
 
     /// Folder of a broker's log segments.
@@ -189,7 +217,7 @@ impl Kafka {
                         let mut command = self.distribution.java();
                         command.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c"]);
                         command.arg(node.home.join("server.properties"));
-                        if security != Security::None {
+                        if security.protocol() == "SASL_SSL" {
                             command.args(security::scram());
                         }
                         process::run(&mut command)
@@ -245,8 +273,7 @@ fn lay_out(options: &KafkaOptions, dir: &Path) -> Result<Vec<Node>> {
     let log4j = "rootLogger.level=info\nrootLogger.appenderRef.out.ref=out\nappender.out.type=Console\nappender.out.name=out\n\
         appender.out.layout.type=PatternLayout\nappender.out.layout.pattern=%d %p %c{1} %m%n\n";
     fs::write(dir.join("log4j2.properties"), log4j)?;
-    let secure = options.security != Security::None;
-    if secure {
+    if options.security != Security::None {
         security::certificates(dir)?;
     }
     let ids = 1..=usize::from(options.brokers);
@@ -261,7 +288,7 @@ fn lay_out(options: &KafkaOptions, dir: &Path) -> Result<Vec<Node>> {
         fs::create_dir_all(&home)?;
         let data = options.data.clone().unwrap_or_else(|| home.join("data"));
         let (client, between, controller) = ports[id - 1];
-        let map = if secure { "SASL_SSL" } else { "PLAINTEXT" };
+        let map = options.security.protocol();
         let mut text = format!(
             "process.roles=broker,controller\nnode.id={id}\ncontroller.quorum.voters={}\n\
              listeners=CLIENT://127.0.0.1:{client},BETWEEN://127.0.0.1:{between},CONTROLLER://127.0.0.1:{controller}\n\
@@ -277,12 +304,7 @@ fn lay_out(options: &KafkaOptions, dir: &Path) -> Result<Vec<Node>> {
             data.display(),
             home.join("metadata").display(),
         );
-        if secure {
-            text.push_str(&security::properties(dir));
-        }
-        if options.security == Security::Guarded {
-            text.push_str(security::GUARDED);
-        }
+        text.push_str(&options.security.properties(dir));
         for line in &options.properties {
             let _ = writeln!(text, "{line}");
         }

@@ -319,7 +319,11 @@ async fn snapshots(config: &Config, command: SnapshotCommand) -> anyhow::Result<
 fn configure(command: ConfigCommand, load: impl Fn() -> anyhow::Result<Config>) -> anyhow::Result<bool> {
     match command {
         ConfigCommand::Check { format } => {
-            let config = load().and_then(|config| trusting::check(&config).map(|()| config));
+            let config = load().and_then(|config| {
+                trusting::check(&config)?;
+                crate::kafka::check(&config)?;
+                Ok(config)
+            });
             if format == Format::Json {
                 let (wrong, sources) = match &config {
                     Ok(config) => (None, config.sources.keys().collect()),

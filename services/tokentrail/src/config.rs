@@ -13,9 +13,9 @@ mod topic;
 pub use alerts::{Alerts, ReceiverConfig};
 pub use correlation::{Correlation, SignIn};
 pub use heartbeat::Heartbeat;
-pub use kafka::KafkaConfig;
 #[cfg(feature = "kafka")]
-pub use kafka::{KafkaSasl, SaslMechanism};
+pub use kafka::SaslMechanism;
+pub use kafka::{KafkaConfig, KafkaSasl};
 pub use privileged::Privileged;
 pub use snapshot::Snapshot;
 pub use topic::TopicSource;

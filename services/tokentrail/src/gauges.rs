@@ -100,7 +100,7 @@ const TOPIC_LAG: (&str, &str) =
     ("tokentrail_source_topic_lag_records", "Records of a topic that is a source which the group has not taken in");
 const TOPIC_AGE: (&str, &str) = (
     "tokentrail_source_topic_lag_seconds",
-    "Age of the position of this collector that is furthest behind in a topic that is a source; 0 if none is",
+    "How long this collector is behind in a topic that is a source, in the partition where it is longest; 0 if in none",
 );
 const TOPIC_UP: (&str, &str) =
     ("tokentrail_source_topic_up", "1 when the brokers answer the reader of a topic that is a source");

@@ -37,6 +37,7 @@ pub struct Link {
     events: String,
     tenant: String,
     group: String,
+    correlators: String,
     allow_loss: bool,
     registry: Registry,
     forwarder: Told<ForwardStatus>,
@@ -61,8 +62,8 @@ pub fn connection(config: &Config) -> anyhow::Result<Option<Connection>> {
 
 /// The connection to the brokers of `kafka`; its files are relative to the data folder.
 fn connect(config: &Config, kafka: &KafkaConfig) -> anyhow::Result<Option<Connection>> {
-    let KafkaConfig { brokers, client_id, rack, tls, sasl, producer, consumer, .. } = kafka;
-    if brokers.is_empty() {
+    let KafkaConfig { tls, sasl, .. } = kafka;
+    if !kafka.is_set() {
         return Ok(None);
     }
     let file = |file: &Option<std::path::PathBuf>| file.as_ref().map(|file| config.data_dir.join(file));
@@ -87,17 +88,35 @@ fn connect(config: &Config, kafka: &KafkaConfig) -> anyhow::Result<Option<Connec
             })
         }
     };
-    let connection = Connection {
-        brokers: brokers.join(","),
-        client_id: client_id.clone(),
-        rack: rack.clone(),
-        tls,
-        sasl,
-        producer: producer.clone(),
-        consumer: consumer.clone(),
-    };
+    let connection = Connection { tls, sasl, ..bare(kafka) };
     connection.check().context("kafka")?;
     Ok(Some(connection))
+}
+
+/// The connection without what proves either side.
+fn bare(kafka: &KafkaConfig) -> Connection {
+    Connection {
+        brokers: kafka.brokers.join(","),
+        client_id: kafka.client_id.clone(),
+        rack: kafka.rack.clone(),
+        tls: None,
+        sasl: None,
+        producer: kafka.producer.clone(),
+        consumer: kafka.consumer.clone(),
+    }
+}
+
+/// Refuses settings that librdkafka would refuse later. Reads no file and asks nobody.
+pub fn check(config: &Config) -> anyhow::Result<()> {
+    if config.kafka.is_set() {
+        bare(&config.kafka).check().context("kafka")?;
+    }
+    for (id, source) in &config.sources {
+        if let Some(topics) = &source.kafka {
+            bare(&topics.reached(&config.kafka)).check().with_context(|| format!("sources.{id}.kafka"))?;
+        }
+    }
+    Ok(())
 }
 
 impl Link {
@@ -111,6 +130,7 @@ impl Link {
             events: if config.correlates() { config.kafka.events.clone() } else { String::new() },
             tenant: config.tenant.clone(),
             group: config.kafka.group.clone(),
+            correlators: config.kafka.correlators(),
             allow_loss: config.kafka.allow_loss,
             registry: registry.clone(),
             forwarder: Arc::default(),
@@ -149,8 +169,8 @@ impl Link {
         // First: a processor that stores must be able to tell.
         let bulletin = match self.correlates() {
             true => {
-                let group = correlators(&self.group);
-                let bulletin = KafkaBulletin::join(&self.connection, (&self.events, &group), &self.tenant)?;
+                let names = (self.events.as_str(), self.correlators.as_str());
+                let bulletin = KafkaBulletin::join(&self.connection, names, &self.tenant)?;
                 self.guard(bulletin.gate(), stop);
                 Some(bulletin)
             }
@@ -168,8 +188,7 @@ impl Link {
     /// Tells of Kafka what a status tells. The lag is asked of the brokers each time, so the call blocks.
     pub fn observe(&self) -> crate::status::ObserveKafka {
         let meter = LagMeter::new(&self.connection, &self.topic, &self.group);
-        let correlators = correlators(&self.group);
-        let announced = self.correlates().then(|| LagMeter::new(&self.connection, &self.events, &correlators));
+        let announced = self.correlates().then(|| LagMeter::new(&self.connection, &self.events, &self.correlators));
         let (topic, forwarder, member) = (self.topic.clone(), self.forwarder.clone(), self.member.clone());
         Arc::new(move |journal: Option<&Journal>| {
             let forwarder = journal.zip(forwarder.get()).map(|(journal, status)| forward_report(journal, status()));
@@ -185,11 +204,6 @@ impl Link {
             KafkaReport { topic: topic.clone(), lag: lag.ok(), uncorrelated, trouble, forwarder, member }
         })
     }
-}
-
-/// The group that reads what processors stored: one of them at a time.
-fn correlators(group: &str) -> String {
-    format!("{group}.correlation")
 }
 
 /// Key and labels of a receipt's record.

@@ -34,8 +34,10 @@ pub struct TopicFinding {
     pub wanted: String,
     /// What it costs.
     pub cost: &'static str,
-    /// True if nothing is put on such a topic, unless the config allows it.
+    /// True if nothing is put on such a topic, unless the config allows what can be lost.
     pub refused: bool,
+    #[serde(skip)]
+    risk: Risk,
 }
 
 /// What was found, and whether work may begin on it.
@@ -76,9 +78,13 @@ pub async fn run(config: &Config, doing: Doing) -> anyhow::Result<TopicsReport> 
     for name in kafka.names() {
         reports.push(one(&topics, planned(kafka, name), doing).await?);
     }
-    let refused = |report: &TopicReport| report.findings.iter().any(|finding| finding.refused);
-    let good = reports.iter().all(|report| report.exists && (!refused(report) || kafka.allow_loss));
+    let good = reports.iter().all(|report| report.exists && is_usable(&report.findings, kafka.allow_loss));
     Ok(TopicsReport { good, topics: reports })
+}
+
+/// Whether something is put on a topic of which these were found.
+fn is_usable(findings: &[TopicFinding], allow_loss: bool) -> bool {
+    findings.iter().all(|finding| !finding.refused || (allow_loss && finding.risk == Risk::Loss))
 }
 
 async fn one(topics: &Topics, plan: TopicPlan, doing: Doing) -> anyhow::Result<TopicReport> {
@@ -96,7 +102,7 @@ async fn one(topics: &Topics, plan: TopicPlan, doing: Doing) -> anyhow::Result<T
     }
     let (exists, findings) = match judged {
         Ok(findings) => (true, findings),
-        Err(TopicsError::Missing(_)) => (false, Vec::new()),
+        Err(TopicsError::Missing(_)) => (false, plan.findings()),
         Err(error) => return Err(error).with_context(|| format!("topic {} cannot be judged", plan.name)),
     };
     let mut settings = vec![
@@ -112,10 +118,11 @@ fn found(finding: Finding) -> TopicFinding {
     let cost = match risk {
         Risk::Loss => "acknowledged receipts can be lost",
         Risk::Stall => "a large receipt would hold up all behind it",
+        Risk::Pauses => "each restart of a broker stops forwarding; receipts wait in the journal",
         Risk::Keeps => "personal data stays longer than it may",
         Risk::Few => "fewer processors can share the work",
     };
-    TopicFinding { setting, found, wanted, cost, refused: matches!(risk, Risk::Loss | Risk::Stall) }
+    TopicFinding { setting, found, wanted, cost, refused: matches!(risk, Risk::Loss | Risk::Stall), risk }
 }
 
 /// For people.
@@ -125,14 +132,55 @@ pub fn render(report: &TopicsReport) -> String {
         if !topic.exists {
             out.push_str(&format!("  {} is missing; `tokentrail topics apply` makes it with\n", topic.topic));
             topic.plan.iter().for_each(|(name, value)| out.push_str(&format!("    {name}={value}\n")));
-            continue;
+        } else {
+            let fine = if topic.findings.is_empty() { "is as it should be" } else { "is not as it should be" };
+            out.push_str(&format!("  {} {fine}\n", topic.topic));
         }
-        let fine = if topic.findings.is_empty() { "is as it should be" } else { "is not as it should be" };
-        out.push_str(&format!("  {} {fine}\n", topic.topic));
         for finding in &topic.findings {
             let TopicFinding { setting, found, wanted, cost, .. } = finding;
             out.push_str(&format!("    {setting} is {found}, must be {wanted}: {cost}\n"));
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reported(replication: u16, exists: bool) -> TopicReport {
+        let mut kafka = KafkaConfig::default();
+        kafka.topics.replication = replication;
+        let plan = planned(&kafka, "t");
+        let findings = plan.findings().into_iter().map(found).collect();
+        TopicReport { topic: plan.name, exists, plan: Vec::new(), findings }
+    }
+
+    #[test]
+    fn what_a_plan_for_two_brokers_costs_is_said_before_its_topic_is_made() {
+        for exists in [false, true] {
+            let report = reported(2, exists);
+            assert!(is_usable(&report.findings, false), "it is told and not refused");
+            let said = render(&TopicsReport { good: false, topics: vec![report] });
+            assert!(
+                said.contains("replication.factor is 2, must be 3 or more: each restart of a broker stops"),
+                "{said}"
+            );
+        }
+        assert!(reported(3, true).findings.is_empty());
+    }
+
+    #[test]
+    fn what_may_be_lost_may_be_allowed_and_a_standstill_may_not() {
+        let mut findings = reported(1, true).findings;
+        assert!(!is_usable(&findings, false) && is_usable(&findings, true));
+        let small = Finding {
+            setting: "max.message.bytes".into(),
+            found: "1048588".into(),
+            wanted: "at least 10485760".into(),
+            risk: Risk::Stall,
+        };
+        findings.push(found(small));
+        assert!(!is_usable(&findings, true));
+    }
 }

@@ -1,6 +1,6 @@
 //! What `ca_file` names, wherever config has one: CAs that are trusted beside the system's.
 
-use crate::config::Config;
+use crate::config::{Config, KafkaSasl};
 use anyhow::Context;
 use std::path::{Path, PathBuf};
 use trust::Trust;
@@ -33,13 +33,21 @@ pub fn at_heartbeat(config: &Config, id: &str) -> anyhow::Result<Trust> {
     at(&config.data_dir, &format!("sources.{id}.heartbeat.ca_file"), heartbeat.and_then(|one| one.ca_file.as_ref()))
 }
 
+/// Whom to trust at the token endpoint of `sasl`, which stands in the table `table`.
+pub fn at_tokens(config: &Config, table: &str, sasl: Option<&KafkaSasl>) -> anyhow::Result<Trust> {
+    at(&config.data_dir, &format!("{table}.sasl.ca_file"), sasl.and_then(|sasl| sasl.ca_file.as_ref()))
+}
+
 /// Reads every file once, for `config check`.
 pub fn check(config: &Config) -> anyhow::Result<()> {
     at_store(config)?;
     at_keys(config)?;
     config.receivers()?;
+    at_tokens(config, "kafka", config.kafka.sasl.as_ref())?;
     for (id, source) in &config.sources {
         at_heartbeat(config, id)?;
+        let topics = source.kafka.as_ref().and_then(|topics| topics.sasl.as_ref());
+        at_tokens(config, &format!("sources.{id}.kafka"), topics)?;
         let pull = source.pull.as_ref().and_then(|pull| pull.ca_file.as_ref());
         at(&config.data_dir, &format!("sources.{id}.pull.ca_file"), pull)?;
         let snapshot = source.snapshot.as_ref().and_then(|snapshot| snapshot.ca_file.as_ref());

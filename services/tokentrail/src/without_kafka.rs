@@ -21,6 +21,11 @@ pub struct Forward(Infallible);
 /// Every name that the journal's consumer can have had, also by a build with Kafka.
 pub const CONSUMERS: [&str; 2] = [flow::CONSUMER, "kafka"];
 
+/// Nothing: the config refuses brokers.
+pub fn check(_: &Config) -> anyhow::Result<()> {
+    Ok(())
+}
+
 /// Name of the journal's consumer.
 pub fn journal_consumer(_: &Config) -> &'static str {
     flow::CONSUMER

@@ -6,6 +6,7 @@ use super::files::Files;
 use super::foreign::{ForeignLoad, ForeignTopic};
 use super::settings::Connection;
 use super::shared::MemberStatus;
+use super::subscription::{Reading, Subscription};
 use super::words::{self, Role};
 use crate::bulletin::{Bulletin, Messages, NotPut};
 use crate::carrier::{Appetite, CarryError};
@@ -63,7 +64,9 @@ impl KafkaBulletin {
     /// Joins the group. Nothing is asked of the brokers yet. `key` is every message's: no personal value.
     pub fn join(connection: &Connection, (topic, group): (&str, &str), key: &str) -> KafkaResult<Self> {
         connection.telling_config().create_native_config()?;
-        let reading = ForeignTopic::join(connection, (topic, group), APPETITE)?;
+        let (name, group) = (topic.to_owned(), group.to_owned());
+        let subscription = Subscription { topic: name, group, reading: Reading::Messages };
+        let reading = ForeignTopic::subscribe(connection, subscription, APPETITE)?;
         let putting = Putting {
             connection: connection.clone(),
             topic: topic.to_owned(),

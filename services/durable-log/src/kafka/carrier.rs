@@ -3,6 +3,7 @@
 //! `member.rs` is the thread that polls, builds loads and commits; `rebalance.rs` is what happens when partitions come and go;
 //! `shared.rs` is what they have in common with this handle.
 
+use super::behind::Behind;
 use super::lag::LagMeter;
 use super::member::Member;
 use super::owned::Claim;
@@ -11,6 +12,7 @@ use super::shared::{MemberStatus, Shared};
 use super::subscription::Subscription;
 use crate::carrier::{Appetite, Carrier, CarryError, DeadLetter, Load};
 use crate::segment::locked;
+use crate::shared::now_ms;
 use rdkafka::error::KafkaError;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -138,6 +140,7 @@ impl Carrier for KafkaCarrier {
 }
 
 fn measure(meter: &LagMeter, shared: &Shared) {
+    let mut behind = Behind::default();
     while !shared.stop.load(Ordering::Relaxed) {
         let standing = locked(&shared.owned).standing();
         match meter.measure() {
@@ -145,8 +148,9 @@ fn measure(meter: &LagMeter, shared: &Shared) {
                 shared.backlog.store(lag.records(), Ordering::Relaxed);
                 shared.answered.store(true, Ordering::Relaxed);
                 locked(&shared.refused).take();
-                let behind = lag.partitions.iter().filter(|found| found.records() > 0).map(|found| found.partition);
-                *locked(&shared.behind_since) = locked(&shared.owned).settled_at(behind);
+                lag.partitions.iter().for_each(|found| locked(&shared.coming).ends(found.partition, found.end));
+                behind.measured(&lag, i64::try_from(now_ms()).unwrap_or_default());
+                *locked(&shared.behind_since) = behind.since(&locked(&shared.owned));
                 // Offsets alone do not tell a topic that was made anew and has grown as long as it was.
                 let without = lag.partitions.iter().filter(|found| found.committed.is_none());
                 let owned = locked(&shared.owned);

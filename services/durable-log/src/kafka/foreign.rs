@@ -43,7 +43,15 @@ impl ForeignTopic {
     /// Joins the group. Nothing is asked of the brokers yet.
     pub fn join(connection: &Connection, (topic, group): (&str, &str), appetite: Appetite) -> Result<Self, KafkaError> {
         let (topic, group) = (topic.to_owned(), group.to_owned());
-        let subscription = Subscription { topic, group, reading: Reading::Foreign };
+        Self::subscribe(connection, Subscription { topic, group, reading: Reading::Foreign }, appetite)
+    }
+
+    /// The same of a topic of ours whose records are none that prove themselves.
+    pub(super) fn subscribe(
+        connection: &Connection,
+        subscription: Subscription,
+        appetite: Appetite,
+    ) -> Result<Self, KafkaError> {
         Ok(Self(KafkaCarrier::join(connection, subscription, appetite)?))
     }
 

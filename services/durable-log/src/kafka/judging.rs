@@ -1,7 +1,7 @@
 //! Whether the topic of a forwarder keeps what it acknowledges: judged before the first record, and again and again while
 //! records are sent, beside the sending, because a topic can be deleted, made anew by somebody else, or altered.
 
-use super::topics::{Risk, Topics};
+use super::topics::{Finding, Risk, Topics};
 use rdkafka::types::RDKafkaErrorCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -137,15 +137,46 @@ async fn ask(topics: Arc<Topics>, topic: String, loss: Loss) -> Verdict {
     use super::topics::TopicsError as Error;
     match topics.check(&topic).await {
         Ok(findings) => {
-            // A record that the topic does not take for its size would hold up everything behind it, some day.
-            let bad = findings.iter().filter(|finding| matches!(finding.risk, Risk::Loss | Risk::Stall));
-            let bad: Vec<String> = bad.map(ToString::to_string).collect();
-            if bad.is_empty() || allowed { Verdict::Good } else { Verdict::Refused(bad.join("; ")) }
+            let bad = refusals(&findings, loss);
+            if bad.is_empty() { Verdict::Good } else { Verdict::Refused(bad.join("; ")) }
         }
         Err(error @ Error::Missing(_)) => Verdict::Refused(error.to_string()),
         Err(error @ Error::Unreachable(_)) => Verdict::Unknown(error.to_string()),
         Err(_) if allowed => Verdict::Good,
         Err(error @ Error::Forbidden(_)) => Verdict::Refused(error.to_string()),
         Err(error @ Error::Failed(_)) => Verdict::Unknown(error.to_string()),
+    }
+}
+
+/// Why nothing is sent to a topic. Whoever allows loss has not allowed that all stands still: a record that the topic does not take for
+/// its size would hold up everything behind it, some day.
+fn refusals(findings: &[Finding], loss: Loss) -> Vec<String> {
+    let refused = |finding: &&Finding| match finding.risk {
+        Risk::Loss => loss == Loss::Refused,
+        Risk::Stall => true,
+        Risk::Pauses | Risk::Keeps | Risk::Few => false,
+    };
+    findings.iter().filter(refused).map(ToString::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(setting: &str, risk: Risk) -> Finding {
+        Finding { setting: setting.into(), found: "that".into(), wanted: "this".into(), risk }
+    }
+
+    #[test]
+    fn whoever_allows_loss_does_not_allow_a_topic_that_takes_small_records_only() {
+        let small = finding("max.message.bytes", Risk::Stall);
+        let findings =
+            [finding("min.insync.replicas", Risk::Loss), small.clone(), finding("retention.ms", Risk::Keeps)];
+        assert_eq!(refusals(&findings, Loss::Allowed), ["max.message.bytes is that, must be this"]);
+        let all = ["min.insync.replicas is that, must be this", "max.message.bytes is that, must be this"];
+        assert_eq!(refusals(&findings, Loss::Refused), all);
+        assert_eq!(refusals(&[small], Loss::Refused).len(), 1);
+        let others = [Risk::Pauses, Risk::Keeps, Risk::Few].map(|risk| finding("partitions", risk));
+        assert_eq!(refusals(&others, Loss::Refused), [""; 0]);
     }
 }

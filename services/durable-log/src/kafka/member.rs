@@ -32,6 +32,8 @@ const POLL: Duration = Duration::from_millis(50);
 const COMMIT: Duration = Duration::from_secs(1);
 /// How long a load waits for a taker before its partitions are paused: a pause throws away what was fetched ahead.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long damaged bytes are not asked for: another broker may lead by then.
+const DAMAGED: Duration = Duration::from_secs(15);
 /// Wait before a consumer is made anew.
 const ANEW: Duration = Duration::from_secs(1);
 
@@ -85,6 +87,7 @@ impl Member {
     }
 
     pub(super) fn run(mut self) {
+        let mut told = None;
         loop {
             // Looked at before they are read: what is exchanged in between is seen as a change.
             let files = Files::of(&self.connection);
@@ -96,6 +99,7 @@ impl Member {
             });
             match subscribed {
                 Ok(consumer) => {
+                    told = None;
                     let end = self.consume(&consumer, files);
                     // Leaves the group: its partitions are revoked, which commits what is settled.
                     drop(consumer);
@@ -106,7 +110,7 @@ impl Member {
                         return;
                     }
                 }
-                Err(error) => tracing::error!(%error, "No consumer can be made; it is tried again."),
+                Err(error) => self.is_without_consumer(&error, &mut told),
             }
             std::thread::sleep(ANEW);
             if self.shared.stop.load(Ordering::Relaxed) {
@@ -115,7 +119,18 @@ impl Member {
         }
     }
 
+    /// Says why there is no consumer, in the log once for each reason.
+    fn is_without_consumer(&self, error: &KafkaError, told: &mut Option<String>) {
+        let why = format!("no consumer can be made: {error}");
+        if told.as_ref() != Some(&why) {
+            tracing::error!(%error, "No consumer can be made; it is tried again.");
+        }
+        *locked(&self.shared.trouble) = Some(why.clone());
+        *told = Some(why);
+    }
+
     fn consume(&mut self, consumer: &Consuming, mut files: Files) -> End {
+        let mut asked = Instant::now();
         loop {
             if self.shared.stop.load(Ordering::Relaxed) || self.loads.is_closed() {
                 return End::Stopped;
@@ -134,6 +149,11 @@ impl Member {
             }
             let waits = self.shared.backlog.load(Ordering::Relaxed) > 0;
             *locked(&self.shared.trouble) = if waits { common.trouble() } else { common.trouble_of_idle() };
+            if asked.elapsed() >= DAMAGED {
+                asked = Instant::now();
+                // Of a partition that was given up meanwhile an error says so and harms nothing.
+                let _ = consumer.resume(&self.shared.held_by_damage(|_| true));
+            }
             self.building.lose(&mut locked(&self.shared.losses));
             if self.is_ready() && !self.hand_over(consumer) {
                 return End::Stopped;
@@ -159,6 +179,9 @@ impl Member {
     /// Whatever an error means, it is not forgotten: a position that is gone needs another consumer.
     fn trouble(&self, consumer: &Consuming, error: &KafkaError) {
         consumer.context().common.note(error);
+        if is_damage(error) {
+            locked(&self.shared.coming).is_bad();
+        }
         if must_begin_anew(error) {
             self.shared.gone.store(true, Ordering::Relaxed);
         }
@@ -177,6 +200,7 @@ impl Member {
             return;
         }
         let at_ms = message.timestamp().to_millis().unwrap_or(0);
+        self.look_for_a_hole((partition, assignment), (message.offset(), at_ms));
         let claim = Claim { partition, assignment, next: message.offset() + 1, at_ms };
         let place = || format!("{}/{partition}@{}", self.shared.topic, message.offset());
         let read = if self.shared.foreign { Ok(foreign::record(message)) } else { wire::record(message) };
@@ -206,6 +230,15 @@ impl Member {
             }
         }
         self.building.since.get_or_insert_with(Instant::now);
+    }
+
+    /// Adds what librdkafka passed before a record.
+    fn look_for_a_hole(&mut self, (partition, assignment): (i32, u64), (offset, at_ms): (i64, i64)) {
+        let coming = &self.shared.coming;
+        let missed = locked(coming).came((partition, assignment), (offset, at_ms), self.shared.offsets);
+        let Some(missed) = missed else { return };
+        let claim = Claim { partition, assignment, next: offset, at_ms: missed.at_ms };
+        self.building.lose(&mut vec![(claim, missed.loss((&self.shared.topic, partition)))]);
     }
 
     fn is_ready(&self) -> bool {
@@ -274,6 +307,15 @@ impl Member {
 }
 
 pub(super) type Consuming = BaseConsumer<Rebalancing>;
+
+/// True if what a partition holds cannot be read.
+fn is_damage(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        error.rdkafka_error_code(),
+        Some(Code::BadMessage | Code::BadCompression | Code::NotImplemented | Code::MessageSizeTooLarge)
+    )
+}
 
 fn must_begin_anew(error: &KafkaError) -> bool {
     matches!(error, KafkaError::MessageConsumptionFatal(_))

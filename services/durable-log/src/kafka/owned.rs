@@ -189,10 +189,9 @@ impl Owned {
         }
     }
 
-    /// The least time of the last settled records of these partitions, as far as it is known.
-    pub(super) fn settled_at(&self, partitions: impl Iterator<Item = i32>) -> Option<i64> {
-        let times = partitions.filter_map(|partition| self.parts.get(&partition)).map(|part| part.at_ms);
-        times.filter(|at_ms| *at_ms > 0).min()
+    /// When the last settled record of a partition that is held was taken in or written, UTC milliseconds; 0 = not known.
+    pub(super) fn settled_at(&self, partition: i32) -> Option<i64> {
+        self.parts.get(&partition).map(|part| part.at_ms)
     }
 
     /// The group has a position in this partition.
@@ -280,11 +279,7 @@ mod tests {
     fn positions_move_forward_only_and_are_committed_once() {
         let mut owned = Owned::default();
         let (one, two) = (owned.assign(1, 0, 0), owned.assign(2, 5, 3));
-        assert_eq!(
-            owned.settled_at([1, 2].into_iter()),
-            Some(3),
-            "how old the last one before it is, is known from the first"
-        );
+        assert_eq!(owned.settled_at(2), Some(3), "how old the last one before it is, is known from the first");
         owned.settled(&[claim(1, one, 7), claim(2, two, 9)]);
         owned.settled(&[claim(1, one, 3)]);
         let moved = owned.moved();

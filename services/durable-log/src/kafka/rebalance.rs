@@ -98,6 +98,8 @@ impl Rebalancing {
                 }
                 assignment
             };
+            let told = (kept.is_some() || stood.is_some()).then_some(start);
+            locked(&self.shared.coming).begins((partition, assignment), told, since_ms.unwrap_or_default());
             let place = match (kept, stood) {
                 (None, None) => {
                     locked(&self.shared.owned).is_judged_later(partition);
@@ -111,7 +113,10 @@ impl Rebalancing {
             }
         }
         tracing::info!(partitions = ?list.elements().iter().map(|e| e.partition()).collect::<Vec<_>>(), "Partitions are ours.");
-        consumer.incremental_assign(&starts)
+        consumer.incremental_assign(&starts)?;
+        // Asking for what cannot be read would end this consumer, and with it the reading of the others.
+        let held = self.shared.held_by_damage(|partition| starts.find_partition(topic, partition).is_some());
+        if held.count() == 0 { Ok(()) } else { consumer.pause(&held) }
     }
 
     fn revoked(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> KafkaResult<()> {

@@ -1,6 +1,7 @@
 //! How to reach a cluster, and the settings of librdkafka that the promises rest on: pinned here, overridable by their
 //! librdkafka name unless a promise would break. Secrets are redacted in every print.
 
+use super::trial;
 use rdkafka::ClientConfig;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -194,7 +195,7 @@ impl fmt::Debug for Connection {
 }
 
 impl Connection {
-    /// Refuses overrides that librdkafka does not know or that would break a promise.
+    /// Refuses overrides that librdkafka does not know, that contradict each other or that would break a promise.
     pub fn check(&self) -> Result<(), SettingError> {
         for name in self.producer.keys().chain(self.consumer.keys()) {
             if FIXED.contains(&name.as_str()) {
@@ -205,10 +206,7 @@ impl Connection {
                 return Err(SettingError::Secret(name.clone()));
             }
         }
-        let refused = |error: rdkafka::error::KafkaError| SettingError::Refused(error.to_string());
-        self.producer_config().create_native_config().map_err(refused)?;
-        self.consumer_config("check").create_native_config().map_err(refused)?;
-        Ok(())
+        trial::clients(self).map_err(|error| SettingError::Refused(error.to_string()))
     }
 
     /// For requests about topics.

@@ -3,9 +3,10 @@
 use super::aside::Aside;
 use super::carrier::KafkaMark;
 use super::member::{Building, Consuming};
+use super::missed::Coming;
 use super::owned::{Claim, Owned, Position};
 use super::settings::Connection;
-use super::subscription::Reading;
+use super::subscription::{Offsets, Reading};
 use crate::carrier::{Load, Loss};
 use crate::log::Record;
 use crate::segment::locked;
@@ -32,7 +33,8 @@ pub struct MemberStatus {
     pub partitions: Vec<i32>,
     /// Records that the whole group has not settled, when it was measured last.
     pub backlog: u64,
-    /// Of its partitions in which records wait: when the last settled record was written, the least of all, UTC milliseconds.
+    /// Of its partitions in which records wait: since when they do, or when the last settled record was written if that is later; the
+    /// least of all, UTC milliseconds.
     pub behind_since: Option<i64>,
     /// Nobody takes what was read: nothing more is fetched until somebody does.
     pub paused: bool,
@@ -46,13 +48,15 @@ pub struct MemberStatus {
 
 pub(super) struct Shared {
     pub(super) topic: String,
-    /// Its records are somebody else's.
+    /// Its records are taken as they are.
     pub(super) foreign: bool,
+    pub(super) offsets: Offsets,
     /// Where dead letters are copied to.
     pub(super) aside: Option<Aside>,
     /// How long a revocation waits.
     revoke: Duration,
     pub(super) owned: Mutex<Owned>,
+    pub(super) coming: Mutex<Coming>,
     /// Told whenever something is settled.
     pub(super) progress: Condvar,
     pub(super) losses: Mutex<Vec<(Claim, Loss)>>,
@@ -84,19 +88,22 @@ pub(super) struct Newer {
 
 impl Shared {
     pub(super) fn new(topic: String, (connection, reading): (&Connection, Reading)) -> KafkaResult<Self> {
-        let foreign = matches!(reading, Reading::Foreign);
+        let foreign = matches!(reading, Reading::Foreign | Reading::Messages);
+        let offsets = reading.offsets();
         let aside = match reading {
             Reading::Receipts(Some(aside)) => Some(Aside::new(connection, aside)?),
-            Reading::Receipts(None) | Reading::Foreign => None,
+            Reading::Receipts(None) | Reading::Foreign | Reading::Messages => None,
         };
         let poll = connection.consumer_config("").get("max.poll.interval.ms").and_then(|ms| ms.parse().ok());
         let poll = poll.map_or(REVOKE, |ms| Duration::from_millis(ms) / OF_POLL);
         Ok(Self {
             topic,
             foreign,
+            offsets,
             aside,
             revoke: REVOKE.min(poll),
             owned: Mutex::default(),
+            coming: Mutex::default(),
             progress: Condvar::new(),
             losses: Mutex::default(),
             stop: AtomicBool::new(false),
@@ -114,7 +121,7 @@ impl Shared {
 
     pub(super) fn status(&self) -> MemberStatus {
         // Before the others: what stands in the value below keeps its locks until the value is made.
-        let held_up = self.held_up();
+        let held_up = self.held_up().or_else(|| self.damage());
         let (set_aside, not_set_aside) = self.aside.as_ref().map(Aside::counts).unwrap_or_default();
         MemberStatus {
             set_aside,
@@ -136,6 +143,30 @@ impl Shared {
         (!places.is_empty()).then(|| {
             format!("{}: a newer format than this program reads; upgrade it, nothing is lost", places.join(", "))
         })
+    }
+
+    /// Says which partitions stand still before bytes that cannot be read.
+    fn damage(&self) -> Option<String> {
+        let coming = locked(&self.coming);
+        let owned = locked(&self.owned);
+        let here = coming.held().filter(|(partition, assignment, _)| owned.assignment(*partition) == Some(*assignment));
+        let places: Vec<String> = here.map(|(partition, _, at)| format!("{}/{partition}@{at}", self.topic)).collect();
+        (!places.is_empty()).then(|| {
+            format!(
+                "{}: the brokers hold damaged bytes, and nothing behind them is read: let a broker whose copy is whole lead, or \
+                 delete the records there (docs/kafka.md)",
+                places.join(", ")
+            )
+        })
+    }
+
+    /// Of these partitions the ones that stand still before such bytes.
+    pub(super) fn held_by_damage(&self, of: impl Fn(i32) -> bool) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for (partition, ..) in locked(&self.coming).held().filter(|(partition, ..)| of(*partition)) {
+            list.add_partition(&self.topic, partition);
+        }
+        list
     }
 
     /// A load of what still belongs to this member; none if nothing does.

@@ -21,6 +21,27 @@ pub enum Reading {
     Receipts(Option<(String, Labeller)>),
     /// Somebody else's: taken as they are, from the first one that is kept.
     Foreign,
+    /// Messages of ours, taken like somebody else's.
+    Messages,
+}
+
+/// Whether a topic's offsets follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offsets {
+    /// They do: we alone write there, without transactions, and nothing is compacted.
+    Dense,
+    /// They need not: the end of a transaction and what compaction took leave holes.
+    Sparse,
+}
+
+impl Reading {
+    /// Whether what is missing between two records was lost.
+    pub(super) fn offsets(&self) -> Offsets {
+        match self {
+            Self::Receipts(_) | Self::Messages => Offsets::Dense,
+            Self::Foreign => Offsets::Sparse,
+        }
+    }
 }
 
 impl Subscription {

@@ -49,6 +49,13 @@ impl TopicPlan {
             ("message.timestamp.type", "LogAppendTime".into()),
         ]
     }
+
+    /// What a topic that is made like this risks.
+    pub fn findings(&self) -> Vec<Finding> {
+        let settings = self.settings();
+        let value = |name: &str| settings.iter().find(|(own, _)| *own == name).map(|(_, value)| value.clone());
+        judge(&value, usize::try_from(self.replication).unwrap_or_default())
+    }
 }
 
 /// What a finding costs.
@@ -56,8 +63,10 @@ impl TopicPlan {
 pub enum Risk {
     /// What the broker acknowledged can be lost.
     Loss,
-    /// Something would stand still; nothing is lost.
+    /// Something would stand still for good; nothing is lost.
     Stall,
+    /// Nothing is taken while one broker is away: each restart stops forwarding.
+    Pauses,
     /// Personal data stays longer than it may.
     Keeps,
     /// Fewer processors than planned can share the work.
@@ -275,8 +284,22 @@ fn judge(value: &dyn Fn(&str) -> Option<String>, replication: usize) -> Vec<Find
         let found = replication.to_string();
         let wanted = "3 (at least 2)".into();
         findings.insert(0, Finding { setting: "replication.factor".into(), found, wanted, risk: Risk::Loss });
+    } else {
+        let in_sync = value("min.insync.replicas").and_then(|found| number(&found));
+        findings.extend(in_sync.and_then(|in_sync| pauses(in_sync, replication as i64)));
     }
     findings
+}
+
+/// What cannot spare a replica: with as many in sync as there are, nothing is confirmed while one broker is away.
+fn pauses(in_sync: i64, replication: i64) -> Option<Finding> {
+    let (setting, found, wanted) = match in_sync {
+        _ if in_sync < replication => return None,
+        // It must not be less, so there must be more replicas.
+        LEAST_IN_SYNC => ("replication.factor", replication, "3 or more".to_owned()),
+        _ => ("min.insync.replicas", in_sync, format!("less than replication.factor, {replication}")),
+    };
+    Some(Finding { setting: setting.into(), found: found.to_string(), wanted, risk: Risk::Pauses })
 }
 
 #[cfg(test)]
@@ -285,6 +308,21 @@ mod tests {
 
     fn plan(replication: i32) -> TopicPlan {
         TopicPlan { name: "t".into(), partitions: 6, replication, retention: Duration::from_secs(7 * 86_400) }
+    }
+
+    #[test]
+    fn a_topic_that_no_broker_may_leave_is_told() {
+        let told = |findings: Vec<Finding>| -> Vec<(String, String, Risk)> {
+            findings.into_iter().map(|one| (one.setting, one.found, one.risk)).collect()
+        };
+        let two = [("replication.factor".to_owned(), "2".to_owned(), Risk::Pauses)];
+        assert_eq!(told(judged(2, ("", ""))), two);
+        assert_eq!(told(plan(2).findings()), two, "said before it is made");
+        assert_eq!(plan(3).findings(), []);
+        let three = [("min.insync.replicas".to_owned(), "3".to_owned(), Risk::Pauses)];
+        assert_eq!(told(judged(3, ("min.insync.replicas", "3"))), three);
+        assert_eq!(judged(2, ("min.insync.replicas", "1"))[0].risk, Risk::Loss, "no way out of it");
+        assert!(judged(1, ("", "")).iter().all(|finding| finding.risk == Risk::Loss), "that says more");
     }
 
     fn judged(replication: i32, change: (&str, &str)) -> Vec<Finding> {

@@ -195,6 +195,17 @@ async fn a_partition_that_nobody_leads_holds_up_no_other_and_is_read_when_somebo
 }
 
 #[test]
+fn a_consumer_that_cannot_be_made_is_told() {
+    let (_cluster, mut world) = world(&[]);
+    // `config check` refuses it; a file that is half written would do the same while the program runs.
+    world.connection.consumer.insert("session.timeout.ms".into(), "300001".into());
+    let carrier = world.open(LARGE);
+    let said = until("it is said", || carrier.status().trouble);
+    assert!(said.contains("no consumer can be made") && said.contains("session.timeout.ms"), "{said}");
+    world.close(carrier);
+}
+
+#[test]
 fn a_producer_that_cannot_be_made_is_told_and_ends_nothing() {
     let (_cluster, mut world) = world(&[]);
     append(&world, 0..10, 50);

@@ -205,7 +205,8 @@ async fn retention_that_passes_the_consumer_and_a_topic_made_anew_are_losses() {
     });
 }
 
-async fn delete_below(world: &OnKafka, offset: i64) {
+/// Deletes the records of the first partition below an offset.
+pub async fn delete_below(world: &OnKafka, offset: i64) {
     let admin: rdkafka::admin::AdminClient<_> =
         rdkafka::ClientConfig::new().set("bootstrap.servers", &world.connection.brokers).create().unwrap();
     let mut list = rdkafka::TopicPartitionList::new();

@@ -4,6 +4,7 @@
 mod aside;
 mod broker;
 mod contract;
+mod damaged;
 mod embedded;
 mod independent;
 mod injected;

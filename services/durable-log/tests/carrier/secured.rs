@@ -1,10 +1,12 @@
-//! TLS and SASL on a broker of its own: every mechanism carries, and a wrong password, a wrong CA or no TLS does not.
+//! TLS and SASL on brokers of their own: every mechanism carries, and so does a certificate of ours where a broker asks for one; a wrong
+//! password, a wrong CA, a certificate that is none or no TLS does not.
 
 use crate::broker::{OnKafka, connection, fresh, make_topic, until};
 use crate::contract::{LARGE, World, entries, take};
 use durable_log::kafka::{
     Connection, KafkaCarrier, LagMeter, Mechanism, Sasl, Subscription, Tls, Token, TopicPlan, Topics,
 };
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
@@ -140,6 +142,60 @@ async fn every_mechanism_carries_and_nothing_wrong_does() {
     let misnamed = Connection { tls, sasl: password(Mechanism::Plain, PASSWORD), brokers, ..plain };
     let answer = tokio::task::block_in_place(|| LagMeter::new(&misnamed, &topic, "x").measure());
     assert!(answer.is_err());
+}
+
+/// A broker that takes only whoever has a certificate of its CA.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_of_ours_carries_where_a_broker_asks_for_one_and_nothing_else_does() {
+    let options = KafkaOptions { security: Security::Certificates, ..KafkaOptions::default() };
+    let kafka = tokio::task::block_in_place(|| Kafka::start(&options)).unwrap();
+    let (certificate, key) = kafka.client_files();
+    let of = |files: Option<(&Path, &Path)>| Connection {
+        tls: Some(Tls {
+            ca_file: Some(kafka.ca_file()),
+            certificate_file: files.map(|(certificate, _)| certificate.to_owned()),
+            key_file: files.map(|(_, key)| key.to_owned()),
+        }),
+        ..connection(&kafka.bootstrap())
+    };
+    let right = of(Some((&certificate, &key)));
+    let topic = fresh("certified");
+    tokio::task::block_in_place(|| make_topic(&right, &topic, 1));
+    let world = tokio::task::block_in_place(|| OnKafka::on(right.clone(), topic.clone()));
+    world.journal.append(entries(0..9, 100)).await.unwrap();
+    let carrier = world.open(LARGE);
+    assert_eq!(take(&carrier, 10).await.len(), 10);
+    tokio::task::block_in_place(|| {
+        world.forwarded();
+        until("the lag is measured", || LagMeter::new(&right, &topic, &topic).measure().ok());
+        world.close(carrier);
+        drop(world);
+    });
+
+    // Of another CA, by itself; its key is that of the certificate.
+    let (other, other_key) = certificate_of_its_own();
+    for wrong in [of(None), of(Some((other.path(), other_key.path()))), connection(&kafka.bootstrap())] {
+        assert!(Topics::new(wrong.clone()).check(&topic).await.is_err());
+        tokio::task::block_in_place(|| {
+            assert!(LagMeter::new(&wrong, &topic, "x").measure().is_err());
+            let world = OnKafka::on(wrong, topic.clone());
+            let status = || world.forwarding.as_ref().unwrap().status();
+            until("it is said", || status().refused.or_else(|| status().trouble));
+            assert_eq!(status().confirmed, 0);
+        });
+    }
+}
+
+/// A certificate that nobody trusts here, and its key.
+fn certificate_of_its_own() -> (tempfile::NamedTempFile, tempfile::NamedTempFile) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let own = rcgen::CertificateParams::new(Vec::new()).unwrap().self_signed(&key).unwrap();
+    let files = [own.pem(), key.serialize_pem()].map(|text| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        file
+    });
+    files.into()
 }
 
 /// A CA that signed nothing here.

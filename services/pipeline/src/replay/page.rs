@@ -6,9 +6,16 @@ use super::{
     summary::{EventCounts, ReceiptCounts, Unreadable, UnreadableReceipt},
     words::Words,
 };
-use crate::{block::settle, register};
+use crate::{
+    block::{noted, settle},
+    register,
+};
 use durable_log::chain::commitment;
-use events::{event::Event, receipt::Receipt};
+use events::{
+    event::Event,
+    normalise::{Dead, Normalised},
+    receipt::Receipt,
+};
 use std::{collections::HashSet, ops::ControlFlow};
 use store::{BodyBytes, Records, Rejudged, Selection, StoreError, StoredHeader, Verdict, Window};
 
@@ -161,8 +168,14 @@ impl Judging {
         }
         let body = bytes.body.to_vec();
         let receipt = Receipt { position: header.position, header: header.header.clone(), body };
-        register::note(&mut self.acts, &receipt);
-        let fate = settle(&receipt.header, replay.normaliser.run(&receipt), &mut self.events);
+        let yielded = match noted(&receipt, register::note) {
+            Some(acts) => {
+                self.acts.append(acts);
+                replay.normaliser.run(&receipt)
+            }
+            None => Normalised::Dead(Dead::NormaliserFailed),
+        };
+        let fate = settle(&receipt.header, yielded, &mut self.events);
         self.verdicts.push(Verdict { header: header.clone(), fate });
     }
 }

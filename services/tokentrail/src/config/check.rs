@@ -54,7 +54,7 @@ impl Config {
         for (id, source) in &self.sources {
             self.check_source(id, source)?;
         }
-        Ok(())
+        super::topic::check_apart(&self.sources, &self.kafka)
     }
 
     /// Bounds of sizes, times and counts.
@@ -116,7 +116,7 @@ impl Config {
             address(&format!("sources.{id}.pull"), Some(&pull.url), pull.ca_file.as_ref())?;
         }
         if let Some(topics) = &source.kafka {
-            topics.check(source, &self.kafka).with_context(|| format!("sources.{id}.kafka"))?;
+            topics.check((id, source), &self.kafka).with_context(|| format!("sources.{id}.kafka"))?;
         }
         if let Some(jwt) = &source.jwt {
             address(&format!("sources.{id}.jwt"), Some(&jwt.keys_url()), jwt.ca_file.as_ref())?;
@@ -143,7 +143,7 @@ impl Config {
 }
 
 /// Refuses what is no address, and a CA that nobody would ask for. `key` is the table that holds both.
-fn address(key: &str, url: Option<&str>, ca_file: Option<&PathBuf>) -> anyhow::Result<()> {
+pub(super) fn address(key: &str, url: Option<&str>, ca_file: Option<&PathBuf>) -> anyhow::Result<()> {
     let url = match url.map(reqwest::Url::parse) {
         None if ca_file.is_some() => bail!("{key}.ca_file belongs to an https:// address: set {key}.url"),
         None => return Ok(()),

@@ -1,6 +1,6 @@
 //! Settings of Kafka. No broker named: the journal itself carries receipts to ClickHouse, in one process.
 
-use super::check::{LOG_HOURS, within};
+use super::check::{LOG_HOURS, address, within};
 use anyhow::bail;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -70,7 +70,7 @@ pub enum SaslMechanism {
     /// SCRAM-SHA-512.
     #[serde(rename = "SCRAM-SHA-512")]
     ScramSha512,
-    /// Tokens by client credentials, e.g. of a Keycloak.
+    /// Tokens by client credentials, e.g. of a Keycloak: with TLS only, they go over the wire.
     #[serde(rename = "OAUTHBEARER")]
     OauthBearer,
 }
@@ -85,7 +85,7 @@ pub struct KafkaSasl {
     pub user: String,
     /// File with the password, or with OAUTHBEARER the client's secret.
     pub password_file: PathBuf,
-    /// OAUTHBEARER: address of the token endpoint.
+    /// OAUTHBEARER: address of the token endpoint, `https://` unless it is on this machine.
     #[serde(default)]
     pub token_url: Option<String>,
     /// OAUTHBEARER: scope to ask for.
@@ -147,9 +147,13 @@ impl KafkaConfig {
     }
 
     /// The topics that it names.
-    #[cfg(feature = "kafka")]
     pub fn names(&self) -> impl Iterator<Item = &str> {
         [&self.topic, &self.events, &self.deadletters].into_iter().map(String::as_str).filter(|name| !name.is_empty())
+    }
+
+    /// The group that reads what processors stored: one of them at a time.
+    pub fn correlators(&self) -> String {
+        format!("{}.correlation", self.group)
     }
 
     /// Whether decisions are correlated.
@@ -185,14 +189,53 @@ impl KafkaConfig {
         {
             bail!("tls.certificate_file and tls.key_file belong together: set both or none");
         }
-        if let Some(sasl) = &self.sasl {
-            if sasl.mechanism == SaslMechanism::Plain && self.tls.is_none() {
-                bail!("sasl.mechanism PLAIN sends the password as it is: it needs TLS ([kafka.tls])");
+        self.sasl.as_ref().map_or(Ok(()), |sasl| sasl.check(self.tls.as_ref()))
+    }
+}
+
+impl KafkaSasl {
+    /// Refuses what cannot work, and what would show a secret to whoever listens on the wire.
+    fn check(&self, tls: Option<&KafkaTls>) -> anyhow::Result<()> {
+        match self.mechanism {
+            SaslMechanism::Plain if tls.is_none() => {
+                bail!("sasl.mechanism PLAIN sends the password as it is: it needs TLS ([kafka.tls])")
             }
-            if (sasl.mechanism == SaslMechanism::OauthBearer) != sasl.token_url.is_some() {
-                bail!("sasl.token_url belongs to the mechanism OAUTHBEARER, and it needs it");
+            SaslMechanism::OauthBearer if tls.is_none() => {
+                bail!("sasl.mechanism OAUTHBEARER sends the token as it is: it needs TLS ([kafka.tls])")
             }
+            SaslMechanism::OauthBearer => self.check_token(),
+            SaslMechanism::Plain | SaslMechanism::ScramSha256 | SaslMechanism::ScramSha512 => {
+                let keys = [
+                    ("token_url", self.token_url.is_some()),
+                    ("scope", self.scope.is_some()),
+                    ("ca_file", self.ca_file.is_some()),
+                ];
+                match keys.iter().find(|(_, given)| *given) {
+                    Some((key, _)) => {
+                        bail!("sasl.{key} belongs to the mechanism OAUTHBEARER (ca_file of the brokers: [kafka.tls])")
+                    }
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// The token endpoint: the client's secret goes there.
+    fn check_token(&self) -> anyhow::Result<()> {
+        let Some(url) = &self.token_url else { bail!("sasl.mechanism OAUTHBEARER needs sasl.token_url") };
+        address("sasl", Some(url), self.ca_file.as_ref())?;
+        if !is_private(url) {
+            bail!("sasl.token_url: the client's secret goes there as it is, so its address must begin with https://");
         }
         Ok(())
     }
+}
+
+/// True if what goes to an address goes over TLS, or does not leave this machine.
+fn is_private(url: &str) -> bool {
+    reqwest::Url::parse(url).is_ok_and(|url| {
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let loopback = host.parse().map_or(host == "localhost", |ip: std::net::IpAddr| ip.is_loopback());
+        url.scheme() == "https" || loopback
+    })
 }

@@ -242,3 +242,6 @@ fn what_is_printed_loads_again_to_the_same() {
     let printed = toml::to_string_pretty(&config).unwrap();
     assert_eq!(toml::to_string_pretty(&load(&printed, &[]).unwrap()).unwrap(), printed);
 }
+
+#[cfg(feature = "kafka")]
+mod kafka;

@@ -45,20 +45,19 @@ impl TopicSource {
     }
 
     /// The group.
-    #[cfg(feature = "kafka")]
     pub fn group(&self, source: &str) -> String {
         self.group.clone().unwrap_or_else(|| format!("tokentrail-{source}"))
     }
 
     /// Refuses settings that cannot work.
-    pub(super) fn check(&self, source: &SourceConfig, kafka: &KafkaConfig) -> anyhow::Result<()> {
+    pub(super) fn check(&self, (id, source): (&str, &SourceConfig), kafka: &KafkaConfig) -> anyhow::Result<()> {
         if source.kind != Kind::Keycloak {
             bail!("only a Keycloak's events come by a topic");
         }
         if self.topics.is_empty() || !self.topics.iter().all(|name| is_topic(name)) {
             bail!("topics must name at least one topic: 1 to 249 letters, digits, '.', '_' or '-'");
         }
-        if let Some(own) = self.topics.iter().find(|name| [&kafka.topic, &kafka.deadletters].contains(name)) {
+        if let Some(own) = self.topics.iter().find(|name| kafka.names().any(|own| own == *name)) {
             bail!("{own} is a topic of Tokentrail's own: reading it here would take in every receipt again");
         }
         if self.brokers.is_empty() && (self.tls.is_some() || self.sasl.is_some()) {
@@ -67,9 +66,31 @@ impl TopicSource {
         if !self.reached(kafka).is_set() {
             bail!("brokers is missing, and [kafka] names none");
         }
-        if self.group.as_ref().is_some_and(|group| group.is_empty() || *group == kafka.group) {
-            bail!("group must be one of its own: {} is that of the processors", kafka.group);
+        let (group, own) = (self.group(id), [kafka.group.clone(), kafka.correlators()]);
+        if group.is_empty() || own.contains(&group) {
+            bail!("group must be one of its own: {} are those of the processors", own.join(" and "));
         }
         self.reached(kafka).check()
     }
+
+    /// True if each of two sources would get only a part of a topic: they read it in one group.
+    fn shares(&self, id: &str, (other_id, other): (&str, &Self), kafka: &KafkaConfig) -> bool {
+        let (ours, theirs) = (self.reached(kafka).brokers, other.reached(kafka).brokers);
+        self.group(id) == other.group(other_id)
+            && ours.iter().any(|broker| theirs.contains(broker))
+            && self.topics.iter().any(|topic| other.topics.contains(topic))
+    }
+}
+
+/// Refuses two sources that take records away from each other.
+pub(super) fn check_apart(sources: &BTreeMap<String, SourceConfig>, kafka: &KafkaConfig) -> anyhow::Result<()> {
+    let read = || sources.iter().filter_map(|(id, source)| Some((id.as_str(), source.kafka.as_ref()?)));
+    for (at, (id, one)) in read().enumerate() {
+        if let Some((other, _)) = read().take(at).find(|other| one.shares(id, *other, kafka)) {
+            bail!(
+                "sources.{id}.kafka: sources.{other}.kafka reads the same topic in the same group: each would get a part of it"
+            );
+        }
+    }
+    Ok(())
 }

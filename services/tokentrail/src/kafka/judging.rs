@@ -21,15 +21,10 @@ impl Link {
         let (topics, topic) = (Topics::new(self.connection.clone()), &self.topic);
         let mut told = String::new();
         loop {
-            let error = match Handle::current().block_on(topics.check(topic)) {
-                // A right that is missing or a password that is wrong can be mended without a start, like a broker that is down.
-                Err(error @ (TopicsError::Unreachable(_) | TopicsError::Missing(_) | TopicsError::Forbidden(_))) => {
-                    error.to_string()
-                }
-                found => match refusal(found).filter(|_| !self.allow_loss) {
-                    Some(why) => bail!("topic {topic} {why}"),
-                    None => return Ok(true),
-                },
+            let error = match verdict(Handle::current().block_on(topics.check(topic)), self.allow_loss) {
+                Verdict::Good => return Ok(true),
+                Verdict::Refused(why) => bail!("topic {topic} {why}"),
+                Verdict::Unknown(error) => error.to_string(),
             };
             if *stop.borrow() {
                 return Ok(false);
@@ -47,9 +42,12 @@ impl Link {
     pub(super) fn guard(&self, gate: Gate, stop: &watch::Receiver<bool>) {
         let (topics, topic) = (Topics::new(self.connection.clone()), self.events.clone());
         let (allow_loss, mut stop) = (self.allow_loss, stop.clone());
-        let wrong = move |found: Result<Vec<Finding>, TopicsError>| match found {
-            Err(error) if error.is_unreachable() => Some(error.to_string()),
-            found => refusal(found).filter(|_| !allow_loss),
+        let wrong = move |found| match verdict(found, allow_loss) {
+            Verdict::Good => None,
+            // Of this topic nothing that it could lose is risked for the sake of a right to ask.
+            Verdict::Unknown(TopicsError::Forbidden(_)) if allow_loss => None,
+            Verdict::Unknown(error) => Some(error.to_string()),
+            Verdict::Refused(why) => Some(why),
         };
         let mut closed = wrong(Handle::current().block_on(topics.check(&topic)));
         if let Some(why) = &closed {
@@ -64,8 +62,8 @@ impl Link {
                     _ = stop.wait_for(|stop| *stop) => return,
                 }
                 let found = topics.check(&topic).await;
-                // Brokers that do not answer tell nothing of a topic that is in use, and take nothing for it either.
-                if closed.is_none() && matches!(found, Err(TopicsError::Unreachable(_))) {
+                // Who is not answered knows nothing of a topic that is in use, and nothing is taken for it either.
+                if closed.is_none() && matches!(found, Err(TopicsError::Unreachable(_) | TopicsError::Failed(_))) {
                     continue;
                 }
                 match (wrong(found), &closed) {
@@ -95,14 +93,64 @@ fn tell(topic: &str, why: &str) {
     );
 }
 
-/// Why a topic must not be used, unless the config says so aloud.
-fn refusal(found: Result<Vec<Finding>, TopicsError>) -> Option<String> {
-    let refused = match found {
-        Err(error) => error.to_string(),
-        Ok(findings) => {
-            let loss = findings.iter().filter(|finding| finding.risk == Risk::Loss).map(ToString::to_string);
-            loss.collect::<Vec<_>>().join("; ")
-        }
+/// What one look at a topic says of its use.
+#[derive(Debug)]
+enum Verdict {
+    /// It may be used.
+    Good,
+    /// It must not be used, unless the config says so aloud.
+    Refused(String),
+    /// Nobody knows yet.
+    Unknown(TopicsError),
+}
+
+/// Only what was found on a topic speaks against it. Whatever keeps us from looking can be mended without a start: a broker that is down, a
+/// right that is missing, a password that is wrong, files of TLS that are half exchanged.
+fn verdict(found: Result<Vec<Finding>, TopicsError>, allow_loss: bool) -> Verdict {
+    let findings = match found {
+        Ok(_) if allow_loss => return Verdict::Good,
+        Ok(findings) => findings,
+        // A cluster that does not tell what a topic is set to: what it could lose is allowed.
+        Err(TopicsError::Failed(_)) if allow_loss => return Verdict::Good,
+        Err(error) => return Verdict::Unknown(error),
     };
-    (!refused.is_empty()).then(|| format!("could lose what it acknowledged: {refused}; or set kafka.allow_loss"))
+    let loss: Vec<String> =
+        findings.iter().filter(|finding| finding.risk == Risk::Loss).map(ToString::to_string).collect();
+    if loss.is_empty() {
+        return Verdict::Good;
+    }
+    Verdict::Refused(format!("could lose what it acknowledged: {}; or set kafka.allow_loss", loss.join("; ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(risk: Risk) -> Finding {
+        Finding { setting: "retention.ms".into(), found: "1".into(), wanted: "more".into(), risk }
+    }
+
+    #[test]
+    fn only_what_was_found_ends_a_processor_and_whatever_hides_it_is_waited_for() {
+        let errors: [fn(String) -> TopicsError; 4] =
+            [TopicsError::Failed, TopicsError::Unreachable, TopicsError::Missing, TopicsError::Forbidden];
+        for error in errors {
+            let Verdict::Unknown(said) = verdict(Err(error("no client".into())), false) else {
+                panic!("it is not known")
+            };
+            assert!(!said.to_string().contains("could lose"), "{said}");
+        }
+        let Verdict::Refused(why) = verdict(Ok(vec![finding(Risk::Loss)]), false) else { panic!("it is refused") };
+        assert!(why.starts_with("could lose what it acknowledged: retention.ms is 1"), "{why}");
+        for risk in [Risk::Stall, Risk::Pauses, Risk::Keeps, Risk::Few] {
+            assert!(matches!(verdict(Ok(vec![finding(risk)]), false), Verdict::Good), "a reader loses nothing by it");
+        }
+    }
+
+    #[test]
+    fn what_is_allowed_is_not_asked_for() {
+        assert!(matches!(verdict(Ok(vec![finding(Risk::Loss)]), true), Verdict::Good));
+        assert!(matches!(verdict(Err(TopicsError::Failed("no answer".into())), true), Verdict::Good));
+        assert!(matches!(verdict(Err(TopicsError::Forbidden("no".into())), true), Verdict::Unknown(_)));
+    }
 }

@@ -85,7 +85,7 @@ pub(super) fn member(
             ),
             (
                 "tokentrail_kafka_lag_seconds",
-                "Age of the position of this processor that is furthest behind; 0 if none is",
+                "How long this processor is behind, in the partition where it is longest; 0 if in none",
                 |m| m.behind_since.map_or(0, |since| (crate::app::now_ms() - since).max(0) / 1000),
             ),
             ("tokentrail_kafka_partitions", "Partitions that this processor has", |m| count(m.partitions.len() as u64)),

@@ -32,7 +32,7 @@ const APPETITE: Appetite =
     Appetite { records: 4_000, bytes: 8 << 20, enough: 1_000, linger: Duration::from_millis(50) };
 /// Records at the journal's end among which a record may be that was taken in and whose position was not committed.
 const TAIL: u64 = 100_000;
-/// How long after a start such a record may still come.
+/// How long after the first load such a record may still come.
 const TAIL_TIME: Duration = Duration::from_secs(600);
 /// Wait while the journal is full.
 const FULL: Duration = Duration::from_secs(1);
@@ -120,6 +120,22 @@ impl TopicSources {
     }
 }
 
+/// What one reader may meet again.
+struct Tail {
+    /// None when it is over.
+    taken: Option<Arc<Taken>>,
+    /// When its first load came: brokers that are away at the start hold up what comes again, too.
+    since: Option<Instant>,
+}
+
+impl Tail {
+    /// A load has come.
+    fn comes(&mut self, now: Instant) {
+        let since = *self.since.get_or_insert(now);
+        self.taken.take_if(|_| now.duration_since(since) >= TAIL_TIME);
+    }
+}
+
 /// What was taken in from topics last. A position is committed a moment after its records are synced: after a kill they come
 /// again, and are known by place and content. A topic that was made anew has other content at the same place.
 fn taken(journal: &Journal) -> anyhow::Result<Taken> {
@@ -150,19 +166,19 @@ fn mark(body: &[u8]) -> [u8; 32] {
 
 impl Reader {
     async fn read(self, taken: Arc<Taken>, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {
-        let mut taken = Some((taken, Instant::now()));
+        let mut tail = Tail { taken: Some(taken), since: None };
         loop {
             let load = tokio::select! {
                 load = self.foreign.next() => load.with_context(|| format!("topic {} cannot be read", self.topic))?,
                 _ = stop.wait_for(|stop| *stop) => break,
             };
-            taken = taken.filter(|(_, since)| since.elapsed() < TAIL_TIME);
+            tail.comes(Instant::now());
             let now = now_ms();
             let mut entries: Vec<Entry> = load.losses.iter().map(|loss| self.lost(loss, now)).collect();
             // What comes again was synced here, in this run: the partition was lost before its position could be committed.
             for record in load.records.iter().filter(|record| !record.again) {
                 let received = self.receiver.receive(&record.place, &record.body, now);
-                if !taken.as_ref().is_some_and(|(taken, _)| self.was_taken(taken, &received)) {
+                if !tail.taken.as_ref().is_some_and(|taken| self.was_taken(taken, &received)) {
                     entries.extend(received);
                 }
             }
@@ -244,5 +260,23 @@ impl Reader {
             }
         }
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_again_is_known_for_a_while_after_the_first_load_however_late_that_is() {
+        let start = Instant::now();
+        let mut tail = Tail { taken: Some(Arc::default()), since: None };
+        let first = start + 3 * TAIL_TIME;
+        tail.comes(first);
+        assert!(tail.taken.is_some(), "the brokers were away at the start");
+        tail.comes(first + TAIL_TIME / 2);
+        assert!(tail.taken.is_some());
+        tail.comes(first + TAIL_TIME);
+        assert!(tail.taken.is_none(), "it is not kept for ever");
     }
 }

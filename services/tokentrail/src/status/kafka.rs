@@ -20,8 +20,8 @@ pub struct TopicReport {
     pub topic: String,
     /// Records that the group has not taken in, when it was measured last.
     pub lag: u64,
-    /// Of this collector's partitions in which records wait: when the last one taken in was written, the least of all, UTC
-    /// milliseconds.
+    /// Of this collector's partitions in which records wait: since when they do, or when the last one taken in was written if that is
+    /// later; the least of all, UTC milliseconds.
     pub behind_since: Option<i64>,
     /// Partitions that this collector has.
     pub partitions: Vec<i32>,
@@ -33,7 +33,7 @@ impl TopicReport {
     /// A line for people.
     pub fn render(&self) -> String {
         let (source, topic, lag) = (&self.source, &self.topic, self.lag);
-        let since = self.behind_since.map_or_else(String::new, |at| format!(", read up to {}", moment(at)));
+        let since = self.behind_since.map_or_else(String::new, |at| format!(", behind since {}", moment(at)));
         let trouble = self.trouble.as_ref().map_or_else(String::new, |wrong| format!("; NOT READ: {wrong}"));
         let partitions = self.partitions.len();
         format!("  {source}: topic {topic}, {lag} records not taken in{since}, {partitions} partitions here{trouble}\n")

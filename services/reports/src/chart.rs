@@ -15,6 +15,18 @@ const SHOWN: usize = 7;
 /// Columns of a chart over time.
 const BUCKETS: usize = 96;
 const OTHERS: &str = "(others)";
+/// Words that mean well or ill have the tint of that in every chart, whichever is more frequent.
+const MEANT: [(&str, usize); 7] = [
+    ("agrees", 2),
+    ("success", 2),
+    ("complete", 2),
+    ("exposure", 1),
+    ("violation", 3),
+    ("allowed_without_right", 3),
+    ("failure", 3),
+];
+/// Tints of all others: first those that say nothing.
+const TINTS: [usize; 8] = [0, 4, 5, 6, 7, 1, 2, 3];
 
 /// The charts of a report while its rows come.
 pub(crate) struct Drawing {
@@ -141,8 +153,9 @@ impl One {
 
     fn svg(&self, escape: fn(&str) -> String) -> String {
         let words = self.words();
+        let tints = tints(&words);
         let (title, drawn) = match self.chart {
-            Chart::OverTime { title, .. } => (title, self.over_time(&words, escape)),
+            Chart::OverTime { title, .. } => (title, self.over_time(&words, &tints, escape)),
             Chart::Bars { title, .. } | Chart::Longest { title, .. } => (title, bars(&words, escape)),
         };
         let (height, inner) = drawn;
@@ -151,7 +164,7 @@ impl One {
             .enumerate()
             .map(|(n, (word, sum))| {
                 let mark = if matches!(self.chart, Chart::OverTime { .. }) {
-                    format!("<span class=\"k k{n}\"></span>")
+                    format!("<span class=\"k k{}\"></span>", tints[n])
                 } else {
                     String::new()
                 };
@@ -171,7 +184,7 @@ impl One {
         )
     }
 
-    fn over_time(&self, words: &[(String, f64)], escape: fn(&str) -> String) -> (i64, String) {
+    fn over_time(&self, words: &[(String, f64)], tints: &[usize], escape: fn(&str) -> String) -> (i64, String) {
         let (left, top, width, height) = (44.0, 8.0, 668.0, 150.0);
         let first = self.numbers.first_key_value().map_or(0, |one| one.0.0);
         let count = self.span().max(1);
@@ -204,7 +217,8 @@ impl One {
                 let tall = height * number / most;
                 y -= tall;
                 out.push_str(&format!(
-                    "<rect class=\"k{n}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{tall:.1}\"><title>{} {}: {}</title></rect>",
+                    "<rect class=\"k{}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{tall:.1}\"><title>{} {}: {}</title></rect>",
+                    tints[n],
                     (step - 1.0).max(step * 0.8),
                     crate::verdict::moment(*at),
                     escape(&visible(&words[n].0)),
@@ -221,6 +235,14 @@ impl One {
         }
         (184, out)
     }
+}
+
+/// The tint of each word. Two that mean the same share one; no other does.
+fn tints(words: &[(String, f64)]) -> Vec<usize> {
+    let meant = |word: &str| MEANT.iter().find(|(known, _)| *known == word).map(|(_, tint)| *tint);
+    let taken: Vec<usize> = words.iter().filter_map(|(word, _)| meant(word)).collect();
+    let mut rest = TINTS.into_iter().filter(|tint| !taken.contains(tint));
+    words.iter().map(|(word, _)| meant(word).or_else(|| rest.next()).unwrap_or_default()).collect()
 }
 
 fn bars(words: &[(String, f64)], escape: fn(&str) -> String) -> (i64, String) {
@@ -251,6 +273,15 @@ fn short(number: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_well_is_never_red() {
+        let words = |all: [&str; 3]| all.map(|word| (word.to_owned(), 1.0));
+        assert_eq!(tints(&words(["exposure", "agrees", "violation"])), [1, 2, 3]);
+        assert_eq!(tints(&words(["not_judged", "violation", "agrees"])), [0, 3, 2]);
+        let eight: Vec<(String, f64)> = (0..8).map(|n| (n.to_string(), 1.0)).collect();
+        assert_eq!(tints(&eight).into_iter().collect::<std::collections::BTreeSet<_>>().len(), 8, "each its own");
+    }
 
     #[test]
     fn what_has_no_cause_is_drawn_by_its_outcome() {

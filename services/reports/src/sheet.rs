@@ -124,7 +124,7 @@ impl Sheet {
             text.push_str(&format!("; {} of {} rows", self.rows, self.population));
         }
         if let Some(mark) = self.facts.watermark() {
-            text.push_str(&format!("; data complete up to {}", moment(mark)));
+            text.push_str(&format!("; all inputs read up to {}", moment(mark)));
         }
         if self.journal.is_some() {
             text.push_str(&format!("; journal {}", self.journal_told()));

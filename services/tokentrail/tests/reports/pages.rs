@@ -34,7 +34,7 @@ pub fn hold(story: &Story) {
 /// The first sheet speaks to whoever signs it: no words of ours for what everybody has a word for.
 fn plain(page: &str) {
     let sheet = page.split("id=\"charts\"").next().unwrap();
-    assert!(sheet.contains("data complete up to") && sheet.contains("rows recomputed from the original messages"));
+    assert!(sheet.contains("all inputs read up to") && sheet.contains("rows recomputed from the original messages"));
     assert!(sheet.contains("a random sample with seed 0"));
     for ours in ["watermark", "derived anew", "by lot", "commitments", "trust level", "no better", "history twice"] {
         assert!(!sheet.contains(ours), "{ours}");

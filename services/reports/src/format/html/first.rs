@@ -39,7 +39,7 @@ pub(super) fn sheet(sheet: &Sheet, out: &mut dyn Write) -> io::Result<()> {
     };
     facts.push(("rows".into(), population));
     let complete = sheet.facts.watermark().map_or("not known: completeness is unproven".into(), moment);
-    facts.push(("data complete up to".into(), complete));
+    facts.push(("all inputs read up to".into(), complete));
     facts.push(("criteria that it supports".into(), report.criteria.join(", ")));
     pairs(out, "What and when", &facts)?;
     let who = &sheet.who;

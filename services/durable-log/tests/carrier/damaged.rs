@@ -119,6 +119,9 @@ async fn an_offset_that_never_comes_is_told_where_we_alone_write_and_nowhere_els
         producer.begin_transaction().unwrap();
         producer.send(BaseRecord::<str, str>::to(&world.topic).payload("strange")).unwrap();
         producer.commit_transaction(patience).unwrap();
+        // The end of it is written after the answer.
+        let meter = LagMeter::new(&world.connection, &world.topic, "nobody");
+        until("the transaction has its end", || (measured(&meter).partitions[0].end == 7).then_some(()));
     });
     forwarded(&world, 4..5).await;
     let carrier = world.open(LARGE);

@@ -32,8 +32,9 @@ const POLL: Duration = Duration::from_millis(50);
 const COMMIT: Duration = Duration::from_secs(1);
 /// How long a load waits for a taker before its partitions are paused: a pause throws away what was fetched ahead.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long damaged bytes are not asked for: another broker may lead by then.
-const DAMAGED: Duration = Duration::from_secs(15);
+/// How long a partition in which librdkafka lost its way is left alone, while the others are read and committed: another broker may lead by
+/// then.
+const ASTRAY: Duration = Duration::from_secs(30);
 /// Wait before a consumer is made anew.
 const ANEW: Duration = Duration::from_secs(1);
 
@@ -65,6 +66,8 @@ pub(super) struct Member {
     shared: Arc<Shared>,
     building: Building,
     committed: Instant,
+    /// Since when this consumer does not read some partition.
+    astray: Option<Instant>,
     loads: Loads,
 }
 
@@ -83,7 +86,7 @@ impl Member {
         (shared, loads): (Arc<Shared>, Loads),
     ) -> Self {
         let (building, committed) = (Building::default(), Instant::now());
-        Self { connection, group, appetite, shared, building, committed, loads }
+        Self { connection, group, appetite, shared, building, committed, astray: None, loads }
     }
 
     pub(super) fn run(mut self) {
@@ -106,6 +109,7 @@ impl Member {
                     self.shared.give_up_all();
                     self.shared.gone.store(false, Ordering::Relaxed);
                     self.building = Building::default();
+                    self.astray = None;
                     if matches!(end, End::Stopped) {
                         return;
                     }
@@ -130,12 +134,14 @@ impl Member {
     }
 
     fn consume(&mut self, consumer: &Consuming, mut files: Files) -> End {
-        let mut asked = Instant::now();
         loop {
             if self.shared.stop.load(Ordering::Relaxed) || self.loads.is_closed() {
                 return End::Stopped;
             }
             self.polled(consumer, consumer.poll(POLL));
+            if self.astray.is_some_and(|since| since.elapsed() >= ASTRAY) {
+                self.shared.gone.store(true, Ordering::Relaxed);
+            }
             if self.shared.gone.load(Ordering::Relaxed) || consumer.context().common.is_fatal() {
                 tracing::warn!("The consumer begins anew, at the group's position or where the log begins.");
                 return End::Anew;
@@ -149,11 +155,6 @@ impl Member {
             }
             let waits = self.shared.backlog.load(Ordering::Relaxed) > 0;
             *locked(&self.shared.trouble) = if waits { common.trouble() } else { common.trouble_of_idle() };
-            if asked.elapsed() >= DAMAGED {
-                asked = Instant::now();
-                // Of a partition that was given up meanwhile an error says so and harms nothing.
-                let _ = consumer.resume(&self.shared.held_by_damage(|_| true));
-            }
             self.building.lose(&mut locked(&self.shared.losses));
             if self.is_ready() && !self.hand_over(consumer) {
                 return End::Stopped;
@@ -177,11 +178,20 @@ impl Member {
     }
 
     /// Whatever an error means, it is not forgotten: a position that is gone needs another consumer.
-    fn trouble(&self, consumer: &Consuming, error: &KafkaError) {
+    fn trouble(&mut self, consumer: &Consuming, error: &KafkaError) {
         consumer.context().common.note(error);
-        if is_damage(error) {
-            locked(&self.shared.coming).is_bad();
+        let mut coming = locked(&self.shared.coming);
+        // At damaged bytes it goes on at an offset that is none. The group's position is as good as it was, and that partition is not
+        // read any more by this consumer.
+        if is_without_offset(error) && coming.is_suspect() {
+            coming.is_bad();
+            self.astray.get_or_insert_with(Instant::now);
+            return;
         }
+        if is_damage(error) {
+            coming.is_bad();
+        }
+        drop(coming);
         if must_begin_anew(error) {
             self.shared.gone.store(true, Ordering::Relaxed);
         }
@@ -307,6 +317,12 @@ impl Member {
 }
 
 pub(super) type Consuming = BaseConsumer<Rebalancing>;
+
+/// True if a partition is asked for an offset that it does not have.
+fn is_without_offset(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(error.rdkafka_error_code(), Some(Code::AutoOffsetReset | Code::OffsetOutOfRange))
+}
 
 /// True if what a partition holds cannot be read.
 fn is_damage(error: &KafkaError) -> bool {

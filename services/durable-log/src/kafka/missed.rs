@@ -7,7 +7,7 @@ use crate::carrier::{Cause, Loss};
 use std::collections::BTreeMap;
 
 /// As many errors, with no record of the partition between them, and it counts as held up.
-const HELD: u32 = 6;
+const HELD: u32 = 3;
 
 /// How far each partition has come, under the assignment that it has.
 #[derive(Debug, Default)]
@@ -57,6 +57,11 @@ impl Coming {
     /// Something cannot be read; of which partition it is nobody says.
     pub(super) fn is_bad(&mut self) {
         self.0.values_mut().for_each(|part| part.errors = part.errors.saturating_add(1));
+    }
+
+    /// True if something could not be read since the last record of some partition.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.0.values().any(|part| part.errors > 0)
     }
 
     /// The brokers tell where a partition ends.
@@ -169,10 +174,11 @@ mod tests {
     #[test]
     fn a_record_ends_what_held_its_partition() {
         let mut coming = coming();
+        assert!(!coming.is_suspect());
         coming.ends(0, 9);
         (0..HELD).for_each(|_| coming.is_bad());
-        assert_eq!(coming.held().count(), 1);
+        assert!(coming.is_suspect() && coming.held().count() == 1);
         coming.came((0, 1), (5, 0), Offsets::Dense);
-        assert_eq!(coming.held().count(), 0);
+        assert!(!coming.is_suspect() && coming.held().count() == 0);
     }
 }

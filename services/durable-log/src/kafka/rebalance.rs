@@ -113,10 +113,7 @@ impl Rebalancing {
             }
         }
         tracing::info!(partitions = ?list.elements().iter().map(|e| e.partition()).collect::<Vec<_>>(), "Partitions are ours.");
-        consumer.incremental_assign(&starts)?;
-        // Asking for what cannot be read would end this consumer, and with it the reading of the others.
-        let held = self.shared.held_by_damage(|partition| starts.find_partition(topic, partition).is_some());
-        if held.count() == 0 { Ok(()) } else { consumer.pause(&held) }
+        consumer.incremental_assign(&starts)
     }
 
     fn revoked(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> KafkaResult<()> {

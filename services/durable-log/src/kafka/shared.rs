@@ -160,15 +160,6 @@ impl Shared {
         })
     }
 
-    /// Of these partitions the ones that stand still before such bytes.
-    pub(super) fn held_by_damage(&self, of: impl Fn(i32) -> bool) -> TopicPartitionList {
-        let mut list = TopicPartitionList::new();
-        for (partition, ..) in locked(&self.coming).held().filter(|(partition, ..)| of(*partition)) {
-            list.add_partition(&self.topic, partition);
-        }
-        list
-    }
-
     /// A load of what still belongs to this member; none if nothing does.
     pub(super) fn load(&self, building: Building) -> Option<Load<KafkaMark>> {
         let mut owned = locked(&self.owned);

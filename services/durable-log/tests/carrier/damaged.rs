@@ -18,10 +18,6 @@ const HEAD: usize = 12;
 /// Where a batch has its offsets, below the head: the last one, counted from the first.
 const LAST_DELTA: usize = 23;
 
-/// Looks whether it is said, and the time between two: four minutes, on a machine that does much else.
-const SAID: u32 = 4_800;
-const LOOK: Duration = Duration::from_millis(50);
-
 /// One batch of the first partition's segment.
 #[derive(Debug)]
 struct Batch {
@@ -95,12 +91,7 @@ async fn bytes_that_rotted_at_the_broker_hold_their_partition_and_no_other_and_a
     assert_eq!(taken(&carrier, readable).await, []);
     let place = format!("{}/0@{}: ", world.topic, rotten.first);
     let named = || carrier.status().trouble.filter(|said| said.starts_with(&place));
-    // The consumer begins anew some times before that, each time joining its group again.
-    let waited = (0..SAID).any(|_| {
-        std::thread::sleep(LOOK);
-        named().is_some()
-    });
-    assert!(waited, "it is said: {:?}", carrier.status());
+    tokio::task::block_in_place(|| until("it is said", named));
 
     // The remedy where no broker has a whole copy: what goes with it is told with its number, and reading goes on behind it.
     delete_below(&world, rotten.last + 1).await;
@@ -128,6 +119,9 @@ async fn an_offset_that_never_comes_is_told_where_we_alone_write_and_nowhere_els
         producer.begin_transaction().unwrap();
         producer.send(BaseRecord::<str, str>::to(&world.topic).payload("strange")).unwrap();
         producer.commit_transaction(patience).unwrap();
+        // The end of it is written after the answer.
+        let meter = LagMeter::new(&world.connection, &world.topic, "nobody");
+        until("the transaction has its end", || (measured(&meter).partitions[0].end == 7).then_some(()));
     });
     forwarded(&world, 4..5).await;
     let carrier = world.open(LARGE);

@@ -139,7 +139,9 @@ async fn taken(reader: &ForeignTopic, wanted: &[&str]) {
 async fn a_load_of_a_lost_partition_settles_nothing_in_it() {
     let mut world = tokio::task::spawn_blocking(|| OnKafka::new(2)).await.unwrap();
     // So that a revocation does not wait long for the load.
-    world.connection.consumer.insert("max.poll.interval.ms".into(), "6000".into());
+    for interval in ["max.poll.interval.ms", "session.timeout.ms"] {
+        world.connection.consumer.insert(interval.into(), "6000".into());
+    }
     world.journal.append(entries(0..99, 10)).await.unwrap();
     tokio::task::block_in_place(|| world.forwarded());
     let old = world.open(LARGE);

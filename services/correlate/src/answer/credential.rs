@@ -125,7 +125,9 @@ impl Known {
         match next.first() {
             Some((moment, Step::Callback { session })) => {
                 let (session, callback) = (Some(*session), Some(moment.event));
-                Payment { kind: CredentialKind::SignIn, session, cause: None, callback, sure: true }
+                // Further away, it is as likely that of a sign-in that was refused.
+                let sure = moment.at <= at.saturating_add(self.config.skew);
+                Payment { kind: CredentialKind::SignIn, session, cause: None, callback, sure }
             }
             Some((moment, Step::Keycloak { session: Some(session), grant }))
                 if moment.at <= at.saturating_add(self.config.skew) =>
@@ -191,19 +193,20 @@ impl Known {
         })
     }
 
-    /// Credentials of `reference` that are alive at `t`, latest last.
-    pub(crate) fn candidates(&self, reference: Id, t: Millis) -> Vec<Candidate> {
-        let Some(join) = self.join(reference.source) else { return Vec::new() };
-        let Some(paid) = self.sessions.paid.get(&reference) else { return Vec::new() };
+    /// Credentials of `reference` that are alive at `t`, latest last, and whether there are more than are looked at.
+    pub(crate) fn candidates(&self, reference: Id, t: Millis) -> (Vec<Candidate>, bool) {
+        let Some(join) = self.join(reference.source) else { return Default::default() };
+        let Some(paid) = self.sessions.paid.get(&reference) else { return Default::default() };
         let alive = Moment::ceiling(t.saturating_sub(join.token_life))..=Moment::ceiling(t);
         let candidate = |moment: Moment, placed| {
             let payment = self.payment(reference, moment);
             Candidate { moment, session: payment.session, cause: payment.cause, sure: payment.sure, placed }
         };
-        let latest = paid.range(alive).rev().take(MAX_NEIGHBOURS).map(|(moment, paid)| candidate(*moment, paid.placed));
-        let mut found: Vec<Candidate> = latest.collect();
+        let mut latest = paid.range(alive).rev();
+        let looked_at = latest.by_ref().take(MAX_NEIGHBOURS).map(|(moment, paid)| candidate(*moment, paid.placed));
+        let mut found: Vec<Candidate> = looked_at.collect();
         found.reverse();
-        found
+        (found, latest.next().is_some())
     }
 
     /// Sessions of a user in which Keycloak issued tokens to the Backstage's client that can be alive at `t`: all that is known

@@ -105,7 +105,7 @@ impl Known {
     }
 
     fn credential(&self, question: &Question, t: Millis, grading: &mut Grading) -> Behind {
-        let mut candidates = self.candidates(question.reference, t);
+        let (mut candidates, more) = self.candidates(question.reference, t);
         let told = !candidates.is_empty();
         if let (false, Some(user)) = (told, question.user) {
             candidates = self.keycloak_candidates(question.reference, user, t);
@@ -131,7 +131,8 @@ impl Known {
         if sessions.iter().flatten().any(|session| self.is_acted_in(*session, t)) {
             grading.reasons.insert(Reason::Impersonated);
         }
-        if sessions.len() > 1 {
+        // Beyond those that are looked at, any session can be.
+        if sessions.len() > 1 || more {
             grading.cap(Grade::Inferred, Reason::SeveralSessions);
         } else if candidates.len() > 1 {
             grading.cap(Grade::Session, Reason::SeveralTokens);

@@ -43,6 +43,14 @@ impl Known {
             judged.delay = Some(t.saturating_sub(since));
         }
         self.rests_on_account(question, when, (&mut judged, grading));
+        // It can have been made before the account was closed.
+        let before = |since: Millis| told.span.min < since;
+        if let_in && judged.clock == Clock::Token && closed.flatten().is_some_and(before) {
+            grading.cap(Grade::Inferred, Reason::Straddles);
+            if judged.verdict == Verdict::Violation {
+                judged.verdict = Verdict::Exposure;
+            }
+        }
         judged
     }
 

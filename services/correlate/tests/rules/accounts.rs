@@ -108,6 +108,24 @@ fn a_policy_that_is_not_known_does_not_hide_that_an_account_was_closed() {
     assert!(row.reasons.contains(&Reason::PolicyUnknown) && row.grade <= Grade::Inferred, "possibly: {row:?}");
 }
 
+/// A line whose time is hardly known can be of before.
+#[test]
+fn what_can_have_been_decided_before_the_account_was_closed_is_no_violation() {
+    let mut case = Case::new();
+    case.catalog(-10_000.0, &[(CLEO, "u1", &[])], &[]);
+    case.keycloak(-9_000.0, What::UserDeleted { user: "u1" });
+    let mut allowed = |from: f64| {
+        let what = What::Decided(decided(CLEO, "deploy", Allow));
+        case.tell_within((from, -1_000.0), ("bs", "", correlate::Rank::Decision), what)
+    };
+    let (perhaps, surely) = (allowed(-9_001.0), allowed(-8_999.0));
+    let rows = case.rows();
+    let row = rows.decision(perhaps);
+    assert_eq!((row.verdict, row.reasons.contains(&Reason::Straddles)), (Verdict::Exposure, true));
+    let row = rows.decision(surely);
+    assert_eq!((row.verdict, row.reasons.contains(&Reason::Straddles)), (Verdict::Violation, false));
+}
+
 #[test]
 fn the_clock_is_that_of_what_took_the_right() {
     let mut case = case();

@@ -10,6 +10,7 @@ mod federated;
 mod forgetting;
 mod hostile;
 mod identity;
+mod late_lines;
 mod names;
 mod persons;
 mod reads;

@@ -96,59 +96,6 @@ fn a_refused_refresh_is_no_other_client() {
 }
 
 #[test]
-fn an_issuing_line_that_is_read_after_its_callback_is_that_sign_ins() {
-    let mut case = case();
-    case.login(10.0, ("u1", "s1", "backstage"));
-    let code = case.code(10.1, ("u1", "s1", "t1"));
-    let callback = case.callback(10.2, "s1");
-    let what = What::BackstageIssued { reference: "user:default/cleo", claims: "", instance: "pod-1" };
-    let issued = case.tell_within((9.8, 10.8), ("bs", "", correlate::Rank::BackstageIssue), what);
-    let rows = case.rows();
-    let row = rows.credential(issued);
-    assert_eq!(row.session.as_deref(), Some("s1"));
-    assert_eq!((row.cause, row.callback, row.sure), (Some(code), Some(callback), true));
-    let told = rows.session("s1").sign_ins.iter().map(|one| (one.callback, one.credential));
-    assert_eq!(told.collect::<Vec<_>>(), [(callback, Some(issued))]);
-}
-
-#[test]
-fn a_refused_sign_in_is_not_that_of_a_line_that_was_written_after_it() {
-    let mut case = case();
-    case.code(10.1, ("u1", "s1", "t1"));
-    case.callback(10.2, "s1");
-    // Read when it was written at the earliest after the callback; and one that something else pays for.
-    let late = |case: &mut Case, (from, to)| {
-        let what = What::BackstageIssued { reference: "user:default/cleo", claims: "", instance: "pod-1" };
-        case.tell_within((from, to), ("bs", "", correlate::Rank::BackstageIssue), what)
-    };
-    let unpaid = late(&mut case, (10.3, 11.3));
-    case.code(20.1, ("u1", "s2", "t2"));
-    case.callback(20.2, "s2");
-    case.refresh(20.3, ("u1", "s3"), ("t3", "t4"));
-    let refreshed = late(&mut case, (19.9, 20.9));
-    let rows = case.rows();
-    assert_eq!(rows.credential(unpaid).session, None);
-    assert_eq!(rows.credential(refreshed).session.as_deref(), Some("s3"));
-    assert!(rows.session("s1").sign_ins.iter().all(|one| one.credential.is_none()));
-    assert!(rows.session("s2").sign_ins.iter().all(|one| one.credential.is_none()));
-}
-
-#[test]
-fn of_two_sign_ins_within_what_a_reader_is_late_neither_is_sure() {
-    let mut case = case();
-    for (at, session) in [(10.1, "s1"), (10.3, "s2")] {
-        case.code(at, ("u1", session, session));
-        case.callback(at + 0.1, session);
-    }
-    let what = || What::BackstageIssued { reference: "user:default/cleo", claims: "", instance: "pod-1" };
-    let place = ("bs", "", correlate::Rank::BackstageIssue);
-    let first = case.tell_within((10.0, 10.9), place, what());
-    let rows = case.rows();
-    assert_eq!(rows.credential(first).session.as_deref(), Some("s1"));
-    assert!(!rows.credential(first).sure);
-}
-
-#[test]
 fn an_end_for_all_ends_those_that_had_begun() {
     let mut case = case();
     case.login(10.0, ("u1", "s1", "backstage"));
@@ -275,6 +222,22 @@ fn two_browsers_refreshing_at_once_are_not_sure() {
     let rows = case.rows();
     assert!(!rows.credential(first).sure, "either of two sessions");
     assert_eq!(rows.credential(second).kind, CredentialKind::Refresh);
+}
+
+#[test]
+fn of_more_live_tokens_than_are_looked_at_no_session_is_sure() {
+    let mut case = case();
+    case.sign_in(10.0, ("u1", "s1", "user:default/cleo"));
+    case.sign_in(15.0, ("u1", "s2", "user:default/cleo"));
+    for n in 0..40 {
+        let at = 20.0 + 5.0 * f64::from(n);
+        case.refresh(at, ("u1", "s2"), ("t1", "t2"));
+        case.issuing(at + 0.1, "user:default/cleo");
+    }
+    let decision = case.decision(300.0, "user:default/cleo", Deny);
+    let rows = case.rows();
+    let row = rows.decision(decision);
+    assert!(row.grade <= Grade::Inferred && row.reasons.contains(&Reason::SeveralSessions), "{row:?}");
 }
 
 #[test]

@@ -51,8 +51,7 @@ pub async fn of_right(store: &Store, tenant: &str, args: &WhoCanArgs) -> anyhow:
         actions: actions.into_iter().collect(),
     };
     let found = store.who_had(tenant, &query, at).await?;
-    let denied: BTreeSet<String> =
-        found.iter().filter(|one| effect(one) == Some("deny")).map(|one| one.person.clone()).collect();
+    let denied = denied(&found);
     let persons: BTreeSet<String> = found.iter().map(|one| one.person.clone()).collect();
     let persons: Vec<String> = persons.into_iter().collect();
     let names: BTreeMap<String, Vec<AliasRecord>> =
@@ -60,7 +59,7 @@ pub async fn of_right(store: &Store, tenant: &str, args: &WhoCanArgs) -> anyhow:
     let right_names = rights::names(store, tenant, &found).await?;
     let holder = |right: EffectiveRecord| Holder {
         names: names.get(&right.person).cloned().unwrap_or_default(),
-        can: can(&right, denied.contains(&right.person)),
+        can: can(&right, denied.contains(&whose(&right))),
         right,
     };
     let policies_known = store.knows_policies(tenant, at).await?;
@@ -71,6 +70,15 @@ pub async fn of_right(store: &Store, tenant: &str, args: &WhoCanArgs) -> anyhow:
 /// What a policy does; nothing of a right that is none.
 fn effect(right: &EffectiveRecord) -> Option<&str> {
     if right.right_kind == "permission" { right.right_id.rsplit('|').next() } else { None }
+}
+
+/// A person in a source: what one Backstage denies, another may allow.
+fn whose(right: &EffectiveRecord) -> (String, String) {
+    (right.person.clone(), right.source_id.clone())
+}
+
+fn denied(found: &[EffectiveRecord]) -> BTreeSet<(String, String)> {
+    found.iter().filter(|one| effect(one) == Some("deny")).map(whose).collect()
 }
 
 fn can(right: &EffectiveRecord, denied: bool) -> &'static str {
@@ -149,5 +157,10 @@ mod tests {
         assert_eq!(can(&of("allow", 1), false), "no: disabled");
         let role = EffectiveRecord { right_kind: "role".into(), right_id: "a|b|deny".into(), ..of("", 0) };
         assert_eq!(can(&role, true), "yes", "no policy speaks of a role");
+        let elsewhere = EffectiveRecord { source_id: "other".into(), ..of("allow", 0) };
+        let found = [of("deny", 0), of("allow", 0), elsewhere];
+        let denied = denied(&found);
+        let told = found.each_ref().map(|one| can(one, denied.contains(&whose(one))));
+        assert_eq!(told, ["no: denied", "no: denied", "yes"]);
     }
 }

@@ -54,6 +54,8 @@ pub enum Cause {
     Recreated,
     /// There is a record, and it is none of ours or was altered.
     Unreadable,
+    /// The log holds something between two records, and it did not come.
+    Passed,
 }
 
 impl Cause {
@@ -65,6 +67,7 @@ impl Cause {
             Self::WentBack => "log_went_back",
             Self::Recreated => "log_recreated",
             Self::Unreadable => "record_unreadable",
+            Self::Passed => "log_passed",
         }
     }
 }

@@ -154,7 +154,7 @@ mod tests {
     fn wait_until(mut what: impl FnMut() -> bool) {
         let end = Instant::now() + Duration::from_secs(60);
         while !what() {
-            assert!(Instant::now() < end, "waited ten seconds in vain");
+            assert!(Instant::now() < end, "waited in vain");
             thread::sleep(POLL);
         }
     }

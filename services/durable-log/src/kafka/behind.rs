@@ -4,21 +4,44 @@ use super::lag::Lag;
 use super::owned::Owned;
 use std::collections::BTreeMap;
 
-/// By partition: since when every measurement found records that wait, UTC milliseconds by our clock.
+/// By partition that was measured: whether records wait there.
 #[derive(Debug, Default)]
-pub(super) struct Behind(BTreeMap<i32, i64>);
+pub(super) struct Behind(BTreeMap<i32, Waits>);
+
+/// Times in UTC milliseconds by our clock.
+#[derive(Clone, Copy, Debug)]
+enum Waits {
+    No,
+    /// Since a measurement that found some where the one before had found none.
+    Since(i64),
+    /// Since before this process looked first, which was then.
+    Always(i64),
+}
 
 impl Behind {
     /// Notes a measurement of `now`.
     pub(super) fn measured(&mut self, lag: &Lag, now: i64) {
-        let waits = lag.partitions.iter().filter(|found| found.records() > 0);
-        self.0 = waits.map(|found| (found.partition, self.0.get(&found.partition).copied().unwrap_or(now))).collect();
+        for found in &lag.partitions {
+            let waits = match (found.records(), self.0.get(&found.partition)) {
+                (0, _) => Waits::No,
+                (_, None) => Waits::Always(now),
+                (_, Some(Waits::No)) => Waits::Since(now),
+                (_, Some(known)) => *known,
+            };
+            self.0.insert(found.partition, waits);
+        }
     }
 
     /// The least time of the partitions that `owned` has and that are behind: since when records wait there, or, if that is later, when
-    /// the last settled record was written. On a partition that was quiet the record before is old, and nothing has waited for as long.
+    /// the last settled record was written. On a partition that was quiet the record before is old, and nothing has waited for as long; where
+    /// some waited before this process began, the record before is all that tells since when.
     pub(super) fn since(&self, owned: &Owned) -> Option<i64> {
-        let since = |(partition, since): (&i32, &i64)| Some(owned.settled_at(*partition)?.max(*since));
+        let since = |(partition, waits): (&i32, &Waits)| match (waits, owned.settled_at(*partition)?) {
+            (Waits::No, _) => None,
+            (Waits::Since(at), settled) => Some(settled.max(*at)),
+            (Waits::Always(at), 0) => Some(*at),
+            (Waits::Always(_), settled) => Some(settled),
+        };
         self.0.iter().filter_map(since).min()
     }
 }
@@ -47,6 +70,14 @@ mod tests {
         behind.measured(&lag(&[(0, 7)]), 1_000);
         behind.measured(&lag(&[(0, 9)]), 3_000);
         assert_eq!(behind.since(&owned), Some(1_000), "it grows with time and is not 0");
+    }
+
+    #[test]
+    fn what_waited_before_this_process_began_has_waited_since_the_last_settled_record() {
+        let (mut behind, mut owned) = (Behind::default(), Owned::default());
+        owned.assign(0, 93, 10);
+        behind.measured(&lag(&[(0, 7)]), 900_000);
+        assert_eq!(behind.since(&owned), Some(10), "a start does not make it up to date");
     }
 
     #[test]

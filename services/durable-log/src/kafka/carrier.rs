@@ -148,7 +148,8 @@ fn measure(meter: &LagMeter, shared: &Shared) {
                 shared.backlog.store(lag.records(), Ordering::Relaxed);
                 shared.answered.store(true, Ordering::Relaxed);
                 locked(&shared.refused).take();
-                lag.partitions.iter().for_each(|found| locked(&shared.coming).ends(found.partition, found.end));
+                let reads = !shared.paused.load(Ordering::Relaxed);
+                locked(&shared.coming).measured(lag.partitions.iter().map(|found| (found.partition, found.end)), reads);
                 behind.measured(&lag, i64::try_from(now_ms()).unwrap_or_default());
                 *locked(&shared.behind_since) = behind.since(&locked(&shared.owned));
                 // Offsets alone do not tell a topic that was made anew and has grown as long as it was.

@@ -183,7 +183,7 @@ impl Member {
         let mut coming = locked(&self.shared.coming);
         // At damaged bytes it goes on at an offset that is none. The group's position is as good as it was, and that partition is not
         // read any more by this consumer.
-        if is_without_offset(error) && coming.is_suspect() {
+        if is_without_offset(error) && coming.is_suspect(&locked(&self.shared.owned)) {
             coming.is_bad();
             self.astray.get_or_insert_with(Instant::now);
             return;
@@ -329,7 +329,14 @@ fn is_damage(error: &KafkaError) -> bool {
     use RDKafkaErrorCode as Code;
     matches!(
         error.rdkafka_error_code(),
-        Some(Code::BadMessage | Code::BadCompression | Code::NotImplemented | Code::MessageSizeTooLarge)
+        Some(
+            // The last is a broker's own word, of a batch whose head it cannot read.
+            Code::BadMessage
+                | Code::BadCompression
+                | Code::NotImplemented
+                | Code::MessageSizeTooLarge
+                | Code::InvalidMessage
+        )
     )
 }
 

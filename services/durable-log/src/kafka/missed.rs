@@ -2,16 +2,24 @@
 //! again and again, or for an offset that is none, with errors that name no partition. What it passes is a hole between two records.
 //! Pure.
 
-use super::subscription::Offsets;
+use super::{owned::Owned, subscription::Offsets};
 use crate::carrier::{Cause, Loss};
 use std::collections::BTreeMap;
 
-/// As many errors, with no record of the partition between them, and it counts as held up.
+/// As many errors, with no record of the partition between them, and it counts as held up
 const HELD: u32 = 3;
+/// where so many measurements in a row found it at the same place. Errors come in bursts, and name no partition.
+const LOOKS: u32 = 3;
+/// As many measurements without any error, and those before are forgotten: longer than a consumer goes on after one.
+const FORGOTTEN: u32 = 45;
 
 /// How far each partition has come, under the assignment that it has.
 #[derive(Debug, Default)]
-pub(super) struct Coming(BTreeMap<i32, Part>);
+pub(super) struct Coming {
+    parts: BTreeMap<i32, Part>,
+    /// Measurements since the last error.
+    quiet: u32,
+}
 
 #[derive(Debug)]
 struct Part {
@@ -22,6 +30,8 @@ struct Part {
     at_ms: i64,
     /// Errors since the last record.
     errors: u32,
+    /// Measurements in a row that found it held up.
+    still: u32,
     /// Offset after the last record that the brokers had when they were asked last.
     end: i64,
 }
@@ -42,32 +52,42 @@ impl Missed {
         let place =
             format!("{topic}/{partition}@{}-{}: the brokers hold something that does not come", self.from, self.to - 1);
         let since_ms = Some(self.at_ms).filter(|at_ms| *at_ms > 0);
-        Loss { cause: Cause::Unreadable, place, missing: self.records, since_ms }
+        Loss { cause: Cause::Passed, place, missing: self.records, since_ms }
     }
 }
 
 impl Coming {
     /// A partition is taken over. Where it stood before it is none the better for it.
     pub(super) fn begins(&mut self, (partition, assignment): (i32, u64), next: Option<i64>, at_ms: i64) {
-        let before = self.0.get(&partition).filter(|part| part.next == next);
-        let (errors, end) = before.map_or((0, 0), |part| (part.errors, part.end));
-        self.0.insert(partition, Part { assignment, next, at_ms, errors, end });
+        let before = self.parts.get(&partition);
+        let end = before.map_or(0, |part| part.end);
+        let there = before.filter(|part| part.next == next);
+        let (errors, still) = there.map_or((0, 0), |part| (part.errors, part.still));
+        self.parts.insert(partition, Part { assignment, next, at_ms, errors, still, end });
     }
 
     /// Something cannot be read; of which partition it is nobody says.
     pub(super) fn is_bad(&mut self) {
-        self.0.values_mut().for_each(|part| part.errors = part.errors.saturating_add(1));
+        self.quiet = 0;
+        self.parts.values_mut().for_each(|part| part.errors = part.errors.saturating_add(1));
     }
 
-    /// True if something could not be read since the last record of some partition.
-    pub(super) fn is_suspect(&self) -> bool {
-        self.0.values().any(|part| part.errors > 0)
+    /// True if something could not be read lately, and a partition that `owned` has stands since then before something.
+    pub(super) fn is_suspect(&self, owned: &Owned) -> bool {
+        let here = |(partition, part): (&i32, &Part)| owned.assignment(*partition) == Some(part.assignment);
+        self.parts.iter().any(|(partition, part)| part.errors > 0 && part.stands() && here((partition, part)))
     }
 
-    /// The brokers tell where a partition ends.
-    pub(super) fn ends(&mut self, partition: i32, end: i64) {
-        if let Some(part) = self.0.get_mut(&partition) {
+    /// The brokers tell where partitions end; `reads`: nothing keeps us from reading them.
+    pub(super) fn measured(&mut self, ends: impl Iterator<Item = (i32, i64)>, reads: bool) {
+        self.quiet = self.quiet.saturating_add(1);
+        if self.quiet > FORGOTTEN {
+            self.parts.values_mut().for_each(|part| part.errors = 0);
+        }
+        for (partition, end) in ends {
+            let Some(part) = self.parts.get_mut(&partition) else { continue };
             part.end = end;
+            part.still = if part.is_held() && reads { part.still.saturating_add(1) } else { 0 };
         }
     }
 
@@ -78,9 +98,9 @@ impl Coming {
         (offset, at_ms): (i64, i64),
         offsets: Offsets,
     ) -> Option<Missed> {
-        let part = self.0.get_mut(&partition).filter(|part| part.assignment == assignment)?;
+        let part = self.parts.get_mut(&partition).filter(|part| part.assignment == assignment)?;
         let (from, before, errors) = (part.next.replace(offset + 1), part.at_ms, part.errors);
-        (part.at_ms, part.errors) = (at_ms, 0);
+        (part.at_ms, part.errors, part.still) = (at_ms, 0, 0);
         let from = from.filter(|from| *from < offset)?;
         let records = match offsets {
             Offsets::Dense => u64::try_from(offset - from).ok(),
@@ -92,9 +112,19 @@ impl Coming {
 
     /// Partitions that stand before something that cannot be read, with assignment and offset.
     pub(super) fn held(&self) -> impl Iterator<Item = (i32, u64, i64)> + '_ {
-        let held = |part: &Part| part.errors >= HELD && part.next.unwrap_or_default() < part.end;
-        let held = self.0.iter().filter(move |(_, part)| held(part));
-        held.map(|(partition, part)| (*partition, part.assignment, part.next.unwrap_or_default()))
+        let held = self.parts.iter().filter(|(_, part)| part.is_held() && part.still >= LOOKS);
+        held.filter_map(|(partition, part)| Some((*partition, part.assignment, part.next?)))
+    }
+}
+
+impl Part {
+    /// The brokers have more, as far as is known.
+    fn stands(&self) -> bool {
+        self.next.is_some_and(|next| next < self.end)
+    }
+
+    fn is_held(&self) -> bool {
+        self.errors >= HELD && self.stands()
     }
 }
 
@@ -119,7 +149,7 @@ mod tests {
         assert_eq!(came(10), None, "once");
         let loss = missed.loss(("t", 0));
         assert!(loss.place.starts_with("t/0@6-8: "), "{loss:?}");
-        assert_eq!((loss.cause, loss.missing, loss.since_ms), (Cause::Unreadable, Some(3), Some(50)));
+        assert_eq!((loss.cause, loss.missing, loss.since_ms), (Cause::Passed, Some(3), Some(50)));
     }
 
     #[test]
@@ -159,11 +189,17 @@ mod tests {
     fn a_partition_that_never_gets_past_an_error_is_held() {
         let mut coming = coming();
         coming.begins((1, 1), Some(3), 0);
-        coming.ends(0, 9);
-        coming.ends(1, 3);
+        let looks = |coming: &mut Coming, reads| {
+            (0..LOOKS).for_each(|_| coming.measured([(0, 9), (1, 3)].into_iter(), reads));
+        };
         (1..HELD).for_each(|_| coming.is_bad());
+        looks(&mut coming, true);
         assert_eq!(coming.held().count(), 0, "not yet");
         coming.is_bad();
+        assert_eq!(coming.held().count(), 0, "a burst of errors is no proof");
+        looks(&mut coming, false);
+        assert_eq!(coming.held().count(), 0, "nothing is read");
+        looks(&mut coming, true);
         assert_eq!(coming.held().collect::<Vec<_>>(), [(0, 1, 5)], "nothing waits in the other one");
         coming.begins((0, 2), Some(5), 0);
         assert_eq!(coming.held().collect::<Vec<_>>(), [(0, 2, 5)], "a consumer that begins anew there changes nothing");
@@ -171,14 +207,38 @@ mod tests {
         assert_eq!(coming.held().count(), 0, "what held it was deleted");
     }
 
+    /// Partition 0 as another member would have it, and from offset 5 on under its first assignment.
+    fn owned() -> (Owned, Coming) {
+        let (mut owned, mut coming) = (Owned::default(), Coming::default());
+        coming.begins((0, owned.assign(0, 5, 50)), Some(5), 50);
+        (owned, coming)
+    }
+
     #[test]
     fn a_record_ends_what_held_its_partition() {
-        let mut coming = coming();
-        assert!(!coming.is_suspect());
-        coming.ends(0, 9);
+        let (owned, mut coming) = owned();
+        let assignment = owned.assignment(0).unwrap();
+        assert!(!coming.is_suspect(&owned));
         (0..HELD).for_each(|_| coming.is_bad());
-        assert!(coming.is_suspect() && coming.held().count() == 1);
-        coming.came((0, 1), (5, 0), Offsets::Dense);
-        assert!(!coming.is_suspect() && coming.held().count() == 0);
+        (0..LOOKS).for_each(|_| coming.measured([(0, 9)].into_iter(), true));
+        assert!(coming.is_suspect(&owned) && coming.held().count() == 1);
+        coming.came((0, assignment), (5, 0), Offsets::Dense);
+        assert!(!coming.is_suspect(&owned) && coming.held().count() == 0);
+    }
+
+    #[test]
+    fn a_partition_that_waits_for_nothing_or_is_anothers_is_not_suspect_and_old_errors_are_forgotten() {
+        let (mut owned, mut coming) = owned();
+        coming.is_bad();
+        coming.measured([(0, 5)].into_iter(), true);
+        assert!(!coming.is_suspect(&owned), "it is read to its end: a position that is gone is another thing");
+        coming.measured([(0, 6)].into_iter(), true);
+        assert!(coming.is_suspect(&owned));
+        (0..FORGOTTEN).for_each(|_| coming.measured([(0, 6)].into_iter(), true));
+        assert!(!coming.is_suspect(&owned), "long ago");
+        coming.is_bad();
+        assert!(coming.is_suspect(&owned));
+        owned.revoke(0);
+        assert!(!coming.is_suspect(&owned));
     }
 }

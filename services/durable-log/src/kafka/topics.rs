@@ -111,13 +111,6 @@ pub enum TopicsError {
     Failed(String),
 }
 
-impl TopicsError {
-    /// True if asking again later may help.
-    pub fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Missing(_))
-    }
-}
-
 /// Asks a cluster about topics.
 pub struct Topics {
     connection: Connection,
@@ -277,8 +270,11 @@ fn judge(value: &dyn Fn(&str) -> Option<String>, replication: usize) -> Vec<Find
     });
     look("retention.bytes", "-1 (no bound by size)", Risk::Loss, &|found| found == "-1");
     look("message.timestamp.type", "LogAppendTime", Risk::Loss, &|found| found == "LogAppendTime");
-    look("max.message.bytes", &format!("at least {MAX_MESSAGE_BYTES}"), Risk::Stall, &|found| {
-        number(found).is_some_and(|bytes| bytes >= MAX_MESSAGE_BYTES as i64)
+    // Who takes the risk of what a cluster does not tell may; what is told and small holds up everything, some day.
+    let size = value("max.message.bytes").and_then(|found| number(&found));
+    let risk = if size.is_some() { Risk::Stall } else { Risk::Loss };
+    look("max.message.bytes", &format!("at least {MAX_MESSAGE_BYTES}"), risk, &|_| {
+        size.is_some_and(|bytes| bytes >= MAX_MESSAGE_BYTES as i64)
     });
     if (replication as i64) < LEAST_IN_SYNC {
         let found = replication.to_string();

@@ -54,7 +54,7 @@ fn remedy(code: RDKafkaErrorCode, role: Role) -> Option<&'static str> {
         (Code::AllBrokersDown | Code::BrokerTransportFailure, _) => {
             "no broker can be reached: see whether they run, and whether one has stopped because its disk is full"
         }
-        (Code::BadMessage | Code::BadCompression, Role::Reads) => {
+        (Code::BadMessage | Code::BadCompression | Code::InvalidMessage, Role::Reads) => {
             "a broker holds damaged bytes: look at its disk; what is passed for it is told as lost"
         }
         (Code::MessageSizeTooLarge, Role::Sends) => {

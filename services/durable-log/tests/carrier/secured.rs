@@ -4,7 +4,7 @@
 use crate::broker::{OnKafka, connection, fresh, make_topic, until};
 use crate::contract::{LARGE, World, entries, take};
 use durable_log::kafka::{
-    Connection, KafkaCarrier, LagMeter, Mechanism, Sasl, Subscription, Tls, Token, TopicPlan, Topics,
+    Connection, KafkaCarrier, LagMeter, Mechanism, Sasl, Subscription, Tls, Token, TopicPlan, Topics, TopicsError,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -95,7 +95,7 @@ async fn every_mechanism_carries_and_nothing_wrong_does() {
     let refused = Sasl::Token(Arc::new(|| Err("the realm is away".into())));
     let made = Topics::new(Connection { tls: tls.clone(), sasl: Some(refused), ..plain.clone() }).create(&plan).await;
     let why = made.expect_err("no token, no answer");
-    assert!(why.is_unreachable() && why.to_string().contains("the realm is away"), "{why}");
+    assert!(matches!(why, TopicsError::Unreachable(_)) && why.to_string().contains("the realm is away"), "{why}");
 
     // A CA that is exchanged in its file counts without a restart; a file that is of no use changes nothing.
     let (other, own) = (rcgen_ca(), std::fs::read(kafka.ca_file()).unwrap());

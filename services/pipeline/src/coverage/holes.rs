@@ -6,7 +6,7 @@ use events::ids::StreamId;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Causes of gaps that a log leaves where it lost records of ours.
-const OF_THE_LOG: [&str; 3] = ["log_expired", "log_went_back", "log_recreated"];
+const OF_THE_LOG: [&str; 4] = ["log_expired", "log_went_back", "log_recreated", "log_passed"];
 /// How such a gap is repaired: the log brought the records after all.
 const BY_THE_LOG: &str = "log";
 use store::{Gap, Seal, StoreError, StreamStatus};

@@ -110,6 +110,9 @@ impl Deliverer {
             let mut findings = self.look(&outbox).await?;
             let left_out = outbox.left_out(|refused| findings.iter().find(|one| one.finding_id == *refused).map(fires));
             self.board.left_out(&self.receiver.name, left_out);
+            if self.repeats_at(&outbox).is_some_and(|due| due <= Instant::now()) {
+                self.repeat(&mut outbox, &findings).await?;
+            }
             let due = self.due(&findings, &outbox);
             if !due.is_empty() {
                 // A burst is one message. What is due has waited for company since it was found.
@@ -119,10 +122,6 @@ impl Deliverer {
                 let due = self.due(&findings, &outbox);
                 self.put(&mut outbox, due).await?;
                 continue;
-            }
-            let now = Instant::now();
-            if self.repeats_at(&outbox).is_some_and(|due| due <= now) {
-                self.repeat(&mut outbox, &findings).await?;
             }
             let next =
                 self.repeats_at(&outbox).map_or(LOOK, |due| LOOK.min(due.saturating_duration_since(Instant::now())));

@@ -19,6 +19,8 @@ const BODY_BYTES: usize = 256 << 10;
 
 /// How long an Alertmanager shows what was over before it was told, milliseconds.
 const PASSING: i64 = 300_000;
+/// How far an Alertmanager's clock may be behind ours, ms.
+const SKEW: i64 = 60_000;
 
 /// What does not come from the finding.
 #[derive(Clone, Debug, Default)]
@@ -120,8 +122,14 @@ fn ended(words: &Words, (finding, what): &Notice<'_>, alert: &Value, now: i64) -
     }
     let mut ended = alert.clone();
     ended["labels"]["severity"] = json!(before);
-    ended["endsAt"] = json!(moment(now));
+    ended["endsAt"] = json!(end(finding, now));
     Some(ended)
+}
+
+/// When an alert ended. An Alertmanager whose clock is behind ours would take an end that has not come there for none, and keep the one that it was
+/// told before.
+fn end(finding: &Finding, now: i64) -> String {
+    moment((now - SKEW).max(finding.opened_at.max(1)))
 }
 
 /// Labels tell alerts apart and route them: no personal value, and of what changes while it stands the severity alone.
@@ -155,7 +163,7 @@ fn alert(words: &Words, (finding, what): &Notice<'_>, told: &Map<String, Value>,
                 alert["endsAt"] = json!(moment(now.saturating_add(lasting)));
             }
         }
-        What::Resolved => alert["endsAt"] = json!(moment(now)),
+        What::Resolved => alert["endsAt"] = json!(end(finding, now)),
         // One that ended before it was ever known would be dropped: it stands for a moment and resolves by itself.
         What::Passed => alert["endsAt"] = json!(moment(now + PASSING)),
     }
@@ -263,7 +271,8 @@ mod tests {
         let (one, words) = (test_notice(7), Words { lasting: Some(300_000), ..Words::default() });
         let ends = |what| said(Kind::Alertmanager, &words, &[(&one, what)])[0]["endsAt"].clone();
         assert_eq!(ends(What::Firing(Severity::Low)), "1970-01-01T00:05:01.000Z");
-        assert_eq!(ends(What::Resolved), "1970-01-01T00:00:01.000Z");
+        assert_eq!(ends(What::Resolved), "1970-01-01T00:00:00.007Z", "not before it began");
+        assert_eq!(end(&one, 100_000), "1970-01-01T00:00:40.000Z", "over by a clock that is a minute behind, too");
     }
 
     #[test]

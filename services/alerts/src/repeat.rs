@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 /// Requests of a round beyond one for each part: to halve what is not taken.
 const EXTRA: usize = 20;
-/// What is told again stands at least so long after it ...
-const LASTS: Duration = Duration::from_secs(300);
+/// What is told again stands at least so long after it (longer than what is refused once waits to be told again) ...
+const LASTS: Duration = Duration::from_secs(900);
 /// ... and until so many rounds have been missed.
 const MISSED: u32 = 4;
 
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn what_is_told_again_outlasts_missed_rounds() {
-        assert_eq!(lasting(Duration::from_secs(60)), Duration::from_secs(300));
+        assert_eq!(lasting(Duration::from_secs(60)), Duration::from_secs(900));
         assert_eq!(lasting(Duration::from_secs(600)), Duration::from_secs(2_400));
     }
 }

@@ -3,12 +3,13 @@
 
 -- Of `closed`: how bad the finding was to whoever closed it; empty: not said.
 ALTER TABLE {database}.finding_change_rows {on_cluster} ADD COLUMN IF NOT EXISTS severity LowCardinality(String);
--- Of `revived`: when the last act was made that it answers. An act that is read later and was made later is not answered by it.
+-- When the last act was made that a step of the rules answers. An act that is read later and was made later is not answered by it.
 ALTER TABLE {database}.finding_change_rows {on_cluster} ADD COLUMN IF NOT EXISTS answers Nullable(DateTime64(3, 'UTC'));
 
 -- A finding is suppressed by itself, or because it is of a rule and a person or source that are. What is over is over, whoever was
 -- silent about it: `over_unheard` says that it ended while it was suppressed. A suppression of one finding can be ended before its time.
--- What is found again after it was over or withdrawn is handled as it was: only `revived` takes that back.
+-- What is found again after it was over or withdrawn is handled as it was: only a step that answers (`revived`; what is so now, was
+-- over, and is so again) takes that back.
 CREATE OR REPLACE VIEW {database}.findings {on_cluster} DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
 WITH
     -- Spans of suppressions by tenant, rule and whom or what they are for, as `suppressions` says, which would be planned by itself.
@@ -54,7 +55,8 @@ LEFT JOIN
         -- the last word of people, unless the rules answered it
         maxIf(x.changed_at, x.what IN ('acknowledged', 'closed')) AS handled_at,
         argMaxIf(toString(x.severity), (x.changed_at, x.change_id), x.what IN ('acknowledged', 'closed')) AS handled_severity,
-        if(ifNull(maxIf(x.answers, x.what = 'revived') >= handled_at, 0), '',
+        -- (a release from before said that it began anew by reopening it)
+        if(ifNull(max(if(x.what = 'reopened' AND x.reason = 'it began after somebody had dealt with it', toNullable(x.changed_at), x.answers)) >= handled_at, 0), '',
             argMaxIf(toString(x.what), (x.changed_at, x.change_id), x.what IN ('acknowledged', 'closed'))) AS handling,
         minIf(x.changed_at, x.what = 'suppressed') AS quiet_from,
         -- `unsuppressed` is a suppression that ends then
@@ -76,6 +78,6 @@ INNER JOIN
     FROM {database}.finding_change_rows AS x FINAL
     GROUP BY x.tenant, x.finding_id
     HAVING argMaxIf(multiIf(x.what IN ('opened', 'reopened'), 'open', toString(x.what)), x.changed_at, x.actor = 'rules' AND x.what != 'revived') = 'open'
-       AND (ifNull(maxIf(x.answers, x.what = 'revived') >= maxIf(x.changed_at, x.what IN ('acknowledged', 'closed')), 0)
+       AND (ifNull(max(if(x.what = 'reopened' AND x.reason = 'it began after somebody had dealt with it', toNullable(x.changed_at), x.answers)) >= maxIf(x.changed_at, x.what IN ('acknowledged', 'closed')), 0)
          OR argMaxIf(toString(x.what), (x.changed_at, x.change_id), x.what IN ('acknowledged', 'closed')) != 'closed')
 ) AS c ON c.tenant = f.tenant AND c.finding_id = f.finding_id;

@@ -52,7 +52,7 @@ pub struct Dealt {
 pub fn revived(rule: &Rule, dealt: &Dealt) -> Option<Step> {
     let reason = outlived(rule, dealt)?;
     let change = change_id(dealt.finding, REVIVED, dealt.at.unsigned_abs());
-    Some(Step { finding: dealt.finding, change, what: REVIVED, reason })
+    Some(Step { finding: dealt.finding, change, what: REVIVED, reason, answers: true })
 }
 
 fn outlived(rule: &Rule, dealt: &Dealt) -> Option<&'static str> {

@@ -49,6 +49,8 @@ pub struct Step {
     pub what: &'static str,
     /// Why.
     pub reason: &'static str,
+    /// What people said before it counts no more.
+    pub answers: bool,
 }
 
 /// What an evaluation changes.
@@ -118,8 +120,11 @@ pub fn compare<'a>(
         }
         let count = held.map_or(0, |held| held.changes);
         let before = held.and_then(|held| held.standing);
-        let mut put =
-            |what, n, reason| changes.steps.push(Step { finding: id, change: change_id(id, what, n), what, reason });
+        // What is so once more was over, and that is what they were done with: when it began may be long ago.
+        let answers = rule.reach == Reach::Now && before == Some(Standing::Ended) && candidate.stands;
+        let mut put = |what, n, reason| {
+            changes.steps.push(Step { finding: id, change: change_id(id, what, n), what, reason, answers });
+        };
         match (before, candidate.stands) {
             (None, true) => put("opened", 0, ""),
             (None, false) => {
@@ -150,7 +155,8 @@ pub fn taken_back(rule: &Rule, held: &Held, looked: Looked<'_>) -> Option<Step> 
         (Reach::Now, _) | (_, Some(Standing::Withdrawn)) => return None,
         _ => ("withdrawn", UNDONE),
     };
-    reached.then(|| Step { finding: held.id, change: change_id(held.id, what, held.changes), what, reason })
+    let change = change_id(held.id, what, held.changes);
+    reached.then_some(Step { finding: held.id, change, what, reason, answers: false })
 }
 
 /// What becomes of a finding that stands and whose rule is switched off: nobody looks any more whether it does. It is found again once the
@@ -163,5 +169,6 @@ pub fn switched_off(held: &Held) -> Option<Step> {
         change: change_id(held.id, what, held.changes),
         what,
         reason: SWITCHED_OFF,
+        answers: false,
     })
 }

@@ -134,4 +134,10 @@ fn what_differs_no_more_has_ended() {
     (held.standing, held.changes) = (Some(Standing::Ended), 2);
     assert_eq!(steps(&held, &[]), [] as [&str; 0]);
     assert_eq!(steps(&held, &candidates), ["reopened"]);
+    // When somebody was done with it, it was not so: that they are in the group since long ago says nothing.
+    let answers =
+        |held: &Held| compare((rule(), "t"), std::slice::from_ref(held), &candidates, looked).steps[0].answers;
+    assert!(answers(&held));
+    held.standing = Some(Standing::Withdrawn);
+    assert!(!answers(&held), "as when its rule was switched off and on");
 }

@@ -214,7 +214,7 @@ impl Store {
     /// Findings that stand although somebody dealt with them, and that say something since which these may not have known.
     pub async fn dealt_with(&self, tenant: &str) -> Result<Vec<DealtWith>, StoreError> {
         let sql = "SELECT ?fields FROM findings WHERE tenant = {tenant:String} AND standing = 'open' AND handling != '' \
-            AND (last_at > handled_at OR (handling = 'closed' AND handled_severity NOT IN ('', severity)))";
+            AND (last_at > handled_at OR (handling = 'closed' AND handled_severity != '' AND handled_severity != severity))";
         rows(self.ask(sql).param("tenant", tenant)).await
     }
 

@@ -15,7 +15,9 @@ impl Detector {
     pub(super) async fn revive(&self, now: i64) -> Result<bool, StoreError> {
         let (store, tenant) = (&self.reader.store, &self.reader.tenant);
         let dealt = store.dealt_with(tenant).await?;
-        let changes: Vec<FindingChange> = dealt.iter().filter_map(|one| answer((tenant, now), one)).collect();
+        // What was closed of a rule that is switched off stays closed.
+        let judged = dealt.iter().filter(|one| !self.reader.settings.disabled.contains(one.rule.as_str()));
+        let changes: Vec<FindingChange> = judged.filter_map(|one| answer((tenant, now), one)).collect();
         if changes.is_empty() {
             return Ok(false);
         }

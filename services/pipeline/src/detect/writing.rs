@@ -52,7 +52,7 @@ impl Detector {
                 reason: step.reason.to_owned(),
                 until: None,
                 severity: String::new(),
-                answers: None,
+                answers: step.answers.then_some(now),
             }));
         }
         // A crash between the two leaves a finding without its first step: the next round writes it.

@@ -206,7 +206,11 @@ async fn what_people_did_may_be_put_back_when_everything_was_found_anew() {
 #[tokio::test]
 async fn exceptions_are_the_findings_that_stand() {
     let (database, now) = (Database::new().await, now());
-    let histories: [(&[&str], bool); 13] = [
+    // `reopened` that answers what was said before it; and by a release of before, which said so by its reason.
+    let (so_again, of_before) = ("reopened so again", "reopened of before");
+    let histories: [(&[&str], bool); 15] = [
+        (&["opened", "closed", "ended", so_again], true),
+        (&["opened", "closed", of_before], true),
         (&["opened"], true),
         (&["opened", "acknowledged"], true),
         (&["opened", "suppressed"], true),
@@ -228,11 +232,17 @@ async fn exceptions_are_the_findings_that_stand() {
         let until = |what: &str| (what == "suppressed").then_some(now + DAY);
         let at = |step: usize| now - DAY + i64::try_from(step).unwrap() * HOUR;
         // The act before it is what it answers.
-        let answers = |step: usize| (history[step] == "revived").then(|| at(step - 1));
-        let steps = history
-            .iter()
-            .enumerate()
-            .map(|(step, what)| FindingChange { answers: answers(step), ..change(n, (what, at(step)), until(what)) });
+        let answers = |step: usize| match history[step] {
+            "revived" => Some(at(step - 1)),
+            what => (what == so_again).then(|| at(step)),
+        };
+        let steps = history.iter().enumerate().map(|(step, said)| {
+            let what = said.split(' ').next().unwrap();
+            let made = change(n, (what, at(step)), until(what));
+            let began = "it began after somebody had dealt with it".to_owned();
+            let reason = if *said == of_before { began } else { made.reason.clone() };
+            FindingChange { answers: answers(step), reason, ..made }
+        });
         database.store.put_finding_changes(&steps.collect::<Vec<_>>()).await.unwrap();
         if stands {
             expected.push((id(n).to_string(), "high".to_owned(), at(0)));

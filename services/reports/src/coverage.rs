@@ -27,7 +27,7 @@ pub enum Standing {
     Configured,
     /// It names it no more, and something of the period is known of it.
     Left,
-    /// It names it no more, and all that is of the period is a gap without an end.
+    /// It names it no more, and all that is of the period is a gap.
     LeftBefore,
 }
 

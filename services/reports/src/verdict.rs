@@ -46,11 +46,11 @@ pub fn verdict(facts: &Facts) -> Verdict {
     if facts.period.to > facts.read_at {
         say(State::NotProven, format!("the period ends at {}, which has not come yet", moment(facts.period.to)));
     }
-    if facts.sources.is_empty() {
+    if facts.sources.iter().all(|one| one.standing == Standing::LeftBefore) {
         say(State::NotProven, "no source that this report rests on is known".into());
     }
     for kind in &facts.lacking_kinds {
-        say(State::NotProven, format!("no {kind} is configured or ever sent anything, and this report rests on one"));
+        say(State::NotProven, format!("no {kind} that is heard in the period is known, and this report rests on one"));
     }
     // One that left before the period is not expected in it; its gap without an end is listed below.
     for source in facts.sources.iter().filter(|one| one.standing != Standing::LeftBefore) {
@@ -77,10 +77,7 @@ pub fn verdict(facts: &Facts) -> Verdict {
         }
     }
     if let Some(behind) = facts.uncorrelated.filter(|behind| *behind > 0) {
-        say(
-            State::NotProven,
-            format!("{behind} events of before the end of the period are stored and not correlated yet"),
-        );
+        say(State::NotProven, format!("{behind} events of the period are stored and not correlated yet"));
     }
     if facts.contested > 0 {
         let text = format!("the log was altered or restored: {} entries exist in two versions", facts.contested);
@@ -268,6 +265,9 @@ mod tests {
         assert!(unproven.reasons[0].starts_with("kc (no longer in the config): "), "{:?}", unproven.reasons);
         // Nothing was expected of it in the period: its gap is listed, and no time of it is to be proven.
         assert_eq!(left(Standing::LeftBefore, false).state, State::CompleteWithListedGaps);
+        let mut alone = facts();
+        alone.sources.iter_mut().for_each(|one| one.standing = Standing::LeftBefore);
+        assert_eq!(verdict(&alone).state, State::NotProven, "the report would rest on nothing");
     }
 
     #[test]

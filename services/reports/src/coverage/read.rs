@@ -73,10 +73,9 @@ async fn rest(store: &Store, params: &ReportParams, report: &Report, facts: &mut
         for row in ask(store, positions, params).await? {
             facts.positions.push((crate::format::text(&row[0]), row[1].as_u64().unwrap_or_default()));
         }
-        // Of any time before the end: a grant of long ago that came in just now is in no answer of the period yet.
         let behind = "SELECT count() FROM receipts AS r LEFT ANY JOIN (SELECT stream, next FROM correlated WHERE tenant = {tenant:String}) AS c \
             ON lower(hex(r.stream)) = c.stream WHERE r.tenant = {tenant:String} AND r.fate = 'event' \
-            AND r.minute < intDiv({to:Int64} + 59999, 60000) AND r.seq >= c.next";
+            AND r.minute >= intDiv({from:Int64}, 60000) AND r.minute < intDiv({to:Int64} + 59999, 60000) AND r.seq >= c.next";
         facts.uncorrelated = ask(store, behind, params).await?.first().and_then(|row| row[0].as_u64());
     }
     missing(store, params, facts).await?;

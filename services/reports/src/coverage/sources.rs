@@ -25,7 +25,7 @@ pub(super) async fn sources(
         .sources
         .extend(left(store, params).await?.into_iter().filter(|one| one.kind.is_empty() || rests_on(&one.kind)));
     for kind in report.needs {
-        if !facts.sources.iter().any(|one| one.kind == kind.as_str()) {
+        if !facts.sources.iter().any(|one| one.kind == kind.as_str() && one.standing != Standing::LeftBefore) {
             facts.lacking_kinds.push(kind.as_str().to_owned());
         }
     }
@@ -99,14 +99,14 @@ fn counts_of(rows: &[Vec<Value>], source: &str) -> Option<i64> {
 }
 
 /// Sources that the config names no more and of which something is of the period: taking one out of the config takes nothing out of
-/// what is known.
+/// what is known. What was heard of one makes it expected; a gap alone is listed.
 async fn left(store: &Store, params: &ReportParams) -> Result<Vec<SourceFact>, ReportError> {
     let known = format!(
         "SELECT source_id, max(of_it) FROM (
             SELECT source_id, toUInt8(1) AS of_it FROM cells WHERE tenant = {{tenant:String}} AND {IN_MINUTES}
             UNION ALL SELECT source_id, toUInt8(1) FROM heartbeats WHERE tenant = {{tenant:String}}
                 AND sent_at >= fromUnixTimestamp64Milli({{from:Int64}}, 'UTC') AND sent_at < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC')
-            UNION ALL SELECT source_id, toUInt8(until IS NOT NULL) FROM gaps WHERE tenant = {{tenant:String}}
+            UNION ALL SELECT source_id, toUInt8(0) FROM gaps WHERE tenant = {{tenant:String}}
                 AND since < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC') AND (until IS NULL OR until > fromUnixTimestamp64Milli({{from:Int64}}, 'UTC'))
         ) WHERE source_id NOT IN ('', '{}') AND NOT has({{sources:Array(String)}}, source_id) GROUP BY source_id ORDER BY source_id",
         store::OWN_RECORDS

@@ -68,7 +68,8 @@ impl Story<'_> {
         self.says(("overview", 2), &["violations"], json!([[0]]));
         self.says(("overview", 3), &["exposure"], json!([[623.746]]));
         self.says(("overview", 4), &["longest"], json!([[583.28]]));
-        self.says(("overview", 5), &["sure"], json!([[105.0 / 161.0]]));
+        // Not the three calls just after egon was disabled: by their lines' times they can be of before.
+        self.says(("overview", 5), &["sure"], json!([[102.0 / 161.0]]));
         self.says(("overview", 6), &["missing"], json!([[0]]));
         self.says(("overview", 7), &["time", "clock", "exposure"], by_clock.clone());
         // Of the hour that the period begins in: as late as the period's own beginning.

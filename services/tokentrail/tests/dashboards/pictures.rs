@@ -67,7 +67,7 @@ const SEEN: [(&str, &[(u32, &str)]); 4] = [
             (2, ">0<"),
             (3, ">10.4 mins<"),
             (4, ">9.7 mins<"),
-            (5, ">65%<"),
+            (5, ">63%<"),
             (6, ">0<"),
             (7, "<title>token 9.72 mins</title>"),
             (8, "<title>pending grant 44</title>"),

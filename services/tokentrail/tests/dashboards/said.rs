@@ -151,7 +151,7 @@ impl Story<'_> {
         ]);
         self.says(("drift", 9), &["Clock", "Verdict", "Decisions", "Longest"], delays);
         let grades = json!([
-            ["exposure", 21, 28, 24, 0, 73],
+            ["exposure", 18, 28, 27, 0, 73],
             ["not_judged", 11, 5, 0, 55, 71],
             ["pending_grant", 23, 10, 11, 0, 44],
             ["agrees", 12, 8, 13, 0, 33],
@@ -163,8 +163,8 @@ impl Story<'_> {
         self.says(("drift", 13), &["Person", "Missing"], json!([]));
         let reasons = json!([
             ["several tokens", 67],
+            ["straddles", 34],
             ["rights from catalog", 32],
-            ["straddles", 31],
             ["disabled", 16],
             ["several sessions", 2]
         ]);

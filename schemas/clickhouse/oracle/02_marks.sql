@@ -150,4 +150,6 @@ FROM (SELECT * FROM {oracle}.told WHERE kind = 'backstage_role_changed' AND deta
 INNER JOIN (
     SELECT tenant, source, holder, held FROM {oracle}.marks WHERE book = 'role_member'
     UNION DISTINCT SELECT tenant, source, holder, held FROM {oracle}.listed WHERE book = 'role_member'
-) AS m ON m.tenant = t.tenant AND m.source = t.source AND m.held = lower(t.right_id);
+) AS m ON m.tenant = t.tenant AND m.source = t.source AND m.held = lower(t.right_id)
+WHERE (m.tenant, m.source, m.holder, m.held, t.at) NOT IN (
+    SELECT tenant, source, holder, held, at FROM {oracle}.marks WHERE book = 'role_member' AND says != '');

@@ -64,7 +64,9 @@ SELECT tenant, source, session,
     arraySort(groupUniqArrayIf(client, what IN ('login', 'issue') AND client != '')) AS clients,
     minIf((at, rank, event), what IN ('login', 'issue', 'refused', 'callback')) AS first, countIf(what IN ('login', 'issue', 'refused', 'callback')) AS happened,
     maxIf(at, what IN ('login', 'issue')) AS last_use, countIf(what IN ('login', 'issue')) AS use_count,
-    maxIf(at, what = 'listed') AS last_listed, countIf(what != 'refused') AS told,
+    maxIf(at, what = 'listed') AS last_listed, countIf(what != 'refused') AS told, countIf(what = 'listed') AS times_listed,
+    -- Of what nothing but a read tells, the read is the first sign.
+    if(happened > 0, first, (minIf(at, what = 'listed'), 0, '')) AS begun,
     groupArrayIf(at, what = 'issue') AS issued,
     groupArrayIf((at, event, actor_name), what = 'login' AND actor_kind = 'impersonator' AND actor_name != '') AS acting
 FROM (
@@ -79,15 +81,15 @@ CREATE TABLE {oracle}.told_ends ENGINE = Memory AS
 SELECT tenant, source, session, min((at, rank, event, how)) AS end, countIf(own) AS own FROM (
     SELECT f.tenant AS tenant, f.source AS source, f.session AS session, e.at AS at, e.rank AS rank, e.event AS event, e.how AS how, true AS own
     FROM {oracle}.session_facts AS f INNER JOIN {oracle}.session_ends AS e ON e.tenant = f.tenant AND e.source = f.source AND e.session = f.session
-    WHERE e.which = 'session' AND f.happened > 0 AND (e.how != 'revoke_grant' OR length(f.clients) <= 1)
+    WHERE e.which = 'session' AND (e.how != 'revoke_grant' OR length(f.clients) <= 1)
     UNION ALL
     SELECT f.tenant, f.source, f.session, e.at, e.rank, e.event, e.how, false
     FROM {oracle}.session_facts AS f INNER JOIN {oracle}.session_ends AS e ON e.tenant = f.tenant AND e.source = f.source AND e.user = f.user
-    WHERE e.which = 'user' AND f.user != '' AND f.happened > 0 AND (e.at, e.rank, e.event) >= f.first
+    WHERE e.which = 'user' AND f.user != '' AND f.happened + f.times_listed > 0 AND (e.at, e.rank, e.event) >= f.begun
     UNION ALL
     SELECT f.tenant, f.source, f.session, e.at, e.rank, e.event, e.how, false
     FROM {oracle}.session_facts AS f INNER JOIN {oracle}.session_ends AS e ON e.tenant = f.tenant AND e.source = f.source AND e.within = f.within
-    WHERE e.which = 'realm' AND f.user != '' AND f.happened > 0 AND (e.at, e.rank, e.event) >= f.first
+    WHERE e.which = 'realm' AND f.user != '' AND f.happened + f.times_listed > 0 AND (e.at, e.rank, e.event) >= f.begun
 ) GROUP BY tenant, source, session;
 
 -- Or the first complete read of sessions after its last sign of life that does not list it: also where all sessions of a user or realm
@@ -97,7 +99,7 @@ SELECT f.tenant AS tenant, f.source AS source, f.session AS session, argMin(r.en
 FROM {oracle}.session_facts AS f
 INNER JOIN {oracle}.reads AS r ON r.tenant = f.tenant AND r.source = f.source AND r.within = f.within AND r.list = 'sessions'
 CROSS JOIN (SELECT max(skew) AS skew FROM {oracle}.joins) AS c
-WHERE f.happened > 0 AND r.begin > greatest(if(f.use_count > 0, f.last_use, f.first.1), f.last_listed) + c.skew
+WHERE f.happened + f.times_listed > 0 AND r.begin > greatest(if(f.use_count > 0, f.last_use, f.begun.1), f.last_listed) + c.skew
 GROUP BY tenant, source, session;
 
 CREATE TABLE {oracle}.sessions ENGINE = Memory AS

@@ -36,7 +36,8 @@ pub(crate) struct Told {
     pub resource: Sym,
     pub outcome: Outcome,
     pub owner_refs: Box<[Sym]>,
-    pub placed: bool,
+    /// Instance that wrote the line; empty if the shipper names none.
+    pub instance: Sym,
     pub trace: Option<Sym>,
 }
 
@@ -164,7 +165,7 @@ impl Known {
     }
 }
 
-kept_struct!(Told { span, actor, permission, action, resource_type, resource, outcome, owner_refs, placed, trace });
+kept_struct!(Told { span, actor, permission, action, resource_type, resource, outcome, owner_refs, instance, trace });
 
 impl Known {
     /// Everything but the configuration, and what can be made anew from it.

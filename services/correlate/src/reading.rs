@@ -308,7 +308,7 @@ impl Known {
                 }
             }
             List::RoleMembers => {
-                let found = self.rbac.members.read(at, &pairs, &self.reads);
+                let found = self.rbac.members_read(at, &pairs, &self.reads);
                 found.iter().for_each(|found| dirt.user_touched(found.of));
                 self.read_changed(seen, found.into_iter().map(|found| found.from).min(), dirt);
             }

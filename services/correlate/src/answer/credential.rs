@@ -7,12 +7,12 @@
 
 use crate::{
     facts::Grant,
-    known::Known,
+    known::{Known, Told},
     log::Log,
-    moment::{Millis, Moment},
+    moment::{Millis, Moment, Span},
     names::Id,
     rows::{CredentialKind, CredentialRow},
-    state::sessions::Issue,
+    state::sessions::{Issue, Paid},
 };
 use std::ops::Bound;
 use uuid::Uuid;
@@ -88,7 +88,14 @@ impl Known {
         let mut unspent: Vec<Unspent> = Vec::new();
         let mut refused: Vec<Refused> = Vec::new();
         let mut answered: Option<Id> = None;
-        for (index, (at, step)) in steps.iter().enumerate().take(here + 1) {
+        // Lines so far, with when each can have been written at the earliest; and what pays for this one.
+        let mut lines: Vec<(Moment, Millis)> = Vec::new();
+        let mut told: Option<Payment> = None;
+        for (index, (at, step)) in steps.iter().enumerate() {
+            // A later line that was read late can make this one less sure.
+            if index > here && refused.iter().all(|one| one.callback > moment) {
+                break;
+            }
             unspent.retain(|issue| issue.moment.at >= at.at.saturating_sub(join.tie));
             match *step {
                 Step::Keycloak { session, grant } => unspent.push(Unspent { moment: *at, session, grant }),
@@ -105,16 +112,26 @@ impl Known {
                     payment.sure &= !cut || payment.callback.is_some();
                     if payment.session.is_none() {
                         refused.retain(|one| one.callback.at >= min.max(at.at.saturating_sub(join.tie)));
-                        payment = read_late(&mut refused, steps.get(index + 1)).unwrap_or(payment);
+                        if let Some((callback, late)) = read_late(&mut refused, steps.get(index + 1)) {
+                            payment = late;
+                            // Of two lines behind a callback that were both written before it at the earliest, either can be its own.
+                            let other = |(line, min): &(Moment, Millis)| *line > callback && *min <= callback.at;
+                            payment.sure &= !lines.iter().any(other);
+                            let here = lines.iter().find(|(line, _)| *line == moment);
+                            if let (Some(told), true) = (&mut told, here.is_some_and(other)) {
+                                told.sure = false;
+                            }
+                        }
                     }
                     if index == here {
-                        return self.or_later(payment, &steps[index + 1..], at.at);
+                        told = Some(self.or_later(payment, &steps[index + 1..], at.at));
                     }
+                    lines.push((*at, min));
                     answered = payment.callback.and(payment.session);
                 }
             }
         }
-        UNPAID
+        told.unwrap_or(UNPAID)
     }
 
     /// Nothing came before: the clocks can differ, and an event can be lost of which the callback still tells.
@@ -176,20 +193,25 @@ impl Known {
         let (Some(join), Some(issues)) = (self.join(reference.source), self.sessions.issues.get(&user)) else {
             return false;
         };
-        // What was issued just now may not have been answered yet.
-        let answered = Moment::floor(t.saturating_sub(join.token_life))..Moment::floor(t.saturating_sub(join.tie));
-        if answered.start >= answered.end {
-            return false;
-        }
+        let alive = Moment::floor(t.saturating_sub(join.token_life))..=Moment::ceiling(t);
+        // What was issued just now can be answered by a line that comes only after `t`.
+        let lines = self.sessions.paid.get(&reference);
+        let answered_later = |at: &Moment| {
+            let soon =
+                (Bound::Excluded(Moment::ceiling(t)), Bound::Included(Moment::ceiling(at.at.saturating_add(join.tie))));
+            let mut soon =
+                lines.filter(|_| at.at > t.saturating_sub(join.tie)).into_iter().flat_map(|all| all.range(soon));
+            soon.any(|(moment, _)| self.payment(reference, *moment).cause == Some(at.event))
+        };
         let refused = |at: &Moment, session: Option<Id>| {
             let callbacks = self.sessions.callbacks.get(&user);
             let soon = *at..=Moment::ceiling(at.at.saturating_add(join.tie));
             callbacks.is_some_and(|all| all.range(soon).any(|(_, (called, _))| Some(*called) == session))
         };
-        let mut latest = issues.range(answered).rev().take(MAX_NEIGHBOURS);
+        let mut latest = issues.range(alive).rev().take(MAX_NEIGHBOURS);
         latest.any(|(at, issue)| {
             let spent = candidates.iter().any(|candidate| candidate.cause == Some(at.event));
-            !spent && self.pays(reference, issue) && !refused(at, issue.session)
+            !spent && self.pays(reference, issue) && !refused(at, issue.session) && !answered_later(at)
         })
     }
 
@@ -198,15 +220,32 @@ impl Known {
         let Some(join) = self.join(reference.source) else { return Default::default() };
         let Some(paid) = self.sessions.paid.get(&reference) else { return Default::default() };
         let alive = Moment::ceiling(t.saturating_sub(join.token_life))..=Moment::ceiling(t);
-        let candidate = |moment: Moment, placed| {
-            let payment = self.payment(reference, moment);
-            Candidate { moment, session: payment.session, cause: payment.cause, sure: payment.sure, placed }
-        };
         let mut latest = paid.range(alive).rev();
-        let looked_at = latest.by_ref().take(MAX_NEIGHBOURS).map(|(moment, paid)| candidate(*moment, paid.placed));
+        let looked_at = latest.by_ref().take(MAX_NEIGHBOURS).map(|one| self.candidate(reference, one));
         let mut found: Vec<Candidate> = looked_at.collect();
         found.reverse();
         (found, latest.next().is_some())
+    }
+
+    fn candidate(&self, reference: Id, (moment, paid): (&Moment, &Paid)) -> Candidate {
+        let Payment { session, cause, sure, .. } = self.payment(reference, *moment);
+        Candidate { moment: *moment, session, cause, sure, placed: !self.names.text(paid.instance).is_empty() }
+    }
+
+    /// Credentials whose lines stand behind a decision and can have been written before it, and whether there are more than are looked at.
+    pub(crate) fn stamped_later(&self, reference: Id, (moment, told): (Moment, &Told)) -> (Vec<Candidate>, bool) {
+        let Some(paid) = self.sessions.paid.get(&reference) else { return Default::default() };
+        // Lines of one instance that their reader stamps stand in the order in which they were written.
+        let stamped = |at: &Moment, span: &Span| span.min < at.at;
+        let ordered = |(at, paid): &(&Moment, &Paid)| {
+            let placed = !self.names.text(paid.instance).is_empty() && paid.instance == told.instance;
+            placed && stamped(at, &paid.span) && stamped(&moment, &told.span)
+        };
+        let later = paid.range((Bound::Excluded(Moment::ceiling(moment.at)), Bound::Unbounded)).take(MAX_NEIGHBOURS);
+        let later = later.filter(|(_, paid)| paid.span.min <= told.span.max).filter(|one| !ordered(one));
+        let found: Vec<Candidate> = later.map(|one| self.candidate(reference, one)).collect();
+        let more = found.len() == MAX_NEIGHBOURS;
+        (found, more)
     }
 
     /// Sessions of a user in which Keycloak issued tokens to the Backstage's client that can be alive at `t`: all that is known
@@ -296,7 +335,7 @@ fn spend(unspent: &mut Vec<Unspent>, next: &[(Moment, Step)], (prompt, until): (
 
 /// The earliest sign-in that looks refused is the one of a line that was read late. Of several, or where a callback without tokens is
 /// next as well, which one is not sure.
-fn read_late(refused: &mut Vec<Refused>, next: Option<&(Moment, Step)>) -> Option<Payment> {
+fn read_late(refused: &mut Vec<Refused>, next: Option<&(Moment, Step)>) -> Option<(Moment, Payment)> {
     let sure = refused.len() == 1 && !matches!(next, Some((_, Step::Callback { .. })));
     if refused.is_empty() {
         return None;
@@ -304,7 +343,7 @@ fn read_late(refused: &mut Vec<Refused>, next: Option<&(Moment, Step)>) -> Optio
     let Refused { callback, session, code } = refused.remove(0);
     let kind = code.map_or(CredentialKind::SignIn, |code| kind(code.grant));
     let cause = code.map(|code| code.moment.event);
-    Some(Payment { kind, session: Some(session), cause, callback: Some(callback.event), sure })
+    Some((callback, Payment { kind, session: Some(session), cause, callback: Some(callback.event), sure }))
 }
 
 fn kind(grant: Grant) -> CredentialKind {

@@ -36,6 +36,12 @@ pub(super) struct Grading {
     pub reasons: BTreeSet<Reason>,
 }
 
+impl Default for Grading {
+    fn default() -> Self {
+        Self { grade: Grade::Exact, reasons: BTreeSet::new() }
+    }
+}
+
 impl Grading {
     /// Notes a reason that allows no better grade than `most`.
     pub(super) fn cap(&mut self, most: Grade, reason: Reason) {
@@ -48,7 +54,7 @@ impl Known {
     /// The row of the decision at `moment` that names `reference`.
     pub(crate) fn decision_row(&self, reference: Id, moment: Moment) -> Option<DecisionRow> {
         let told = self.decisions.get(&reference)?.get(&moment)?;
-        let mut grading = Grading { grade: Grade::Exact, reasons: BTreeSet::new() };
+        let mut grading = Grading::default();
         let person = self.names.name(reference).starts_with("user:");
         let who = if person { self.who(reference, moment.at) } else { super::person::Who { user: None, reason: None } };
         match who.reason {
@@ -57,10 +63,16 @@ impl Known {
             Some(reason) => grading.cap(Grade::Inferred, reason),
             None => {}
         }
+        // It can have been made when the reference stood for somebody else.
+        let another = |at: Millis| self.who(reference, at).user != who.user;
+        if person && told.span.min < told.span.max && (another(told.span.min) || another(told.span.max)) {
+            grading.cap(Grade::Inferred, Reason::Straddles);
+        }
         let asked = Asked { permission: told.permission, action: told.action, resource_type: told.resource_type };
         let question = Question { reference, user: who.user, asked };
         let judged = self.judge(&question, (moment, told), &mut grading);
-        let credential = if person { self.credential(&question, moment.at, &mut grading) } else { Behind::default() };
+        let when = (moment, told);
+        let credential = if person { self.credential(&question, when, &mut grading) } else { Behind::default() };
         let kind = &*self.names.text(told.actor.0);
         let key = match who.user {
             Some(user) => Some(self.key(user)),
@@ -104,7 +116,8 @@ impl Known {
         calls.range(soon).next().map(|(_, outcome)| *outcome)
     }
 
-    fn credential(&self, question: &Question, t: Millis, grading: &mut Grading) -> Behind {
+    fn credential(&self, question: &Question, when: (Moment, &Told), grading: &mut Grading) -> Behind {
+        let t = when.0.at;
         let (mut candidates, more) = self.candidates(question.reference, t);
         let told = !candidates.is_empty();
         if let (false, Some(user)) = (told, question.user) {
@@ -127,6 +140,11 @@ impl Known {
         if candidates.iter().any(|candidate| self.who(question.reference, candidate.moment.at).user != question.user) {
             grading.cap(Grade::Inferred, Reason::CredentialOfAnother);
         }
+        // What is stamped behind the decision can have been there as well.
+        let (later, more_later) = self.stamped_later(question.reference, when);
+        let count = u32::try_from(candidates.len()).unwrap_or(u32::MAX);
+        candidates.extend(later);
+        let more = more || more_later;
         let sessions: BTreeSet<Option<Id>> = candidates.iter().map(|candidate| candidate.session).collect();
         if sessions.iter().flatten().any(|session| self.is_acted_in(*session, t)) {
             grading.reasons.insert(Reason::Impersonated);
@@ -140,7 +158,6 @@ impl Known {
         if told && !candidates.iter().all(|candidate| candidate.sure && candidate.session.is_some()) {
             grading.cap(Grade::Inferred, Reason::SessionUnsure);
         }
-        let count = u32::try_from(candidates.len()).unwrap_or(u32::MAX);
         Behind { session: latest.session, latest: Some(latest.moment), candidates: count }
     }
 }

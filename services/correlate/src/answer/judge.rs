@@ -43,14 +43,7 @@ impl Known {
             judged.delay = Some(t.saturating_sub(since));
         }
         self.rests_on_account(question, when, (&mut judged, grading));
-        // It can have been made before the account was closed.
-        let before = |since: Millis| told.span.min < since;
-        if let_in && judged.clock == Clock::Token && closed.flatten().is_some_and(before) {
-            grading.cap(Grade::Inferred, Reason::Straddles);
-            if judged.verdict == Verdict::Violation {
-                judged.verdict = Verdict::Exposure;
-            }
-        }
+        self.from_the_earliest(question, when, (&mut judged, grading));
         judged
     }
 
@@ -79,6 +72,7 @@ impl Known {
         if told.outcome == Outcome::Conditional || judged.clock == Clock::Token {
             self.rests_on_account(question, when, (&mut judged, grading));
         }
+        self.from_the_earliest(question, when, (&mut judged, grading));
         // What a gap or two clocks leave open is never called a violation.
         let open = [Reason::Straddles, Reason::RestsOnGap].iter().any(|reason| grading.reasons.contains(reason));
         if open && judged.verdict == Verdict::Violation {
@@ -98,6 +92,23 @@ impl Known {
         let beyond = delay > self.budget(question.reference, clock);
         let verdict = if beyond { Verdict::Violation } else { Verdict::Exposure };
         Judged { delay: Some(delay), clock, ..Judged::of(verdict, View::default()) }
+    }
+
+    /// A delay is measured from the latest instant of a decision. It can have been made earlier: before what it rested on went, or
+    /// while that was within its time.
+    fn from_the_earliest(&self, question: &Question, when: (Moment, &Told), judged: (&mut Judged, &mut Grading)) {
+        let (moment, told) = when;
+        let (judged, grading) = judged;
+        let (Some(delay), Verdict::Exposure | Verdict::Violation) = (judged.delay, judged.verdict) else { return };
+        let least = delay.saturating_sub(moment.at.saturating_sub(told.span.min));
+        let within_its_time =
+            judged.verdict == Verdict::Violation && least <= self.budget(question.reference, judged.clock);
+        if least < 0 || within_its_time {
+            grading.cap(Grade::Inferred, Reason::Straddles);
+        }
+        if within_its_time {
+            judged.verdict = Verdict::Exposure;
+        }
     }
 
     /// What is said of a closed account, or of one that may have been closed, where an event of it is missing.
@@ -296,7 +307,13 @@ impl Known {
         let (changes, _) = self.changes(question, span.max);
         let within = changes.into_iter().take_while(|change| *change > span.min);
         let other = within.chain([span.min, span.max]).any(|at| self.view(question, at).supports() != now);
-        if other {
+        // Of conditions it is what their claims were worth.
+        let claims = |at: Millis| {
+            let judged = self.conditional(question, (at, View::default(), told), &mut Grading::default());
+            (judged.stale_claims, judged.verdict == Verdict::PendingGrant)
+        };
+        let conditional = told.outcome == Outcome::Conditional;
+        if other || (conditional && [span.min, span.max].into_iter().any(|at| claims(at) != claims(moment.at))) {
             grading.cap(Grade::Inferred, Reason::Straddles);
         }
     }

@@ -103,11 +103,14 @@ impl Known {
 
     /// The earliest end that is told. A revoked grant ends a session only if no other client used it: single sign-on goes on.
     pub(crate) fn ended(&self, id: Id, session: &Session) -> Option<(Millis, EndKind)> {
-        let first = session.uses.keys().chain(session.callbacks.keys()).min().copied()?;
-        let used = session.uses.values().filter(|used| !used.what.is_refused());
-        let clients: BTreeSet<_> = used.map(|used| used.client).collect();
+        let used = session.uses.keys().chain(session.callbacks.keys()).min().copied();
+        // Of what nothing but a read tells, the read is the first sign.
+        let first = used.or_else(|| session.listed.iter().min().map(|listed| Moment::floor(*listed)));
+        let good = session.uses.values().filter(|used| !used.what.is_refused());
+        let clients: BTreeSet<_> = good.map(|used| used.client).collect();
         let own = session.ends.iter().filter(|(_, how)| **how != EndKind::RevokeGrant || clients.len() <= 1);
         let own = own.map(|(at, how)| (*at, *how)).min();
+        let Some(first) = first else { return own.map(|(at, how)| (at.at, how)) };
         let mut wide: Option<(Moment, EndKind)> = None;
         if let Some(user) = session.user {
             let of_user = self.sessions.ends.get(&user);

@@ -114,15 +114,17 @@ impl Known {
                     return;
                 }
                 let reference = self.id(&place, reference);
-                let (claims, placed) = (self.names.sym(claims), !instance.is_empty());
-                let paid = Paid { span: fact.span, claims, placed, over: false };
+                let (claims, instance) = (self.names.sym(claims), self.names.sym(instance));
+                let paid = Paid { span: fact.span, claims, instance, over: false };
                 let known = self.sessions.paid.get_or_default(reference);
                 if known.get(&place.moment) == Some(&paid) {
                     return;
                 }
                 known.insert(place.moment, paid);
                 let tie = self.join(reference.source).map_or(0, |join| join.tie);
-                dirt.reference(reference, place.moment.at.saturating_sub(tie));
+                // What was decided since it can have been written may rest on it.
+                let from = fact.span.min.min(place.moment.at.saturating_sub(tie));
+                dirt.reference(reference, from);
                 if let Some(user) = self.who(reference, place.moment.at).user {
                     dirt.sign_ins_of(user, place.moment.at.saturating_sub(tie));
                 }
@@ -163,7 +165,7 @@ impl Known {
             resource: self.names.sym(decided.resource),
             outcome: decided.outcome,
             owner_refs: decided.owner_refs.iter().map(|claim| self.names.sym(claim)).collect(),
-            placed: !decided.instance.is_empty(),
+            instance: self.names.sym(decided.instance),
             trace,
         };
         if self.decisions.get(&reference).and_then(|known| known.get(&place.moment)) == Some(&told) {

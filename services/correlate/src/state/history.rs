@@ -181,12 +181,20 @@ impl<V: Copy + PartialEq> History<V> {
             let first = marks.partition_point(|m| m.moment.at < from.saturating_sub(rules.skew));
             marks[first..].iter().take_while(|m| m.moment.at <= to.saturating_add(rules.skew)).any(changes)
         };
-        let tells = |m: &&Mark<V>| changes(m) || !changes_near(m.moment.at, m.moment.at);
+        let next = |place: usize| self.marks.get(first + place + 1);
+        // A list that is saved anew is first emptied: whom it names again it names still.
+        let named_again = |place: usize, m: &Mark<V>| {
+            let at_once = |next: &Mark<V>| next.moment.at == m.moment.at && next.says.is_some();
+            m.moment.rank == Rank::Read && m.says.is_none() && next(place).is_some_and(at_once)
+        };
+        let tells = |(place, m): &(usize, &Mark<V>)| {
+            !named_again(*place, m) && (changes(m) || !changes_near(m.moment.at, m.moment.at))
+        };
         let told = |m: &Mark<V>| {
             let Mark { moment, says, by } = *m;
             Evidence { moment, until: moment, says, by, event: changes(m) }
         };
-        let mut all: Vec<Evidence<V>> = marks.iter().filter(tells).map(told).collect();
+        let mut all: Vec<Evidence<V>> = marks.iter().enumerate().filter(tells).map(|(_, mark)| told(mark)).collect();
         if reads.is_empty() {
             return all;
         }

@@ -70,11 +70,27 @@ impl Rbac {
     pub(crate) fn member(&mut self, pair: (Id, Id), mark: Mark<()>, reads: &Reads) -> Vec<Dirty> {
         let (member, role) = pair;
         let within = member.source;
-        let replaced: Vec<Moment> = self.replaced.get(&role).into_iter().flatten().copied().collect();
+        let new = self.members.get(member, role).is_none();
         let mut dirty: Vec<Dirty> = self.members.mark((member, role, within), mark, reads).into_iter().collect();
-        // Whoever is not named when all members are is none from then on, whenever we come to hear of it.
-        dirty.extend(replaced.iter().filter_map(|moment| self.out(member, role, (*moment, reads))));
+        if new {
+            dirty.extend(self.was_not_named(pair, reads));
+        }
         dirty
+    }
+
+    /// Notes a complete read of members: every (member, role) that was there.
+    pub(crate) fn members_read(&mut self, at: (usize, Sym), seen: &BTreeSet<(Id, Id)>, reads: &Reads) -> Vec<Dirty> {
+        let new: Vec<(Id, Id)> =
+            seen.iter().filter(|(member, role)| self.members.get(*member, *role).is_none()).copied().collect();
+        let mut dirty = self.members.read(at, seen, reads);
+        dirty.extend(new.into_iter().flat_map(|pair| self.was_not_named(pair, reads)));
+        dirty
+    }
+
+    /// Whoever is not named when all members are is none from then on, whenever we come to hear of it.
+    fn was_not_named(&mut self, (member, role): (Id, Id), reads: &Reads) -> Vec<Dirty> {
+        let replaced: Vec<Moment> = self.replaced.get(&role).into_iter().flatten().copied().collect();
+        replaced.into_iter().filter_map(|moment| self.out(member, role, (moment, reads))).collect()
     }
 
     /// Notes that the members named at this moment are all.

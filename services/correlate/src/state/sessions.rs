@@ -96,8 +96,8 @@ pub(crate) struct Called {
 pub(crate) struct Paid {
     pub span: Span,
     pub claims: Sym,
-    /// The shipper names the instance that wrote the line.
-    pub placed: bool,
+    /// Instance that wrote the line; empty if the shipper names none.
+    pub instance: Sym,
     /// Its row is gone; decisions may rest on it still.
     pub over: bool,
 }
@@ -207,5 +207,5 @@ kept_struct!(Folded { logins, refreshes, tokens });
 kept_struct!(Refresh { session, issued });
 kept_enum!(Once { 0 At { 0: moment }, 1 More { 0: moments } });
 kept_struct!(Called { backstage, brought });
-kept_struct!(Paid { span, claims, placed, over });
+kept_struct!(Paid { span, claims, instance, over });
 kept_struct!(Sessions { sessions, of_user, issues, presented, refresh_of, paid, callbacks, ends, realms, refreshing });

@@ -1,7 +1,13 @@
 //! Lines that carry no time of their own and are read late, and callbacks, which date themselves.
 
-use crate::case::Case;
-use correlate::facts::What;
+use crate::case::{Case, decided};
+use correlate::{
+    Rank,
+    facts::What,
+    rows::{Grade, Reason},
+};
+use events::event::Outcome::Deny;
+use uuid::Uuid;
 
 const CLEO: &[(&str, &str, &[&str])] = &[("user:default/cleo", "u1", &[])];
 
@@ -11,14 +17,19 @@ fn case() -> Case {
     case
 }
 
+const ISSUE: (&str, &str, Rank) = ("bs", "", Rank::BackstageIssue);
+
+fn issued_in(instance: &'static str) -> What<'static> {
+    What::BackstageIssued { reference: "user:default/cleo", claims: "", instance }
+}
+
 #[test]
 fn an_issuing_line_that_is_read_after_its_callback_is_that_sign_ins() {
     let mut case = case();
     case.login(10.0, ("u1", "s1", "backstage"));
     let code = case.code(10.1, ("u1", "s1", "t1"));
     let callback = case.callback(10.2, "s1");
-    let what = What::BackstageIssued { reference: "user:default/cleo", claims: "", instance: "pod-1" };
-    let issued = case.tell_within((9.8, 10.8), ("bs", "", correlate::Rank::BackstageIssue), what);
+    let issued = case.tell_within((9.8, 10.8), ISSUE, issued_in("pod-1"));
     let rows = case.rows();
     let row = rows.credential(issued);
     assert_eq!(row.session.as_deref(), Some("s1"));
@@ -33,10 +44,7 @@ fn a_refused_sign_in_is_not_that_of_a_line_that_was_written_after_it() {
     case.code(10.1, ("u1", "s1", "t1"));
     case.callback(10.2, "s1");
     // Read when it was written at the earliest after the callback; and one that something else pays for.
-    let late = |case: &mut Case, (from, to)| {
-        let what = What::BackstageIssued { reference: "user:default/cleo", claims: "", instance: "pod-1" };
-        case.tell_within((from, to), ("bs", "", correlate::Rank::BackstageIssue), what)
-    };
+    let late = |case: &mut Case, span| case.tell_within(span, ISSUE, issued_in("pod-1"));
     let unpaid = late(&mut case, (10.3, 11.3));
     case.code(20.1, ("u1", "s2", "t2"));
     case.callback(20.2, "s2");
@@ -56,9 +64,7 @@ fn of_two_sign_ins_within_what_a_reader_is_late_neither_is_sure() {
         case.code(at, ("u1", session, session));
         case.callback(at + 0.1, session);
     }
-    let what = || What::BackstageIssued { reference: "user:default/cleo", claims: "", instance: "pod-1" };
-    let place = ("bs", "", correlate::Rank::BackstageIssue);
-    let first = case.tell_within((10.0, 10.9), place, what());
+    let first = case.tell_within((10.0, 10.9), ISSUE, issued_in("pod-1"));
     let rows = case.rows();
     assert_eq!(rows.credential(first).session.as_deref(), Some("s1"));
     assert!(!rows.credential(first).sure);
@@ -76,4 +82,70 @@ fn a_callback_pays_surely_only_for_a_line_just_before_it() {
     let rows = case.rows();
     let told = [near, far].map(|event| (rows.credential(event).session.as_deref(), rows.credential(event).sure));
     assert_eq!(told, [(Some("s1"), true), (Some("s2"), false)]);
+}
+
+/// Grade of a decision just before the line of a second sign-in, or of a second token of the same session.
+fn before_a_line(session: &'static str, line: (f64, &'static str), decision: (f64, f64)) -> (Grade, Vec<Reason>) {
+    let mut case = case();
+    case.sign_in(10.0, ("u1", "s1", "user:default/cleo"));
+    case.refresh(100.0, ("u1", session), ("t1", "t2"));
+    let (from, instance) = line;
+    case.tell_within((from, 100.9), ISSUE, issued_in(instance));
+    let what = What::Decided(decided("user:default/cleo", "deploy", Deny));
+    let event = case.tell_within(decision, ("bs", "", Rank::Decision), what);
+    let rows = case.rows();
+    let row = rows.decision(event);
+    (row.grade, row.reasons.clone())
+}
+
+#[test]
+fn a_token_whose_line_is_stamped_behind_a_decision_can_stand_behind_it() {
+    // It may have been issued 0.8 s before its line was read.
+    let (grade, reasons) = before_a_line("s2", (100.1, "pod-1"), (100.5, 100.5));
+    assert_eq!((grade, reasons.contains(&Reason::SeveralSessions)), (Grade::Inferred, true));
+    let (grade, reasons) = before_a_line("s1", (100.1, "pod-1"), (100.5, 100.5));
+    assert_eq!((grade, reasons.contains(&Reason::SeveralTokens)), (Grade::Session, true));
+    // Not so if the line was written afterwards at the earliest.
+    assert_eq!(before_a_line("s2", (100.6, "pod-1"), (100.5, 100.5)).0, Grade::Exact);
+}
+
+#[test]
+fn lines_of_one_instance_keep_their_order() {
+    // Both are stamped by their reader: of one instance the decision came first.
+    assert_eq!(before_a_line("s2", (99.9, "pod-1"), (99.5, 100.5)).0, Grade::Exact);
+    assert_eq!(before_a_line("s2", (99.9, "pod-2"), (99.5, 100.5)).0, Grade::Inferred);
+    assert_eq!(before_a_line("s2", (99.9, ""), (99.5, 100.5)).0, Grade::Inferred);
+}
+
+#[test]
+fn of_two_lines_behind_a_callback_either_can_be_its_own() {
+    let told = |first: (f64, f64), second: (f64, f64)| {
+        let mut case = case();
+        case.refresh(10.0, ("u1", "s1"), ("t1", "t2"));
+        case.code(10.1, ("u1", "s2", "t3"));
+        case.callback(10.2, "s2");
+        let lines: [Uuid; 2] = [first, second].map(|span| case.tell_within(span, ISSUE, issued_in("pod-1")));
+        let rows = case.rows();
+        lines.map(|line| (rows.credential(line).session.clone(), rows.credential(line).sure))
+    };
+    let of = |session: &str, sure| (Some(session.to_owned()), sure);
+    assert_eq!(told((9.3, 10.3), (9.4, 10.4)), [of("s1", false), of("s2", false)]);
+    // One that was written behind it is another's.
+    assert_eq!(told((10.25, 10.3), (9.4, 10.4)), [of("s1", true), of("s2", true)]);
+}
+
+#[test]
+fn who_bore_a_name_is_asked_at_both_ends_of_a_decisions_time() {
+    let mut case = case();
+    case.catalog(50.0, &[("user:default/cleo", "u9", &[])], &[]);
+    case.sign_in(100.0, ("u9", "s9", "user:default/cleo"));
+    let decision = |case: &mut Case, from| {
+        let what = What::Decided(decided("user:default/cleo", "deploy", Deny));
+        case.tell_within((from, 110.0), ("bs", "", Rank::Decision), what)
+    };
+    let events = [49.0, 51.0].map(|from| decision(&mut case, from));
+    let rows = case.rows();
+    let told =
+        events.map(|event| rows.decision(event)).map(|row| (row.grade, row.reasons.contains(&Reason::Straddles)));
+    assert_eq!(told, [(Grade::Inferred, true), (Grade::Exact, false)]);
 }

@@ -233,6 +233,15 @@ fn claims_follow_the_last_issue() {
     assert_eq!(told, expected);
     assert_eq!(rows.decision(stale).stale_claims, ["group:default/ops"]);
     assert_eq!(rows.decision(stale).clock, Clock::Claims);
+    // What can have been decided before the claim was lost, or before the group was given, is less sure.
+    let mut within = |span, claims| {
+        let what = What::Decided(with(claims));
+        case.tell_within(span, ("bs", "", correlate::Rank::Decision), what)
+    };
+    let events = [within((25.0, 51.0), &OPS_CLAIM), within((31.0, 52.0), &OPS_CLAIM), within((5.0, 16.0), &NO_CLAIM)];
+    let rows = case.rows();
+    let straddles = events.map(|event| rows.decision(event).reasons.contains(&Reason::Straddles));
+    assert_eq!(straddles, [true, false, true]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::case::{Case, person};
 use correlate::{
+    Rank,
     facts::{Entity, Holder, List, Parent, RoleName, What},
     rows::{Cause, Missed, RightKind, Row, WorldKind},
 };
@@ -141,4 +142,41 @@ fn a_default_group_that_is_gone_is_given_to_nobody() {
     case.member(12.0, ("u1", "g-1", false));
     case.member(14.0, ("u1", "g-1", true));
     assert_eq!(told(&case), [(person("u1"), Some(10_000), true), (person("u1"), Some(14_000), false)]);
+}
+
+#[test]
+fn a_backstage_role_that_is_saved_anew_is_held_since_it_was_given() {
+    let mut case = Case::new();
+    case.catalog(1.0, &[("user:default/cleo", "u1", &[]), ("user:default/dan", "u2", &[])], &[]);
+    let save = |case: &mut Case, at, members: &[&'static str]| {
+        let role = "role:default/owners";
+        case.tell(at, ("bs", "", Rank::Change), What::RoleMembersReplaced { role });
+        members.iter().for_each(|member| _ = case.role(at, (role, member, true)));
+    };
+    save(&mut case, 10.0, &["user:default/cleo", "user:default/dan"]);
+    save(&mut case, 20.0, &["user:default/cleo"]);
+    save(&mut case, 30.0, &["user:default/cleo", "user:default/dan"]);
+    let since = |user| {
+        let rights = case.rows().correlator.rights_at("kc", user, 40_000);
+        let role = rights.into_iter().find(|right| right.kind == RightKind::BackstageRole);
+        role.and_then(|role| role.since)
+    };
+    assert_eq!((since("u1"), since("u2")), (Some(10_000), Some(30_000)));
+    assert!(case.rows().correlator.rights_at("kc", "u2", 25_000).is_empty());
+}
+
+#[test]
+fn whom_a_read_alone_shows_was_not_named_before_either() {
+    let mut case = Case::new();
+    case.catalog(1.0, &[("user:default/cleo", "u1", &[])], &[]);
+    let role = "role:default/owners";
+    case.tell(10.0, ("bs", "", Rank::Change), What::RoleMembersReplaced { role });
+    let pairs = vec![("user:default/cleo", role), ("group:default/ops", "role:default/ops")];
+    case.read(20.0, ("bs", ""), (vec![], vec![], vec![(List::RoleMembers, pairs)]));
+    // Its rows are the same in every order.
+    let rights = |at| case.rows().correlator.rights_at("kc", "u1", at).len();
+    assert_eq!([5_000, 15_000, 25_000].map(rights), [0, 0, 1]);
+    let gaps =
+        case.rows().gaps().into_iter().map(|gap| (gap.kind, gap.missing, gap.after, gap.before)).collect::<Vec<_>>();
+    assert_eq!(gaps, [(RightKind::BackstageRole, Missed::Grant, 10_000, 20_000)]);
 }

@@ -264,12 +264,17 @@ fn a_token_of_which_no_line_tells_is_reckoned_with() {
     let mut case = case();
     case.sign_in(10.0, ("u1", "s1", "user:default/cleo"));
     case.refresh(30.0, ("u1", "s1"), ("s1", "t1"));
-    let soon = case.decision(32.0, "user:default/cleo", Deny);
+    let soon = case.decision(30.05, "user:default/cleo", Deny);
     let later = case.decision(60.0, "user:default/cleo", Deny);
     let rows = case.rows();
-    assert_eq!(rows.decision(soon).grade, Grade::Exact, "the line can still come");
-    assert_eq!(rows.decision(later).grade, Grade::Inferred);
-    assert!(rows.decision(later).reasons.contains(&Reason::TokenUnseen));
+    for event in [soon, later] {
+        assert_eq!(rows.decision(event).grade, Grade::Inferred);
+        assert!(rows.decision(event).reasons.contains(&Reason::TokenUnseen));
+    }
+    // What the line tells was not there before it.
+    case.issuing(30.1, "user:default/cleo");
+    let rows = case.rows();
+    assert_eq!([soon, later].map(|event| rows.decision(event).grade), [Grade::Exact, Grade::Session]);
 }
 
 #[test]
@@ -336,4 +341,30 @@ fn a_callback_whose_user_is_learnt_later_takes_it_from_another_session() {
     let rows = case.rows();
     assert_eq!(rows.credential(issuing).callback, None);
     assert_eq!(rows.session("s2").sign_ins[0].credential, None);
+}
+
+#[test]
+fn a_session_that_a_read_alone_shows_ends_as_others_do() {
+    let listed = |case: &mut Case, at, sessions: &[(&'static str, &'static str)]| {
+        case.read(at, ("kc", "r"), (vec![], vec![], vec![(List::Sessions, sessions.to_vec())]));
+    };
+    let mut case = case();
+    listed(&mut case, 10.0, &[("u1", "s1"), ("u1", "s2"), ("u2", "s3")]);
+    case.ended(20.0, Ended::One { session: "s1", user: "u1" }, EndKind::Logout);
+    case.ended(30.0, Ended::OfUser("u1"), EndKind::Admin);
+    listed(&mut case, 40.0, &[]);
+    // Nothing but its end is told of this one.
+    case.ended(50.0, Ended::One { session: "s4", user: "u2" }, EndKind::Expired);
+    let rows = case.rows();
+    let told = ["s1", "s2", "s3", "s4"].map(|session| rows.session(session).ended);
+    let ended = |at, how| Some((at, how));
+    assert_eq!(
+        told,
+        [
+            ended(20_000, EndKind::Logout),
+            ended(30_000, EndKind::Admin),
+            ended(40_000, EndKind::AbsentFromRead),
+            ended(50_000, EndKind::Expired)
+        ]
+    );
 }

@@ -1,7 +1,7 @@
 //! Holds rows against the truth that the simulator kept.
 
 use crate::{
-    deliver::Rows,
+    deliver::{Delivery, Rows},
     lines,
     model::{Decided, Held},
     rights::Right,
@@ -172,8 +172,9 @@ fn credential_right(decided: &Decided, row: &DecisionRow) -> bool {
     }
 }
 
-/// With lines lost, less is known; what is said of the session is still right.
-pub fn ties(world: &World, rows: &Rows, report: &mut Report) {
+/// With lines lost, less is known; what is said of the session is still right, unless no line at all is left of the token that was used.
+pub fn ties(world: &World, (rows, delivery): (&Rows, &Delivery), report: &mut Report) {
+    let left: BTreeSet<i64> = tokens_left(world, delivery);
     for decided in &world.decided {
         let row = row(rows, decided);
         report.judged += 1;
@@ -183,11 +184,14 @@ pub fn ties(world: &World, rows: &Rows, report: &mut Report) {
         }
         let known: BTreeSet<&str> = decided.alive.iter().map(|(_, session)| session.as_str()).collect();
         let right = match row.grade {
+            Grade::Exact | Grade::Session if left.contains(&decided.used) => {
+                row.session.as_ref() == Some(&decided.session)
+            }
             // A token of which both servers' lines are lost leaves nothing: only the others can be told.
             Grade::Exact | Grade::Session => row.session.as_deref().is_some_and(|session| known.contains(session)),
             Grade::Inferred | Grade::None => true,
         };
-        if !right || (row.grade == Grade::Exact && known.len() == 1 && row.session.as_ref() != Some(&decided.session)) {
+        if !right {
             report.wrong(format!("session: {decided:#?}\n{row:#?}"));
         }
     }
@@ -202,6 +206,22 @@ pub fn ties(world: &World, rows: &Rows, report: &mut Report) {
             }
         }
     }
+}
+
+/// When those tokens were issued of which a line of either server is left.
+fn tokens_left(world: &World, delivery: &Delivery) -> BTreeSet<i64> {
+    let lines = || delivery.order.iter().map(|line| &world.lines[*line]);
+    let issuing = lines().filter(|line| line.events[0].kind == "backstage_token_issued").map(|line| line.at);
+    let refresh: BTreeSet<&str> = lines()
+        .flat_map(|line| &line.events)
+        .map(|event| match event.kind.as_str() {
+            "token_refreshed" => event.new_refresh_token_id.as_str(),
+            _ => event.refresh_token_id.as_str(),
+        })
+        .collect();
+    let tokens = world.users.iter().flat_map(|user| &user.tokens);
+    let paid = tokens.filter(|token| refresh.contains(token.refresh.as_str())).map(|token| token.at);
+    issuing.chain(paid).collect()
 }
 
 pub fn sessions(world: &World, rows: &Rows, report: &mut Report) {

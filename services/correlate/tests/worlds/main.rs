@@ -79,7 +79,7 @@ fn lines_that_are_read_late_are_of_their_sign_ins() {
         let other = correlate(&world, &delivery);
         assert!(rows.same(&other), "seed {seed}: {}", rows.first_difference(&other));
         delivery.lose_ties(&world, &mut random);
-        check::ties(&world, &correlate(&world, &delivery), report);
+        check::ties(&world, (&correlate(&world, &delivery), &delivery), report);
         report.assert_right(seed);
     });
     println!("{report}");
@@ -142,7 +142,7 @@ fn lost_ties_lower_the_grade_and_never_name_another_session() {
         let mut delivery = Delivery::in_order(&world);
         delivery.lose_ties(&world, &mut StdRng::seed_from_u64(seed ^ 0x71e5));
         let rows = correlate(&world, &delivery);
-        check::ties(&world, &rows, report);
+        check::ties(&world, (&rows, &delivery), report);
         report.assert_right(seed);
     };
     FOUND_APART.into_iter().for_each(|seed| one(seed, &mut Report::default()));

@@ -44,7 +44,8 @@ pub struct Decided {
     pub active: bool,
     /// Since when it is so.
     pub since: Option<i64>,
-    /// Session of the token that was used; sessions and number of all tokens alive.
+    /// The token that was used, and its session; all tokens alive: when they were issued, and their sessions.
+    pub used: i64,
     pub session: String,
     pub alive: Vec<(i64, String)>,
 }

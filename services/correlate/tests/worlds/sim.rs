@@ -269,6 +269,7 @@ impl World {
             by_backstage: entitled && !self.entitled_by_group(user, &permission),
             active,
             since,
+            used: used.at,
             session: used.session,
             alive: alive.into_iter().map(|token| (token.at, token.session)).collect(),
         });

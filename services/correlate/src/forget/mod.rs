@@ -71,7 +71,7 @@ type LetGo<'a> = dyn FnMut(Key) + 'a;
 
 impl Known {
     fn forget(&mut self, floor: Millis, gone: &mut LetGo<'_>) {
-        let over = floor.saturating_sub(self.longest_tie()).saturating_sub(self.config.skew);
+        let over = floor.saturating_sub(self.answered_within()).saturating_sub(self.config.skew);
         self.gone.floor = Some(floor);
         self.gone.over = Some(over);
         self.settle_sign_ins(over);

@@ -121,12 +121,15 @@ impl Known {
                     return;
                 }
                 known.insert(place.moment, paid);
-                let tie = self.join(reference.source).map_or(0, |join| join.tie);
-                // What was decided since it can have been written may rest on it.
-                let from = fact.span.min.min(place.moment.at.saturating_sub(tie));
+                let width = place.moment.at.saturating_sub(fact.span.min);
+                if width > self.longest_tie() {
+                    let latest = self.latest_lines.entry(reference).or_default();
+                    *latest = width.max(*latest);
+                }
+                let from = place.moment.at.saturating_sub(self.answered_within());
                 dirt.reference(reference, from);
                 if let Some(user) = self.who(reference, place.moment.at).user {
-                    dirt.sign_ins_of(user, place.moment.at.saturating_sub(tie));
+                    dirt.sign_ins_of(user, from);
                 }
             }
             What::Callback { session } => self.callback(&place, session, dirt),
@@ -196,6 +199,11 @@ impl Known {
 
     pub(crate) fn longest_life(&self) -> Millis {
         self.config.joins.iter().map(|join| join.token_life).max().unwrap_or(0)
+    }
+
+    /// How far back an answer can rest on what is told of tokens: a decision on a line just behind it, and that line on what comes after it.
+    pub(crate) fn answered_within(&self) -> Millis {
+        self.longest_tie().saturating_mul(2)
     }
 
     pub(crate) fn longest_tie(&self) -> Millis {

@@ -48,7 +48,7 @@ impl Known {
         if self.gone.over.is_some_and(|over| since < over) {
             self.gone.needed(since);
         }
-        let from = since.saturating_sub(self.longest_tie());
+        let from = since.saturating_sub(self.answered_within());
         dirt.decisions_of(user, from);
         dirt.sign_ins_of(user, from);
     }
@@ -95,7 +95,7 @@ impl Known {
             self.may_be_spent(token, (session, place.moment));
             self.presented(place, (issued.presented, Some(user)), dirt);
         }
-        let from = place.moment.at.saturating_sub(self.longest_tie());
+        let from = place.moment.at.saturating_sub(self.answered_within());
         dirt.decisions_of(user, from);
         dirt.sign_ins_of(user, from);
     }
@@ -177,7 +177,7 @@ impl Known {
         dirt.sessions.insert(session);
         if let Some(user) = user {
             self.sessions.callbacks.get_or_default(user).insert(place.moment, (session, backstage));
-            let from = place.moment.at.saturating_sub(self.longest_tie());
+            let from = place.moment.at.saturating_sub(self.answered_within());
             dirt.decisions_of(user, from);
             dirt.sign_ins_of(user, from);
         }

@@ -114,15 +114,19 @@ fn what_can_have_been_decided_before_the_account_was_closed_is_no_violation() {
     let mut case = Case::new();
     case.catalog(-10_000.0, &[(CLEO, "u1", &[])], &[]);
     case.keycloak(-9_000.0, What::UserDeleted { user: "u1" });
-    let mut allowed = |from: f64| {
+    let mut allowed = |span| {
         let what = What::Decided(decided(CLEO, "deploy", Allow));
-        case.tell_within((from, -1_000.0), ("bs", "", correlate::Rank::Decision), what)
+        case.tell_within(span, ("bs", "", correlate::Rank::Decision), what)
     };
-    let events = [-9_001.0, -8_400.0, -8_399.0].map(&mut allowed);
+    let events = [-9_001.0, -8_400.0, -8_399.0].map(|from| allowed((from, -1_000.0)));
+    let soon = [-9_001.0, -8_999.0].map(|from| allowed((from, -8_990.0)));
     let rows = case.rows();
     let told =
         events.map(|event| rows.decision(event)).map(|row| (row.verdict, row.reasons.contains(&Reason::Straddles)));
     assert_eq!(told, [(Verdict::Exposure, true), (Verdict::Exposure, true), (Verdict::Violation, false)]);
+    let told =
+        soon.map(|event| rows.decision(event)).map(|row| (row.verdict, row.reasons.contains(&Reason::Straddles)));
+    assert_eq!(told, [(Verdict::Exposure, true), (Verdict::Exposure, false)]);
 }
 
 #[test]

@@ -149,3 +149,22 @@ fn who_bore_a_name_is_asked_at_both_ends_of_a_decisions_time() {
         events.map(|event| rows.decision(event)).map(|row| (row.grade, row.reasons.contains(&Reason::Straddles)));
     assert_eq!(told, [(Grade::Inferred, true), (Grade::Exact, false)]);
 }
+
+/// What pays for a line that is stamped behind a decision is told last: rows are the same in every order.
+#[test]
+fn a_decision_follows_what_comes_after_the_line_behind_it() {
+    let mut case = case();
+    case.sign_in(10.0, ("u1", "s1", "user:default/cleo"));
+    case.refresh(96.0, ("u1", "s2"), ("t1", "t2"));
+    let decided = |case: &mut Case, at| case.decision(at, "user:default/cleo", Deny);
+    let (soon, before) = (decided(&mut case, 97.0), decided(&mut case, 40.0));
+    // One line follows within what an answer takes; another has no time but that of its receipt.
+    case.tell_within((100.5, 100.5), ISSUE, issued_in("pod-1"));
+    case.tell_within((30.0, 200.0), ISSUE, issued_in("pod-2"));
+    case.callback(104.9, "s2");
+    case.code(199.0, ("u1", "s1", "t9"));
+    let last = case.last_change();
+    let rows = case.rows();
+    assert_eq!([soon, before].map(|event| rows.decision(event).grade), [Grade::Session; 2]);
+    assert!(last.iter().any(|change| change.key == correlate::rows::Key::Decision(before)), "{last:#?}");
+}

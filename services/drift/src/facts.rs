@@ -201,7 +201,7 @@ pub struct Had {
 /// What was done in an impersonated session.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Acted {
-    /// When the session ended; none: nothing tells it.
+    /// When the session ended, or by when it must have; none: nothing tells it.
     pub ended: Option<i64>,
     /// Decisions that let them in and name the session.
     pub let_in: u64,

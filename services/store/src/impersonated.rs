@@ -22,7 +22,7 @@ pub struct ActedRow {
     /// The event by which somebody began to act as the person.
     #[serde(with = "clickhouse::serde::uuid")]
     pub event_id: Uuid,
-    /// When the session ended; none: nothing tells it.
+    /// When the session ended, or by when it must have; none: nothing tells it.
     pub ended_at: Option<i64>,
     /// Decisions that let them in and name this session.
     pub let_in: u64,
@@ -54,8 +54,8 @@ impl Store {
     ) -> Result<Vec<ActedRow>, StoreError> {
         let sql = format!(
             "WITH acting AS (\
-               SELECT person, toString(source_id) AS source, session_id AS session, by.1 AS since, by.3 AS begun, toUnixTimestamp64Milli(ended_at) AS ended \
-               FROM (SELECT person, source_id, session_id, ended_at, arrayJoin(impersonators) AS by FROM session_rows FINAL \
+               SELECT person, toString(source_id) AS source, session_id AS session, by.1 AS since, by.3 AS begun, toUnixTimestamp64Milli(ifNull(ended_at, expires_by)) AS ended \
+               FROM (SELECT person, source_id, session_id, ended_at, expires_by, arrayJoin(impersonators) AS by FROM session_rows FINAL \
                  WHERE tenant = {{tenant:String}} AND person IN {{persons:Array(String)}} AND notEmpty(impersonators))), \
              accounts AS (\
                SELECT toFixedString(unhex(key), 16) FROM (SELECT arrayJoin({{persons:Array(String)}}) AS key UNION DISTINCT \

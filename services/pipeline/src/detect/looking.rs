@@ -100,6 +100,7 @@ impl Detector {
         };
         memory.lookups.take(events, &facts.acts);
         whole(memory.lookups.renew(&self.reader, &mut facts).await, &mut facts.cut)?;
+        memory.lookups.gaps_changed(&spans);
         let (acts, again) = memory.lookups.again((tenant, facts.ripe));
         facts.acts.extend(acts);
         let concerned = self.concerned(&spans, &facts, memory).await?;

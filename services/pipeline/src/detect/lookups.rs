@@ -72,6 +72,18 @@ impl Lookups {
         Ok(())
     }
 
+    /// Gaps of these times, [from, to], are others than they were: how sure something is, and what may be missing, is said anew.
+    pub(super) fn gaps_changed(&mut self, spans: &[(i64, i64)]) {
+        let concerns = |act: &Act| {
+            let within = |(since, until): &(i64, i64)| match is_impersonation(act) {
+                true => *until >= act.at,
+                false => *since <= act.at,
+            };
+            spans.iter().any(within)
+        };
+        self.changed.extend(self.acts.iter().filter(|(_, act)| concerns(act)).map(|(at, _)| *at));
+    }
+
     fn answered(&mut self, answers: Answers) {
         let said = |answers: &Answers, act: &Act| {
             let person = answers.givers.get(&act.event).unwrap_or(&act.actor).clone();
@@ -181,6 +193,12 @@ mod tests {
         assert_eq!((times(&mut lookups, 15), times(&mut lookups, 20)), (vec![10], vec![20]));
         lookups.answered(said);
         assert_eq!(times(&mut lookups, 100), [0_i64; 0]);
+        lookups.gaps_changed(&[(11, 12)]);
+        assert_eq!(times(&mut lookups, 100), [0_i64; 0], "after the grant, and before the impersonation");
+        lookups.gaps_changed(&[(1, 12)]);
+        assert_eq!(times(&mut lookups, 100), [10]);
+        lookups.gaps_changed(&[(15, i64::MAX)]);
+        assert_eq!(times(&mut lookups, 100), [20]);
         // A replay takes the second away; of a time that was not read nothing is forgotten.
         lookups.take((15, 25), &[]);
         assert_eq!((lookups.acts.len(), lookups.fresh), (1, true));

@@ -112,6 +112,12 @@ async fn a_role_for_a_group_of_theirs_is_found_by_answers_that_come_later_and_wi
         "in no group that anybody knows of"
     );
 
+    // A gap between the membership and the grant comes to light, and is repaired.
+    bench.gap("kc", (12, Some(14)), (None, 1)).await;
+    bench.until(("D05", "b"), |one| one.confidence == "inferred").await;
+    bench.gap("kc", (12, Some(14)), (Some(50), 2)).await;
+    bench.until(("D05", "b"), |one| one.confidence == "proven").await;
+
     bench.member(('a', "g"), (5, None), 1).await;
     // Who came into the group after they gave it the role gave themselves nothing.
     bench.member(('d', "g"), (25, None), 1).await;

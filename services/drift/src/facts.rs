@@ -35,6 +35,12 @@ pub struct Facts {
     pub parts: usize,
     /// Decisions of callers that are no persons, where somebody wants to know.
     pub callers: u64,
+    /// Who did acts of a Backstage that only a tie to Keycloak names, by event.
+    pub givers: BTreeMap<Uuid, String>,
+    /// What those who gave roles had of these themselves, at some instant about then; and of privileged rights whoever was impersonated.
+    pub had: Vec<Had>,
+    /// What was done in impersonated sessions, by the event that began it.
+    pub acted: BTreeMap<Uuid, Acted>,
     /// What is held in the groups of the baseline files; none: there is no file, or it cannot be read.
     pub baseline: Option<BaselineFacts>,
 }
@@ -169,6 +175,46 @@ pub struct Act {
     pub right: String,
     /// Plain details.
     pub details: BTreeMap<String, String>,
+}
+
+/// Somebody had a role, or a privileged group, by one path.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Had {
+    /// Who.
+    pub person: String,
+    /// Source of the role.
+    pub source: String,
+    /// Keycloak id; of a Backstage role its name.
+    pub role: String,
+    /// Keycloak id of the group or role that they are in directly and that leads to it; empty: none does.
+    pub through: String,
+    /// Since when they are in that, if an event says so, and the event.
+    pub joined: Option<(i64, Uuid)>,
+    /// From when on all of the path holds; none: as far back as is known.
+    pub from: Option<i64>,
+    /// Until when; none: still.
+    pub to: Option<i64>,
+    /// An event is missing that it rests on.
+    pub rests_on_gap: bool,
+}
+
+/// What was done in an impersonated session.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Acted {
+    /// When the session ended, or by when it must have; none: nothing tells it.
+    pub ended: Option<i64>,
+    /// Decisions that let them in and name the session.
+    pub let_in: u64,
+    /// Of these, those behind which no other session can stand.
+    pub sure: u64,
+    /// Of these, those that were allowed to create, update or delete.
+    pub writes: u64,
+    /// Changes of credentials.
+    pub credentials: u64,
+    /// When the last of it was; none: nothing was done.
+    pub last: Option<i64>,
+    /// Events of it, in order of time.
+    pub evidence: Vec<Uuid>,
 }
 
 /// A time for which something may be missing.

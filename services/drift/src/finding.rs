@@ -90,8 +90,13 @@ pub struct Candidate {
 impl Candidate {
     /// The id of the finding: the same for the same rule and dedup key, on any machine.
     pub fn id(&self, tenant: &str) -> Uuid {
-        Uuid::new_v5(&NAMESPACE, [tenant, self.rule, &self.dedup].join("\u{0}").as_bytes())
+        id((tenant, self.rule), &self.dedup)
     }
+}
+
+/// The id of the finding of a tenant's rule with this dedup key.
+pub fn id((tenant, rule): (&str, &str), dedup: &str) -> Uuid {
+    Uuid::new_v5(&NAMESPACE, [tenant, rule, dedup].join("\u{0}").as_bytes())
 }
 
 /// Hash of what a candidate says: the same on any machine.

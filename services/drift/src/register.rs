@@ -73,11 +73,17 @@ pub struct Looked<'a> {
     pub since: i64,
     /// And before this.
     pub until: i64,
+    /// Findings whose own event was looked at, whenever that was; none: none.
+    pub again: Option<&'a BTreeSet<Uuid>>,
 }
 
 impl Looked<'_> {
     /// Everything of everybody.
-    pub const ALL: Self = Self { persons: None, latest: i64::MIN, since: i64::MIN, until: i64::MAX };
+    pub const ALL: Self = Self { persons: None, latest: i64::MIN, since: i64::MIN, until: i64::MAX, again: None };
+
+    fn again(&self, finding: Uuid) -> bool {
+        self.again.is_some_and(|again| again.contains(&finding))
+    }
 }
 
 /// Why a finding is withdrawn.
@@ -104,7 +110,8 @@ pub fn compare<'a>(
         // What lies at the edge of what was read may be known in part only.
         let partly = match rule.reach {
             Reach::Since { before } => {
-                candidate.first < looked.since.saturating_sub(before) || candidate.first >= looked.until
+                let read = looked.since.saturating_sub(before)..looked.until;
+                !read.contains(&candidate.first) && !looked.again(id)
             }
             Reach::Persons => {
                 looked.persons.is_some_and(|persons| !persons.contains(&candidate.person))
@@ -145,7 +152,7 @@ pub fn compare<'a>(
 pub fn taken_back(rule: &Rule, held: &Held, looked: Looked<'_>) -> Option<Step> {
     let reached = match rule.reach {
         Reach::All | Reach::Now => true,
-        Reach::Since { .. } => (looked.since..looked.until).contains(&held.first),
+        Reach::Since { .. } => (looked.since..looked.until).contains(&held.first) || looked.again(held.id),
         Reach::Persons => {
             held.first >= looked.latest && looked.persons.is_none_or(|persons| persons.contains(&held.person))
         }

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used)] // a test may panic
 
 use drift::{
-    Candidate, Facts, Rule, Settings, Severity,
-    facts::{Act, Product, Source},
+    Candidate, Confidence, Facts, Rule, Settings, Severity,
+    facts::{Act, Gap, Product, Source},
 };
 use uuid::Uuid;
 
@@ -23,7 +23,59 @@ fn with(mut act: Act, name: &str, value: &str) -> Act {
 }
 
 fn found(facts: &Facts) -> Vec<Candidate> {
-    Rule::of("D11").unwrap().judge(facts, &Settings::default()).found
+    by("D11", facts)
+}
+
+fn by(rule: &str, facts: &Facts) -> Vec<Candidate> {
+    Rule::of(rule).unwrap().judge(facts, &Settings::default()).found
+}
+
+#[test]
+fn what_a_read_shows_otherwise_than_was_told_changed_without_an_event() {
+    const MINUTE: i64 = 60_000;
+    let mut facts = facts();
+    (facts.now, facts.ripe) = (1_000 * MINUTE, 1_000 * MINUTE);
+    let set = |n, at: i64, (on, listeners): (&str, &str)| {
+        with(with(act(n, at * MINUTE, "audit_config_changed"), "events_enabled", on), "listeners", listeners)
+    };
+    let read = |n, at: i64, (on, listeners): (&str, &str)| {
+        let act = with(act(n, at * MINUTE, "state_events_config"), "eventsEnabled", on);
+        with(with(act, "eventsListeners", listeners), "enabledEventTypes", "LOGIN,LOGOUT")
+    };
+    // In another order, and what no event named: nothing changed.
+    facts.acts = vec![set(1, 0, ("true", "a,b")), read(2, 20, ("true", "b,a"))];
+    assert!(by("D03", &facts).is_empty());
+    // A read within ten minutes of an event was begun before it, perhaps; what it said is not believed later either.
+    facts.acts.extend([set(3, 30, ("false", "a,b")), read(4, 40, ("true", "a,b")), read(5, 60, ("false", "a,b"))]);
+    assert!(by("D03", &facts).is_empty(), "{:?}", by("D03", &facts));
+    facts.acts.push(read(6, 80, ("true", "a")));
+    let one = by("D03", &facts).pop().unwrap();
+    assert_eq!((one.first, one.last, one.severity), (60 * MINUTE, 80 * MINUTE, Severity::Critical));
+    let said = [&one.values["source"], &one.values["realm"], &one.values["settings"]].map(ToString::to_string);
+    assert_eq!(said, ["\"kc\"", "\"corp\"", "[\"events_enabled\",\"listeners\"]"]);
+    assert_eq!((one.evidence, one.person), (vec![Uuid::from_u128(5), Uuid::from_u128(6)], String::new()));
+    // Of another realm it says nothing; and once more the same is one finding.
+    facts.acts.push(Act { realm: "other".into(), ..read(7, 81, ("false", "")) });
+    facts.acts.push(read(8, 90, ("true", "a")));
+    assert_eq!(by("D03", &facts).len(), 1);
+    // The event may be lost.
+    let gap = Gap { source: "kc".into(), since: 70 * MINUTE, until: Some(71 * MINUTE), ..Gap::default() };
+    facts.gaps = vec![gap];
+    let one = by("D03", &facts).pop().unwrap();
+    assert_eq!(
+        (one.severity, one.confidence, &one.values["gap_overlaps"]),
+        (Severity::Medium, Confidence::Inferred, &true.into())
+    );
+    // An event told that something was set, and not what; one that was refused set nothing.
+    let unsaid = act(9, 75 * MINUTE, "audit_config_changed");
+    facts.acts.insert(5, Act { outcome: "failure".into(), ..unsaid.clone() });
+    assert_eq!(by("D03", &facts).len(), 1);
+    facts.acts[5] = unsaid;
+    assert!(by("D03", &facts).is_empty());
+    facts.acts[5] = with(act(9, 75 * MINUTE, "realm_updated"), "fields", "displayName");
+    assert_eq!(by("D03", &facts).len(), 1, "it set something else");
+    facts.ripe = 80 * MINUTE - 1;
+    assert!(by("D03", &facts).is_empty());
 }
 
 #[test]

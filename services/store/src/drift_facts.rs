@@ -58,6 +58,9 @@ pub struct ActRow {
 /// Longest row of failures that a pattern can name; where more are asked for, so many are looked at.
 const ROW_MAX: usize = 1_000;
 
+/// Kinds of events that give a role to whoever is in a group or has another role.
+const ROLE_GRANTS: &[&str] = &["role_granted", "composite_added", "backstage_role_member_added"];
+
 /// When accounts were out, by account.
 const WHILE: &str = ", (SELECT mapFromArrays(groupArray(account), groupArray(times)) FROM (SELECT out.1 AS account, groupArray((out.2, out.3)) AS times \
     FROM (SELECT arrayJoin(arrayZip({accounts:Array(String)}, {since:Array(Int64)}, {until:Array(Int64)})) AS out) GROUP BY account)) AS spans";
@@ -144,7 +147,15 @@ impl Store {
 
     /// Events of some kinds, in order of time, one row each. Persons named are asked for with all their accounts.
     pub async fn drift_acts(&self, query: &DriftQuery<'_>, kinds: &[&str]) -> Result<Vec<ActRow>, StoreError> {
-        self.drift_acts_in((query, kinds), None).await
+        self.drift_acts_in((query, kinds, ""), None).await
+    }
+
+    /// Roles that somebody who is known gave to a group, put into another role, or gave in a Backstage: what they may have thereby
+    /// themselves.
+    pub async fn drift_role_grants(&self, query: &DriftQuery<'_>) -> Result<Vec<ActRow>, StoreError> {
+        let to_others =
+            "AND actor_kind IN ('admin', 'user') AND (kind != 'role_granted' OR person = toFixedString('', 16))";
+        self.drift_acts_in((query, ROLE_GRANTS, to_others), None).await
     }
 
     /// Events of some kinds of accounts while they were out: (account, from, until), UTC milliseconds.
@@ -161,19 +172,19 @@ impl Store {
         let accounts: Vec<String> = accounts.into_iter().cloned().collect();
         let query =
             DriftQuery { persons: Some(&accounts), from: query.from.max(first), to: query.to.min(last), ..*query };
-        self.drift_acts_in((&query, kinds), Some(times)).await
+        self.drift_acts_in((&query, kinds, ""), Some(times)).await
     }
 
     async fn drift_acts_in(
         &self,
-        (query, kinds): (&DriftQuery<'_>, &[&str]),
+        (query, kinds, more): (&DriftQuery<'_>, &[&str], &str),
         times: Option<&[(String, i64, i64)]>,
     ) -> Result<Vec<ActRow>, StoreError> {
         let mut found = Vec::new();
         for some in together(query) {
             let named = some.persons.unwrap_or_default();
             let times = times.map(|all| all.iter().filter(|one| named.contains(&one.0)).cloned().collect::<Vec<_>>());
-            found.extend(self.drift_acts_of((&some, kinds), times.as_deref()).await?);
+            found.extend(self.drift_acts_of((&some, kinds, more), times.as_deref()).await?);
         }
         found.sort_by_key(|one| (one.time, one.event_id));
         // Two parts can name accounts of one person.
@@ -183,7 +194,7 @@ impl Store {
 
     async fn drift_acts_of(
         &self,
-        (query, kinds): (&DriftQuery<'_>, &[&str]),
+        (query, kinds, more): (&DriftQuery<'_>, &[&str], &str),
         times: Option<&[(String, i64, i64)]>,
     ) -> Result<Vec<ActRow>, StoreError> {
         let persons = if query.persons.is_some() {
@@ -211,7 +222,7 @@ impl Store {
                arrayZip(mapKeys(e.details), mapValues(e.details)) AS details FROM \
              (SELECT event_id, time, source_id, realm, kind, outcome, person, if(bitTest(same, 1), person, actor) AS who, right_kind, \
                right_id, CAST(details, 'Map(String, String)') AS details, input FROM event_rows FINAL \
-              WHERE tenant = {{tenant:String}} {persons} {within} AND kind IN {{kinds:Array(String)}} \
+              WHERE tenant = {{tenant:String}} {persons} {within} AND kind IN {{kinds:Array(String)}} {more} \
               AND time >= fromUnixTimestamp64Milli({{from:Int64}}, 'UTC') AND time < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC') \
               ORDER BY time, event_id, input DESC LIMIT 1 BY event_id) AS e \
              ORDER BY e.time, e.event_id LIMIT {{beyond:UInt32}}"

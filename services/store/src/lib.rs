@@ -19,6 +19,7 @@ mod error;
 mod event_hours;
 pub mod findings;
 mod held;
+pub mod impersonated;
 mod insert;
 mod key;
 mod lock;

@@ -1,27 +1,33 @@
 //! D03 OUT_OF_BAND_CHANGE: state that was read contradicts what events said: something changed and no event tells it.
 
-use super::{Judged, Need, Reach, Rule};
+use super::{
+    Judged, Need, Reach, Rule,
+    d02_leaver_active::READ_AGE,
+    d11_logging_impaired::{ALL_LEAST, CUT_BYTES, EXPIRATION, LISTENERS, SWITCHES, TYPES, is_config, said},
+};
 use crate::{
     Settings,
-    facts::{Facts, Missing, Product},
-    finding::{Candidate, Confidence, Severity, values},
+    facts::{Act, Facts, Missing, Product},
+    finding::{Candidate, Confidence, Severity, bounded, values},
 };
 use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) const RULE: Rule = Rule {
     id: "D03",
     name: "OUT_OF_BAND_CHANGE",
-    version: 1,
-    asks: "Did a membership or role change without an event that tells it?",
-    severity: "high; critical if the right is privileged; medium where a gap of the source explains it",
+    version: 2,
+    asks: "Did a membership, a role, or what a realm records change without an event that tells it?",
+    severity: "high; critical if the right is privileged, and for what a realm records; medium where a gap of the source explains it",
     guards: &[
         "a read that began within the skew of an event says nothing",
         "what a gap of the source overlaps is marked so: the event may be lost, not missing",
+        "a read of the recording's settings says nothing within ten minutes of an event that set them, and nothing after one that came without its representation",
     ],
     not_evaluable: &[
         "who changed it",
         "LDAP sync and realm import leave no mark that tells them apart",
-        "clients, flows and realms: what was read of them is not held against events",
+        "clients, flows and other settings of realms: what was read of them is not held against events",
     ],
     controls: &["CC6.3", "CC7.1", "CM-3"],
     check: "`tokentrail gaps` lists it with likely causes. Compare with Keycloak's own admin events and the LDAP log.",
@@ -32,7 +38,8 @@ pub(super) const RULE: Rule = Rule {
 
 fn judge(facts: &Facts, settings: &Settings) -> Judged {
     let ripe = facts.missing.iter().filter(|one| one.before <= facts.ripe);
-    Judged { found: ripe.map(|one| finding(facts, settings, one)).collect(), values: Default::default() }
+    let rights = ripe.map(|one| finding(facts, settings, one));
+    Judged { found: rights.chain(recording(facts)).collect(), values: Default::default() }
 }
 
 fn finding(facts: &Facts, settings: &Settings, missing: &Missing) -> Candidate {
@@ -58,4 +65,88 @@ fn finding(facts: &Facts, settings: &Settings, missing: &Missing) -> Candidate {
         ]),
         evidence: missing.evidence.iter().copied().filter(|event| !event.is_nil()).collect(),
     }
+}
+
+/// What a setting of a realm's recording was last, and which event or read says so.
+struct Last<'a> {
+    value: String,
+    act: &'a Act,
+}
+
+/// Reads of what realms record that contradict what was said before.
+fn recording(facts: &Facts) -> Vec<Candidate> {
+    let mut realms: BTreeMap<(&str, &str), BTreeMap<&str, Last<'_>>> = BTreeMap::new();
+    let mut found = Vec::new();
+    for act in facts.acts.iter().filter(|act| is_config(act) && act.at <= facts.ripe) {
+        let known = realms.entry((&act.source, &act.realm)).or_default();
+        let is_read = act.kind == "state_events_config";
+        let told = settings_of(act);
+        if !is_read && told.is_empty() && !act.details.contains_key("fields") {
+            // Something was set, and the event does not say what.
+            known.clear();
+            continue;
+        }
+        let mut changed = Vec::new();
+        for (name, value) in told {
+            let last = known.get(name);
+            // A read that was begun before the event says what was so before it.
+            let young = |last: &Last<'_>| last.act.kind != act.kind && act.at - last.act.at <= READ_AGE;
+            if is_read && last.is_some_and(young) {
+                continue;
+            }
+            let last = known.insert(name, Last { value, act });
+            if let Some(last) = last.filter(|last| is_read && last.value != known[name].value) {
+                changed.push((name, last.act));
+            }
+        }
+        found.extend(contradicted(act, &changed, facts));
+    }
+    found
+}
+
+/// The finding of a read that contradicts what was said of some settings by these.
+fn contradicted(read: &Act, changed: &[(&str, &Act)], facts: &Facts) -> Option<Candidate> {
+    let before: BTreeSet<(i64, uuid::Uuid)> = changed.iter().map(|(_, act)| (act.at, act.event)).collect();
+    let (after, _) = *before.last()?;
+    let in_gap = facts.gap_within(Product::Keycloak, (after, read.at));
+    let names: Vec<&str> = changed.iter().map(|(name, _)| *name).collect();
+    Some(Candidate {
+        rule: RULE.id,
+        dedup: format!("{}:{}:recording:{}", read.source, read.realm, read.event),
+        person: String::new(),
+        severity: if in_gap { Severity::Medium } else { Severity::Critical },
+        confidence: if in_gap { Confidence::Inferred } else { Confidence::Proven },
+        first: after,
+        last: read.at,
+        stands: true,
+        values: values([
+            ("source", json!(read.source)),
+            ("realm", json!(read.realm)),
+            ("what", json!("change")),
+            ("settings", json!(names)),
+            ("gap_overlaps", json!(in_gap)),
+        ]),
+        evidence: bounded(before.into_iter().map(|(_, event)| event).chain([read.event]).collect()),
+    })
+}
+
+/// What an event or a read says of the recording, in words that do not depend on how it says it.
+fn settings_of(act: &Act) -> Vec<(&'static str, String)> {
+    let mut told = Vec::new();
+    let mut put = |names: (&'static str, &str), value: Option<String>| told.extend(value.map(|value| (names.0, value)));
+    for names in SWITCHES {
+        put(*names, said(act, *names).filter(|value| !value.is_empty()).map(str::to_owned));
+    }
+    let kept = said(act, EXPIRATION).and_then(|text| text.parse::<i64>().ok());
+    put(EXPIRATION, kept.map(|seconds| seconds.max(0).to_string()));
+    put(LISTENERS, said(act, LISTENERS).and_then(list));
+    let all = |text: &str| text.is_empty() || text.len() >= CUT_BYTES || text.split(',').count() >= ALL_LEAST;
+    put(TYPES, said(act, TYPES).and_then(|text| if all(text) { Some("all".into()) } else { list(text) }));
+    told
+}
+
+/// A list in one order; none if it may have lost its end.
+fn list(text: &str) -> Option<String> {
+    let names: BTreeSet<&str> = text.split(',').filter(|name| !name.is_empty()).collect();
+    (text.len() < CUT_BYTES).then(|| Vec::from_iter(names).join(","))
 }

@@ -1,9 +1,9 @@
-//! D05 SELF_ESCALATION: somebody gave themselves a group or role.
+//! D05 SELF_ESCALATION: somebody gave themselves a group or role: directly, or by giving a role to what they are in.
 
 use super::{Judged, Need, Reach, Rule};
 use crate::{
     Settings,
-    facts::Facts,
+    facts::{Act, Facts, Had, Product},
     finding::{Candidate, Confidence, values},
 };
 use serde_json::json;
@@ -11,14 +11,20 @@ use serde_json::json;
 pub(super) const RULE: Rule = Rule {
     id: "D05",
     name: "SELF_ESCALATION",
-    version: 1,
-    asks: "Did somebody give themselves a group or role?",
-    severity: "high; critical if it is privileged",
-    guards: &["the actor and the person are told by Keycloak id, never by name", "a refused attempt is none"],
+    version: 2,
+    asks: "Did somebody give themselves a group or role, or give a role to a group or role that they were in?",
+    severity: "high; critical if it is privileged, or what they were in is",
+    guards: &[
+        "the actor and the person are told by Keycloak id, never by name",
+        "a refused attempt is none",
+        "a role that they had already, by whichever path, is none",
+        "who was in the group before or after, and not then, gave themselves nothing",
+        "inferred where an event of that membership is missing, a gap of Keycloak lies between it and the grant, or a Backstage role is saved with all its members",
+    ],
     not_evaluable: &[
         "a case or ticket that permits it (none comes in)",
-        "a right that they give to a group or role that they hold themselves",
-        "roles of Backstage's own that somebody gives themselves there",
+        "groups that are moved below one that carries roles, and policies that are added to a role that they have",
+        "who is in a group that only Backstage's catalog knows, or is tied to Keycloak by name alone",
     ],
     controls: &["CC6.3", "A.5.3", "AC-5", "AC-6"],
     check: "Ask for the case. If there is none: take the right away and see what it was used for: `tokentrail decisions --person`.",
@@ -28,18 +34,59 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn judge(facts: &Facts, settings: &Settings) -> Judged {
-    let own = facts.acts.iter().filter(|act| {
-        matches!(act.kind.as_str(), "group_member_added" | "role_granted")
-            && act.outcome != "failure"
-            && !act.person.is_empty()
-            && act.person == act.actor
-            && act.at <= facts.ripe
+    let acts = facts.acts.iter().filter(|act| act.outcome != "failure" && act.at <= facts.ripe);
+    let found = acts.filter_map(|act| match act.kind.as_str() {
+        "group_member_added" | "role_granted" if !act.person.is_empty() => themselves(act, settings),
+        "role_granted" | "composite_added" | "backstage_role_member_added" => through(act, facts, settings),
+        _ => None,
     });
-    let finding = |act: &crate::facts::Act| Candidate {
+    Judged { found: found.collect(), values: Default::default() }
+}
+
+fn themselves(act: &Act, settings: &Settings) -> Option<Candidate> {
+    (act.person == act.actor).then(|| finding(act, &act.person, settings.raised(std::iter::once(&act.right))))
+}
+
+/// What they have from this act on, and had by no path before.
+fn through(act: &Act, facts: &Facts, settings: &Settings) -> Option<Candidate> {
+    let person = facts.givers.get(&act.event).unwrap_or(&act.actor);
+    let mine = |had: &&Had| {
+        !person.is_empty()
+            && had.person == *person
+            && had.source == act.source
+            && had.role.eq_ignore_ascii_case(&act.right)
+    };
+    let before = |had: &Had| had.from.is_none_or(|from| from < act.at) && had.to.is_none_or(|to| to >= act.at);
+    let had: Vec<&Had> = facts.had.iter().filter(mine).collect();
+    if had.iter().any(|had| before(had)) {
+        return None;
+    }
+    let gained = had.into_iter().filter(|had| had.from == Some(act.at));
+    // What a whole list of members replaced is not said.
+    let whole = act.details.get("members").is_some_and(|members| members == "complete");
+    // The surest path, and of several the one that they are in for longest.
+    let unsure = |had: &Had| {
+        let heard = facts.sources.iter().filter(|one| one.product == Product::Keycloak).filter_map(|one| one.first);
+        let since = had.joined.map_or_else(|| heard.min().unwrap_or(act.at), |(at, _)| at);
+        had.rests_on_gap || whole || facts.gap_within(Product::Keycloak, (since.min(act.at), act.at))
+    };
+    let had = gained.min_by_key(|had| (unsure(had), had.joined, &had.through))?;
+    let mut one = finding(act, person, settings.raised([&act.right, &had.through].into_iter()));
+    one.confidence = if unsure(had) { Confidence::Inferred } else { Confidence::Proven };
+    one.values.insert("through".into(), json!(had.through));
+    if let Some((at, event)) = had.joined.filter(|(_, event)| *event != act.event) {
+        one.values.insert("joined_at_ms".into(), json!(at));
+        one.evidence.insert(0, event);
+    }
+    Some(one)
+}
+
+fn finding(act: &Act, person: &str, severity: crate::Severity) -> Candidate {
+    Candidate {
         rule: RULE.id,
         dedup: act.event.to_string(),
-        person: act.person.clone(),
-        severity: settings.raised(std::iter::once(&act.right)),
+        person: person.to_owned(),
+        severity,
         confidence: Confidence::Proven,
         first: act.at,
         last: act.at,
@@ -50,6 +97,5 @@ fn judge(facts: &Facts, settings: &Settings) -> Judged {
             ("realm", json!(act.realm)),
         ]),
         evidence: vec![act.event],
-    };
-    Judged { found: own.map(finding).collect(), values: Default::default() }
+    }
 }

@@ -34,24 +34,24 @@ pub(super) const RULE: Rule = Rule {
 };
 
 /// (name in admin events, name in reads of the configuration).
-const SWITCHES: &[(&str, &str)] = &[
+pub(super) const SWITCHES: &[(&str, &str)] = &[
     ("events_enabled", "eventsEnabled"),
     ("admin_events_enabled", "adminEventsEnabled"),
     ("admin_events_details_enabled", "adminEventsDetailsEnabled"),
 ];
-const LISTENERS: (&str, &str) = ("listeners", "eventsListeners");
-const TYPES: (&str, &str) = ("enabled_event_types", "enabledEventTypes");
+pub(super) const LISTENERS: (&str, &str) = ("listeners", "eventsListeners");
+pub(super) const TYPES: (&str, &str) = ("enabled_event_types", "enabledEventTypes");
 /// For how many seconds Keycloak's own store keeps events; 0: for ever.
-const EXPIRATION: (&str, &str) = ("events_expiration", "eventsExpiration");
+pub(super) const EXPIRATION: (&str, &str) = ("events_expiration", "eventsExpiration");
 /// All types are recorded: none is named, or nearly all are.
 const ALL_TYPES: &str = "enabled_event_types all";
 /// Keycloak names all types that it saves by itself where none was chosen: 103 of 26.7, and never fewer than this.
-const ALL_LEAST: usize = 60;
+pub(super) const ALL_LEAST: usize = 60;
 /// Listeners of Keycloak and its metrics, which send no event here.
 const NOT_OURS: [&str; 4] = ["jboss-logging", "email", "metrics-listener", "micrometer-user-event-metrics"];
 
 /// Events hold texts of up to 2,048 bytes: what is about as long may have lost its end, and what is not in it may be there.
-const CUT_BYTES: usize = 2_044;
+pub(super) const CUT_BYTES: usize = 2_044;
 
 /// What is known of one realm's recording.
 #[derive(Default)]
@@ -94,13 +94,13 @@ fn end(found: &mut BTreeMap<String, Candidate>, key: &str, act: &Act) {
     }
 }
 
-fn is_config(act: &Act) -> bool {
+pub(super) fn is_config(act: &Act) -> bool {
     matches!(act.kind.as_str(), "audit_config_changed" | "realm_updated" | "state_events_config")
         && act.outcome != "failure"
 }
 
 /// What an event says under either name.
-fn said<'a>(act: &'a Act, names: (&str, &str)) -> Option<&'a str> {
+pub(super) fn said<'a>(act: &'a Act, names: (&str, &str)) -> Option<&'a str> {
     act.details.get(names.0).or_else(|| act.details.get(names.1)).map(String::as_str)
 }
 

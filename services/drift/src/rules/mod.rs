@@ -139,6 +139,9 @@ pub const RULES: &[Rule] = &[
     d20_colliding_identity::RULE,
 ];
 
+/// Rules over events of Keycloak of which a part rests on answers of the correlation, and on Backstage.
+const ANSWERED_IN_PART: [&str; 2] = ["D05", "D16"];
+
 /// Rules of the catalogue that are not built, or have no input here at all. Listed, so that nobody takes them for green.
 pub const NOT_BUILT: &[(&str, &str, &str)] = &[
     ("D07", "UNAPPROVED_PRIVILEGED_GRANT", "no approvals or tickets come in"),
@@ -210,6 +213,13 @@ impl Rule {
         let unproven = self.unproven(facts);
         if !unproven.is_empty() {
             parts.push(format!("what {} lost unseen (no heartbeats, no pull)", unproven.join(", ")));
+        }
+        if ANSWERED_IN_PART.contains(&self.id) {
+            if !facts.correlated {
+                parts.push("what rests on answers of the correlation, which is off".into());
+            }
+            let silent = facts.silent(&[Product::Backstage]).into_iter();
+            parts.extend(silent.map(|one| format!("what Backstage tells ({one})")));
         }
         parts
     }

@@ -1,9 +1,9 @@
 //! From the store's rows to what the rules judge, and the questions that get them.
 
-use super::kept::Kept;
+use super::{kept::Kept, lookups::Lookups};
 use drift::{
     Facts,
-    facts::{Act, Decision, Gap, Missing, Source},
+    facts::{Act, Acted, Decision, Gap, Had, Missing, Source},
     rules::CHANGE_WITHIN,
 };
 use events::receipt::Input;
@@ -13,8 +13,9 @@ use std::{
 };
 use store::{
     Store, StoreError,
-    correlation::{DecisionRecord, MissingEventRecord},
+    correlation::{DecisionRecord, EffectiveRecord, MissingEventRecord},
     drift_facts::{ActRow, DriftQuery},
+    impersonated::ActedRow,
 };
 use uuid::Uuid;
 
@@ -59,6 +60,9 @@ impl Reader {
         let tokens = self.store.drift_acts_while((&query, TOKENS), &kept.times()).await?;
         facts.acts.extend(tokens.into_iter().map(act));
         let (acts, guessed) = self.events((from, to)).await?;
+        let mut lookups = Lookups::default();
+        lookups.take((from, to), &acts);
+        lookups.renew(self, &mut facts).await?;
         facts.acts.extend(acts);
         facts.guessed = Some(guessed);
         facts.callers = self.store.drift_callers(&query).await?;
@@ -122,9 +126,13 @@ impl Reader {
     /// Events of a time that are findings by themselves, and logins of accounts that may have been guessed in it; these accounts.
     pub(super) async fn events(&self, time: (i64, i64)) -> Result<(Vec<Act>, BTreeSet<String>), StoreError> {
         let query = DriftQuery { tenant: &self.tenant, persons: None, from: time.0, to: time.1 };
-        let (acts, guessed) = tokio::try_join!(self.store.drift_acts(&query, ACTS), self.guessed(time))?;
+        let (acts, grants, guessed) = tokio::try_join!(
+            self.store.drift_acts(&query, ACTS),
+            self.store.drift_role_grants(&query),
+            self.guessed(time)
+        )?;
         let (logins, accounts) = guessed;
-        Ok((acts.into_iter().chain(logins).map(act).collect(), accounts))
+        Ok((acts.into_iter().chain(grants).chain(logins).map(act).collect(), accounts))
     }
 
     /// Logins of accounts into which somebody came in a time after many failures, or whose credentials were changed in it soon after
@@ -197,6 +205,32 @@ pub(super) fn act(row: ActRow) -> Act {
         right: row.right_id,
         details: row.details.into_iter().collect(),
     }
+}
+
+pub(super) fn had(row: EffectiveRecord) -> Had {
+    Had {
+        person: row.person,
+        source: row.source_id,
+        role: row.right_id,
+        through: row.path.into_iter().next().unwrap_or_default(),
+        joined: row.granted_at.filter(|_| !row.granted_in.is_nil()).map(|at| (at, row.granted_in)),
+        from: row.held_from,
+        to: row.held_to,
+        rests_on_gap: row.rests_on_gap == 1,
+    }
+}
+
+pub(super) fn acted(row: ActedRow) -> (Uuid, Acted) {
+    let done = Acted {
+        ended: row.ended_at,
+        let_in: row.let_in,
+        sure: row.sure,
+        writes: row.writes,
+        credentials: row.credentials,
+        last: (row.let_in + row.credentials > 0).then_some(row.last),
+        evidence: row.evidence.into_iter().map(|(_, id)| id.0).collect(),
+    };
+    (row.event_id, done)
 }
 
 fn gap(gap: store::Gap) -> Gap {

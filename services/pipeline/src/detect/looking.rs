@@ -15,6 +15,7 @@ use store::{
     drift_facts::DriftQuery,
     register::{Digests, FoundOf},
 };
+use uuid::Uuid;
 
 /// What one round judges.
 pub(super) struct Looking {
@@ -25,6 +26,8 @@ pub(super) struct Looking {
     pub latest: i64,
     /// Of which time events were read that are findings by themselves: UTC milliseconds, [from, to).
     pub events: (i64, i64),
+    /// Findings about single events that were looked up again, whenever those were.
+    pub again: BTreeSet<Uuid>,
     /// Which findings of persons were in the register.
     pub digests: Digests,
 }
@@ -95,6 +98,11 @@ impl Detector {
                 events
             }
         };
+        memory.lookups.take(events, &facts.acts);
+        whole(memory.lookups.renew(&self.reader, &mut facts).await, &mut facts.cut)?;
+        memory.lookups.gaps_changed(&spans);
+        let (acts, again) = memory.lookups.again((tenant, facts.ripe));
+        facts.acts.extend(acts);
         let concerned = self.concerned(&spans, &facts, memory).await?;
         match part {
             _ if everybody => {}
@@ -139,7 +147,7 @@ impl Detector {
         facts::in_order(&mut facts.acts);
         memory.partly = facts.cut || (memory.partly && !touched.everybody);
         (facts.partly, facts.parts) = (memory.partly, memory.parts.len());
-        Ok(Looking { facts, persons: looked, latest, events, digests })
+        Ok(Looking { facts, persons: looked, latest, events, again, digests })
     }
 
     /// Decisions of persons (none: of everybody) that a rule may ask about, and what they did while they were out.

@@ -9,6 +9,7 @@ mod facts;
 mod gaps;
 mod kept;
 mod looking;
+mod lookups;
 mod metrics;
 mod parts;
 mod queue;
@@ -29,6 +30,7 @@ use drift::{
 };
 use kept::Kept;
 use looking::Looking;
+use lookups::Lookups;
 use parts::{Part, Parts};
 use queue::Queue;
 use std::{collections::BTreeMap, time::Duration};
@@ -82,6 +84,8 @@ struct Memory {
     parts: Parts,
     /// Events about accounts and recording.
     kept: Kept,
+    /// What is asked of answers about single events.
+    lookups: Lookups,
     /// Which findings of persons were in the register after the last round.
     known: Digests,
     /// Accounts that count as another one's person, as the kept events were read.
@@ -194,8 +198,10 @@ impl Detector {
         let (store, tenant) = (&self.reader.store, &self.reader.tenant);
         let now = (self.clock)();
         let since = if touched.everybody { i64::MIN } else { touched.since.unwrap_or(now) };
-        let Looking { facts, persons, latest, events, digests } = self.look((touched, since, part), memory).await?;
-        let looked = Looked { persons: persons.as_ref(), latest, since: events.0, until: events.1 };
+        let Looking { facts, persons, latest, events, again, digests } =
+            self.look((touched, since, part), memory).await?;
+        let (since, until) = events;
+        let looked = Looked { persons: persons.as_ref(), latest, since, until, again: Some(&again) };
         let judged: Vec<(&Rule, Judged)> = RULES
             .iter()
             .filter(|rule| self.speaks(rule, &facts))

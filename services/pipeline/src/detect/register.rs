@@ -59,6 +59,14 @@ impl Detector {
             }
         };
         store.register(tenant, &self.scope(judged, looked), &mut each).await?;
+        let speaks = |entry: &Entry| judged.iter().any(|(rule, _)| rule.id == entry.rule);
+        let again: Vec<Uuid> = looked.again.into_iter().flatten().filter(|id| !found.contains(*id)).copied().collect();
+        if !again.is_empty() {
+            let entries = store.register_of(tenant, &again).await?;
+            // What began in the time that was read came with that.
+            let elsewhere = |entry: &Entry| !(looked.since..looked.until).contains(&entry.first_at);
+            entries.into_iter().filter(|entry| speaks(entry) && elsewhere(entry)).for_each(&mut each);
+        }
         // What is left is new, or was withdrawn, or is of a time or person that was looked at in part.
         if !missing.is_empty() {
             entries.extend(store.register_of(tenant, &Vec::from_iter(missing)).await?);

@@ -81,8 +81,11 @@ impl Detector {
         for some in found.chunks(EVIDENCE_TOGETHER) {
             let times = some.iter().map(|one| (one.first, one.last.saturating_add(1)));
             let Some((first, last)) = times.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) else { continue };
-            // Evidence can be older than the finding: the failures before the login that is one.
-            for from in [first, first.saturating_sub(EVIDENCE_BEFORE)] {
+            // Evidence can be older than the finding: the failures before the login that is one. How old a membership is, is said.
+            let joined = || some.iter().filter_map(|one| one.values.get("joined_at_ms")?.as_i64());
+            let joined = joined().min().zip(joined().max());
+            let spans = [Some((first, last)), Some((first.saturating_sub(EVIDENCE_BEFORE), last)), joined];
+            for (from, last) in spans.into_iter().flatten() {
                 let wanted = some.iter().flat_map(|one| &one.evidence).filter(|event| !places.contains_key(*event));
                 let wanted: Vec<Uuid> = wanted.copied().collect();
                 places.extend(self.reader.store.receipts_of(&self.reader.tenant, &wanted, (from, last)).await?);

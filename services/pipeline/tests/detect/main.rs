@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test may panic
 
 mod closed;
+mod escalation;
 mod large;
 mod much;
 mod retold;

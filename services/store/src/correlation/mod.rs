@@ -6,6 +6,7 @@
 mod ask;
 mod checkpoint;
 mod covered;
+mod escalation;
 mod heard;
 mod merge;
 mod owner;

@@ -6,6 +6,7 @@ mod again;
 mod alertmanager;
 mod closed;
 mod colliding;
+mod escalated;
 mod rebuilt;
 #[path = "../support/receiver.rs"]
 mod receiver;

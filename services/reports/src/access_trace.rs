@@ -168,6 +168,7 @@ pub(crate) const REPORT: Report = Report {
     key: &["decision_time", "evidence"],
     sql: SQL,
     totals: TOTALS,
+    count: "",
     charts: &[
         Chart::OverTime { title: "Decisions over time, by verdict", time: "decision_time", by: "verdict", weight: "" },
         Chart::Longest {

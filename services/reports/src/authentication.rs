@@ -133,6 +133,7 @@ pub(crate) const REPORT: Report = Report {
     key: &["source_id", "realm", "kind", "person", "client", "outcome", "cause"],
     sql: SQL,
     totals: TOTALS,
+    count: "",
     charts: &[Chart::Bars { title: "Attempts by outcome and cause", by: "cause", or: "outcome", weight: "attempts" }],
     evidence: "evidence",
     derived: &[

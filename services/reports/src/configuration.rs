@@ -131,6 +131,7 @@ pub(crate) const REPORT: Report = Report {
     key: &["time", "evidence", "kind", "resource"],
     sql: SQL,
     totals: TOTALS,
+    count: "",
     charts: &[
         Chart::Bars { title: "Changes, by how they were found", by: "found_by", or: "", weight: "" },
         Chart::Bars { title: "Changes by kind", by: "kind", or: "", weight: "" },

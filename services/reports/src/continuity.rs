@@ -177,6 +177,7 @@ pub(crate) const REPORT: Report = Report {
     key: &["hour", "source_id"],
     sql: SQL,
     totals: TOTALS,
+    count: "",
     charts: &[
         Chart::OverTime { title: "Events stored per hour, by source", time: "hour", by: "source_id", weight: "stored" },
         Chart::OverTime { title: "Source hours by state", time: "hour", by: "state", weight: "" },

@@ -198,6 +198,8 @@ pub struct Facts {
     pub snapshot_lacking: bool,
     /// Stream and first position that is not correlated: what the answers rest on.
     pub positions: Vec<(String, u64)>,
+    /// Where numbers of a stream are missing: stream, first and end of what is correlated behind them.
+    pub beyond: Vec<(String, u64, u64)>,
     /// Rows recomputed.
     pub accuracy: Option<Accuracy>,
     /// True if rows and control totals differ.

@@ -101,6 +101,9 @@ pub struct Report {
     pub sql: &'static str,
     /// Control totals by another way: (name, number). The number named `rows` must be that of the rows.
     pub totals: &'static str,
+    /// Their number `rows` by itself, where counting costs about what reading does: `name` and `n` as in `totals`, and asked only once. Empty:
+    /// `totals` has it.
+    pub count: &'static str,
     /// Charts.
     pub charts: &'static [Chart],
     /// Column with the id of the event that a row rests on; empty: rows are counts.
@@ -161,10 +164,15 @@ impl Report {
         self.columns.iter().position(|one| one.name == column)
     }
 
+    /// The statements of the control totals.
+    pub fn all_totals(&self) -> String {
+        [self.totals, self.count].into_iter().filter(|sql| !sql.is_empty()).collect::<Vec<_>>().join("\n;\n")
+    }
+
     /// SHA-256 of what defines it, in hex: version, statement and totals.
     pub fn definition_sha256(&self) -> String {
         use sha2::{Digest, Sha256};
-        hex::encode(Sha256::digest(format!("{}\n{}\n{}\n", self.version, self.sql, self.totals)))
+        hex::encode(Sha256::digest(format!("{}\n{}\n{}\n", self.version, self.sql, self.all_totals())))
     }
 }
 
@@ -203,6 +211,7 @@ mod tests {
             assert!(report.evidence.is_empty() || report.place(report.evidence).is_some(), "{}", report.id);
             assert!(report.columns.iter().all(|one| !one.means.is_empty() && !one.source.is_empty()));
             assert!(report.sql.contains("ORDER BY"), "{} has no order", report.id);
+            assert!(report.all_totals().contains("'rows' AS name"), "nothing counts the rows of {}", report.id);
         }
     }
 }

@@ -167,13 +167,24 @@ async fn settled(
     order: &Order,
     (to, progress): (Option<&PathBuf>, &mut (dyn FnMut(u64) + Send)),
 ) -> Result<(Facts, Vec<(String, u64)>, Reading), ReportError> {
-    for _ in 0..TRIES {
-        let before = store.report_counts(order.report.totals, &order.params).await?;
-        let facts = coverage::read(store, order, order.report).await?;
+    let report = order.report;
+    for attempt in 1..=TRIES {
+        let mut totals = store.report_counts(report.totals, &order.params).await?;
+        let facts = coverage::read(store, order, report).await?;
         let params = ReportParams { proven: facts.proven(), ..order.params.clone() };
         let reading = read(store, (order, &params), (to, progress)).await?;
-        if store.report_counts(order.report.totals, &order.params).await? == before {
-            return Ok((facts, before, reading));
+        let counted = match report.count {
+            "" => Vec::new(),
+            count => store.report_counts(count, &order.params).await?,
+        };
+        if store.report_counts(report.totals, &order.params).await? != totals {
+            continue;
+        }
+        // Rows move by more than the totals tell (a group that hangs elsewhere): only what stays different is a difference.
+        if counted.iter().all(|(_, rows)| *rows == reading.population) || attempt == TRIES {
+            totals.extend(counted);
+            totals.sort_unstable();
+            return Ok((facts, totals, reading));
         }
     }
     Err(ReportError::Moving(TRIES))

@@ -154,7 +154,7 @@ impl Sheet {
             "entity": {"tenant": self.who.tenant, "sources": self.facts.sources.iter().map(|one| json!({"source_id": one.source_id, "kind": one.kind, "standing": one.standing})).collect::<Vec<_>>()},
             "exclusions": report.exclusions, "limits": report.limits,
             "how": {
-                "sql": report.sql, "totals_sql": report.totals, "definition_sha256": report.definition_sha256(), "git_commit": self.who.commit,
+                "sql": report.sql, "totals_sql": report.all_totals(), "definition_sha256": report.definition_sha256(), "git_commit": self.who.commit,
                 "parameters": parameters, "row_order_key": report.key, "columns": columns, "path": "command line",
             },
             "run": {

@@ -70,6 +70,7 @@ const MIGRATIONS: &[Migration] = migrations![
     56 "0056_session_acts",
     57 "0057_persons_in_order",
     58 "0058_revived_findings",
+    59 "0059_correlated_beyond",
 ];
 
 const DATABASE: &str = "CREATE DATABASE IF NOT EXISTS {database} {on_cluster}";

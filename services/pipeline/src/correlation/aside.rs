@@ -38,8 +38,7 @@ impl Stage {
         }
         reached.covered.and(&left);
         // Commit point: the rows of all that was stored before these notes are acknowledged. A crash before this line looks again.
-        let ends = reached.ends();
-        let put = || self.store.put_correlated_to(tenant, (hand.epoch, &ends));
+        let put = || self.store.put_correlated(tenant, (hand.epoch, &reached.covered));
         let Some(()) = self.patiently(hand.stop, put).await else { return Ok(Untold::Ended(End::Stopped)) };
         match self.patiently(hand.stop, || self.answered(noted.clone())).await {
             Some(()) => Ok(Untold::Taken(fold)),

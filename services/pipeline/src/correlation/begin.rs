@@ -99,7 +99,7 @@ impl Stage {
         let later = self.store.correlated_after(tenant, number).await?;
         let stored = self.store.stored_positions(tenant, &reached.covered).await?;
         let left = stored.without(&reached.covered);
-        let count = |covered: &Covered| covered.iter().map(|(_, (first, end))| end - first).sum::<u64>();
+        let count = |covered: &Covered| covered.streams().map(|(_, ranges)| ranges.count()).sum::<u64>();
         let positions = count(&left);
         if positions > STEP.max(count(&stored) / 2) {
             tracing::info!(positions, "Most of what is stored came since the last checkpoint: all is read, in parts.");

@@ -6,10 +6,7 @@ use super::{PACE, Stage, ending, fold::Fold};
 use crate::faults::on_a_thread;
 use correlate::checkpoint::{Kept, Reader, Unreadable, Writer};
 use events::ids::StreamId;
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 use store::{
     StoreError,
     correlation::{Covered, Seal},
@@ -37,11 +34,6 @@ pub(super) struct Reached {
 }
 
 impl Reached {
-    /// Behind the positions of each stream that are covered without a hole.
-    pub(super) fn ends(&self) -> BTreeMap<StreamId, u64> {
-        self.covered.streams().map(|(stream, ranges)| (stream, ranges.reach(0))).collect()
-    }
-
     fn put(&self, to: &mut Writer<'_>) {
         let ranges: Vec<([u8; 16], (u64, u64))> =
             self.covered.iter().map(|(stream, range)| (stream.0, range)).collect();

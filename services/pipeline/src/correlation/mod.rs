@@ -202,7 +202,7 @@ impl Stage {
             Err(Halt::Store(error)) => return Err(error),
         };
         // Commit point: every row of what was read is acknowledged. A crash before this line reads all again, to the same rows.
-        self.store.put_correlated_to(tenant, (epoch, &reached.ends())).await?;
+        self.store.put_correlated(tenant, (epoch, &reached.covered)).await?;
         self.answered(noted).await?;
         self.taken_in_again(&again).await?;
         self.metrics.events.inc_by(loaded);
@@ -261,8 +261,7 @@ impl Stage {
                     one.ranges.iter().for_each(|range| reached.covered.add(one.window.stream, range));
                 }
                 // Commit point, as above, for these blocks.
-                let ends = reached.ends();
-                let put = || self.store.put_correlated_to(tenant, (epoch, &ends));
+                let put = || self.store.put_correlated(tenant, (epoch, &reached.covered));
                 let Some(()) = self.patiently(hand.stop, put).await else { return Ok(End::Stopped) };
                 fold = self.make_room(fold, &mut hand.pacing).await?;
                 self.acknowledged.done(&taken);

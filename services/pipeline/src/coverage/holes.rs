@@ -27,7 +27,7 @@ impl Keeper {
             }
         }
         let by_id: BTreeMap<StreamId, &StreamStatus> = streams.iter().map(|stream| (stream.stream, stream)).collect();
-        let mut sealed_before = BTreeSet::new();
+        let (mut sealed_before, mut short) = (BTreeSet::new(), false);
         let seals = self.store.seals(&self.tenant).await?;
         for seal in &seals {
             if !sealed_before.insert(seal.previous) {
@@ -35,17 +35,16 @@ impl Keeper {
                 found.push(self.rolled_back(seal));
                 continue;
             }
-            let Some(sealed) = by_id.get(&seal.previous) else {
-                // The store began anew behind a journal that had freed it: nothing says since when.
+            // Where nothing is there the store began anew behind a journal that had freed it: nothing says since when.
+            let sealed = by_id.get(&seal.previous);
+            let (first, since) = sealed.map_or((0, 0), |sealed| (sealed.last_seq + 1, sealed.last_received_at));
+            if first <= seal.previous_seq {
+                short = true;
+                // The opening may have come by another partition than the end that it names.
                 if seal.received_at < now - self.lateness {
-                    found.push(self.hole(seal.previous, (0, seal.previous_seq), (0, Some(seal.received_at))));
+                    found.push(self.hole(seal.previous, (first, seal.previous_seq), (since, Some(seal.received_at))));
                 }
-                continue;
-            };
-            if sealed.last_seq < seal.previous_seq {
-                let range = (sealed.last_seq + 1, seal.previous_seq);
-                found.push(self.hole(seal.previous, range, (sealed.last_received_at, Some(seal.received_at))));
-            } else if sealed.last_seq > seal.previous_seq {
+            } else if sealed.is_some_and(|sealed| sealed.last_seq > seal.previous_seq) {
                 // The journal went on from an older state than what was stored from it: a restored backup.
                 found.push(self.rolled_back(seal));
             }
@@ -62,8 +61,7 @@ impl Keeper {
             .filter(|gap| matches!(gap.cause.as_str(), "records_missing" | "log_rolled_back" | "position_contested"))
             .cloned()
             .collect();
-        let whole = !found.iter().any(|gap| gap.cause == "records_missing")
-            && streams.iter().all(|stream| stream.missing.is_empty());
+        let whole = !short && streams.iter().all(|stream| stream.missing.is_empty());
         let repaired = if whole { self.brought_again(written, (&streams, &seals), now) } else { Vec::new() };
         let found = self.in_parts(found, look).await?;
         Ok(reconcile(&own, found, now, None).into_iter().chain(repaired).collect())

@@ -7,6 +7,7 @@ mod blamed;
 mod board;
 mod feed;
 mod holder;
+mod lost;
 #[path = "../patience/mod.rs"]
 mod patience;
 #[path = "../../../store/tests/support/mod.rs"]

@@ -69,13 +69,19 @@ async fn rest(store: &Store, params: &ReportParams, report: &Report, facts: &mut
         facts.dead += row[1].as_u64().filter(|_| concerns).unwrap_or_default();
     }
     if report.correlated {
-        let positions = "SELECT stream, next FROM correlated WHERE tenant = {tenant:String} AND stream != repeat('0', 32) ORDER BY stream";
+        let positions = "SELECT stream, next, beyond FROM correlated WHERE tenant = {tenant:String} AND stream != repeat('0', 32) ORDER BY stream";
         for row in ask(store, positions, params).await? {
-            facts.positions.push((crate::format::text(&row[0]), row[1].as_u64().unwrap_or_default()));
+            let stream = crate::format::text(&row[0]);
+            let number = |value: &Value| value.as_u64().unwrap_or_default();
+            facts.positions.push((stream.clone(), number(&row[1])));
+            let beyond = row[2].as_array().into_iter().flatten();
+            facts.beyond.extend(beyond.map(|range| (stream.clone(), number(&range[0]), number(&range[1]))));
         }
-        let behind = "SELECT count() FROM receipts AS r LEFT ANY JOIN (SELECT stream, next FROM correlated WHERE tenant = {tenant:String}) AS c \
-            ON lower(hex(r.stream)) = c.stream WHERE r.tenant = {tenant:String} AND r.fate = 'event' \
-            AND r.minute >= intDiv({from:Int64}, 60000) AND r.minute < intDiv({to:Int64} + 59999, 60000) AND r.seq >= c.next";
+        // A number that is missing holds up those before it alone; what comes there after all is correlated when a range holds it.
+        let behind = "SELECT count() FROM receipts AS r LEFT ASOF JOIN (SELECT stream, range.1 AS first, range.2 AS end FROM (\
+                SELECT stream, arrayJoin(arrayPushFront(beyond, (toUInt64(0), next))) AS range FROM correlated WHERE tenant = {tenant:String})) AS c \
+            ON lower(hex(r.stream)) = c.stream AND r.seq >= c.first WHERE r.tenant = {tenant:String} AND r.fate = 'event' \
+            AND r.minute >= intDiv({from:Int64}, 60000) AND r.minute < intDiv({to:Int64} + 59999, 60000) AND r.seq >= c.end";
         facts.uncorrelated = ask(store, behind, params).await?.first().and_then(|row| row[0].as_u64());
     }
     missing(store, params, facts).await?;

@@ -171,7 +171,7 @@ fn how(sheet: &Sheet, out: &mut dyn Write) -> io::Result<()> {
         "<section id=\"how\"><h2>Statement</h2><p>ClickHouse SQL over the views of docs/data-model.md; parameters tenant, from and to (UTC milliseconds), sources, intervals.</p><pre tabindex=\"0\">{}</pre>\
          <h2>Statement of the control totals</h2><pre tabindex=\"0\">{}</pre></section>",
         escape_lines(sheet.report.sql),
-        escape_lines(sheet.report.totals)
+        escape_lines(&sheet.report.all_totals())
     )
 }
 

@@ -31,6 +31,22 @@ impl Ranges {
         found.map_or(first, |range| range.1)
     }
 
+    /// How many positions.
+    pub fn count(&self) -> u64 {
+        self.iter().map(|(first, end)| end - first).sum()
+    }
+
+    /// Ranges that begin at `first` or behind it, in order; of more than `most` the largest.
+    pub fn largest_from(&self, first: u64, most: usize) -> Vec<(u64, u64)> {
+        let mut behind: Vec<_> = self.iter().filter(|range| first <= range.0).collect();
+        if behind.len() > most {
+            behind.sort_unstable_by_key(|(first, end)| std::cmp::Reverse(end - first));
+            behind.truncate(most);
+            behind.sort_unstable();
+        }
+        behind
+    }
+
     /// Behind the last.
     pub fn end(&self) -> u64 {
         self.0.last().map_or(0, |range| range.1)
@@ -128,7 +144,14 @@ mod tests {
             let reach = (first..).find(|position| !all.contains(position));
             assert_eq!(Some(one.reach(first)), reach, "round {round}");
             assert_eq!(one.end(), all.last().map_or(0, |last| last + 1), "round {round}");
+            assert_eq!(one.count(), all.len() as u64, "round {round}");
         }
+        let mut few = Ranges::default();
+        [(0, 3), (5, 6), (8, 12), (20, 22)].into_iter().for_each(|range| few.add(range));
+        assert_eq!(few.largest_from(few.reach(0), 3), [(5, 6), (8, 12), (20, 22)]);
+        assert_eq!(few.largest_from(few.reach(0), 2), [(8, 12), (20, 22)], "the largest, in order");
+        few.add((3, 5));
+        assert_eq!(few.largest_from(few.reach(0), 3), [(8, 12), (20, 22)]);
         let (mut one, mut other) = (Covered::default(), Covered::default());
         let (a, b) = (StreamId([1; 16]), StreamId([2; 16]));
         one.add(a, (0, 5));

@@ -47,6 +47,8 @@ use uuid::Uuid;
 
 /// Bits of a version that count within one epoch.
 const COUNT_BITS: u32 = 40;
+/// Most ranges behind a missing number that a cursor tells of a stream: of a larger number the smallest wait untold.
+const RANGES_TOLD: usize = 1_000;
 
 /// The tables of the correlation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -166,6 +168,8 @@ struct CursorRow {
     tenant: String,
     stream: [u8; 16],
     next: u64,
+    beyond: Vec<(u64, u64)>,
+    taken: u64,
     epoch: u64,
     recorded_at: i64,
 }
@@ -207,13 +211,9 @@ impl Store {
         self.write_typed::<T>(T::TABLE, records).await
     }
 
-    /// Moves the owner's cursor: below these positions, all that receipts say is in the rows. Call after they are written.
-    pub async fn put_correlated_to(
-        &self,
-        tenant: &str,
-        (epoch, next): (u64, &BTreeMap<StreamId, u64>),
-    ) -> Result<(), StoreError> {
-        let rows: Vec<CursorRow> = next.iter().map(|(stream, next)| cursor(tenant, (*stream, *next), epoch)).collect();
+    /// Moves the owner's cursor: all that the receipts at these positions say is in the rows. Call after they are written.
+    pub async fn put_correlated(&self, tenant: &str, (epoch, covered): (u64, &Covered)) -> Result<(), StoreError> {
+        let rows: Vec<CursorRow> = covered.streams().map(|one| cursor(tenant, one, epoch)).collect();
         self.write_typed::<CursorRow>("correlated_rows", &rows).await
     }
 
@@ -242,8 +242,17 @@ impl Store {
     }
 }
 
-fn cursor(tenant: &str, (stream, next): (StreamId, u64), epoch: u64) -> CursorRow {
-    CursorRow { tenant: tenant.to_owned(), stream: stream.0, next, epoch, recorded_at: now_ms() }
+fn cursor(tenant: &str, (stream, ranges): (StreamId, &Ranges), epoch: u64) -> CursorRow {
+    let next = ranges.reach(0);
+    CursorRow {
+        tenant: tenant.to_owned(),
+        stream: stream.0,
+        next,
+        beyond: ranges.largest_from(next, RANGES_TOLD),
+        taken: ranges.count(),
+        epoch,
+        recorded_at: now_ms(),
+    }
 }
 
 /// Reads as much as it takes, row by row, without the server holding the answer back to its end.

@@ -4,7 +4,7 @@
 //! epoch, or that there is a later one, takes a later one again. So no two keep one epoch, and a later row always wins. On several
 //! replicas behind one address that holds where the address leads to one of them.
 
-use super::cursor;
+use super::{Ranges, cursor};
 use crate::{Store, StoreError, lock::now_ms, query::rows};
 use clickhouse::Row;
 use events::ids::StreamId;
@@ -51,7 +51,7 @@ impl Store {
             if rows::<(u64, String)>(found).await?.pop() == Some((1, owner.to_string())) {
                 self.write_typed::<super::CursorRow>(
                     "correlated_rows",
-                    &[cursor(tenant, (StreamId([0; 16]), 0), epoch)],
+                    &[cursor(tenant, (StreamId([0; 16]), &Ranges::default()), epoch)],
                 )
                 .await?;
                 return Ok(epoch);

@@ -22,7 +22,7 @@ pub struct Told {
     limits: &'static [&'static str],
     definition_sha256: String,
     sql: &'static str,
-    totals_sql: &'static str,
+    totals_sql: String,
 }
 
 /// All reports.
@@ -52,7 +52,7 @@ fn told(report: &'static Report) -> Told {
         limits: report.limits,
         definition_sha256: report.definition_sha256(),
         sql: report.sql,
-        totals_sql: report.totals,
+        totals_sql: report.all_totals(),
     }
 }
 

@@ -7,15 +7,32 @@ use serde_json::json;
 pub fn behind(story: &Story) {
     let state = || story.sheet("R08", &PERIOD).1["completeness"].clone();
     assert_eq!(state()["state"], "COMPLETE");
-    story.program.sql(
-        "INSERT INTO receipt_rows SELECT * REPLACE (toFixedString(repeat('e', 16), 16) AS stream) FROM receipt_rows FINAL \
-         WHERE fate = 'event' AND source_id = 'kc' AND minute >= intDiv(toUnixTimestamp('2026-11-23 21:00:00', 'UTC'), 60) \
-         AND minute < intDiv(toUnixTimestamp('2026-11-23 22:00:00', 'UTC'), 60) LIMIT 1",
-    );
+    let number = |seq: u64| {
+        story.program.sql(&format!(
+            "INSERT INTO receipt_rows SELECT * REPLACE (toFixedString(repeat('e', 16), 16) AS stream, toUInt64({seq}) AS seq) FROM receipt_rows FINAL \
+             WHERE fate = 'event' AND source_id = 'kc' AND minute >= intDiv(toUnixTimestamp('2026-11-23 21:00:00', 'UTC'), 60) \
+             AND minute < intDiv(toUnixTimestamp('2026-11-23 22:00:00', 'UTC'), 60) LIMIT 1",
+        ));
+    };
+    number(0);
     let found = state();
     assert_eq!((&found["state"], &found["facts"]["uncorrelated"]), (&json!("NOT_PROVEN"), &json!(1)), "{found}");
     assert!(found["reasons"].to_string().contains("1 events of the period are stored and not correlated yet"));
-    story.program.sql("ALTER TABLE receipt_rows DELETE WHERE stream = repeat('e', 16) SETTINGS mutations_sync = 1");
+    // The cursor stands in front of 1, and 2 is correlated: what comes at 1 after all is not, and neither is 3.
+    story.program.sql(
+        "INSERT INTO correlated_rows (tenant, stream, next, beyond, taken, epoch, recorded_at) \
+         VALUES ('default', repeat('e', 16), 1, [(2, 3)], 2, 1, now64(3))",
+    );
+    number(2);
+    assert_eq!(state()["state"], "COMPLETE");
+    for (seq, behind) in [(1, 1), (3, 2)] {
+        number(seq);
+        assert_eq!(state()["facts"]["uncorrelated"], behind, "{seq}");
+    }
+    for table in ["receipt_rows", "correlated_rows"] {
+        let gone = format!("ALTER TABLE {table} DELETE WHERE stream = repeat('e', 16) SETTINGS mutations_sync = 1");
+        story.program.sql(&gone);
+    }
     assert_eq!(state()["state"], "COMPLETE");
 }
 

@@ -136,6 +136,51 @@ pub fn listing(story: &Story) {
     assert_eq!((&finn["enabled"], &finn["approval"]), (&json!(0), &json!("none on record")));
     // Removed at 21:25:16.818.
     assert!(at("2026-11-23T21:25:20Z").iter().all(|row| row["username"] != "cleo" || row["right_kind"] == ""));
+    counted(story, ("2026-11-23T21:55:00Z", "at the end"));
+    above_and_gone(story);
+}
+
+/// The rows of R01 are as many as the count that is made another way.
+fn counted(story: &Story, (at, what): (&str, &str)) -> u64 {
+    let (_, sheet) = story.sheet("R01", &["--as-of", at]);
+    let completeness = &sheet["completeness"];
+    let rows = completeness["rows"].as_u64().unwrap();
+    assert_eq!(completeness["control_totals"]["rows"], rows, "{what}: {completeness}");
+    assert!(!completeness["reasons"].to_string().contains("control totals"), "{what}");
+    rows
+}
+
+/// Groups known by their names alone, and somebody who is gone, count as they are listed.
+fn above_and_gone(story: &Story) {
+    const AT: &str = "2026-11-23T21:25:10Z";
+    let person = "(SELECT person FROM persons WHERE username = 'cleo' AND keycloak_user_id != '' LIMIT 1)";
+    let event = |(id, version): (u8, u8), kind: &str, rest: &str| {
+        story.program.sql(&format!(
+            "INSERT INTO event_rows (tenant, source_id, time, event_id, input, version, is_deleted, source_kind, kind, data_class, time_basis, outcome, realm, person, right_id, right_name) \
+             SELECT 'default', 'kc', toDateTime64('2026-11-23 21:25:09', 3, 'UTC'), toUUID('00000000-0000-5000-8000-00000000080{id}'), 'snapshot', {version}, {version} - 1, \
+             'keycloak', '{kind}', 'change', 'event', 'success', 'pair', {rest}"
+        ));
+    };
+    let grant = |version: u8| {
+        story.program.sql(&format!(
+            "INSERT INTO grant_rows (tenant, person, at, row_id, version, is_deleted, right_kind, right_id, source_id) \
+             SELECT 'default', {person}, toDateTime64('2026-11-23 21:00:00', 3, 'UTC'), repeat('g', 16), {version}, {version} - 1, 'group', 'g-deep', 'kc'"
+        ));
+    };
+    let named = "toFixedString('', 16), 'g-deep', '/a/b/c'";
+    let gone = format!("unhex({person}), '', ''");
+    let before = counted(story, (AT, "as it was"));
+    grant(1);
+    assert_eq!(counted(story, (AT, "a right without a name")), before + 1);
+    event((1, 1), "group_created", named);
+    assert_eq!(counted(story, (AT, "two groups above it, by its name")), before + 3);
+    let held = story.rows("R01", &["--as-of", AT]).iter().filter(|row| row["username"] == "cleo").count() as u64;
+    event((2, 1), "user_deleted", &gone);
+    assert_eq!(counted(story, (AT, "somebody is gone")), before + 3 - held);
+    event((2, 2), "user_deleted", &gone);
+    event((1, 2), "group_created", named);
+    grant(2);
+    assert_eq!(counted(story, (AT, "as it was again")), before);
 }
 
 pub fn authentication(story: &Story) {

@@ -3,10 +3,10 @@
 use crate::case::{Case, decided};
 use correlate::{
     Rank,
-    facts::What,
-    rows::{Grade, Reason},
+    facts::{Decided, What},
+    rows::{Grade, Reason, Verdict},
 };
-use events::event::Outcome::Deny;
+use events::event::Outcome::{Conditional, Deny};
 use uuid::Uuid;
 
 const CLEO: &[(&str, &str, &[&str])] = &[("user:default/cleo", "u1", &[])];
@@ -167,4 +167,21 @@ fn a_decision_follows_what_comes_after_the_line_behind_it() {
     let rows = case.rows();
     assert_eq!([soon, before].map(|event| rows.decision(event).grade), [Grade::Session; 2]);
     assert!(last.iter().any(|change| change.key == correlate::rows::Key::Decision(before)), "{last:#?}");
+}
+
+/// The group gives no right to what is asked: only the claims tell whether its grant had come.
+#[test]
+fn claims_are_compared_at_both_ends_of_a_decisions_time() {
+    let claims: &'static [String] = Box::leak(Box::new(["user:default/cleo".to_owned()]));
+    let mut case = Case::new();
+    case.catalog(1.0, CLEO, &[("group:default/pay", "g-pay")]);
+    case.member(10.0, ("u1", "g-pay", true));
+    let events = [5.0, 11.0].map(|from| {
+        let decided = Decided { owner_refs: claims, ..decided("user:default/cleo", "deploy", Conditional) };
+        case.tell_within((from, 16.0), ("bs", "", Rank::Decision), What::Decided(decided))
+    });
+    let rows = case.rows();
+    let told =
+        events.map(|event| rows.decision(event)).map(|row| (row.verdict, row.reasons.contains(&Reason::Straddles)));
+    assert_eq!(told, [(Verdict::PendingGrant, true), (Verdict::PendingGrant, false)]);
 }

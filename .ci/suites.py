@@ -23,7 +23,7 @@ LONG = ["reports", "store", "alerts", "outage", "keycloak", "snapshot", "rollup"
 # Seconds after which a suite hangs. Long forms, which environment variables ask for, take hours.
 LONGEST = 2400 if os.environ.get("CI") else 24 * 3600
 # One of these at a time.
-BROKERS = ["kafka_refused", "kafka_owner", "kafka_faults", "kafka_kill", "kafka", "carrier", "kafka_source"]
+BROKERS = ["kafka_refused", "kafka_owner", "kafka_faults", "kafka_kill", "kafka", "carrier", "kafka_source", "kafka_sizes"]
 
 
 def build():

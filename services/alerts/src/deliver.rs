@@ -110,7 +110,7 @@ impl Deliverer {
             let mut findings = self.look(&outbox).await?;
             let left_out = outbox.left_out(|refused| findings.iter().find(|one| one.finding_id == *refused).map(fires));
             self.board.left_out(&self.receiver.name, left_out);
-            if self.repeats_at(&outbox).is_some_and(|due| due <= Instant::now()) {
+            if self.repeats_now(&outbox) {
                 self.repeat(&mut outbox, &findings).await?;
             }
             let due = self.due(&findings, &outbox);

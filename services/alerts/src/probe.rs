@@ -79,7 +79,7 @@ impl Deliverer {
                         () = sleep(LOOK.min(wait.saturating_sub(began.elapsed()))) => {}
                         Ok(()) = self.hint.changed() => {}
                     }
-                    if self.repeats_at(outbox).is_some_and(|due| due <= Instant::now()) {
+                    if self.repeats_now(outbox) {
                         let findings = self.look(outbox).await?;
                         self.repeat(outbox, &findings).await?;
                     }

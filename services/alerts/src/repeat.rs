@@ -30,6 +30,11 @@ impl Deliverer {
         (self.receiver.kind == Kind::Alertmanager).then(|| outbox.repeated + self.timing.repeat)
     }
 
+    /// True if it is to be told again now.
+    pub(crate) fn repeats_now(&self, outbox: &Outbox) -> bool {
+        self.repeats_at(outbox).is_some_and(|due| due <= Instant::now())
+    }
+
     /// Waits. What is told again does not wait with it.
     pub(crate) async fn rest(&self, outbox: &mut Outbox, wait: Duration) -> Result<(), StoreError> {
         let end = Instant::now() + wait;

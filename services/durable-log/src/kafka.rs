@@ -4,6 +4,7 @@
 //! Knows no event types: key and labels of a record come from the caller.
 
 mod again;
+mod apart;
 mod aside;
 mod behind;
 mod bulletin;

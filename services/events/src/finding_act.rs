@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 /// Under this name the rules themselves change findings; nobody may act under it.
 pub const BY_RULES: &str = "rules";
-/// How bad a finding can be.
-const SEVERITIES: [&str; 4] = ["low", "medium", "high", "critical"];
+/// How bad a finding can be, in the words of the rules (`drift`).
+pub const SEVERITIES: [&str; 4] = ["low", "medium", "high", "critical"];
 /// 2200-01-01, UTC milliseconds: no suppression ends later.
 const LATEST: i64 = 7_258_118_400_000;
 

@@ -82,6 +82,16 @@ mod tests {
     }
 
     #[test]
+    fn an_act_can_say_every_severity_of_the_rules_and_no_other() {
+        use drift::Severity::{self, Critical, High, Low, Medium};
+        // One more does not compile until it is here.
+        let all = |one| match one {
+            Low | Medium | High | Critical => [Low, Medium, High, Critical],
+        };
+        assert_eq!(events::finding_act::SEVERITIES, all(Low).map(Severity::as_str));
+    }
+
+    #[test]
     fn each_act_is_one_row_of_the_register_under_its_own_id() {
         let (id, finding) = (Uuid::from_u128(1), Uuid::from_u128(2));
         let (subject_kind, subject, owner) = ("source".into(), "kc".into(), "bo".into());

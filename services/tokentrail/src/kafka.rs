@@ -57,11 +57,11 @@ pub fn journal_consumer(config: &Config) -> &'static str {
 
 /// The connection that the config names, if it names brokers.
 pub fn connection(config: &Config) -> anyhow::Result<Option<Connection>> {
-    connect(config, &config.kafka)
+    connect(config, "kafka", &config.kafka)
 }
 
-/// The connection to the brokers of `kafka`; its files are relative to the data folder.
-fn connect(config: &Config, kafka: &KafkaConfig) -> anyhow::Result<Option<Connection>> {
+/// The connection to the brokers of `kafka`, which stands in the table `table`; its files are relative to the data folder.
+fn connect(config: &Config, table: &str, kafka: &KafkaConfig) -> anyhow::Result<Option<Connection>> {
     let KafkaConfig { tls, sasl, .. } = kafka;
     if !kafka.is_set() {
         return Ok(None);
@@ -75,21 +75,22 @@ fn connect(config: &Config, kafka: &KafkaConfig) -> anyhow::Result<Option<Connec
     let sasl = match sasl {
         None => None,
         Some(sasl) => {
-            let password = secrets::read(&config.data_dir, &sasl.password_file)?;
+            let password = secrets::read(&config.data_dir, &sasl.password_file)
+                .with_context(|| format!("{table}.sasl.password_file"))?;
             let of = |mechanism| Sasl::Password { mechanism, user: sasl.user.clone(), password: password.clone() };
             Some(match sasl.mechanism {
                 SaslMechanism::Plain => of(Mechanism::Plain),
                 SaslMechanism::ScramSha256 => of(Mechanism::ScramSha256),
                 SaslMechanism::ScramSha512 => of(Mechanism::ScramSha512),
                 SaslMechanism::OauthBearer => {
-                    let trust = trusting::at(&config.data_dir, "kafka.sasl.ca_file", sasl.ca_file.as_ref())?;
+                    let trust = trusting::at_tokens(config, table, Some(sasl))?;
                     Sasl::Token(token::source(sasl, &password, &trust)?)
                 }
             })
         }
     };
     let connection = Connection { tls, sasl, ..bare(kafka) };
-    connection.check().context("kafka")?;
+    connection.check().with_context(|| table.to_owned())?;
     Ok(Some(connection))
 }
 

@@ -76,7 +76,7 @@ pub async fn run(config: &Config, doing: Doing) -> anyhow::Result<TopicsReport> 
     let kafka = &config.kafka;
     let (topics, mut reports) = (Topics::new(connection), Vec::new());
     for name in kafka.names() {
-        reports.push(one(&topics, planned(kafka, name), doing).await?);
+        reports.push(one(&topics, (kafka, name), doing).await?);
     }
     let good = reports.iter().all(|report| report.exists && is_usable(&report.findings, kafka.allow_loss));
     Ok(TopicsReport { good, topics: reports })
@@ -87,7 +87,8 @@ fn is_usable(findings: &[TopicFinding], allow_loss: bool) -> bool {
     findings.iter().all(|finding| !finding.refused || (allow_loss && finding.risk == Risk::Loss))
 }
 
-async fn one(topics: &Topics, plan: TopicPlan, doing: Doing) -> anyhow::Result<TopicReport> {
+async fn one(topics: &Topics, (kafka, name): (&KafkaConfig, &str), doing: Doing) -> anyhow::Result<TopicReport> {
+    let plan = planned(kafka, name);
     if doing == Doing::Apply {
         topics.create(&plan).await.with_context(|| format!("topic {} cannot be made", plan.name))?;
     }
@@ -110,19 +111,30 @@ async fn one(topics: &Topics, plan: TopicPlan, doing: Doing) -> anyhow::Result<T
         ("replication.factor".to_owned(), plan.replication.to_string()),
     ];
     settings.extend(plan.settings().into_iter().map(|(name, value)| (name.to_owned(), value)));
-    Ok(TopicReport { topic: plan.name, exists, plan: settings, findings: findings.into_iter().map(found).collect() })
+    let findings = findings.into_iter().map(|finding| found(finding, stall(kafka, name))).collect();
+    Ok(TopicReport { topic: plan.name, exists, plan: settings, findings })
 }
 
-fn found(finding: Finding) -> TopicFinding {
+/// What it costs that a topic takes small records only, by what is put there, and whether nothing is.
+fn stall(kafka: &KafkaConfig, name: &str) -> (&'static str, bool) {
+    match name {
+        _ if name == kafka.topic => ("a large receipt would hold up all behind it", true),
+        _ if name == kafka.deadletters => ("large dead letters are not copied, the store has them", false),
+        _ => ("much that is stored at once is told to the correlation late, by ClickHouse", false),
+    }
+}
+
+fn found(finding: Finding, stall: (&'static str, bool)) -> TopicFinding {
     let Finding { setting, found, wanted, risk } = finding;
     let cost = match risk {
         Risk::Loss => "acknowledged receipts can be lost",
-        Risk::Stall => "a large receipt would hold up all behind it",
+        Risk::Stall => stall.0,
         Risk::Pauses => "each restart of a broker stops forwarding; receipts wait in the journal",
         Risk::Keeps => "personal data stays longer than it may",
         Risk::Few => "fewer processors can share the work",
     };
-    TopicFinding { setting, found, wanted, cost, refused: matches!(risk, Risk::Loss | Risk::Stall), risk }
+    let refused = risk == Risk::Loss || (risk == Risk::Stall && stall.1);
+    TopicFinding { setting, found, wanted, cost, refused, risk }
 }
 
 /// For people.
@@ -152,7 +164,7 @@ mod tests {
         let mut kafka = KafkaConfig::default();
         kafka.topics.replication = replication;
         let plan = planned(&kafka, "t");
-        let findings = plan.findings().into_iter().map(found).collect();
+        let findings = plan.findings().into_iter().map(|finding| found(finding, ("", true))).collect();
         TopicReport { topic: plan.name, exists, plan: Vec::new(), findings }
     }
 
@@ -180,7 +192,13 @@ mod tests {
             wanted: "at least 10485760".into(),
             risk: Risk::Stall,
         };
-        findings.push(found(small));
+        let kafka = KafkaConfig::default();
+        // Only receipts wait behind one that is too large.
+        for (name, usable) in [(&kafka.topic, false), (&kafka.deadletters, true), (&kafka.events, true)] {
+            let small = found(small.clone(), stall(&kafka, name));
+            assert_eq!(is_usable(&[small], true), usable, "{name}");
+        }
+        findings.push(found(small, stall(&kafka, &kafka.topic)));
         assert!(!is_usable(&findings, true));
     }
 }

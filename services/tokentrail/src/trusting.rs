@@ -1,4 +1,5 @@
-//! What `ca_file` names, wherever config has one: CAs that are trusted beside the system's.
+//! What `ca_file` names, wherever config has one: CAs that are trusted beside the system's. Not those of `kafka.tls`, which librdkafka
+//! reads and trusts instead of the system's.
 
 use crate::config::{Config, KafkaSasl};
 use anyhow::Context;

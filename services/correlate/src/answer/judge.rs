@@ -43,7 +43,7 @@ impl Known {
             judged.delay = Some(t.saturating_sub(since));
         }
         self.rests_on_account(question, when, (&mut judged, grading));
-        self.from_the_earliest(question, when, (&mut judged, grading));
+        self.measured_from_the_earliest(question, when, (&mut judged, grading));
         judged
     }
 
@@ -72,7 +72,7 @@ impl Known {
         if told.outcome == Outcome::Conditional || judged.clock == Clock::Token {
             self.rests_on_account(question, when, (&mut judged, grading));
         }
-        self.from_the_earliest(question, when, (&mut judged, grading));
+        self.measured_from_the_earliest(question, when, (&mut judged, grading));
         // What a gap or two clocks leave open is never called a violation.
         let open = [Reason::Straddles, Reason::RestsOnGap].iter().any(|reason| grading.reasons.contains(reason));
         if open && judged.verdict == Verdict::Violation {
@@ -96,7 +96,12 @@ impl Known {
 
     /// A delay is measured from the latest instant of a decision. It can have been made earlier: before what it rested on went, or
     /// while that was within its time.
-    fn from_the_earliest(&self, question: &Question, when: (Moment, &Told), judged: (&mut Judged, &mut Grading)) {
+    fn measured_from_the_earliest(
+        &self,
+        question: &Question,
+        when: (Moment, &Told),
+        judged: (&mut Judged, &mut Grading),
+    ) {
         let (moment, told) = when;
         let (judged, grading) = judged;
         let (Some(delay), Verdict::Exposure | Verdict::Violation) = (judged.delay, judged.verdict) else { return };

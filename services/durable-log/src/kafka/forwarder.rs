@@ -51,7 +51,7 @@ pub struct ForwardStatus {
     pub confirmed: u64,
     /// Records that were sent again after a failure.
     pub resent: u64,
-    /// Producers made after a fatal error.
+    /// Producers made anew: after a fatal error, for exchanged files, for a topic that can be used again, or for records to go one by one.
     pub renewed: u64,
     /// Records that were sent and are not confirmed.
     pub in_flight: u64,

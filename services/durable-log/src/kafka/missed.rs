@@ -6,9 +6,9 @@ use super::{owned::Owned, subscription::Offsets};
 use crate::carrier::{Cause, Loss};
 use std::collections::BTreeMap;
 
-/// As many errors, with no record of the partition between them, and it counts as held up
+/// Errors without a record of a partition between them after which it may be held up. They name no partition.
 const HELD: u32 = 3;
-/// where so many measurements in a row found it at the same place. Errors come in bursts, and name no partition.
+/// Measurements in a row that must find it at the same place then: errors come in bursts.
 const LOOKS: u32 = 3;
 /// As many measurements without any error, and those before are forgotten: longer than a consumer goes on after one.
 const FORGOTTEN: u32 = 45;
@@ -207,7 +207,7 @@ mod tests {
         assert_eq!(coming.held().count(), 0, "what held it was deleted");
     }
 
-    /// Partition 0 as another member would have it, and from offset 5 on under its first assignment.
+    /// Partition 0 is ours, from offset 5 on.
     fn owned() -> (Owned, Coming) {
         let (mut owned, mut coming) = (Owned::default(), Coming::default());
         coming.begins((0, owned.assign(0, 5, 50)), Some(5), 50);

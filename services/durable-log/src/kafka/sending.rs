@@ -3,6 +3,7 @@
 mod ready;
 
 use super::again::Again;
+use super::apart::Apart;
 use super::files::Files;
 use super::forwarder::{CONSUMER, ForwardError, ForwardStatus, Forwarder, Orders};
 use super::judging::{Judge, Loss};
@@ -58,6 +59,7 @@ pub(super) struct Run {
     held: VecDeque<Record>,
     read: Instant,
     again: Again,
+    apart: Apart,
     judge: Judge,
     kept: (Instant, u64),
     trimmed: Instant,
@@ -83,6 +85,7 @@ impl Run {
             held: VecDeque::new(),
             read: now,
             again: Again::new(now),
+            apart: Apart::default(),
             judge,
             kept: (now, from),
             trimmed: now,
@@ -118,9 +121,21 @@ impl Run {
             anew |= files.changed();
             if self.judge.look() {
                 let refused = self.judge.refused().cloned();
-                // The topic may be another one of the same name, of which the old producer knows nothing.
-                anew |= refused.is_none();
+                if refused.is_none() {
+                    // The topic may be another one of the same name, of which the old producer knows nothing; it takes what it did not.
+                    anew = true;
+                    self.apart = Apart::default();
+                }
                 locked(&self.status).refused = refused;
+            }
+            if self.judge.refused().is_none() && self.apart.turns(Instant::now()) {
+                match self.apart.is_on() {
+                    true => {
+                        tracing::warn!("Brokers refuse records for their size: each goes in a batch of its own now.")
+                    }
+                    false => tracing::info!("Records go in batches again."),
+                }
+                anew = true;
             }
             if anew {
                 let Some(next) = self.made() else { return self.finish(&producer) };
@@ -265,6 +280,9 @@ impl Run {
                     if !purged {
                         common.note(&KafkaError::MessageProduction(code));
                         self.judge.hear(code);
+                        if code == RDKafkaErrorCode::MessageSizeTooLarge {
+                            self.apart.refused(now);
+                        }
                     }
                     if offset < self.window.cursor() {
                         continue;

@@ -71,6 +71,16 @@ pub async fn take<C: Carrier>(carrier: &C, wanted: usize) -> Vec<Record> {
     records
 }
 
+/// The same where records may come twice: until as many different ones have been found.
+pub async fn gather<C: Carrier>(carrier: &C, found: &mut BTreeMap<Place, Record>, wanted: usize) {
+    while found.len() < wanted {
+        let Load { records, mark, losses } = next(carrier).await;
+        assert!(losses.is_empty(), "{losses:?}");
+        found.extend(records.into_iter().map(|record| (place(&record), record)));
+        carrier.settle(mark).unwrap();
+    }
+}
+
 pub async fn next<C: Carrier>(carrier: &C) -> Load<C::Mark> {
     tokio::time::timeout(PATIENCE, carrier.next()).await.expect("a load comes in time").unwrap()
 }

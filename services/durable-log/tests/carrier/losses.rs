@@ -1,6 +1,6 @@
 //! What Kafka loses, or what nobody of ours wrote there: named, told until it is settled, and never a silent jump.
 
-use crate::broker::{OnKafka, measured, try_topic, until};
+use crate::broker::{OnKafka, make_topic_anew, measured, until};
 use crate::contract::{LARGE, World, entries, held, next, same, take};
 use durable_log::carrier::{Appetite, Carrier, Cause};
 use durable_log::kafka::{KafkaCarrier, LagMeter, Subscription};
@@ -162,14 +162,7 @@ async fn retention_that_passes_the_consumer_and_a_topic_made_anew_are_losses() {
         rdkafka::ClientConfig::new().set("bootstrap.servers", &world.connection.brokers).create().unwrap();
     let options = rdkafka::admin::AdminOptions::new();
     admin.delete_topics(&[&world.topic], &options).await.unwrap().pop().unwrap().unwrap();
-    // One that was made though its answer did not come counts as well.
-    let mut failed = false;
-    let made = || {
-        let made = try_topic(&world.connection, &world.topic, 1);
-        failed |= made.is_err();
-        made.is_ok_and(|made| made || failed).then_some(())
-    };
-    tokio::task::block_in_place(|| until("the topic is made anew", made));
+    tokio::task::block_in_place(|| make_topic_anew(&world.connection, &world.topic, 1));
     world.forwarding.as_ref().unwrap().again(0);
     let (mut seqs, mut causes) = (BTreeSet::new(), Vec::new());
     while seqs.len() < 100 {

@@ -11,4 +11,5 @@ mod injected;
 mod kafka;
 mod losses;
 mod secured;
+mod sizes;
 mod topics;

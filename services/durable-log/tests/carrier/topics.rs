@@ -1,11 +1,10 @@
 //! Topics that are not there, or no longer, and brokers that stand still, under a forwarder.
 
-use crate::broker::{OnKafka, connection, fresh, make_topic, measured, try_topic, until};
-use crate::contract::{LARGE, World, entries, held, next, place, same, take};
-use durable_log::carrier::Carrier;
+use crate::broker::{OnKafka, connection, fresh, make_topic, make_topic_anew, measured, until};
+use crate::contract::{LARGE, World, entries, gather, held, place, same, take};
 use durable_log::kafka::{KafkaCarrier, LagMeter};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use testbed::{Kafka, KafkaOptions};
 
@@ -39,13 +38,8 @@ async fn a_silence_that_hides_a_success_is_sent_again_and_every_record_comes() {
     assert!(measured(&meter).partitions[0].end > 200, "what the silence hid is there a second time");
     let carrier = world.open(LARGE);
     let all = held(&world.journal);
-    let mut found = std::collections::BTreeMap::new();
-    while found.len() < all.len() {
-        let load = next(&carrier).await;
-        assert!(load.losses.is_empty());
-        found.extend(load.records.into_iter().map(|record| (place(&record), record)));
-        carrier.settle(load.mark).unwrap();
-    }
+    let mut found = BTreeMap::new();
+    gather(&carrier, &mut found, all.len()).await;
     same(&found.into_values().collect::<Vec<_>>(), &all);
     tokio::task::block_in_place(|| world.close(carrier));
 
@@ -56,13 +50,7 @@ async fn a_silence_that_hides_a_success_is_sent_again_and_every_record_comes() {
         until("it is said", || status().refused.filter(|refused| refused.contains("does not exist")));
         assert!(!exists(&world), "nobody has made the topic");
         assert_eq!(status().cursor, 200, "nothing is taken for confirmed");
-        // One that was made though its answer did not come counts as well.
-        let mut failed = false;
-        until("the topic can be made", || {
-            let made = try_topic(&world.connection, &world.topic, 1);
-            failed |= made.is_err();
-            made.is_ok_and(|made| made || failed).then_some(())
-        });
+        make_topic_anew(&world.connection, &world.topic, 1);
         world.forwarded();
         // What the producer still held goes out before the topic is looked at again.
         until("the topic is found good", || {

@@ -3,7 +3,7 @@
 //! Asked of the register in every round, not only of what was found in it: acts and findings reach a register that is filled anew in any
 //! order.
 
-use super::{BY_RULES, Detector};
+use super::{Detector, writing::change};
 use drift::{
     Rule, Severity,
     handling::{Dealt, Word, revived},
@@ -38,16 +38,5 @@ fn answer((tenant, now): (&str, i64), one: &DealtWith) -> Option<FindingChange> 
     let severity = Severity::of(&one.severity).unwrap_or_default();
     let (finding, at, first, last) = (one.finding_id, one.handled_at, one.first_at, one.last_at);
     let step = revived(Rule::of(&one.rule)?, &Dealt { finding, word, at, first, last, severity })?;
-    Some(FindingChange {
-        tenant: tenant.to_owned(),
-        finding_id: finding,
-        change_id: step.change,
-        changed_at: now,
-        what: step.what.to_owned(),
-        actor: BY_RULES.to_owned(),
-        reason: step.reason.to_owned(),
-        until: None,
-        severity: String::new(),
-        answers: Some(at),
-    })
+    Some(change((tenant, now), &step, Some(at)))
 }

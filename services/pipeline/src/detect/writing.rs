@@ -1,7 +1,11 @@
 //! What the rules found, written to the register: rows with the places of their evidence, then steps.
 
 use super::Detector;
-use drift::{Rule, finding::Candidate, register::Changes};
+use drift::{
+    Rule,
+    finding::Candidate,
+    register::{Changes, Step},
+};
 use std::collections::BTreeMap;
 use store::{
     StoreError,
@@ -16,6 +20,22 @@ const EVIDENCE_BEFORE: i64 = 86_400_000;
 const EVIDENCE_TOGETHER: usize = 500;
 /// Who changes a finding when the rules do.
 pub const BY_RULES: &str = events::finding_act::BY_RULES;
+
+/// A step of the rules as a row; `answers`: when the last act was made that counts no more.
+pub(super) fn change((tenant, at): (&str, i64), step: &Step, answers: Option<i64>) -> FindingChange {
+    FindingChange {
+        tenant: tenant.to_owned(),
+        finding_id: step.finding,
+        change_id: step.change,
+        changed_at: at,
+        what: step.what.to_owned(),
+        actor: BY_RULES.to_owned(),
+        reason: step.reason.to_owned(),
+        until: None,
+        severity: String::new(),
+        answers,
+    }
+}
 
 impl Detector {
     /// Writes rows of all rules and then steps, so that whoever looks sees what one round found at once; true if there were any.
@@ -41,18 +61,10 @@ impl Detector {
                 receipts: candidate.evidence.iter().filter_map(|event| places.get(event).cloned()).collect(),
                 content: drift::finding::content(candidate),
             }));
-            steps.extend(changes.steps.iter().enumerate().map(|(place, step)| FindingChange {
-                tenant: tenant.clone(),
-                finding_id: step.finding,
-                change_id: step.change,
+            steps.extend(changes.steps.iter().enumerate().map(|(place, step)| {
                 // Steps of one finding in one round stand in their order.
-                changed_at: now + i64::try_from(place).unwrap_or_default().min(1) * i64::from(step.what != "opened"),
-                what: step.what.to_owned(),
-                actor: BY_RULES.to_owned(),
-                reason: step.reason.to_owned(),
-                until: None,
-                severity: String::new(),
-                answers: step.answers.then_some(now),
+                let at = now + i64::try_from(place).unwrap_or_default().min(1) * i64::from(step.what != "opened");
+                change((tenant, at), step, step.answers.then_some(now))
             }));
         }
         // A crash between the two leaves a finding without its first step: the next round writes it.

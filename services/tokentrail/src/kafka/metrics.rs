@@ -61,7 +61,11 @@ pub(super) fn forwarder(
                 f.clock_ahead.unwrap_or_default() / 1000
             }),
             ("tokentrail_forward_resent_records", "Records that were sent again after a failure", |f| count(f.resent)),
-            ("tokentrail_forward_renewed_producers", "Producers made anew after a fatal error", |f| count(f.renewed)),
+            (
+                "tokentrail_forward_renewed_producers",
+                "Producers made anew: a fatal error, exchanged files, a topic that can be used again, records that must go one by one",
+                |f| count(f.renewed),
+            ),
             ("tokentrail_forward_up", "1 when the brokers take what is forwarded", |f: &ForwardStatus| {
                 i64::from(f.trouble.is_none() && f.refused.is_none())
             }),

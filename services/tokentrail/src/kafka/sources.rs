@@ -59,12 +59,12 @@ impl TopicSources {
     pub fn new(config: &Config, (journal, key): (Journal, DeploymentKey), registry: &Registry) -> anyhow::Result<Self> {
         let mut readers = Vec::new();
         for (id, topics) in config.sources.iter().filter_map(|(id, source)| Some((id, source.kafka.as_ref()?))) {
-            let what = || format!("sources.{id}.kafka");
-            let connection = super::connect(config, &topics.reached(&config.kafka)).with_context(what)?;
-            let connection = connection.with_context(what)?;
+            let table = format!("sources.{id}.kafka");
+            let connection = super::connect(config, &table, &topics.reached(&config.kafka))?;
+            let connection = connection.with_context(|| format!("{table} names no brokers"))?;
             for topic in &topics.topics {
                 let foreign =
-                    ForeignTopic::join(&connection, (topic, &topics.group(id)), APPETITE).with_context(what)?;
+                    ForeignTopic::join(&connection, (topic, &topics.group(id)), APPETITE).context(table.clone())?;
                 readers.push(Reader {
                     source: id.clone(),
                     topic: topic.clone(),

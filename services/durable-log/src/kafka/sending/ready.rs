@@ -33,7 +33,13 @@ impl Run {
         let mut told = false;
         loop {
             let reports = Reports::new(Common::new(connection.tokens(), Role::Sends));
-            let error = match connection.producer_config().create_with_context(reports) {
+            let mut config = connection.producer_config();
+            if self.apart.is_on() {
+                // One at a time: none follows one that is refused.
+                config.remove("max.in.flight.requests.per.connection");
+                config.set("batch.num.messages", "1").set("max.in.flight", "1");
+            }
+            let error = match config.create_with_context(reports) {
                 Ok(producer) => return Some(producer),
                 Err(error) => error,
             };

@@ -65,8 +65,8 @@ SELECT tenant, source, session,
     minIf((at, rank, event), what IN ('login', 'issue', 'refused', 'callback')) AS first, countIf(what IN ('login', 'issue', 'refused', 'callback')) AS happened,
     maxIf(at, what IN ('login', 'issue')) AS last_use, countIf(what IN ('login', 'issue')) AS use_count,
     maxIf(at, what = 'listed') AS last_listed, countIf(what != 'refused') AS told, countIf(what = 'listed') AS times_listed,
-    -- Of what nothing but a read tells, the read is the first sign.
-    if(happened > 0, first, (minIf(at, what = 'listed'), 0, '')) AS begun,
+    (minIf(at, what = 'listed'), 0, '') AS first_listed,
+    if(happened > 0 AND (times_listed = 0 OR first <= first_listed), first, first_listed) AS begun,
     groupArrayIf(at, what = 'issue') AS issued,
     groupArrayIf((at, event, actor_name), what = 'login' AND actor_kind = 'impersonator' AND actor_name != '') AS acting
 FROM (

@@ -71,9 +71,6 @@ pub(crate) struct Known {
     /// The furthest that a decision's span reaches beyond its time, by reference, where it does: a line whose time is hardly known
     /// costs those of its own reference.
     pub widest: HashMap<Id, Millis>,
-    /// How long before its stamp a token's line can have been written at most, by reference, where that is longer than an answer takes: decisions
-    /// of that time may rest on it.
-    pub latest_lines: HashMap<Id, Millis>,
     /// What was forgotten.
     pub gone: Gone,
     pub places: Places,
@@ -107,7 +104,6 @@ impl Known {
             keys: RefCell::default(),
             latest: HashMap::new(),
             widest: HashMap::new(),
-            latest_lines: HashMap::new(),
             gone: Gone::default(),
             places,
         }
@@ -200,7 +196,6 @@ impl Known {
             keys: _,
             latest,
             widest,
-            latest_lines,
             gone,
             places: _,
         } = self;
@@ -219,7 +214,6 @@ impl Known {
         bearers.put(to);
         latest.put(to);
         widest.put(to);
-        latest_lines.put(to);
         gone.put(to);
     }
 
@@ -251,7 +245,6 @@ impl Known {
             keys: RefCell::default(),
             latest: Kept::get(from)?,
             widest: Kept::get(from)?,
-            latest_lines: Kept::get(from)?,
             gone: Kept::get(from)?,
             places,
         })
@@ -275,7 +268,7 @@ impl Known {
             ("traces", self.traces.room() + self.conditional.room()),
             ("bearers", self.bearers.room()),
             ("keys", self.keys.borrow().room()),
-            ("latest", self.latest.room() + self.widest.room() + self.latest_lines.room()),
+            ("latest", self.latest.room() + self.widest.room()),
             ("gone", self.gone.room()),
         ];
         parts.chain(rest.into_iter().map(|(part, bytes)| (part.to_owned(), bytes))).collect()

@@ -14,7 +14,6 @@ use crate::{
     rows::{Change, Key, Row},
     table::Table,
 };
-use hashbrown::HashMap;
 use std::{
     collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hash, Hasher},
@@ -327,10 +326,9 @@ impl Work {
                 self.credentials.entry((reference, moment)).or_insert(since.because);
             }
         }
-        // A decision's span can reach beyond its time, and a token's line be stamped long after it: what changes within that counts.
-        let reach = |all: &HashMap<Id, Millis>| all.get(&reference).copied().unwrap_or(0);
-        let reach = reach(&known.widest).max(reach(&known.latest_lines));
-        let first = Moment::floor(since.from.saturating_sub(reach));
+        // A decision's span can reach beyond its time: what changes within it counts.
+        let widest = known.widest.get(&reference).copied().unwrap_or(0);
+        let first = Moment::floor(known.decided_from(reference, since.from).saturating_sub(widest));
         if let Some(decisions) = known.decisions.get(&reference) {
             for moment in decisions.range(first..).map(|(moment, _)| *moment) {
                 self.decisions.entry((reference, moment)).or_insert(since.because);

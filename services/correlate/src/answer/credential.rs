@@ -88,14 +88,9 @@ impl Known {
         let mut unspent: Vec<Unspent> = Vec::new();
         let mut refused: Vec<Refused> = Vec::new();
         let mut answered: Option<Id> = None;
-        // Lines so far, with when each can have been written at the earliest; and what pays for this one.
+        // Lines so far, with when each can have been written at the earliest.
         let mut lines: Vec<(Moment, Millis)> = Vec::new();
-        let mut told: Option<Payment> = None;
-        for (index, (at, step)) in steps.iter().enumerate() {
-            // A later line that was read late can make this one less sure.
-            if index > here && refused.iter().all(|one| one.callback > moment) {
-                break;
-            }
+        for (index, (at, step)) in steps.iter().enumerate().take(here + 1) {
             unspent.retain(|issue| issue.moment.at >= at.at.saturating_sub(join.tie));
             match *step {
                 Step::Keycloak { session, grant } => unspent.push(Unspent { moment: *at, session, grant }),
@@ -110,28 +105,28 @@ impl Known {
                     let mut payment =
                         spend(&mut unspent, &steps[index + 1..], (prompt, at.at.saturating_add(join.tie)));
                     payment.sure &= !cut || payment.callback.is_some();
+                    let its_own = |one: &Refused| one.callback.at >= min.max(at.at.saturating_sub(join.tie));
                     if payment.session.is_none() {
-                        refused.retain(|one| one.callback.at >= min.max(at.at.saturating_sub(join.tie)));
+                        refused.retain(its_own);
                         if let Some((callback, late)) = read_late(&mut refused, steps.get(index + 1)) {
                             payment = late;
-                            // Of two lines behind a callback that were both written before it at the earliest, either can be its own.
+                            // Another line behind the callback can have been written before it as well.
                             let other = |(line, min): &(Moment, Millis)| *line > callback && *min <= callback.at;
                             payment.sure &= !lines.iter().any(other);
-                            let here = lines.iter().find(|(line, _)| *line == moment);
-                            if let (Some(told), true) = (&mut told, here.is_some_and(other)) {
-                                told.sure = false;
-                            }
                         }
+                    } else if payment.callback.is_none() {
+                        // It can be that of a sign-in that looks refused without it.
+                        payment.sure &= !refused.iter().any(its_own);
                     }
                     if index == here {
-                        told = Some(self.or_later(payment, &steps[index + 1..], at.at));
+                        return self.or_later(payment, &steps[index + 1..], at.at);
                     }
                     lines.push((*at, min));
                     answered = payment.callback.and(payment.session);
                 }
             }
         }
-        told.unwrap_or(UNPAID)
+        UNPAID
     }
 
     /// Nothing came before: the clocks can differ, and an event can be lost of which the callback still tells.
@@ -186,33 +181,33 @@ impl Known {
             && (clients.is_empty() || clients.iter().any(|client| **client == *self.names.text(issue.client)))
     }
 
-    /// Whether Keycloak issued tokens, alive at `t`, that paid for none of `candidates` and were not refused: then a Backstage
-    /// token may be out of which no line tells.
-    pub(crate) fn is_one_unseen(&self, whose: (Id, Id), t: Millis, candidates: &[Candidate]) -> bool {
+    /// Whether Keycloak issued tokens, alive at a decision, that paid for none of `candidates`, for no line just behind it, and were not
+    /// refused: then a Backstage token may be out of which no line tells.
+    pub(crate) fn is_one_unseen(&self, whose: (Id, Id), when: (Moment, &Told), candidates: &[Candidate]) -> bool {
         let (reference, user) = whose;
+        let (Moment { at: t, .. }, told) = when;
         let (Some(join), Some(issues)) = (self.join(reference.source), self.sessions.issues.get(&user)) else {
             return false;
         };
-        let alive = Moment::floor(t.saturating_sub(join.token_life))..=Moment::ceiling(t);
-        // What was issued just now can be answered by a line that comes only after `t`.
-        let lines = self.sessions.paid.get(&reference);
-        let answered_later = |at: &Moment| {
-            let soon =
-                (Bound::Excluded(Moment::ceiling(t)), Bound::Included(Moment::ceiling(at.at.saturating_add(join.tie))));
-            let mut soon =
-                lines.filter(|_| at.at > t.saturating_sub(join.tie)).into_iter().flat_map(|all| all.range(soon));
-            soon.any(|(moment, _)| self.payment(reference, *moment).cause == Some(at.event))
-        };
+        let alive = Moment::floor(t.saturating_sub(join.token_life))..=Moment::ceiling(told.span.max.max(t));
         let refused = |at: &Moment, session: Option<Id>| {
             let callbacks = self.sessions.callbacks.get(&user);
             let soon = *at..=Moment::ceiling(at.at.saturating_add(join.tie));
             callbacks.is_some_and(|all| all.range(soon).any(|(_, (called, _))| Some(*called) == session))
         };
-        let mut latest = issues.range(alive).rev().take(MAX_NEIGHBOURS);
-        latest.any(|(at, issue)| {
+        let latest = issues.range(alive).rev().take(MAX_NEIGHBOURS);
+        let open = latest.filter(|(at, issue)| {
             let spent = candidates.iter().any(|candidate| candidate.cause == Some(at.event));
-            !spent && self.pays(reference, issue) && !refused(at, issue.session) && !answered_later(at)
-        })
+            !spent && self.pays(reference, issue) && !refused(at, issue.session)
+        });
+        let mut open = open.map(|(at, _)| *at).peekable();
+        let Some(last) = open.peek().map(|at| at.at.saturating_add(join.tie)) else { return false };
+        // What was issued just now is answered by a line that comes only then.
+        let soon = Moment::ceiling(t)..Moment::ceiling(last.max(t));
+        let lines = self.sessions.paid.get(&reference).map(|all| all.range(soon).take(MAX_NEIGHBOURS));
+        let answered = lines.into_iter().flatten().filter_map(|(moment, _)| self.payment(reference, *moment).cause);
+        let answered: Vec<Uuid> = answered.collect();
+        open.any(|at| !answered.contains(&at.event))
     }
 
     /// Credentials of `reference` that are alive at `t`, latest last, and whether there are more than are looked at.
@@ -235,17 +230,17 @@ impl Known {
     /// Credentials whose lines stand behind a decision and can have been written before it, and whether there are more than are looked at.
     pub(crate) fn stamped_later(&self, reference: Id, (moment, told): (Moment, &Told)) -> (Vec<Candidate>, bool) {
         let Some(paid) = self.sessions.paid.get(&reference) else { return Default::default() };
-        // Lines of one instance that their reader stamps stand in the order in which they were written.
-        let stamped = |at: &Moment, span: &Span| span.min < at.at;
-        let ordered = |(at, paid): &(&Moment, &Paid)| {
-            let placed = !self.names.text(paid.instance).is_empty() && paid.instance == told.instance;
-            placed && stamped(at, &paid.span) && stamped(&moment, &told.span)
+        // Lines of one instance stand in the order in which they were written, where one reader stamps both: at the latest when it read them.
+        let stamped = |at: Millis, span: Span| (span.min < at && span.max == at).then_some(at.saturating_sub(span.min));
+        let stamp = stamped(moment.at, told.span).filter(|_| !self.names.text(told.instance).is_empty());
+        let ordered = |at: &Moment, paid: &Paid| {
+            stamp.is_some() && paid.instance == told.instance && stamped(at.at, paid.span) == stamp
         };
-        let later = paid.range((Bound::Excluded(Moment::ceiling(moment.at)), Bound::Unbounded)).take(MAX_NEIGHBOURS);
-        let later = later.filter(|(_, paid)| paid.span.min <= told.span.max).filter(|one| !ordered(one));
-        let found: Vec<Candidate> = later.map(|one| self.candidate(reference, one)).collect();
-        let more = found.len() == MAX_NEIGHBOURS;
-        (found, more)
+        let later =
+            paid.range((Bound::Excluded(Moment::ceiling(moment.at)), Bound::Unbounded)).take(8 * MAX_NEIGHBOURS);
+        let mut later = later.filter(|(at, paid)| paid.span.min <= told.span.max && !ordered(at, paid));
+        let found = later.by_ref().take(MAX_NEIGHBOURS).map(|one| self.candidate(reference, one)).collect();
+        (found, later.next().is_some())
     }
 
     /// Sessions of a user in which Keycloak issued tokens to the Backstage's client that can be alive at `t`: all that is known

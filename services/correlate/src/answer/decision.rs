@@ -130,7 +130,7 @@ impl Known {
         if !told {
             grading.cap(Grade::Inferred, Reason::NoIssuingLine);
         }
-        let unseen = |user| told && self.is_one_unseen((question.reference, user), t, &candidates);
+        let unseen = |user| told && self.is_one_unseen((question.reference, user), when, &candidates);
         if question.user.is_some_and(unseen) {
             grading.cap(Grade::Inferred, Reason::TokenUnseen);
         }

@@ -15,6 +15,16 @@ use std::collections::BTreeSet;
 
 impl Known {
     pub(super) fn judge(&self, question: &Question, when: (Moment, &Told), grading: &mut Grading) -> Judged {
+        let mut judged = self.judge_all(question, when, grading);
+        // What a gap or two clocks leave open is never called a violation.
+        let open = [Reason::Straddles, Reason::RestsOnGap].iter().any(|reason| grading.reasons.contains(reason));
+        if open && judged.verdict == Verdict::Violation {
+            judged.verdict = Verdict::Exposure;
+        }
+        judged
+    }
+
+    fn judge_all(&self, question: &Question, when: (Moment, &Told), grading: &mut Grading) -> Judged {
         let (moment, told) = when;
         let t = moment.at;
         if !self.names.name(question.reference).starts_with("user:") {
@@ -73,11 +83,6 @@ impl Known {
             self.rests_on_account(question, when, (&mut judged, grading));
         }
         self.measured_from_the_earliest(question, when, (&mut judged, grading));
-        // What a gap or two clocks leave open is never called a violation.
-        let open = [Reason::Straddles, Reason::RestsOnGap].iter().any(|reason| grading.reasons.contains(reason));
-        if open && judged.verdict == Verdict::Violation {
-            judged.verdict = Verdict::Exposure;
-        }
         judged
     }
 
@@ -94,8 +99,7 @@ impl Known {
         Judged { delay: Some(delay), clock, ..Judged::of(verdict, View::default()) }
     }
 
-    /// A delay is measured from the latest instant of a decision. It can have been made earlier: before what it rested on went, or
-    /// while that was within its time.
+    /// A decision can have been made earlier than its time: before what it rested on went, or while that was within its budget.
     fn measured_from_the_earliest(
         &self,
         question: &Question,
@@ -311,14 +315,19 @@ impl Known {
         let now = self.view(question, moment.at).supports();
         let (changes, _) = self.changes(question, span.max);
         let within = changes.into_iter().take_while(|change| *change > span.min);
-        let other = within.chain([span.min, span.max]).any(|at| self.view(question, at).supports() != now);
+        let mut within: Vec<Millis> = within.chain([span.min, span.max]).collect();
+        within.retain(|at| *at != moment.at);
+        let other = within.iter().any(|at| self.view(question, *at).supports() != now);
         // Of conditions it is what their claims were worth.
         let claims = |at: Millis| {
             let judged = self.conditional(question, (at, View::default(), told), &mut Grading::default());
             (judged.stale_claims, judged.verdict == Verdict::PendingGrant)
         };
-        let conditional = told.outcome == Outcome::Conditional;
-        if other || (conditional && [span.min, span.max].into_iter().any(|at| claims(at) != claims(moment.at))) {
+        let claims_differ = || {
+            let now = claims(moment.at);
+            within.iter().any(|at| claims(*at) != now)
+        };
+        if other || (told.outcome == Outcome::Conditional && claims_differ()) {
             grading.cap(Grade::Inferred, Reason::Straddles);
         }
     }

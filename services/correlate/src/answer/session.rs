@@ -103,9 +103,8 @@ impl Known {
 
     /// The earliest end that is told. A revoked grant ends a session only if no other client used it: single sign-on goes on.
     pub(crate) fn ended(&self, id: Id, session: &Session) -> Option<(Millis, EndKind)> {
-        let used = session.uses.keys().chain(session.callbacks.keys()).min().copied();
-        // Of what nothing but a read tells, the read is the first sign.
-        let first = used.or_else(|| session.listed.iter().min().map(|listed| Moment::floor(*listed)));
+        let listed = session.listed.iter().map(|listed| Moment::floor(*listed));
+        let first = session.uses.keys().chain(session.callbacks.keys()).copied().chain(listed).min();
         let good = session.uses.values().filter(|used| !used.what.is_refused());
         let clients: BTreeSet<_> = good.map(|used| used.client).collect();
         let own = session.ends.iter().filter(|(_, how)| **how != EndKind::RevokeGrant || clients.len() <= 1);

@@ -1,7 +1,7 @@
 //! What was touched and is gone.
 
 use crate::{
-    dirt::Dirt,
+    dirt::{Dirt, Since},
     known::Known,
     moment::{Millis, Moment},
     names::Id,
@@ -13,17 +13,17 @@ impl Known {
         let over = self.gone.over?;
         let mut needed: Vec<Millis> = Vec::new();
         let reaches = |from: Millis| from < over;
-        for (user, since) in dirt.users.iter().filter(|(_, since)| reaches(since.from)) {
-            if self.references_of(*user).into_iter().any(|reference| self.is_gone(reference, (since.from, over))) {
-                needed.push(since.from);
-            }
+        let needs = |reference: Id, since: &Since| {
+            let from = self.decided_from(reference, since.from);
+            (reaches(from) && self.is_gone(reference, (from, over))).then_some(from)
+        };
+        for (user, since) in &dirt.users {
+            needed.extend(self.references_of(*user).into_iter().filter_map(|reference| needs(reference, since)));
         }
-        for (reference, since) in dirt.references.iter().filter(|(_, since)| reaches(since.from)) {
-            needed.extend(self.is_gone(*reference, (since.from, over)).then_some(since.from));
-        }
-        for (source, since) in dirt.sources.iter().filter(|(_, since)| reaches(since.from)) {
-            let mut here = self.decisions.keys().chain(self.gone.references.keys()).filter(|of| of.source == *source);
-            needed.extend(here.any(|of| self.is_gone(*of, (since.from, over))).then_some(since.from));
+        needed.extend(dirt.references.iter().filter_map(|(reference, since)| needs(*reference, since)));
+        for (source, since) in &dirt.sources {
+            let here = self.decisions.keys().chain(self.gone.references.keys()).filter(|of| of.source == *source);
+            needed.extend(here.filter_map(|reference| needs(*reference, since)));
         }
         let tokens =
             dirt.tokens.iter().filter(|(_, moment)| reaches(moment.at)).map(|(user, moment)| (*user, moment.at));
@@ -32,6 +32,13 @@ impl Known {
             needed.extend(self.gone.users.get(&user).is_some_and(|until| from <= *until).then_some(from));
         }
         needed.into_iter().min()
+    }
+
+    /// From when on decisions of a reference may be others, where something that concerns it is another from `from` on: a token whose line is stamped
+    /// from then on can have been issued before.
+    pub(crate) fn decided_from(&self, reference: Id, from: Millis) -> Millis {
+        let lines = self.sessions.paid.get(&reference).map(|all| all.range(Moment::floor(from)..));
+        lines.into_iter().flatten().map(|(_, paid)| paid.span.min).fold(from, Millis::min)
     }
 
     /// Whether of a reference anything is gone that was or went on at or after `from`; or something is there from before `over`, and what it

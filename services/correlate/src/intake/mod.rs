@@ -121,11 +121,6 @@ impl Known {
                     return;
                 }
                 known.insert(place.moment, paid);
-                let width = place.moment.at.saturating_sub(fact.span.min);
-                if width > self.longest_tie() {
-                    let latest = self.latest_lines.entry(reference).or_default();
-                    *latest = width.max(*latest);
-                }
                 let from = place.moment.at.saturating_sub(self.answered_within());
                 dirt.reference(reference, from);
                 if let Some(user) = self.who(reference, place.moment.at).user {

@@ -57,11 +57,23 @@ impl Case {
         place: (&'static str, &'static str, Rank),
         what: What<'static>,
     ) -> Uuid {
+        self.tell_dated(when.1, when, place, what)
+    }
+
+    /// Something that is dated so, and was between two instants.
+    pub fn tell_dated(
+        &mut self,
+        at: f64,
+        when: (f64, f64),
+        place: (&'static str, &'static str, Rank),
+        what: What<'static>,
+    ) -> Uuid {
         let (source, realm, rank) = place;
         self.next += 1;
         let event = Uuid::from_u128(self.next);
-        let span = Span { min: (when.0 * 1_000.0) as i64, max: (when.1 * 1_000.0) as i64 };
-        let fact = Fact { moment: Moment { at: span.max, rank, event }, span, source, realm, by: "boss", what };
+        let [at, min, max] = [at, when.0, when.1].map(|at| (at * 1_000.0) as i64);
+        let (moment, span) = (Moment { at, rank, event }, Span { min, max });
+        let fact = Fact { moment, span, source, realm, by: "boss", what };
         self.tellers.push(Box::new(move |correlator| correlator.take(&fact)));
         event
     }

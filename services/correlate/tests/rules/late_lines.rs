@@ -6,7 +6,7 @@ use correlate::{
     facts::{Decided, What},
     rows::{Grade, Reason, Verdict},
 };
-use events::event::Outcome::{Conditional, Deny};
+use events::event::Outcome::{Allow, Conditional, Deny};
 use uuid::Uuid;
 
 const CLEO: &[(&str, &str, &[&str])] = &[("user:default/cleo", "u1", &[])];
@@ -114,7 +114,8 @@ fn lines_of_one_instance_keep_their_order() {
     // Both are stamped by their reader: of one instance the decision came first.
     assert_eq!(before_a_line("s2", (99.9, "pod-1"), (99.5, 100.5)).0, Grade::Exact);
     assert_eq!(before_a_line("s2", (99.9, "pod-2"), (99.5, 100.5)).0, Grade::Inferred);
-    assert_eq!(before_a_line("s2", (99.9, ""), (99.5, 100.5)).0, Grade::Inferred);
+    // Nor is there an order of stamps where one was dated otherwise: a line whose receipt alone is known, and a decision beside a dated one.
+    assert_eq!(before_a_line("s2", (20.0, "pod-1"), (99.5, 100.5)).0, Grade::Inferred);
 }
 
 #[test]
@@ -132,6 +133,13 @@ fn of_two_lines_behind_a_callback_either_can_be_its_own() {
     assert_eq!(told((9.3, 10.3), (9.4, 10.4)), [of("s1", false), of("s2", false)]);
     // One that was written behind it is another's.
     assert_eq!(told((10.25, 10.3), (9.4, 10.4)), [of("s1", true), of("s2", true)]);
+    // Of one line alone the other can be lost.
+    let mut case = case();
+    case.refresh(10.0, ("u1", "s1"), ("t1", "t2"));
+    case.code(10.1, ("u1", "s2", "t3"));
+    case.callback(10.2, "s2");
+    let line = case.tell_within((9.3, 10.3), ISSUE, issued_in("pod-1"));
+    assert!(!case.rows().credential(line).sure);
 }
 
 #[test]
@@ -184,4 +192,33 @@ fn claims_are_compared_at_both_ends_of_a_decisions_time() {
     let told =
         events.map(|event| rows.decision(event)).map(|row| (row.verdict, row.reasons.contains(&Reason::Straddles)));
     assert_eq!(told, [(Verdict::PendingGrant, true), (Verdict::PendingGrant, false)]);
+}
+
+#[test]
+fn many_lines_behind_a_decision_hide_none_that_can_be_of_before() {
+    let mut case = case();
+    case.sign_in(10.0, ("u1", "s1", "user:default/cleo"));
+    let event = case.decision(20.0, "user:default/cleo", Deny);
+    (0..40).for_each(|n| _ = case.issuing(1_000.0 + f64::from(n), "user:default/cleo"));
+    assert_eq!(case.rows().decision(event).grade, Grade::Exact);
+    case.tell_within((0.0, 2_000.0), ISSUE, issued_in("pod-2"));
+    assert_eq!(case.rows().decision(event).grade, Grade::Inferred);
+}
+
+#[test]
+fn an_audited_call_of_before_the_name_was_anothers_is_no_violation() {
+    let mut case = case();
+    case.keycloak(2.0, What::UserDeleted { user: "u1" });
+    case.catalog(4_990.0, CLEO, &[]);
+    case.catalog(5_000.0, &[("user:default/cleo", "u9", &[])], &[]);
+    // Dated to the second.
+    let mut call = |at, to| {
+        let what = What::Decided(decided("user:default/cleo", "", Allow));
+        case.tell_dated(at, (at, to), ("bs", "", Rank::Decision), what)
+    };
+    let events = [call(4_999.5, 5_000.499), call(4_980.0, 4_980.999)];
+    let rows = case.rows();
+    let told =
+        events.map(|event| rows.decision(event)).map(|row| (row.verdict, row.reasons.contains(&Reason::Straddles)));
+    assert_eq!(told, [(Verdict::Exposure, true), (Verdict::Violation, false)]);
 }

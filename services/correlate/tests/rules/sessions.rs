@@ -352,6 +352,9 @@ fn a_session_that_a_read_alone_shows_ends_as_others_do() {
     listed(&mut case, 10.0, &[("u1", "s1"), ("u1", "s2"), ("u2", "s3")]);
     case.ended(20.0, Ended::One { session: "s1", user: "u1" }, EndKind::Logout);
     case.ended(30.0, Ended::OfUser("u1"), EndKind::Admin);
+    // Its refresh token is refused because of that.
+    let refused = What::Refused { user: "u1", session: "s2", presented: "t2", why: Refusal::Other };
+    case.tell(35.0, ("kc", "r", correlate::Rank::Issue), refused);
     listed(&mut case, 40.0, &[]);
     // Nothing but its end is told of this one.
     case.ended(50.0, Ended::One { session: "s4", user: "u2" }, EndKind::Expired);

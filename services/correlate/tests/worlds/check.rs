@@ -3,7 +3,7 @@
 use crate::{
     deliver::{Delivery, Rows},
     lines,
-    model::{Decided, Held},
+    model::{Decided, Held, SignedIn},
     rights::Right,
     sim::{CATALOG_BUDGET, World},
 };
@@ -16,6 +16,9 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
 };
+
+/// A line is stamped so long after it was written at most, ms.
+const STAMPED_WITHIN: i64 = 1_000;
 
 #[derive(Default)]
 pub struct Report {
@@ -250,8 +253,12 @@ pub fn sessions(world: &World, rows: &Rows, report: &mut Report) {
             _ => None,
         });
         let kind = if token.sign_in { CredentialKind::SignIn } else { CredentialKind::Refresh };
+        // A line just behind a refused sign-in could be that one's.
+        let refused = |one: &SignedIn| one.refused && one.at <= token.at && token.at - one.at <= STAMPED_WITHIN;
+        let open = world.signed_in.iter().any(refused);
         let right = credential.is_some_and(|row| {
-            row.kind == kind && row.session.as_ref() == Some(&token.session) && row.sure && row.cause.is_some()
+            let sure = row.sure || open;
+            row.kind == kind && row.session.as_ref() == Some(&token.session) && sure && row.cause.is_some()
         });
         if !right {
             report.wrong(format!("token at {} of {}: {credential:#?}", token.at, token.session));

@@ -1,11 +1,13 @@
 //! Which records are sent again, and when. Pure. A record that is refused waits by itself, and the others pass it; when many are
 //! refused, it is not they that are at fault, and nothing is sent for a while.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// Wait after a failure.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Wait of one that is too large: nothing but the topic's setting changes that.
+const PAUSE_OF_LARGE: Duration = Duration::from_secs(10);
 /// With more records than that to send again, all of them wait.
 const FEW: usize = 64;
 
@@ -14,21 +16,39 @@ const FEW: usize = 64;
 pub(super) struct Again {
     /// Each with the time from which on it may be sent.
     waiting: BTreeMap<u64, Instant>,
+    /// Those that were refused and not confirmed since, also while they are on their way again.
+    refused: BTreeSet<u64>,
     /// Before that nothing is sent at all.
     not_before: Instant,
 }
 
 impl Again {
     pub(super) fn new(now: Instant) -> Self {
-        Self { waiting: BTreeMap::new(), not_before: now }
+        Self { waiting: BTreeMap::new(), refused: BTreeSet::new(), not_before: now }
     }
 
     /// A record was refused.
     pub(super) fn refused(&mut self, offset: u64, now: Instant) {
-        self.waiting.insert(offset, now + PAUSE);
+        self.waits(offset, now, PAUSE);
+    }
+
+    /// A record was refused for its size.
+    pub(super) fn too_large(&mut self, offset: u64, now: Instant) {
+        self.waits(offset, now, PAUSE_OF_LARGE);
+    }
+
+    fn waits(&mut self, offset: u64, now: Instant, pause: Duration) {
+        self.waiting.insert(offset, now + pause);
+        self.refused.insert(offset);
         if self.waiting.len() > FEW {
             self.not_before = now + PAUSE;
         }
+    }
+
+    /// A record is there.
+    pub(super) fn confirmed(&mut self, offset: u64) {
+        self.waiting.remove(&offset);
+        self.refused.remove(&offset);
     }
 
     /// A record was handed back unsent.
@@ -42,7 +62,7 @@ impl Again {
         self.waiting = offsets.map(|offset| (offset, self.not_before)).collect();
     }
 
-    /// A record is sent again, or need not be.
+    /// A record is sent again.
     pub(super) fn remove(&mut self, offset: u64) {
         self.waiting.remove(&offset);
     }
@@ -50,12 +70,19 @@ impl Again {
     /// Takes out the records below an offset.
     pub(super) fn take_below(&mut self, offset: u64) -> impl Iterator<Item = u64> + use<> {
         let rest = self.waiting.split_off(&offset);
+        self.refused = self.refused.split_off(&offset);
         std::mem::replace(&mut self.waiting, rest).into_keys()
     }
 
     /// Nothing is to be sent again.
     pub(super) fn clear(&mut self) {
         self.waiting.clear();
+        self.refused.clear();
+    }
+
+    /// Whatever was refused is there by now.
+    pub(super) fn is_settled(&self) -> bool {
+        self.waiting.is_empty() && self.refused.is_empty()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -94,7 +121,11 @@ mod tests {
         assert_eq!(again.due(now + PAUSE), Some(3));
         again.remove(3);
         again.remove(7);
-        assert!(again.is_empty());
+        assert!(again.is_empty() && !again.is_settled(), "it is on its way, and nobody has taken it yet");
+        again.too_large(3, now);
+        assert_eq!((again.due(now + PAUSE), again.due(now + PAUSE_OF_LARGE)), (None, Some(3)));
+        again.confirmed(3);
+        assert!(again.is_settled());
     }
 
     #[test]

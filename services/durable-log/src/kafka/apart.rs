@@ -1,6 +1,7 @@
 //! Whether records go one by one. Brokers that refuse one for its size refuse every record of its batch, and what is sent again together is
 //! refused together: while any is refused so, each goes in a batch of its own. Pure.
 
+use rdkafka::types::RDKafkaErrorCode;
 use std::time::{Duration, Instant};
 
 /// How long after the last such refusal.
@@ -11,6 +12,11 @@ const APART: Duration = Duration::from_secs(60);
 pub(super) struct Apart {
     refused: Option<Instant>,
     is_on: bool,
+}
+
+/// The record, or its batch, is larger than the topic allows.
+pub(super) fn is_size(code: RDKafkaErrorCode) -> bool {
+    matches!(code, RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge)
 }
 
 impl Apart {

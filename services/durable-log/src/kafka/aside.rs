@@ -3,6 +3,7 @@
 
 use super::client::Common;
 use super::files::Files;
+use super::reports::Became;
 use super::settings::Connection;
 use super::wire::{self, Labeller};
 use super::words::{self, Role};
@@ -181,6 +182,8 @@ impl ProducerContext for Copies {
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         match result {
+            // Not certain; a copy is not sent again, and is counted as failed.
+            Ok(_) if Became::of(result) == Became::Concluded => self.counts.failed(&KafkaError::Canceled),
             Ok(_) => {
                 self.counts.confirmed.fetch_add(1, Ordering::Relaxed);
                 self.counts.failing.store(false, Ordering::Relaxed);

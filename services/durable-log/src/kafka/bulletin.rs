@@ -4,6 +4,7 @@ use super::carrier::KafkaMark;
 use super::client::Common;
 use super::files::Files;
 use super::foreign::{ForeignLoad, ForeignTopic};
+use super::reports::Became;
 use super::settings::Connection;
 use super::shared::MemberStatus;
 use super::subscription::{Reading, Subscription};
@@ -169,11 +170,13 @@ impl ProducerContext for Answers {
 
     fn delivery(&self, result: &DeliveryResult<'_>, waiting: Self::DeliveryOpaque) {
         let answer = match result {
+            Err((error, _)) => Err(error.clone()),
+            // Not certain: it is put again.
+            Ok(_) if Became::of(result) == Became::Concluded => Err(KafkaError::Canceled),
             Ok(_) => {
                 self.0.fine();
                 Ok(())
             }
-            Err((error, _)) => Err(error.clone()),
         };
         // Nobody waits any more: the program is stopping.
         let _ = waiting.send(answer);

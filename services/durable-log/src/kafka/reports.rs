@@ -16,7 +16,30 @@ use std::sync::Mutex;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A record's offset in the journal, and what became of it.
-pub(super) type Answer = (u64, Result<(), RDKafkaErrorCode>);
+pub(super) type Answer = (u64, Became);
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Became {
+    /// The broker says where it lies.
+    Kept,
+    /// librdkafka concludes that it was kept because a later batch was. That does not follow: a broker that knows nothing of a producer takes
+    /// any first batch of it, also where it refused the one before.
+    Concluded,
+    /// It was refused, or nothing is known of it.
+    Refused(RDKafkaErrorCode),
+}
+
+impl Became {
+    pub(super) fn of(result: &DeliveryResult<'_>) -> Self {
+        match result {
+            // What is concluded has no offset.
+            Ok(message) if message.offset() < 0 => Self::Concluded,
+            Ok(_) => Self::Kept,
+            Err((error, _)) => Self::Refused(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)),
+        }
+    }
+}
 
 /// A producer that tells its answers.
 pub(super) type Sending = BaseProducer<Reports>;
@@ -64,16 +87,12 @@ impl ProducerContext for Reports {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, offset: usize) {
-        let answer = match result {
-            Ok(message) => {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-                if let (Timestamp::LogAppendTime(written), Ok(now)) = (message.timestamp(), i64::try_from(now)) {
-                    locked(&self.clock).heard(written, now);
-                }
-                Ok(())
+        if let Ok(message) = result {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+            if let (Timestamp::LogAppendTime(written), Ok(now)) = (message.timestamp(), i64::try_from(now)) {
+                locked(&self.clock).heard(written, now);
             }
-            Err((error, _)) => Err(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)),
-        };
-        locked(&self.answers).push((offset as u64, answer));
+        }
+        locked(&self.answers).push((offset as u64, Became::of(result)));
     }
 }

@@ -3,11 +3,11 @@
 mod ready;
 
 use super::again::Again;
-use super::apart::Apart;
+use super::apart::{Apart, is_size};
 use super::files::Files;
 use super::forwarder::{CONSUMER, ForwardError, ForwardStatus, Forwarder, Orders};
 use super::judging::{Judge, Loss};
-use super::reports::Sending;
+use super::reports::{Became, Sending};
 use super::topics::Topics;
 use super::window::Window;
 use super::wire;
@@ -35,6 +35,9 @@ const TRIM: Duration = Duration::from_secs(10);
 const FLUSH: Duration = Duration::from_secs(3);
 /// How long a producer that failed is given to hand back what it holds.
 const HAND_BACK: Duration = Duration::from_secs(5);
+/// A producer that was refused so often is replaced: with each refusal its epoch grows, and behind the last one brokers refuse all or
+/// take one batch for another.
+const REFUSALS: u32 = 10_000;
 /// How long to wait for a record or an answer.
 const IDLE: Duration = Duration::from_millis(5);
 /// The same when nothing is under way.
@@ -59,6 +62,8 @@ pub(super) struct Run {
     held: VecDeque<Record>,
     read: Instant,
     again: Again,
+    /// How often this producer was refused.
+    refusals: u32,
     apart: Apart,
     judge: Judge,
     kept: (Instant, u64),
@@ -85,6 +90,7 @@ impl Run {
             held: VecDeque::new(),
             read: now,
             again: Again::new(now),
+            refusals: 0,
             apart: Apart::default(),
             judge,
             kept: (now, from),
@@ -118,7 +124,7 @@ impl Run {
                 tracing::warn!(reason, "The producer failed for good; a new one goes on from the cursor.");
                 anew = true;
             }
-            anew |= files.changed();
+            anew |= files.changed() || self.refusals > REFUSALS;
             if self.judge.look() {
                 let refused = self.judge.refused().cloned();
                 if refused.is_none() {
@@ -240,7 +246,10 @@ impl Run {
                     }
                 },
                 // Damaged since it was sent first: the journal names it.
-                None => self.window.confirmed(offset),
+                None => {
+                    self.window.confirmed(offset);
+                    self.again.confirmed(offset);
+                }
             }
             self.again.remove(offset);
         }
@@ -269,33 +278,36 @@ impl Run {
         let mut confirmed = 0;
         for (offset, answer) in answers {
             match answer {
-                Ok(()) => {
+                Became::Kept => {
                     confirmed += 1;
                     self.window.confirmed(offset);
-                    self.again.remove(offset);
+                    self.again.confirmed(offset);
                 }
                 // Whether it was kept is not known: it is sent again, and stored once.
-                Err(code) => {
+                Became::Concluded if offset >= self.window.cursor() => self.again.handed_back(offset, now),
+                Became::Concluded => {}
+                Became::Refused(code) => {
                     let purged = matches!(code, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight);
                     if !purged {
                         common.note(&KafkaError::MessageProduction(code));
                         self.judge.hear(code);
-                        if code == RDKafkaErrorCode::MessageSizeTooLarge {
+                        self.refusals += 1;
+                        if is_size(code) {
                             self.apart.refused(now);
                         }
                     }
                     if offset < self.window.cursor() {
                         continue;
                     }
-                    if purged {
-                        self.again.handed_back(offset, now);
-                    } else {
-                        self.again.refused(offset, now);
+                    match purged {
+                        true => self.again.handed_back(offset, now),
+                        false if is_size(code) => self.again.too_large(offset, now),
+                        false => self.again.refused(offset, now),
                     }
                 }
             }
         }
-        if confirmed > 0 && self.again.is_empty() {
+        if confirmed > 0 && self.again.is_settled() {
             common.fine();
         }
         let mut status = locked(&self.status);
@@ -316,6 +328,7 @@ impl Run {
         self.hand_back(&producer, HAND_BACK);
         self.take_answers(&producer);
         self.again.only(self.window.open(), Instant::now());
+        self.refusals = 0;
         locked(&self.status).renewed += 1;
         next
     }

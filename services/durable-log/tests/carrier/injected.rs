@@ -94,6 +94,22 @@ fn errors_that_pass_cost_nothing() {
     all_arrived(&world);
 }
 
+/// Of several batches under way the first is refused and later ones are taken: librdkafka then concludes that of the first, too.
+#[test]
+fn what_is_only_concluded_from_a_later_batch_is_sent_again() {
+    let (cluster, world) = world(&[("batch.num.messages", "5"), ("linger.ms", "0"), ("retry.backoff.ms", "100")]);
+    // The broker takes its time, so that others follow what it refuses.
+    cluster.broker_round_trip_time(1, Duration::from_millis(100)).unwrap();
+    let concluded = (0..20).any(|round| {
+        cluster.request_errors(PRODUCE, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS]);
+        append(&world, round * 100..round * 100 + 100, 50);
+        world.forwarded();
+        status(&world).resent > 0
+    });
+    assert!(concluded, "{:?}", status(&world));
+    all_arrived(&world);
+}
+
 #[test]
 fn errors_that_end_a_record_or_a_producer_are_overcome() {
     use RDKafkaRespErr as Code;

@@ -190,6 +190,8 @@ pub struct Facts {
     pub dead: u64,
     /// Positions with several commitments.
     pub contested: u64,
+    /// Records of the log that are not there and of which no gap tells yet.
+    pub untold: u64,
     /// Events of before the end that the correlation has not seen; none: the report does not rest on it.
     pub uncorrelated: Option<u64>,
     /// Snapshots: the last before the end, and those within.

@@ -79,6 +79,11 @@ pub fn verdict(facts: &Facts) -> Verdict {
     if let Some(behind) = facts.uncorrelated.filter(|behind| *behind > 0) {
         say(State::NotProven, format!("{behind} events of the period are stored and not correlated yet"));
     }
+    if facts.untold > 0 {
+        let text =
+            format!("{} records of the log are not there, and whether they are lost was not judged yet", facts.untold);
+        say(State::NotProven, text);
+    }
     if facts.contested > 0 {
         let text = format!("the log was altered or restored: {} entries exist in two versions", facts.contested);
         say(State::NotProven, text);
@@ -217,6 +222,7 @@ mod tests {
         assert_eq!(state(|facts| facts.sources[1].proven[0].to = 999), State::NotProven);
         assert_eq!(state(|facts| facts.sources[1].proven[0].from = 101), State::NotProven);
         assert_eq!(state(|facts| facts.uncorrelated = Some(1)), State::NotProven);
+        assert_eq!(state(|facts| facts.untold = 1), State::NotProven);
         assert_eq!(state(|facts| facts.contested = 1), State::NotProven);
         assert_eq!(state(|facts| facts.read_at = 999), State::NotProven);
         assert_eq!(state(|facts| facts.sources.clear()), State::NotProven);

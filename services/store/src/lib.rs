@@ -50,9 +50,9 @@ pub use insert::{Block, Fate, StoredReceipt};
 pub use migrate::{AppliedMigration, latest_version};
 pub use privileged::PrivilegedNames;
 pub use query::{
-    ComparedArea, EventPage, FateCounts, GapTime, LineSurvey, LostInMinute, OtherLines, Page, PathCounts, PersonQuery,
-    RangeCount, ReportParams, SnapshotSide, StoredBody, StoredEvent, StoredHeader, StreamStatus, SurveyedEvents,
-    SurveyedReceipts, TakenSnapshot, Taking, Term, Totals, TraceQuery, UnsavedType,
+    ComparedArea, EventPage, FateCounts, GapTime, LineSurvey, LostInMinute, MISSING_MAX, OtherLines, Page, PathCounts,
+    PersonQuery, RangeCount, ReportParams, SnapshotSide, StoredBody, StoredEvent, StoredHeader, StreamStatus,
+    SurveyedEvents, SurveyedReceipts, TakenSnapshot, Taking, Term, Totals, TraceQuery, UnsavedType,
 };
 pub use replay::{
     BodyBytes, DeadLetters, DeletedEvent, EventKey, Rejudged, Selection, Standing, StreamSpan, Verdict, Window,

@@ -17,12 +17,18 @@ impl Keeper {
         let (now, written) = (look.now, look.written);
         let streams = self.store.streams(&self.tenant).await?;
         let mut found = Vec::new();
+        // What was told once stays told while it is missing, whatever is allowed now.
+        let known = |hole: &Gap| {
+            let same = |gap: &&Gap| (&gap.scope, &gap.cause) == (&hole.scope, &hole.cause) && gap.repaired_at.is_none();
+            look.written.iter().find(same).is_some()
+        };
         for stream in &streams {
             for range in &stream.missing {
                 let (since, until) = self.store.around(&self.tenant, stream.stream, *range).await?;
                 // Where several processes write, a block may still be on its way.
-                if until.is_some_and(|until| until < now - self.lateness) {
-                    found.push(self.hole(stream.stream, *range, (since.unwrap_or(0), until)));
+                let hole = self.hole(stream.stream, *range, (since.unwrap_or(0), until));
+                if until.is_some_and(|until| until < now - self.lateness) || known(&hole) {
+                    found.push(hole);
                 }
             }
         }
@@ -41,8 +47,9 @@ impl Keeper {
             if first <= seal.previous_seq {
                 short = true;
                 // The opening may have come by another partition than the end that it names.
-                if seal.received_at < now - self.lateness {
-                    found.push(self.hole(seal.previous, (first, seal.previous_seq), (since, Some(seal.received_at))));
+                let hole = self.hole(seal.previous, (first, seal.previous_seq), (since, Some(seal.received_at)));
+                if seal.received_at < now - self.lateness || known(&hole) {
+                    found.push(hole);
                 }
             } else if sealed.is_some_and(|sealed| sealed.last_seq > seal.previous_seq) {
                 // The journal went on from an older state than what was stored from it: a restored backup.

@@ -4,7 +4,7 @@ use super::{Facts, GapFact, SnapshotFact, Span, sources::sources};
 use crate::{ReportError, report::Report, run::Order};
 use serde_json::Value;
 use std::ops::ControlFlow;
-use store::{ReportParams, Store, StoreError};
+use store::{Gap, ReportParams, Store, StoreError, StreamStatus};
 
 /// Most events that must have happened that are told one by one.
 const MISSING_TOLD: u64 = 1_000;
@@ -24,7 +24,12 @@ pub(crate) async fn read(store: &Store, order: &Order, report: &Report) -> Resul
     // Of a report as of an instant, what its answers rest on begins at the snapshot before it.
     let params = &ReportParams { from: facts.period.from, ..params.clone() };
     sources(store, (order, params), report, &mut facts).await?;
-    for gap in store.gaps(&params.tenant, i64::MIN / 1_000).await? {
+    let gaps = store.gaps(&params.tenant, i64::MIN / 1_000).await?;
+    for stream in store.streams(&params.tenant).await? {
+        facts.contested += stream.contested;
+        facts.untold += untold(store, (params, facts.period), (&stream, &gaps)).await?;
+    }
+    for gap in gaps {
         let until = gap.until.unwrap_or(i64::MAX);
         let everybody = gap.source_id.is_empty() || gap.source_id == store::OWN_RECORDS;
         let concerns = everybody || facts.sources.iter().any(|one| one.source_id == gap.source_id);
@@ -41,11 +46,39 @@ pub(crate) async fn read(store: &Store, order: &Order, report: &Report) -> Resul
             });
         }
     }
-    for stream in store.streams(&params.tenant).await? {
-        facts.contested += stream.contested;
-    }
     rest(store, params, report, &mut facts).await?;
     Ok(facts)
+}
+
+/// Numbers of a stream that are not there and of which no gap tells: it is looked for them every few minutes, and of more holes than are
+/// named it is not known when they were.
+async fn untold(
+    store: &Store,
+    (params, period): (&ReportParams, Span),
+    (stream, gaps): (&StreamStatus, &[Gap]),
+) -> Result<u64, ReportError> {
+    let told = |(first, last): (u64, u64)| {
+        let numbers = |gap: &Gap| {
+            let (of, numbers) = gap.scope.split_once(':')?;
+            let (from, to) = numbers.split_once('-')?;
+            let holds = from.parse::<u64>().ok()? <= first && last <= to.parse().ok()?;
+            Some(holds && of == stream.stream.to_string())
+        };
+        gaps.iter().filter(|gap| gap.cause == "records_missing").any(|gap| numbers(gap) == Some(true))
+    };
+    let count = |(first, last): (u64, u64)| last - first + 1;
+    let mut untold = 0;
+    if stream.missing.len() >= store::MISSING_MAX {
+        let named: u64 = stream.missing.iter().copied().map(count).sum();
+        untold += (stream.last_seq + 1).saturating_sub(stream.seqs).saturating_sub(named);
+    }
+    for range in stream.missing.iter().copied().filter(|range| !told(*range)) {
+        let (since, until) = store.around(&params.tenant, stream.stream, range).await?;
+        if since.unwrap_or(i64::MIN) < period.to && until.unwrap_or(i64::MAX) >= period.from {
+            untold += count(range);
+        }
+    }
+    Ok(untold)
 }
 
 /// Beginning of the last complete snapshot of a Keycloak before the instant.

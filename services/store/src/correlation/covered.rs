@@ -36,12 +36,14 @@ impl Ranges {
         self.iter().map(|(first, end)| end - first).sum()
     }
 
-    /// Ranges that begin at `first` or behind it, in order; of more than `most` the largest.
+    /// Ranges that begin at `first` or behind it, in order; of more than `most` the last, which grows, and the largest.
     pub fn largest_from(&self, first: u64, most: usize) -> Vec<(u64, u64)> {
         let mut behind: Vec<_> = self.iter().filter(|range| first <= range.0).collect();
         if behind.len() > most {
-            behind.sort_unstable_by_key(|(first, end)| std::cmp::Reverse(end - first));
-            behind.truncate(most);
+            let last = behind.pop();
+            behind.sort_unstable_by_key(|(first, end)| (std::cmp::Reverse(end - first), *first));
+            behind.truncate(most.saturating_sub(1));
+            behind.extend(last);
             behind.sort_unstable();
         }
         behind

@@ -7,7 +7,7 @@ use events::ids::StreamId;
 use serde::Deserialize;
 
 /// Most missing ranges that one stream's status names.
-const MISSING_MAX: usize = 1_000;
+pub const MISSING_MAX: usize = 1_000;
 
 /// What became of the receipts of one input: received = stored + duplicate + ignored + dead.
 #[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]

@@ -15,7 +15,7 @@ mod totals;
 mod trace;
 mod unsaved;
 
-pub use counts::{FateCounts, RangeCount, StreamStatus};
+pub use counts::{FateCounts, MISSING_MAX, RangeCount, StreamStatus};
 pub use event::StoredEvent;
 pub use lines::OtherLines;
 pub use lost::{GapTime, LostInMinute};

@@ -117,7 +117,8 @@ impl Store {
     /// Numbers by name that a statement answers in its columns `name` and `n`: control totals.
     pub async fn report_counts(&self, sql: &str, params: &ReportParams) -> Result<Vec<(String, u64)>, StoreError> {
         let sql = format!("SELECT toString(name), toUInt64(assumeNotNull(n)) FROM ({sql}) ORDER BY name");
-        rows(self.report(&sql, params).with_setting("wait_end_of_query", "1")).await
+        let asked = self.report(&sql, params).with_setting("wait_end_of_query", "1");
+        within(REPORT_WAIT, asked.fetch_all()).await
     }
 
     /// Version of the server.

@@ -39,6 +39,8 @@ pub struct Facts {
     pub givers: BTreeMap<Uuid, String>,
     /// What those who gave roles had of these themselves, at some instant about then; and of privileged rights whoever was impersonated.
     pub had: Vec<Had>,
+    /// None of these could be looked up: what rests on them cannot be judged.
+    pub unanswered: bool,
     /// What was done in impersonated sessions, by the event that began it.
     pub acted: BTreeMap<Uuid, Acted>,
     /// What is held in the groups of the baseline files; none: there is no file, or it cannot be read.
@@ -173,6 +175,8 @@ pub struct Act {
     pub right_kind: String,
     /// Id of the right.
     pub right: String,
+    /// What it was given to, if that is no person: id of a group or role, reference of a Backstage group.
+    pub holder: String,
     /// Plain details.
     pub details: BTreeMap<String, String>,
 }
@@ -188,6 +192,8 @@ pub struct Had {
     pub role: String,
     /// Keycloak id of the group or role that they are in directly and that leads to it; empty: none does.
     pub through: String,
+    /// All that leads to it: ids of groups and roles, references of Backstage groups.
+    pub path: Vec<String>,
     /// Since when they are in that, if an event says so, and the event.
     pub joined: Option<(i64, Uuid)>,
     /// From when on all of the path holds; none: as far back as is known.
@@ -207,7 +213,7 @@ pub struct Acted {
     pub let_in: u64,
     /// Of these, those behind which no other session can stand.
     pub sure: u64,
-    /// Of these, those that were allowed to create, update or delete.
+    /// Of these, those that allowed to create, update or delete: whether it was done they do not say.
     pub writes: u64,
     /// Changes of credentials.
     pub credentials: u64,

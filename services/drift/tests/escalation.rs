@@ -48,6 +48,7 @@ fn had(from: Option<i64>, to: Option<i64>) -> Had {
         source: "kc".into(),
         role: "r".into(),
         through: "g".into(),
+        path: vec!["g".into()],
         joined: Some((2 * HOUR, id(2))),
         from,
         to,
@@ -133,15 +134,29 @@ fn a_backstage_role_is_given_by_whom_the_actor_was_tied_to() {
     let has = Had { source: "bs".into(), role: "role:default/operators".into(), ..had(Some(10 * HOUR), None) };
     // To a group of theirs, or to themselves by name.
     for (person, through) in [("", "g"), ("ref", "")] {
-        facts.acts = vec![role(person)];
-        facts.had = vec![Had { through: through.into(), ..has.clone() }];
+        facts.acts = vec![Act {
+            holder: if person.is_empty() { "group:default/g".into() } else { String::new() },
+            ..role(person)
+        }];
+        let path = if through.is_empty() { vec![] } else { vec!["g".to_owned(), "group:default/G".to_owned()] };
+        facts.had = vec![Had { through: through.into(), path, ..has.clone() }];
         facts.givers.clear();
         assert!(found("D05", &facts).is_empty(), "nobody knows who that is");
         facts.givers = [(id(9), "ann".to_owned())].into();
         assert_eq!((&*found("D05", &facts)[0].person, found("D05", &facts)[0].confidence), ("ann", Confidence::Proven));
+        // Saved with others: each of them is told by an event of its own.
+        let own = facts.acts[0].clone();
+        facts.acts.push(Act { event: id(10), person: "bob".into(), holder: String::new(), ..own.clone() });
+        facts.acts.push(Act { event: id(11), person: String::new(), holder: "group:default/others".into(), ..own });
+        facts.givers.extend([10, 11].map(|n| (id(n), "ann".to_owned())));
+        assert_eq!(
+            found("D05", &facts).iter().map(|one| one.evidence.clone()).collect::<Vec<_>>(),
+            [vec![id(2), id(9)]]
+        );
         // Saved with all its members: they may have been among them before.
         facts.acts[0].details.insert("members".into(), "complete".into());
-        assert_eq!(found("D05", &facts)[0].confidence, Confidence::Inferred);
+        let one = &found("D05", &facts)[0];
+        assert_eq!((one.confidence, one.severity), (Confidence::Inferred, Severity::Medium));
     }
 }
 
@@ -157,10 +172,19 @@ fn what_is_done_in_an_impersonated_session_makes_it_worse() {
     let one = found("D16", &facts).pop().unwrap();
     assert_eq!((one.severity, one.last, &one.values["let_in"]), (Severity::High, 11 * HOUR, &3.into()));
     assert_eq!((one.evidence, &one.values["gap_overlaps"]), (vec![id(9), id(20), id(21)], &false.into()));
-    for worse in [Acted { writes: 1, ..reads.clone() }, Acted { credentials: 1, ..reads.clone() }] {
-        facts.acted = [(id(9), worse)].into();
-        assert_eq!(found("D16", &facts)[0].severity, Severity::Critical);
+    // What was allowed to be written was perhaps only shown as a button.
+    for (acted, severity) in [
+        (Acted { writes: 1, ..reads.clone() }, Severity::High),
+        (Acted { credentials: 1, ..reads.clone() }, Severity::Critical),
+    ] {
+        facts.acted = [(id(9), acted)].into();
+        assert_eq!(found("D16", &facts)[0].severity, severity);
     }
+    // Where that cannot be looked up, neither rule speaks, and others do.
+    facts.unanswered = true;
+    let silent = |rule: &str| Rule::of(rule).unwrap().lacks(&facts).is_some();
+    assert_eq!(["D05", "D16", "D03"].map(silent), [true, true, false]);
+    facts.unanswered = false;
     // Whoever is acted for can do more than others.
     let settings = Settings { privileged: ["r".to_owned()].into(), ..Settings::default() };
     facts.acted = [(id(9), reads.clone())].into();

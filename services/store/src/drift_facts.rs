@@ -51,6 +51,8 @@ pub struct ActRow {
     pub right_kind: String,
     /// Right.
     pub right_id: String,
+    /// Who or what it was given to, if that is no person: a group, a role, a Backstage reference of a group.
+    pub holder_id: String,
     /// Plain details.
     pub details: Vec<(String, String)>,
 }
@@ -218,10 +220,10 @@ impl Store {
                (SELECT DISTINCT account, person FROM alias_rows FINAL WHERE tenant = {{tenant:String}} AND account != '')) AS merged {spans} \
              SELECT e.event_id AS event_id, e.time AS time, toString(e.source_id) AS source_id, toString(e.realm) AS realm, \
                toString(e.kind) AS kind, toString(e.outcome) AS outcome, {account} AS account, {person} AS person, {actor} AS actor, \
-               toString(e.right_kind) AS right_kind, e.right_id AS right_id, \
+               toString(e.right_kind) AS right_kind, e.right_id AS right_id, e.holder_id AS holder_id, \
                arrayZip(mapKeys(e.details), mapValues(e.details)) AS details FROM \
              (SELECT event_id, time, source_id, realm, kind, outcome, person, if(bitTest(same, 1), person, actor) AS who, right_kind, \
-               right_id, CAST(details, 'Map(String, String)') AS details, input FROM event_rows FINAL \
+               right_id, holder_id, CAST(details, 'Map(String, String)') AS details, input FROM event_rows FINAL \
               WHERE tenant = {{tenant:String}} {persons} {within} AND kind IN {{kinds:Array(String)}} {more} \
               AND time >= fromUnixTimestamp64Milli({{from:Int64}}, 'UTC') AND time < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC') \
               ORDER BY time, event_id, input DESC LIMIT 1 BY event_id) AS e \

@@ -4,7 +4,7 @@ use super::{Judged, Need, Reach, Rule};
 use crate::{
     Settings,
     facts::{Act, Facts, Had, Product},
-    finding::{Candidate, Confidence, values},
+    finding::{Candidate, Confidence, Severity, values},
 };
 use serde_json::json;
 
@@ -13,7 +13,7 @@ pub(super) const RULE: Rule = Rule {
     name: "SELF_ESCALATION",
     version: 2,
     asks: "Did somebody give themselves a group or role, or give a role to a group or role that they were in?",
-    severity: "high; critical if it is privileged, or what they were in is",
+    severity: "high; critical if it is privileged, or what they were in is; one less while it is inferred",
     guards: &[
         "the actor and the person are told by Keycloak id, never by name",
         "a refused attempt is none",
@@ -61,7 +61,7 @@ fn through(act: &Act, facts: &Facts, settings: &Settings) -> Option<Candidate> {
     if had.iter().any(|had| before(had)) {
         return None;
     }
-    let gained = had.into_iter().filter(|had| had.from == Some(act.at));
+    let gained = had.into_iter().filter(|had| had.from == Some(act.at) && leads(act, had));
     // What a whole list of members replaced is not said.
     let whole = act.details.get("members").is_some_and(|members| members == "complete");
     // The surest path, and of several the one that they are in for longest.
@@ -72,7 +72,10 @@ fn through(act: &Act, facts: &Facts, settings: &Settings) -> Option<Candidate> {
     };
     let had = gained.min_by_key(|had| (unsure(had), had.joined, &had.through))?;
     let mut one = finding(act, person, settings.raised([&act.right, &had.through].into_iter()));
-    one.confidence = if unsure(had) { Confidence::Inferred } else { Confidence::Proven };
+    if unsure(had) {
+        one.confidence = Confidence::Inferred;
+        one.severity = if one.severity == Severity::Critical { Severity::High } else { Severity::Medium };
+    }
     one.values.insert("through".into(), json!(had.through));
     if let Some((at, event)) = had.joined.filter(|(_, event)| *event != act.event) {
         one.values.insert("joined_at_ms".into(), json!(at));
@@ -81,7 +84,18 @@ fn through(act: &Act, facts: &Facts, settings: &Settings) -> Option<Candidate> {
     Some(one)
 }
 
-fn finding(act: &Act, person: &str, severity: crate::Severity) -> Candidate {
+/// A Backstage role that is saved tells each of its members by an event of its own: that of the one who was given it, or of what they are in.
+fn leads(act: &Act, had: &Had) -> bool {
+    match act.kind.as_str() {
+        "backstage_role_member_added" if act.person.is_empty() => {
+            had.path.iter().any(|step| step.eq_ignore_ascii_case(&act.holder))
+        }
+        "backstage_role_member_added" => act.person == act.actor && had.path.is_empty(),
+        _ => true,
+    }
+}
+
+fn finding(act: &Act, person: &str, severity: Severity) -> Candidate {
     Candidate {
         rule: RULE.id,
         dedup: act.event.to_string(),

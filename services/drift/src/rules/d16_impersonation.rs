@@ -1,4 +1,4 @@
-//! D16 IMPERSONATION: an administrator acted as somebody else; worse where something was changed in that session.
+//! D16 IMPERSONATION: an administrator acted as somebody else; worse where a credential was changed in that session.
 
 use super::{Judged, Need, Reach, Rule};
 use crate::{
@@ -13,9 +13,10 @@ pub(super) const RULE: Rule = Rule {
     name: "IMPERSONATION",
     version: 2,
     asks: "Did an administrator act as somebody else, and what was done in that session?",
-    severity: "high; critical if something was created, updated or deleted in a Backstage in it, a credential changed, or the person held a right of alerts.rules.privileged",
+    severity: "high; critical if a credential was changed in it, or the person held a right of alerts.rules.privileged",
     guards: &[
         "an attempt that failed is none",
+        "a decision says what was allowed, not that it was done: a page asks for every button that it may show",
         "a decision behind which another session of the person can stand is counted and makes it no worse",
         "what lies in a gap of the sources is said to be missing (gap_overlaps)",
     ],
@@ -62,7 +63,7 @@ fn finding(act: &Act, facts: &Facts, settings: &Settings) -> Candidate {
     };
     // Of a session that the correlation does not know nothing is said.
     let Some(done) = facts.acted.get(&act.event) else { return one };
-    if done.writes > 0 || done.credentials > 0 {
+    if done.credentials > 0 {
         one.severity = Severity::Critical;
     }
     one.last = done.last.unwrap_or(act.at).max(act.at);
@@ -71,7 +72,7 @@ fn finding(act: &Act, facts: &Facts, settings: &Settings) -> Candidate {
     one.values.extend(values([
         ("let_in", json!(done.let_in)),
         ("let_in_for_sure", json!(done.sure)),
-        ("writes", json!(done.writes)),
+        ("allowed_to_write", json!(done.writes)),
         ("credentials_changed", json!(done.credentials)),
         ("gap_overlaps", json!(gap)),
     ]));

@@ -159,6 +159,9 @@ impl Rule {
         if facts.cut && self.reads_much() {
             return Some("more decisions or events are stored than can be looked at at once");
         }
+        if facts.unanswered && ANSWERED_IN_PART.contains(&self.id) {
+            return Some("what it asks of the answers about single events could not be looked up");
+        }
         let has = |product| facts.sources.iter().any(|source| source.product == product && source.first.is_some());
         match self.need {
             Need::Decisions | Need::Credentials if !facts.correlated => {

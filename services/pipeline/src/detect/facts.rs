@@ -62,7 +62,7 @@ impl Reader {
         let (acts, guessed) = self.events((from, to)).await?;
         let mut lookups = Lookups::default();
         lookups.take((from, to), &acts);
-        lookups.renew(self, &mut facts).await?;
+        lookups.renew(self, &mut facts).await;
         facts.acts.extend(acts);
         facts.guessed = Some(guessed);
         facts.callers = self.store.drift_callers(&query).await?;
@@ -203,6 +203,7 @@ pub(super) fn act(row: ActRow) -> Act {
         actor: row.actor,
         right_kind: row.right_kind,
         right: row.right_id,
+        holder: row.holder_id,
         details: row.details.into_iter().collect(),
     }
 }
@@ -212,7 +213,8 @@ pub(super) fn had(row: EffectiveRecord) -> Had {
         person: row.person,
         source: row.source_id,
         role: row.right_id,
-        through: row.path.into_iter().next().unwrap_or_default(),
+        through: row.path.first().cloned().unwrap_or_default(),
+        path: row.path,
         joined: row.granted_at.filter(|_| !row.granted_in.is_nil()).map(|at| (at, row.granted_in)),
         from: row.held_from,
         to: row.held_to,

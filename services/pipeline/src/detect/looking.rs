@@ -99,9 +99,12 @@ impl Detector {
             }
         };
         memory.lookups.take(events, &facts.acts);
-        whole(memory.lookups.renew(&self.reader, &mut facts).await, &mut facts.cut)?;
+        if memory.lookups.renew(&self.reader, &mut facts).await {
+            memory.queue.everything(facts.now);
+        }
         memory.lookups.gaps_changed(&spans);
         let (acts, again) = memory.lookups.again((tenant, facts.ripe));
+        let judged_again: Vec<(i64, Uuid)> = acts.iter().map(|act| (act.at, act.event)).collect();
         facts.acts.extend(acts);
         let concerned = self.concerned(&spans, &facts, memory).await?;
         match part {
@@ -145,6 +148,9 @@ impl Detector {
         };
         facts.acts.extend(memory.kept.acts().cloned());
         facts::in_order(&mut facts.acts);
+        if facts.cut || facts.unanswered {
+            memory.lookups.put_back(judged_again.into_iter());
+        }
         memory.partly = facts.cut || (memory.partly && !touched.everybody);
         (facts.partly, facts.parts) = (memory.partly, memory.parts.len());
         Ok(Looking { facts, persons: looked, latest, events, again, digests })

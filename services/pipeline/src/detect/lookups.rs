@@ -20,6 +20,8 @@ use uuid::Uuid;
 const AGAIN: Duration = Duration::from_secs(10);
 /// A look is followed by a rest of this many times its length: it walks along everything from which roles follow.
 const REST: u32 = 20;
+/// The same, where something new waits for it.
+const REST_FOR_NEWS: u32 = 2;
 
 /// The events, what was last said of them, and of which that changed.
 #[derive(Default)]
@@ -27,8 +29,10 @@ pub(super) struct Lookups {
     acts: BTreeMap<(i64, Uuid), Act>,
     /// Events came or went since the last look.
     fresh: bool,
-    /// When the next look is due.
-    due: Option<Instant>,
+    /// When the next look is due, and when it may be for something new.
+    due: Option<(Instant, Instant)>,
+    /// The last look failed.
+    failing: bool,
     answers: Answers,
     /// Events of which something else is said and that were not judged again yet.
     changed: BTreeSet<(i64, Uuid)>,
@@ -57,19 +61,32 @@ impl Lookups {
         self.acts.append(&mut later);
     }
 
-    /// Looks up what is due, up to `facts.ripe`.
-    pub(super) async fn renew(&mut self, reader: &Reader, facts: &mut Facts) -> Result<(), StoreError> {
-        let due = self.due.is_none_or(|due| Instant::now() >= due);
-        if reader.correlated && (self.fresh || due) {
-            let began = Instant::now();
-            let answers = reader.looked_up(&self.acts, facts.ripe).await?;
-            self.answered(answers);
-            self.fresh = false;
-            self.due = Some(Instant::now() + AGAIN.max(began.elapsed() * REST));
+    /// Looks up what is due, up to `facts.ripe`. Where that fails, the rules that ask for it are silent, and no others. Answers true where it
+    /// succeeds again: then all is to be judged anew.
+    pub(super) async fn renew(&mut self, reader: &Reader, facts: &mut Facts) -> bool {
+        let now = Instant::now();
+        let is_due = |(due, for_news)| now >= due || (self.fresh && now >= for_news);
+        let mut again = false;
+        if reader.correlated && self.due.is_none_or(is_due) {
+            let looked = reader.looked_up(&self.acts, facts.ripe).await;
+            let took = now.elapsed();
+            self.due = Some((now + took + AGAIN.max(took * REST), now + took * (1 + REST_FOR_NEWS)));
+            match looked {
+                Ok(answers) => {
+                    self.answered(answers);
+                    self.fresh = false;
+                    again = std::mem::take(&mut self.failing);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "What single events led to cannot be looked up now; it is tried again.");
+                    self.failing = true;
+                }
+            }
         }
+        facts.unanswered = self.failing;
         let Answers { givers, had, acted } = self.answers.clone();
         (facts.givers, facts.had, facts.acted) = (givers, had, acted);
-        Ok(())
+        again
     }
 
     /// Gaps of these times, [from, to], are others than they were: how sure something is, and what may be missing, is said anew.
@@ -106,6 +123,13 @@ impl Lookups {
         let rule = |act: &Act| if is_impersonation(act) { "D16" } else { "D05" };
         let ids = acts.iter().map(|act| finding::id((tenant, rule(act)), &act.event.to_string())).collect();
         (acts, ids)
+    }
+}
+
+impl Lookups {
+    /// These were not judged after all.
+    pub(super) fn put_back(&mut self, acts: impl Iterator<Item = (i64, Uuid)>) {
+        self.changed.extend(acts);
     }
 }
 

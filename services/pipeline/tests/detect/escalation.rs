@@ -191,7 +191,7 @@ async fn what_was_done_in_an_impersonated_session_is_told_with_it_and_nothing_el
     let found = bench.until(("D16", "c"), |one| one.severity == "critical").await;
     assert_eq!(found.evidence, ids([1, 10, 11, 20]), "{found:?}");
     decided(14, 26, ("s", "session", "create")).await;
-    let found = bench.until(("D16", "c"), |one| one.detail.contains("\"writes\":1")).await;
+    let found = bench.until(("D16", "c"), |one| one.detail.contains("\"allowed_to_write\":1")).await;
     assert!(found.last_at == NOON + 26 * MINUTE && found.evidence.contains(&id(14).to_string()), "{found:?}");
     running.abort();
 }

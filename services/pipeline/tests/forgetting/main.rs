@@ -196,8 +196,8 @@ async fn a_full_memory_forgets_what_is_over_and_no_row_is_another() {
         assert!(kept.bytes <= LITTLE, "{kept:?}");
         assert!(kept.floor >= floor && kept.waiting.is_none(), "{kept:?}");
         floor = kept.floor;
-        // By then there is a checkpoint of some blocks before.
         if number == 3 {
+            until("there is a checkpoint", async || (program.metrics.checkpoints.get() > 0).then_some(())).await;
             forgot += program.metrics.forgets.get();
             program.kill().await;
             program = Program::start(&database, LITTLE, Some(Duration::from_millis(1)));

@@ -1,29 +1,19 @@
 //! Who gives a role to what they are in has it from then on; what was done in an impersonated session makes it worse.
 #![allow(clippy::unwrap_used)] // a test may panic
 
+mod support;
+
 use drift::{
     Candidate, Confidence, Facts, Rule, Settings, Severity,
-    facts::{Act, Acted, Gap, Had, Product, Source},
+    facts::{Act, Acted, Gap, Had},
     register::{Held, Looked, Standing, compare},
 };
 use std::collections::BTreeSet;
+use support::{HOUR, facts};
 use uuid::Uuid;
-
-const HOUR: i64 = 3_600_000;
 
 fn id(n: u128) -> Uuid {
     Uuid::from_u128(n)
-}
-
-fn facts() -> Facts {
-    let source = |id: &str, product| Source { id: id.into(), product, proven: true, first: Some(0), token_life: HOUR };
-    Facts {
-        now: 100 * HOUR,
-        ripe: 100 * HOUR,
-        correlated: true,
-        sources: vec![source("kc", Product::Keycloak), source("bs", Product::Backstage)],
-        ..Facts::default()
-    }
 }
 
 /// At ten o'clock `ann` gives the role `r` to a group.

@@ -1,33 +1,21 @@
 //! What a rule says of itself where it cannot see, and what is written where a part was read alone.
 #![allow(clippy::unwrap_used)] // a test may panic
 
+mod support;
+
 use drift::{
     Candidate, Facts, RULES, Rule, Settings, State,
-    facts::{Act, Gap, Product, Source},
+    facts::{Act, Gap},
     register::{Held, Looked, Standing, compare, switched_off},
     rules::times_out,
 };
 use std::collections::BTreeSet;
+use support::{HOUR, facts};
 use uuid::Uuid;
 
-const HOUR: i64 = 3_600_000;
 /// Rules that rest on Keycloak alone, and those that rest on Backstage, too.
 const ON_KEYCLOAK: [&str; 6] = ["D02", "D03", "D05", "D11", "D13", "D16"];
 const ON_BOTH: [&str; 3] = ["D01", "D19", "D20"];
-
-fn source(id: &str, product: Product) -> Source {
-    Source { id: id.into(), product, proven: true, first: Some(0), token_life: HOUR }
-}
-
-fn facts() -> Facts {
-    Facts {
-        now: 100 * HOUR,
-        ripe: 100 * HOUR,
-        correlated: true,
-        sources: vec![source("kc", Product::Keycloak), source("bs", Product::Backstage)],
-        ..Facts::default()
-    }
-}
 
 fn act(n: u128, at: i64, (kind, account): (&str, &str)) -> Act {
     Act {

@@ -16,6 +16,7 @@ use std::collections::BTreeSet;
 impl Known {
     pub(super) fn judge(&self, question: &Question, when: (Moment, &Told), grading: &mut Grading) -> Judged {
         let mut judged = self.judge_all(question, when, grading);
+        self.measured_from_the_earliest(question, when, (&judged, grading));
         // What a gap or two clocks leave open is never called a violation.
         let open = [Reason::Straddles, Reason::RestsOnGap].iter().any(|reason| grading.reasons.contains(reason));
         if open && judged.verdict == Verdict::Violation {
@@ -53,7 +54,6 @@ impl Known {
             judged.delay = Some(t.saturating_sub(since));
         }
         self.rests_on_account(question, when, (&mut judged, grading));
-        self.measured_from_the_earliest(question, when, (&mut judged, grading));
         judged
     }
 
@@ -82,7 +82,6 @@ impl Known {
         if told.outcome == Outcome::Conditional || judged.clock == Clock::Token {
             self.rests_on_account(question, when, (&mut judged, grading));
         }
-        self.measured_from_the_earliest(question, when, (&mut judged, grading));
         judged
     }
 
@@ -100,12 +99,7 @@ impl Known {
     }
 
     /// A decision can have been made earlier than its time: before what it rested on went, or while that was within its budget.
-    fn measured_from_the_earliest(
-        &self,
-        question: &Question,
-        when: (Moment, &Told),
-        judged: (&mut Judged, &mut Grading),
-    ) {
+    fn measured_from_the_earliest(&self, question: &Question, when: (Moment, &Told), judged: (&Judged, &mut Grading)) {
         let (moment, told) = when;
         let (judged, grading) = judged;
         let (Some(delay), Verdict::Exposure | Verdict::Violation) = (judged.delay, judged.verdict) else { return };
@@ -114,9 +108,6 @@ impl Known {
             judged.verdict == Verdict::Violation && least <= self.budget(question.reference, judged.clock);
         if least < 0 || within_its_time {
             grading.cap(Grade::Inferred, Reason::Straddles);
-        }
-        if within_its_time {
-            judged.verdict = Verdict::Exposure;
         }
     }
 

@@ -19,8 +19,8 @@ impl Keeper {
         let mut found = Vec::new();
         // What was told once stays told while it is missing, whatever is allowed now.
         let known = |hole: &Gap| {
-            let same = |gap: &&Gap| (&gap.scope, &gap.cause) == (&hole.scope, &hole.cause) && gap.repaired_at.is_none();
-            look.written.iter().find(same).is_some()
+            let same = |gap: &Gap| (&gap.scope, &gap.cause) == (&hole.scope, &hole.cause) && gap.repaired_at.is_none();
+            look.written.iter().any(same)
         };
         for stream in &streams {
             for range in &stream.missing {

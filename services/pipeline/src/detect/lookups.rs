@@ -124,9 +124,7 @@ impl Lookups {
         let ids = acts.iter().map(|act| finding::id((tenant, rule(act)), &act.event.to_string())).collect();
         (acts, ids)
     }
-}
 
-impl Lookups {
     /// These were not judged after all.
     pub(super) fn put_back(&mut self, acts: impl Iterator<Item = (i64, Uuid)>) {
         self.changed.extend(acts);

@@ -280,7 +280,7 @@ fn a_right_that_is_taken_away_is_named_and_costs_lag_only() {
         give(&kafka, OTHER_USER, read_group);
         stores_on(&processor);
     });
-    // From here on a little at a time: one session of all these logins is much to answer again and again.
+    // From here on a little at a time: to read everything again is to be a matter of seconds.
     trickling(&collector, &next, || {
         // It may not tell what it stores, then nobody can: storing goes on, and so do answers, as long as somebody may correlate.
         take(&kafka, OTHER_USER, &tell);

@@ -12,10 +12,21 @@ pub const ARRAY: u64 = 50;
 /// Clients of a load at a rate.
 const CLIENTS: usize = 4;
 
+/// Logins of one person. A person is answered as a whole: one of all logins would be answered again with every block of them.
+const LOGINS: u64 = 20;
+
+/// The event with this number: one person after the other logs in, several times into one session.
+fn event(number: u64) -> String {
+    let person = number / LOGINS;
+    login(&format!("55555555-0000-4000-8000-{number:012}"), 1_795_469_103_342 + i64::try_from(number).unwrap())
+        .replace("cx-5n1IvfJg3rx8ScohigMeF", &format!("cx-{person:021}"))
+        .replace("1bc6ec44-547f-4b49-83b0-3ea39f26a233", &format!("1bc6ec44-547f-4b49-83b0-{:012}", person))
+        .replace("\"ann\"", &format!("\"ann{}\"", person))
+}
+
 /// Posts one signed delivery of an array of events with these numbers; its status code.
 pub fn deliver(program: &Program, numbers: std::ops::Range<u64>) -> u16 {
-    let events: Vec<String> =
-        numbers.map(|number| login(&format!("55555555-0000-4000-8000-{number:012}"), 1_795_469_103_342)).collect();
+    let events: Vec<String> = numbers.map(event).collect();
     let body = format!("[{}]", events.join(","));
     let signature = sign(&program.secret("keycloak.webhook"), body.as_bytes());
     let headers = [("x-keycloak-signature", signature), ("content-type", "application/json".into())];

@@ -89,13 +89,17 @@ fn is_usable(findings: &[TopicFinding], allow_loss: bool) -> bool {
 
 async fn one(topics: &Topics, (kafka, name): (&KafkaConfig, &str), doing: Doing) -> anyhow::Result<TopicReport> {
     let plan = planned(kafka, name);
-    if doing == Doing::Apply {
-        topics.create(&plan).await.with_context(|| format!("topic {} cannot be made", plan.name))?;
-    }
+    let made = doing == Doing::Apply
+        && topics.create(&plan).await.with_context(|| format!("topic {} cannot be made", plan.name))?;
     let mut judged = topics.compare(&plan).await;
-    // A topic that was made now is not known to every broker at once.
+    // A topic that was made now, and then how, is not known to every broker at once.
     for _ in 0..KNOWN.0 {
-        if doing != Doing::Apply || !matches!(judged, Err(TopicsError::Missing(_))) {
+        let known = match &judged {
+            Ok(findings) => !made || *findings == plan.findings(),
+            Err(TopicsError::Missing(_)) => doing == Doing::Plan,
+            Err(_) => true,
+        };
+        if known {
             break;
         }
         tokio::time::sleep(KNOWN.1).await;

@@ -65,17 +65,18 @@ const SQL: &str = "WITH told AS (
         e.granted_at AS granted_at, e.granted_by AS granted_by, e.granted_in AS granted_in, e.rests_on_gap AS rests_on_gap, e.held_from AS held_from
     FROM effective_in(tenant = {tenant:String}, person = '', from = {to:Int64}, to = {to:Int64}) AS e CROSS JOIN names AS n
     WHERE e.right_kind != 'permission'
-), by_path AS (
-    -- Where nothing told of the tree of groups, their paths do.
-    SELECT b.person AS person, b.right_kind AS right_kind, n.right_id AS right_id, b.above AS right_name, concat(if(grant_path = 'direct', 'through ', 'by default through '), b.right_name) AS grant_path,
-        b.granted_at AS granted_at, b.granted_by AS granted_by, b.granted_in AS granted_in, b.rests_on_gap AS rests_on_gap, b.held_from AS held_from
-    FROM (SELECT *, arrayJoin(arrayMap(n -> arrayStringConcat(arraySlice(splitByChar('/', right_name), 1, n), '/'),
-        range(2, length(splitByChar('/', right_name))))) AS above FROM held WHERE right_kind = 'group' AND grant_path IN ('direct', 'default group') AND startsWith(right_name, '/')) AS b
-    LEFT ANY JOIN named AS n ON n.right_name = b.above
-    WHERE (b.person, b.above) NOT IN (SELECT person, right_name FROM held WHERE right_kind = 'group')
+), walked AS (
+    -- Where nothing told of the tree of groups, their paths do: what a group lies in, unless another path leads there.
+    SELECT *, groupUniqArrayIf(right_name, right_kind = 'group') OVER (PARTITION BY person) AS groups,
+        arrayJoin(arrayConcat([''], if(right_kind = 'group' AND grant_path IN ('direct', 'default group') AND startsWith(right_name, '/'),
+            arrayMap(n -> arrayStringConcat(arraySlice(splitByChar('/', right_name), 1, n), '/'), range(2, length(splitByChar('/', right_name)))), []))) AS above
+    FROM held
 ), every_path AS (
-    SELECT person, right_kind, right_id, right_name, grant_path, granted_at, granted_by, granted_in, rests_on_gap, held_from FROM held
-    UNION ALL SELECT person, right_kind, right_id, right_name, grant_path, granted_at, granted_by, granted_in, rests_on_gap, held_from FROM by_path
+    SELECT w.person AS person, w.right_kind AS right_kind, if(w.above = '', w.right_id, n.right_id) AS right_id, if(w.above = '', w.right_name, w.above) AS right_name,
+        multiIf(w.above = '', w.grant_path, w.grant_path = 'direct', concat('through ', w.right_name), concat('by default through ', w.right_name)) AS grant_path,
+        w.granted_at AS granted_at, w.granted_by AS granted_by, w.granted_in AS granted_in, w.rests_on_gap AS rests_on_gap, w.held_from AS held_from
+    FROM walked AS w LEFT ANY JOIN named AS n ON n.right_name = w.above
+    WHERE w.above = '' OR NOT has(w.groups, w.above)
 ), merged AS (
     SELECT account, person FROM merged_accounts WHERE tenant = {tenant:String}
 ), unlisted AS (
@@ -174,7 +175,7 @@ WHERE s.accounts = 0 OR s.left_over > 0";
 pub(crate) const REPORT: Report = Report {
     id: "R01",
     name: "access-listing",
-    version: "1.2.3",
+    version: "1.2.4",
     question: "Who held which right at that instant, by which path, granted when and by whom, and when was it last used?",
     criteria: &["CC6.1", "CC6.2", "CC6.3"],
     span: Span::AsOf,

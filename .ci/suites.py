@@ -66,10 +66,10 @@ class Runs:
                 self.turn.wait()
         return None
 
-    def tell(self, suite, output, code, seconds):
+    def tell(self, suite, output, code, took):
         name, where, *_ = suite
         with self.turn:
-            print(f"== {where}\n{output}== {where}: {'ok' if code == 0 else f'FAILED ({code})'} in {seconds:.0f} s", flush=True)
+            print(f"== {where}\n{output}== {where}: {'ok' if code == 0 else f'FAILED ({code})'} in {took}", flush=True)
             self.told += 1
             if code:
                 self.failed.append(where)
@@ -80,23 +80,31 @@ class Runs:
     def lane(self):
         while suite := self.take():
             began = time.monotonic()
-            output, code = run(suite)
-            self.tell(suite, output, code, time.monotonic() - began)
+            output, code, cpu = run(suite)
+            self.tell(suite, output, code, f"{time.monotonic() - began:.0f} s, {cpu:.0f} s of processor")
 
 
 def run(suite):
-    """Output and exit code of one suite. The output goes to a file: servers that a killed suite leaves would hold a pipe open."""
+    """Output, exit code and processor seconds of one suite, with all that it started. The output goes to a file: servers that a
+    killed suite leaves would hold a pipe open."""
     _, _, executable, folder = suite
     with tempfile.TemporaryFile() as said:
+        command = {"stdin": subprocess.DEVNULL, "stdout": said, "stderr": subprocess.STDOUT}
+        env = {**os.environ, "CARGO_MANIFEST_DIR": str(folder)}
         try:
-            command = {"stdin": subprocess.DEVNULL, "stdout": said, "stderr": subprocess.STDOUT}
-            env = {**os.environ, "CARGO_MANIFEST_DIR": str(folder)}
-            code = subprocess.run([executable], cwd=folder, env=env, timeout=LONGEST, check=False, **command).returncode
-        except (OSError, subprocess.TimeoutExpired) as error:
-            said.write(f"{error}\n".encode())
-            code = 1
+            child = subprocess.Popen([executable], cwd=folder, env=env, **command)
+        except OSError as error:
+            return f"{error}\n", 1, 0.0
+        hangs = threading.Timer(LONGEST, child.kill)
+        hangs.start()
+        _, status, used = os.wait4(child.pid, 0)
+        in_time = hangs.is_alive()
+        hangs.cancel()
+        code = child.returncode = os.waitstatus_to_exitcode(status)
+        if not in_time:
+            said.write(f"no end after {LONGEST} s\n".encode())
         said.seek(0)
-        return said.read().decode(errors="replace"), code
+        return said.read().decode(errors="replace"), code, used.ru_utime + used.ru_stime
 
 
 def main():

@@ -18,8 +18,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-/// How long an owner that no longer renews keeps the others out. Longer than one statement may take.
+/// How long an owner that no longer renews keeps the others out. Longer than one statement may take, and `RENEWED`.
 const LEASE: Duration = Duration::from_secs(360);
+/// How long a renewal is good: most statements take milliseconds, and so does a renewal.
+const RENEWED: Duration = Duration::from_secs(30);
 /// How long to wait for the lock.
 const LOCK_WAIT: Duration = Duration::from_secs(420);
 const POLL: Duration = Duration::from_millis(100);
@@ -34,12 +36,18 @@ pub(crate) struct Lock {
     cluster: String,
     number: u64,
     owner: Uuid,
+    /// When the lease began, UTC milliseconds.
+    since: i64,
 }
 
 /// UTC milliseconds.
 pub(crate) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 impl Lock {
@@ -60,7 +68,7 @@ impl Lock {
                 }
                 None => 1,
             };
-            let lock = Self { store: store.clone(), cluster: cluster.into(), number, owner };
+            let lock = Self { store: store.clone(), cluster: cluster.into(), number, owner, since: now_ms() };
             if lock.create().await? {
                 lock.drop_older().await?;
                 return Ok(lock);
@@ -74,10 +82,15 @@ impl Lock {
         [create(&table, FREE), comment(&table, FREE), drop(&table)]
     }
 
-    /// Extends the lease; fails if somebody else took over.
-    pub(crate) async fn renew(&self) -> Result<(), StoreError> {
+    /// Extends the lease unless it is young; fails if somebody else took over.
+    pub(crate) async fn renew(&mut self) -> Result<(), StoreError> {
+        let now = now_ms();
+        if (0..millis(RENEWED)).contains(&(now - self.since)) {
+            return Ok(());
+        }
         match last(&self.store).await? {
             Some((number, comment)) if number == self.number && comment.starts_with(&self.owner.to_string()) => {
+                self.since = now;
                 self.comment(&self.lease()).await
             }
             _ => Err(StoreError::Unavailable("another program took over the migration".into())),
@@ -89,8 +102,7 @@ impl Lock {
     }
 
     fn lease(&self) -> String {
-        let until = now_ms().saturating_add(i64::try_from(LEASE.as_millis()).unwrap_or(0));
-        format!("{} {until}", self.owner)
+        format!("{} {}", self.owner, self.since.saturating_add(millis(LEASE)))
     }
 
     fn table(&self, number: u64) -> String {

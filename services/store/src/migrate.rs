@@ -131,13 +131,13 @@ impl Store {
         if pending(&self.applied_migrations().await?)?.is_empty() {
             return Ok(());
         }
-        let lock = Lock::take(self, &cluster).await?;
-        let done = self.apply(&lock, &cluster).await;
+        let mut lock = Lock::take(self, &cluster).await?;
+        let done = self.apply(&mut lock, &cluster).await;
         let released = lock.release().await;
         done.and(released)
     }
 
-    async fn apply(&self, lock: &Lock, cluster: &str) -> Result<(), StoreError> {
+    async fn apply(&self, lock: &mut Lock, cluster: &str) -> Result<(), StoreError> {
         // Read again: whoever held the lock before may have done it.
         for migration in pending(&self.applied_migrations().await?)? {
             for sql in statements(migration.sql) {

@@ -109,10 +109,10 @@ FROM differences
 const TOTALS: &str = concat!(
     changes!(),
     "SELECT said.1 AS name, said.2 AS n FROM (
-    SELECT arrayJoin([('rows', t.changes + d.found), ('differences without event', d.found - d.explained),
-        ('differences explained by an event', d.explained), ('reads compared', c.reads), ('state', t.state)]) AS said
+    SELECT arrayJoin([('rows', t.changes + d.told + d.silent), ('differences without event', d.silent),
+        ('differences explained by an event', d.told), ('reads compared', c.reads), ('state', t.state)]) AS said
     FROM (SELECT countIf(time >= fromUnixTimestamp64Milli({from:Int64}, 'UTC')) AS changes, sum(cityHash64(event_id, time)) AS state FROM told) AS t
-    CROSS JOIN (SELECT count() AS found, countIf(explained) AS explained FROM differences) AS d
+    CROSS JOIN (SELECT countIf(NOT explained) AS silent, countIf(explained) AS told FROM differences) AS d
     CROSS JOIN (SELECT count() AS reads FROM compared) AS c
 ) ORDER BY name"
 );

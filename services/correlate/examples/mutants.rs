@@ -33,8 +33,8 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         rule: "a change within a read is left open",
         file: "state/history.rs",
-        find: "m.moment.at <= read.end.saturating_add(rules.skew)",
-        replace: "m.moment.at < read.begin.saturating_sub(rules.skew)",
+        find: "m.moment.at <= to.saturating_add(rules.skew)",
+        replace: "m.moment.at < from.saturating_sub(rules.skew)",
         test: ("rules", "snapshots::what_changes_while_it_is_read_is_left_open"),
     },
     Mutant {

@@ -125,12 +125,12 @@ impl<V: Copy + PartialEq> History<V> {
     /// Draws the conclusions anew, from the mark at `place` on (0: all of them). Answers from when on they differ from before,
     /// if they do.
     ///
-    /// Nothing before the mark next to it can differ: what comes before it rests on neighbours that are the same. (Of what was seen in passing
-    /// it can: a change beside it leaves it out.)
+    /// Nothing before the evidence next to its millisecond can differ: what comes before it rests on neighbours that are the same. (Of what was
+    /// seen in passing it can: a change beside it leaves it out.)
     pub(super) fn conclude(&mut self, place: usize, reads: &[ReadAt], rules: Rules<V>) -> Option<Millis> {
-        let place = if rules.in_passing { 0 } else { place };
-        let first = place.saturating_sub(1);
-        let begin = place.checked_sub(1).and_then(|first| self.marks.get(first)).map(|mark| mark.moment);
+        let place = if rules.in_passing { 0 } else { self.beginning(place) };
+        let before = (0..place).rev().find(|before| !self.is_named_again(&self.marks[*before]));
+        let (first, begin) = (before.unwrap_or(0), before.map(|before| self.marks[before].moment));
         let evidence = self.evidence((first, begin), reads, rules);
         let kept = begin.map_or(0, |begin| self.segments.partition_point(|s| s.from.is_none_or(|from| from < begin)));
         let old = self.segments.split_off(kept);
@@ -171,6 +171,21 @@ impl<V: Copy + PartialEq> History<V> {
         first_difference(&old, &self.segments[kept..], (kept == 0, rules.unheard_is_none))
     }
 
+    /// The place of the first mark of the millisecond of the one at `place`.
+    fn beginning(&self, place: usize) -> usize {
+        let Some(mark) = self.marks.get(place) else { return place };
+        self.marks.partition_point(|known| known.moment.at < mark.moment.at)
+    }
+
+    /// A list that is saved anew is first emptied: whom anything of that millisecond names again it names still.
+    fn is_named_again(&self, mark: &Mark<V>) -> bool {
+        let at = mark.moment.at;
+        let first = self.marks.partition_point(|known| known.moment.at < at);
+        mark.moment.rank == Rank::Read
+            && mark.says.is_none()
+            && self.marks[first..].iter().take_while(|known| known.moment.at == at).any(|known| known.says.is_some())
+    }
+
     /// Every mark from the first one on, and those reads after `begin` that can matter: at the edges of runs, and next to marks. What is seen,
     /// by a read or in passing, so near to a change that it cannot be told which came first is left out.
     fn evidence(&self, from: (usize, Option<Moment>), reads: &[ReadAt], rules: Rules<V>) -> Vec<Evidence<V>> {
@@ -181,20 +196,12 @@ impl<V: Copy + PartialEq> History<V> {
             let first = marks.partition_point(|m| m.moment.at < from.saturating_sub(rules.skew));
             marks[first..].iter().take_while(|m| m.moment.at <= to.saturating_add(rules.skew)).any(changes)
         };
-        let next = |place: usize| self.marks.get(first + place + 1);
-        // A list that is saved anew is first emptied: whom it names again it names still.
-        let named_again = |place: usize, m: &Mark<V>| {
-            let at_once = |next: &Mark<V>| next.moment.at == m.moment.at && next.says.is_some();
-            m.moment.rank == Rank::Read && m.says.is_none() && next(place).is_some_and(at_once)
-        };
-        let tells = |(place, m): &(usize, &Mark<V>)| {
-            !named_again(*place, m) && (changes(m) || !changes_near(m.moment.at, m.moment.at))
-        };
+        let tells = |m: &&Mark<V>| !self.is_named_again(m) && (changes(m) || !changes_near(m.moment.at, m.moment.at));
         let told = |m: &Mark<V>| {
             let Mark { moment, says, by } = *m;
             Evidence { moment, until: moment, says, by, event: changes(m) }
         };
-        let mut all: Vec<Evidence<V>> = marks.iter().enumerate().filter(tells).map(|(_, mark)| told(mark)).collect();
+        let mut all: Vec<Evidence<V>> = marks.iter().filter(tells).map(told).collect();
         if reads.is_empty() {
             return all;
         }
@@ -323,10 +330,11 @@ mod tests {
                 history.seen(random.random_bool(0.5).then_some(1), at, &reads);
             }
             history.conclude(0, &reads, rules);
+            // Some lie far apart, some in the same few milliseconds.
+            let instants = if seed % 2 == 0 { 60 } else { 4 };
             for number in 0..random.random_range(1..12) {
-                let passes = rules.in_passing && random.random_bool(0.3);
-                let rank = if passes { Rank::Read } else { Rank::Change };
-                let moment = Moment { at: random.random_range(0..60), rank, event: Uuid::from_u128(number) };
+                let rank = if random.random_bool(0.3) { Rank::Read } else { Rank::Change };
+                let moment = Moment { at: random.random_range(0..instants), rank, event: Uuid::from_u128(number) };
                 let says = random.random_bool(0.5).then_some(1);
                 let Some(place) = history.mark(Mark { moment, says, by: None }) else { continue };
                 let mut whole = history.clone();

@@ -185,6 +185,25 @@ fn members_that_a_whole_list_leaves_out_are_out() {
 }
 
 #[test]
+fn whom_one_of_two_lists_of_a_millisecond_names_is_a_member_without_interruption() {
+    // The lists lie beside each other, before all whom they name; the one that names nobody is the first or the second.
+    for first in [true, false] {
+        let mut case = case();
+        let (role, cleo) = ("role:default/ops", "user:default/cleo");
+        case.role(10.0, (role, cleo, true));
+        for names in [first, !first] {
+            case.tell(50.0, ("bs", "", correlate::Rank::Change), What::RoleMembersReplaced { role });
+            if names {
+                case.role(50.0, (role, cleo, true));
+            }
+        }
+        let decision = case.decision(60.0, cleo, Allow);
+        let rows = case.rows();
+        assert_eq!(rows.decision(decision).support[0].since, Some(10_000), "named by the first: {first}");
+    }
+}
+
+#[test]
 fn deny_wins_and_unknown_policy_is_said() {
     let mut case = case();
     case.member(5.0, ("u1", "g-ops", true));

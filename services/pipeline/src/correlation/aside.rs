@@ -36,9 +36,11 @@ impl Stage {
         if let Some(end) = end {
             return Ok(Untold::Ended(end));
         }
+        hand.note_waiting(&reached.covered);
         reached.covered.and(&left);
         // Commit point: the rows of all that was stored before these notes are acknowledged. A crash before this line looks again.
-        let put = || self.store.put_correlated(tenant, (hand.epoch, &reached.covered));
+        let answered = reached.covered.without(&hand.waiting);
+        let put = || self.store.put_correlated(tenant, (hand.epoch, &answered));
         let Some(()) = self.patiently(hand.stop, put).await else { return Ok(Untold::Ended(End::Stopped)) };
         match self.patiently(hand.stop, || self.answered(noted.clone())).await {
             Some(()) => Ok(Untold::Taken(fold)),

@@ -46,7 +46,7 @@ use aside::Untold;
 use begin::{Begun, TakeOver, Trust};
 use checkpoint::Saving;
 use correlate::rows::Change;
-use memory::{Olds, Pacing};
+use memory::Olds;
 use pen::{Halt, Pen};
 use std::time::{Duration, Instant};
 use step::Hand;
@@ -222,7 +222,7 @@ impl Stage {
             "The correlation has read what is stored and follows from here."
         );
 
-        let mut hand = Hand { epoch, pen, stop, pacing: Pacing::default() };
+        let mut hand = Hand::new((epoch, pen), stop);
         fold = self.make_room(fold, &mut hand.pacing).await?;
         let mut olds = None;
         let mut looked = Instant::now();
@@ -257,11 +257,13 @@ impl Stage {
                     return Ok(end);
                 }
                 fold = followed;
+                hand.note_waiting(&reached.covered);
                 for one in &taken.pending {
                     one.ranges.iter().for_each(|range| reached.covered.add(one.window.stream, range));
                 }
-                // Commit point, as above, for these blocks.
-                let put = || self.store.put_correlated(tenant, (epoch, &reached.covered));
+                // Commit point, as above, for these blocks; but for what waits until everything is read anew.
+                let answered = reached.covered.without(&hand.waiting);
+                let put = || self.store.put_correlated(tenant, (epoch, &answered));
                 let Some(()) = self.patiently(hand.stop, put).await else { return Ok(End::Stopped) };
                 fold = self.make_room(fold, &mut hand.pacing).await?;
                 self.acknowledged.done(&taken);

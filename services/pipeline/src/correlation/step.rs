@@ -11,16 +11,40 @@ use super::{
 use std::collections::BTreeSet;
 use store::{
     StoreError,
-    correlation::{Told, Window},
+    correlation::{Covered, Told, Window},
 };
 use tokio::sync::watch;
 
-/// Who writes, until when, and what of it is paced.
+/// Most places of a stream that are told to wait: a cursor tells so many ranges, and what is taken in must be among them.
+const WAITING_MOST: usize = 500;
+
+/// Who writes, until when, what of it is paced, and what waits until everything is read anew.
 pub(super) struct Hand<'a> {
     pub epoch: u64,
     pub pen: &'a Pen,
     pub stop: &'a mut watch::Receiver<bool>,
     pub pacing: Pacing,
+    /// Positions whose events need what was forgotten: they are taken in, and in no answer yet.
+    pub waiting: Covered,
+    /// The same of a step, and maybe what lies between its positions.
+    pub old: Covered,
+}
+
+impl<'a> Hand<'a> {
+    pub(super) fn new((epoch, pen): (u64, &'a Pen), stop: &'a mut watch::Receiver<bool>) -> Self {
+        let (waiting, old) = (Covered::default(), Covered::default());
+        Self { epoch, pen, stop, pacing: Pacing::default(), waiting, old }
+    }
+
+    /// Notes what waits of a step; `covered`: what was taken in before it. Beyond so many places no more is told: that would hold up what is
+    /// answered.
+    pub(super) fn note_waiting(&mut self, covered: &Covered) {
+        for (stream, range) in std::mem::take(&mut self.old).without(covered).iter() {
+            if self.waiting.of(stream).is_none_or(|known| known.iter().count() < WAITING_MOST) {
+                self.waiting.add(stream, range);
+            }
+        }
+    }
 }
 
 impl Stage {
@@ -33,7 +57,7 @@ impl Stage {
         hand: &mut Hand<'_>,
     ) -> Result<(Fold, Option<End>), StoreError> {
         let tenant = &self.config.tenant;
-        let mut open = 0;
+        let (mut open, mut taken) = (0, Vec::new());
         for window in pending.iter().flat_map(|one| windows(one.window)) {
             let read = || async {
                 let mut told: Vec<Told> = Vec::new();
@@ -46,26 +70,33 @@ impl Stage {
             open += told.len() as u64;
             self.metrics.events.inc_by(told.len() as u64);
             told.iter().for_each(|told| fold.take_late(told));
+            taken.push(window);
             if open > self.memory.part_events().max(WINDOW_POSITIONS) {
                 open = 0;
-                let (said, end) = self.say(fold, pending, hand).await?;
+                let (said, end) = self.say(fold, (pending, &std::mem::take(&mut taken)), hand).await?;
                 if end.is_some() {
                     return Ok((said, end));
                 }
                 fold = self.make_room(said, &mut hand.pacing).await?;
             }
         }
-        self.say(fold, pending, hand).await
+        self.say(fold, (pending, &taken), hand).await
     }
 
-    /// Answers what was touched, and writes it.
+    /// Answers what was touched (`taken` in since the last time), and writes it.
     async fn say(
         &self,
         fold: Fold,
-        pending: &[Pending],
+        (pending, taken): (&[Pending], &[Window]),
         hand: &mut Hand<'_>,
     ) -> Result<(Fold, Option<End>), StoreError> {
+        let (olds, floor) = (fold.olds(), fold.floor());
         let (mut fold, changes) = settle(fold).await?;
+        if fold.olds() > olds {
+            let look = || self.too_old(taken, floor);
+            let Some(old) = self.patiently(hand.stop, look).await else { return Ok((fold, Some(End::Stopped))) };
+            hand.old.and(&old);
+        }
         let owner = (hand.epoch, hand.pen);
         let mut retold = BTreeSet::new();
         for chunk in changes.chunks(CHANGES_AT_ONCE) {
@@ -80,6 +111,18 @@ impl Stage {
         }
         self.acknowledged.touch(Touched::of((pending, retold), &changes));
         Ok((fold, None))
+    }
+
+    /// Of windows in which something is too old, its positions; all of them, where it did not happen before the floor itself.
+    async fn too_old(&self, windows: &[Window], floor: Option<i64>) -> Result<Covered, StoreError> {
+        let mut old = Covered::default();
+        for window in windows.iter().filter(|window| floor.is_some_and(|floor| window.earliest < floor)) {
+            old.and(&self.store.positions_before(&self.config.tenant, window, floor.unwrap_or_default()).await?);
+        }
+        if old.iter().next().is_none() {
+            windows.iter().for_each(|window| old.add(window.stream, (window.first, window.end)));
+        }
+        Ok(old)
     }
 }
 

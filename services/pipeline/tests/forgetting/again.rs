@@ -1,11 +1,11 @@
-//! What came since a checkpoint, and what stands twice at one position.
+//! What came since a checkpoint, what stands twice at one position, and what is told to wait.
 
 use super::{
-    Database, LITTLE, PLENTY, Program, all_of_story, assert_same,
-    days::{HOUR, Teller, midnight},
-    story,
+    Database, LITTLE, PLENTY, Program, TENANT, all_of_story, assert_same,
+    days::{DAYS, HOUR, Teller, midnight},
+    story, until,
 };
-use events::receipt::Input;
+use events::{ids::StreamId, receipt::Input};
 use pipeline::correlation::Probe;
 use std::{
     sync::{
@@ -69,5 +69,46 @@ async fn a_second_receipt_at_a_taken_position_is_answered_as_well() {
     let sessions = "SELECT session_id FROM session_rows FINAL ORDER BY session_id";
     let sessions: Vec<String> = database.sql().query(sessions).fetch_all().await.unwrap();
     assert_eq!(sessions, ["first", "second"]);
+    program.stop().await;
+}
+
+/// What the cursor says of a stream: the first number that is in no answer, ranges behind it, and how many are.
+async fn cursor(database: &Database, stream: StreamId) -> (u64, String, u64) {
+    let sql = "SELECT next, toString(beyond), taken FROM correlated WHERE tenant = ? AND stream = ?";
+    database.sql().query(sql).bind(TENANT).bind(stream.to_string()).fetch_one().await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_older_than_what_is_kept_counts_as_correlated_when_everything_was_read() {
+    let database = Database::new().await;
+    let program = Program::start(&database, LITTLE, Some(Duration::from_millis(1)));
+    program.answered().await;
+    for block in story() {
+        program.told(&database, &block).await;
+        program.answered().await;
+    }
+    let floor = program.answered().await.floor.unwrap();
+
+    // Beside what happened just now.
+    let mut teller = Teller::imported(2);
+    teller.sign_in(midnight(DAYS - 1) + 20 * HOUR, ("ann", "now"));
+    teller.member(midnight(3) + 12 * HOUR, ("ann", false));
+    teller.sign_in(midnight(DAYS - 1) + 21 * HOUR, ("bob", "now, too"));
+    let block = teller.block();
+    let (late, end) = (block.events.iter().position(|event| event.time < floor).unwrap(), block.events.len());
+    let (stream, late, end) = (block.events[late].receipt.stream, late as u64, end as u64);
+    assert!(late > 0 && late + 1 < end, "it lies between others");
+    program.told(&database, &block).await;
+    program.answered().await;
+    let told = cursor(&database, stream).await;
+    if program.metrics.old_loads.get() == 0 {
+        assert_eq!(told, (late, format!("[({},{end})]", late + 1), end - 1));
+    }
+    until("it was read anew", async || {
+        let kept = program.answered().await;
+        (program.metrics.old_loads.get() > 0 && kept.waiting.is_none()).then_some(())
+    })
+    .await;
+    assert_eq!(cursor(&database, stream).await, (end, "[]".to_owned(), end));
     program.stop().await;
 }

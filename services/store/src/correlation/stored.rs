@@ -31,6 +31,20 @@ impl Store {
         Ok(stored)
     }
 
+    /// The positions in a window of receipts that tell of what happened before `floor`.
+    pub async fn positions_before(&self, tenant: &str, window: &Window, floor: i64) -> Result<Covered, StoreError> {
+        let sql = "SELECT DISTINCT seq FROM event_rows WHERE tenant = {tenant:String} AND stream = unhex({stream:String}) \
+            AND time >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND time <= fromUnixTimestamp64Milli({to:Int64}, 'UTC') \
+            AND seq >= {first:UInt64} AND seq < {end:UInt64} ORDER BY seq";
+        let asked = self.ask(sql).param("tenant", tenant).param("stream", window.stream.to_string());
+        let asked = asked.param("from", window.earliest).param("to", window.latest.min(floor.saturating_sub(1)));
+        let mut found = Covered::default();
+        for seq in rows::<u64>(asked.param("first", window.first).param("end", window.end)).await? {
+            found.add(window.stream, (seq, seq + 1));
+        }
+        Ok(found)
+    }
+
     async fn stored_from(
         &self,
         (tenant, stream): (&str, StreamId),

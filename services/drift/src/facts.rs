@@ -157,10 +157,14 @@ pub struct Act {
     pub event: Uuid,
     /// When.
     pub at: i64,
+    /// The earliest that it can have been: of a read, when it began.
+    pub began: i64,
     /// Source id.
     pub source: String,
     /// Realm, if said.
     pub realm: String,
+    /// Keycloak id of the realm, if said.
+    pub realm_id: String,
     /// Kind in our words.
     pub kind: String,
     /// `success`, `failure`, `unknown`, ...
@@ -249,6 +253,8 @@ pub struct Gap {
 /// An event that must have happened and is not there.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Missing {
+    /// Source id; empty: not known.
+    pub source: String,
     /// Whose right.
     pub person: String,
     /// Kind of right.
@@ -291,12 +297,24 @@ pub struct Source {
 
 impl Facts {
     /// True if a gap that nothing has repaired meets [from, to] for a source of this product.
-    pub fn gap_within(&self, product: Product, (from, to): (i64, i64)) -> bool {
-        let of = |gap: &Gap| {
-            gap.source.is_empty() || self.sources.iter().any(|one| one.id == gap.source && one.product == product)
-        };
-        let meets = |gap: &&Gap| gap.since <= to && gap.until.is_none_or(|until| until >= from);
-        self.gaps.iter().filter(|gap| gap.repaired.is_none()).filter(meets).any(of)
+    pub fn gap_within(&self, product: Product, span: (i64, i64)) -> bool {
+        let of = |gap: &Gap| self.sources.iter().any(|one| one.id == gap.source && one.product == product);
+        self.gaps_within(span).any(|gap| gap.source.is_empty() || of(gap))
+    }
+
+    /// The same for one source: what another sends cannot have been lost with it.
+    pub fn gap_of(&self, source: &str, span: (i64, i64)) -> bool {
+        self.gaps_within(span).any(|gap| gap.source.is_empty() || gap.source == source)
+    }
+
+    /// True if this is a source of this product.
+    pub fn is_of(&self, source: &str, product: Product) -> bool {
+        self.sources.iter().any(|one| one.id == source && one.product == product)
+    }
+
+    fn gaps_within(&self, (from, to): (i64, i64)) -> impl Iterator<Item = &Gap> {
+        let meets = move |gap: &&Gap| gap.since <= to && gap.until.is_none_or(|until| until >= from);
+        self.gaps.iter().filter(|gap| gap.repaired.is_none()).filter(meets)
     }
 
     /// Sources of these products that are silent now, with why.

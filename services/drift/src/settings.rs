@@ -22,6 +22,8 @@ pub struct Settings {
     pub success_within: i64,
     /// D12: gaps shorter than this are not worth a finding.
     pub gap_least: i64,
+    /// Clocks of reader and source differ by no more than this.
+    pub skew: i64,
 }
 
 impl Default for Settings {
@@ -35,6 +37,7 @@ impl Default for Settings {
             failures_within: 1_800_000,
             success_within: 10_800_000,
             gap_least: 0,
+            skew: 1_000,
         }
     }
 }

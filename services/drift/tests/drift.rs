@@ -170,7 +170,21 @@ fn out_of_band_is_lowered_by_a_gap() {
         vec![Missing { person: "p1".into(), right: "g1".into(), after: 0, before: HOUR, ..Missing::default() }];
     assert_eq!(found("D03", &facts)[0].severity, Severity::High);
     facts.gaps = vec![Gap { source: "kc".into(), since: MINUTE, until: Some(2 * MINUTE), ..Gap::default() }];
-    assert_eq!(found("D03", &facts)[0].severity, Severity::Medium);
+    assert_eq!(found("D03", &facts)[0].severity, Severity::Medium, "whose event is missing is not known");
+    // Only a gap of the very source can have lost it, of a Backstage too.
+    let other = Source { id: "kc2".into(), ..facts.sources[0].clone() };
+    facts.sources.push(other);
+    for (source, gap, severity) in [
+        ("kc", "kc", Severity::Medium),
+        ("kc", "", Severity::Medium),
+        ("kc", "kc2", Severity::High),
+        ("kc", "bs", Severity::High),
+        ("bs", "kc", Severity::High),
+        ("bs", "bs", Severity::Medium),
+    ] {
+        (facts.missing[0].source, facts.gaps[0].source) = (source.into(), gap.into());
+        assert_eq!(found("D03", &facts)[0].severity, severity, "{source}, gap of {gap:?}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod support;
 
 use drift::{
     Candidate, Confidence, Facts, Rule, Settings, Severity,
-    facts::{Act, Acted, Gap, Had},
+    facts::{Act, Acted, Gap, Had, Source},
     register::{Held, Looked, Standing, compare},
 };
 use std::collections::BTreeSet;
@@ -106,6 +106,42 @@ fn a_membership_that_may_have_ended_unseen_makes_it_less_sure() {
     assert_eq!(sure(&facts), Confidence::Inferred);
     facts.gaps[0].repaired = Some(5 * HOUR);
     assert_eq!(sure(&facts), Confidence::Proven);
+    // Of another source nothing of it can be missing, of any something can.
+    facts.sources.push(Source { id: "kc2".into(), ..facts.sources[0].clone() });
+    for (source, confidence) in [
+        ("kc2", Confidence::Proven),
+        ("bs", Confidence::Proven),
+        ("", Confidence::Inferred),
+        ("kc", Confidence::Inferred),
+    ] {
+        facts.gaps = vec![Gap { source: source.into(), ..gap(3 * HOUR, 4 * HOUR) }];
+        assert_eq!(sure(&facts), confidence, "{source:?}");
+    }
+}
+
+#[test]
+fn what_is_given_back_after_a_moment_is_less_and_says_so() {
+    let mut facts = facts();
+    let own = Act { person: "ann".into(), ..grant() };
+    let direct = |from, to| Had { through: String::new(), path: Vec::new(), ..had(from, to) };
+    let group = |from, to| had(from, to);
+    for (act, has) in [(grant(), group as fn(_, _) -> Had), (own, direct)] {
+        facts.acts = vec![act];
+        let mut told = |until: i64, change: fn(Had) -> Had| {
+            facts.had = vec![has(Some(10 * HOUR), None), change(has(Some(2 * HOUR), Some(until)))];
+            let [one] = &found("D05", &facts)[..] else { panic!("{:?}", facts.had) };
+            (one.severity, one.confidence, one.values.get("held_until_ms").cloned())
+        };
+        let moment = 10 * HOUR - drift::rules::MOMENT;
+        assert_eq!(told(moment, |had| had), (Severity::Medium, Confidence::Proven, Some(moment.into())));
+        let whole = (Severity::High, Confidence::Proven, None);
+        assert_eq!(told(moment - 1, |had| had), whole, "it was gone for long");
+        // By another way, of somebody else, or perhaps never.
+        assert_eq!(told(moment, |had| Had { through: "h".into(), path: vec!["h".into()], ..had }), whole);
+        assert_eq!(told(moment, |had| Had { person: "bob".into(), ..had }), whole);
+        assert_eq!(told(moment, |had| Had { role: "s".into(), ..had }), whole);
+        assert_eq!(told(moment, |had| Had { rests_on_gap: true, ..had }), whole);
+    }
 }
 
 #[test]
@@ -134,6 +170,14 @@ fn a_backstage_role_is_given_by_whom_the_actor_was_tied_to() {
         assert!(found("D05", &facts).is_empty(), "nobody knows who that is");
         facts.givers = [(id(9), "ann".to_owned())].into();
         assert_eq!((&*found("D05", &facts)[0].person, found("D05", &facts)[0].confidence), ("ann", Confidence::Proven));
+        // In which Keycloak the membership began is not said: a gap of any counts, and one of this Backstage.
+        for (source, confidence) in
+            [("kc", Confidence::Inferred), ("bs", Confidence::Inferred), ("bs2", Confidence::Proven)]
+        {
+            facts.gaps = vec![Gap { source: source.into(), since: 3 * HOUR, until: Some(4 * HOUR), ..Gap::default() }];
+            assert_eq!(found("D05", &facts)[0].confidence, confidence, "{source}");
+        }
+        facts.gaps.clear();
         // Saved with others: each of them is told by an event of its own.
         let own = facts.acts[0].clone();
         facts.acts.push(Act { event: id(10), person: "bob".into(), holder: String::new(), ..own.clone() });
@@ -189,9 +233,14 @@ fn what_is_done_in_an_impersonated_session_makes_it_worse() {
     }
     facts.had[0].person = "ann".into();
     assert_eq!(severity(&facts), Severity::High);
-    // Until the session ends, something of it may be missing.
+    // Until the session ends, something of it may be missing: of this Keycloak, or of a Backstage.
     facts.gaps = vec![Gap { source: "bs".into(), since: 12 * HOUR, until: Some(13 * HOUR), ..Gap::default() }];
     assert_eq!(found("D16", &facts)[0].values["gap_overlaps"], true);
+    facts.sources.push(Source { id: "kc2".into(), ..facts.sources[0].clone() });
+    for (source, overlaps) in [("kc2", false), ("kc", true), ("bs", true)] {
+        facts.gaps[0].source = source.into();
+        assert_eq!(found("D16", &facts)[0].values["gap_overlaps"], overlaps, "{source}");
+    }
     facts.acted = [(id(9), Acted { ended: Some(12 * HOUR - 1), ..reads })].into();
     assert_eq!(found("D16", &facts)[0].values["gap_overlaps"], false);
 }

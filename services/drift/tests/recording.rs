@@ -14,7 +14,7 @@ fn facts() -> Facts {
 
 fn act(n: u128, at: i64, kind: &str) -> Act {
     let (source, realm, kind) = ("kc".into(), "corp".into(), kind.into());
-    Act { event: Uuid::from_u128(n), at, source, realm, kind, outcome: "success".into(), ..Act::default() }
+    Act { event: Uuid::from_u128(n), at, began: at, source, realm, kind, outcome: "success".into(), ..Act::default() }
 }
 
 fn with(mut act: Act, name: &str, value: &str) -> Act {
@@ -45,8 +45,10 @@ fn what_a_read_shows_otherwise_than_was_told_changed_without_an_event() {
     // In another order, and what no event named: nothing changed.
     facts.acts = vec![set(1, 0, ("true", "a,b")), read(2, 20, ("true", "b,a"))];
     assert!(by("D03", &facts).is_empty());
-    // A read within ten minutes of an event was begun before it, perhaps; what it said is not believed later either.
-    facts.acts.extend([set(3, 30, ("false", "a,b")), read(4, 40, ("true", "a,b")), read(5, 60, ("false", "a,b"))]);
+    // A read that began before an event says what was so before it, and is not believed later either.
+    let slow = |began: i64, act: Act| Act { began: began * MINUTE, ..act };
+    facts.acts.extend([set(3, 30, ("false", "a,b")), slow(29, read(4, 40, ("true", "a,b")))]);
+    facts.acts.push(read(5, 60, ("false", "a,b")));
     assert!(by("D03", &facts).is_empty(), "{:?}", by("D03", &facts));
     facts.acts.push(read(6, 80, ("true", "a")));
     let one = by("D03", &facts).pop().unwrap();
@@ -60,6 +62,10 @@ fn what_a_read_shows_otherwise_than_was_told_changed_without_an_event() {
     assert_eq!(by("D03", &facts).len(), 1);
     // The event may be lost.
     let gap = Gap { source: "kc".into(), since: 70 * MINUTE, until: Some(71 * MINUTE), ..Gap::default() };
+    // Not by another Keycloak.
+    facts.sources.push(Source { id: "kc2".into(), ..facts.sources[0].clone() });
+    facts.gaps = vec![Gap { source: "kc2".into(), ..gap.clone() }];
+    assert_eq!(by("D03", &facts)[0].confidence, Confidence::Proven);
     facts.gaps = vec![gap];
     let one = by("D03", &facts).pop().unwrap();
     assert_eq!(
@@ -75,6 +81,66 @@ fn what_a_read_shows_otherwise_than_was_told_changed_without_an_event() {
     facts.acts[5] = with(act(9, 75 * MINUTE, "realm_updated"), "fields", "displayName");
     assert_eq!(by("D03", &facts).len(), 1, "it set something else");
     facts.ripe = 80 * MINUTE - 1;
+    assert!(by("D03", &facts).is_empty());
+}
+
+/// D03 of what an event set and a read then shows otherwise; times in milliseconds.
+fn contradicts(event: i64, (began, read): (i64, i64)) -> bool {
+    let mut facts = facts();
+    (facts.now, facts.ripe) = (1_000_000, 1_000_000);
+    let read = with(act(2, read, "state_events_config"), "eventsEnabled", "false");
+    let set = with(act(1, event, "audit_config_changed"), "events_enabled", "true");
+    facts.acts = vec![set, Act { began, ..read }];
+    !by("D03", &facts).is_empty()
+}
+
+#[test]
+fn a_read_contradicts_an_event_that_was_stamped_before_it_began() {
+    let skew = Settings::default().skew;
+    assert!(contradicts(10_000, (10_001 + skew, 10_002 + skew)), "at once");
+    assert!(!contradicts(10_000, (10_000 + skew, 700_000)), "the clocks may differ by that");
+    assert!(!contradicts(10_000, (9_000, 700_000)), "however long the read took");
+}
+
+#[test]
+fn a_read_that_began_before_something_unsaid_was_set_is_not_what_is_known_then() {
+    let mut facts = facts();
+    (facts.now, facts.ripe) = (1_000_000, 1_000_000);
+    let read = |n, began: i64, at: i64, on: &str| Act {
+        began,
+        ..with(act(n, at, "state_events_config"), "eventsEnabled", on)
+    };
+    let unsaid = act(2, 20_000, "audit_config_changed");
+    facts.acts = vec![unsaid, read(3, 19_000, 22_000, "true"), read(4, 60_000, 60_001, "false")];
+    assert!(by("D03", &facts).is_empty());
+    facts.acts[1].began = 21_500;
+    assert_eq!(by("D03", &facts).len(), 1);
+}
+
+#[test]
+fn a_realm_that_was_made_again_is_not_held_against_the_one_before() {
+    let mut facts = facts();
+    (facts.now, facts.ripe) = (1_000_000, 1_000_000);
+    let of = |id: &str, act: Act| Act { realm_id: id.into(), ..act };
+    let read = |n, at, on: &str| with(act(n, at, "state_events_config"), "eventsEnabled", on);
+    let is = |n, at, id: &str| of(id, act(n, at, "state_realm"));
+    facts.acts = vec![is(1, 10_000, "old"), read(2, 10_001, "true"), is(3, 60_000, "old"), read(4, 60_000, "false")];
+    assert_eq!(by("D03", &facts).len(), 1, "the same realm");
+    // Read in the same instant, whichever id comes first.
+    facts.acts[2] = is(9, 60_000, "new");
+    facts.acts.swap(2, 3);
+    assert!(by("D03", &facts).is_empty(), "{:?}", by("D03", &facts));
+    facts.acts.push(read(5, 90_000, "true"));
+    assert_eq!(by("D03", &facts).len(), 1, "the new one is held against itself");
+    // The event that tells of a new realm is in the realm of whoever made it.
+    let made = Act { realm: "master".into(), ..act(6, 30_000, "realm_created") };
+    facts.acts = vec![read(2, 10_001, "true"), with(made, "changed_realm", "corp"), read(4, 60_000, "false")];
+    assert!(by("D03", &facts).is_empty());
+    facts.acts[1].outcome = "failure".into();
+    assert_eq!(by("D03", &facts).len(), 1);
+    // What an event says of the realm that it is in counts as well.
+    let set = |n, at, id: &str| of(id, with(act(n, at, "audit_config_changed"), "listeners", "a"));
+    facts.acts = vec![set(1, 9_000, "old"), read(2, 12_000, "true"), set(3, 30_000, "new"), read(4, 60_000, "false")];
     assert!(by("D03", &facts).is_empty());
 }
 

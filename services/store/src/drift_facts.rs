@@ -33,10 +33,14 @@ pub struct ActRow {
     pub event_id: Uuid,
     /// When, UTC milliseconds.
     pub time: i64,
+    /// The earliest that it can have been, UTC milliseconds.
+    pub began: i64,
     /// Source.
     pub source_id: String,
     /// Realm.
     pub realm: String,
+    /// Keycloak id of the realm.
+    pub realm_id: String,
     /// Kind.
     pub kind: String,
     /// Outcome.
@@ -218,11 +222,12 @@ impl Store {
         let sql = format!(
             "WITH (SELECT mapFromArrays(groupArray(account), groupArray(person)) FROM \
                (SELECT DISTINCT account, person FROM alias_rows FINAL WHERE tenant = {{tenant:String}} AND account != '')) AS merged {spans} \
-             SELECT e.event_id AS event_id, e.time AS time, toString(e.source_id) AS source_id, toString(e.realm) AS realm, \
+             SELECT e.event_id AS event_id, e.time AS time, toUnixTimestamp64Milli(e.time) - e.earlier_ms AS began, \
+               toString(e.source_id) AS source_id, toString(e.realm) AS realm, toString(e.realm_id) AS realm_id, \
                toString(e.kind) AS kind, toString(e.outcome) AS outcome, {account} AS account, {person} AS person, {actor} AS actor, \
                toString(e.right_kind) AS right_kind, e.right_id AS right_id, e.holder_id AS holder_id, \
                arrayZip(mapKeys(e.details), mapValues(e.details)) AS details FROM \
-             (SELECT event_id, time, source_id, realm, kind, outcome, person, if(bitTest(same, 1), person, actor) AS who, right_kind, \
+             (SELECT event_id, time, earlier_ms, source_id, realm, realm_id, kind, outcome, person, if(bitTest(same, 1), person, actor) AS who, right_kind, \
                right_id, holder_id, CAST(details, 'Map(String, String)') AS details, input FROM event_rows FINAL \
               WHERE tenant = {{tenant:String}} {persons} {within} AND kind IN {{kinds:Array(String)}} {more} \
               AND time >= fromUnixTimestamp64Milli({{from:Int64}}, 'UTC') AND time < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC') \
@@ -305,6 +310,28 @@ impl Store {
         let sql = "SELECT toString(source_id), toUnixTimestamp64Milli(min(time)) FROM event_rows WHERE tenant = {tenant:String} \
             AND source_id IN {sources:Array(String)} AND is_deleted = 0 GROUP BY source_id";
         rows(self.ask(sql).param("tenant", tenant).param("sources", sources)).await
+    }
+
+    /// Of which sources some events are that happened between two times.
+    pub async fn sources_of(
+        &self,
+        tenant: &str,
+        events: &[Uuid],
+        (from, to): (i64, i64),
+    ) -> Result<Vec<(Uuid, String)>, StoreError> {
+        let sql = "SELECT DISTINCT toString(event_id), toString(source_id) FROM event_rows WHERE tenant = {tenant:String} \
+            AND time >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND time <= fromUnixTimestamp64Milli({to:Int64}, 'UTC') \
+            AND event_id IN (arrayMap(id -> toUUID(id), {events:Array(String)}))";
+        let events: Vec<String> = events.iter().map(Uuid::to_string).collect();
+        let mut found = Vec::new();
+        for some in parts(&events) {
+            let asked = self.ask(sql).param("tenant", tenant).param("events", some);
+            let asked = asked.param("from", crate::rows::stored_time(from)).param("to", crate::rows::stored_time(to));
+            for (id, source) in rows::<(String, String)>(asked).await? {
+                found.push((id.parse().map_err(|_| crate::query::unknown("event id"))?, source));
+            }
+        }
+        Ok(found)
     }
 
     /// Where events lie: id and STREAM/SEQ, of those that are stored between two times.

@@ -34,7 +34,7 @@ pub(super) const RULE: Rule = Rule {
 };
 
 /// What a read says may be so much older than its time, milliseconds.
-pub(super) const READ_AGE: i64 = 600_000;
+const READ_AGE: i64 = 600_000;
 
 /// One time out: from the end to the next beginning.
 #[derive(Default)]

@@ -2,7 +2,6 @@
 
 use super::{
     Judged, Need, Reach, Rule,
-    d02_leaver_active::READ_AGE,
     d11_logging_impaired::{ALL_LEAST, CUT_BYTES, EXPIRATION, LISTENERS, SWITCHES, TYPES, is_config, said},
 };
 use crate::{
@@ -16,13 +15,14 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) const RULE: Rule = Rule {
     id: "D03",
     name: "OUT_OF_BAND_CHANGE",
-    version: 2,
+    version: 3,
     asks: "Did a membership, a role, or what a realm records change without an event that tells it?",
-    severity: "high; critical if the right is privileged, and for what a realm records; medium where a gap of the source explains it",
+    severity: "high; critical if the right is privileged, and for what a realm records; medium where a gap of that source explains it",
     guards: &[
         "a read that began within the skew of an event says nothing",
         "what a gap of the source overlaps is marked so: the event may be lost, not missing",
-        "a read of the recording's settings says nothing within ten minutes of an event that set them, and nothing after one that came without its representation",
+        "a read of the recording's settings that began before an event that set them, or within the skew behind it, says nothing; nor does one after an event that came without its representation",
+        "what was said of a realm that was deleted is not held against another of its name",
     ],
     not_evaluable: &[
         "who changed it",
@@ -39,11 +39,16 @@ pub(super) const RULE: Rule = Rule {
 fn judge(facts: &Facts, settings: &Settings) -> Judged {
     let ripe = facts.missing.iter().filter(|one| one.before <= facts.ripe);
     let rights = ripe.map(|one| finding(facts, settings, one));
-    Judged { found: rights.chain(recording(facts)).collect(), values: Default::default() }
+    Judged { found: rights.chain(recording(facts, settings)).collect(), values: Default::default() }
 }
 
 fn finding(facts: &Facts, settings: &Settings, missing: &Missing) -> Candidate {
-    let in_gap = facts.gap_within(Product::Keycloak, (missing.after, missing.before));
+    let span = (missing.after, missing.before);
+    let in_gap = match missing.source.as_str() {
+        // A Keycloak's, most likely.
+        "" => facts.gap_within(Product::Keycloak, span),
+        source => facts.gap_of(source, span),
+    };
     let severity = match in_gap {
         true => Severity::Medium,
         false => settings.raised(std::iter::once(&missing.right)),
@@ -73,29 +78,64 @@ struct Last<'a> {
     act: &'a Act,
 }
 
+/// What is known of one realm.
+#[derive(Default)]
+struct Known<'a> {
+    /// Its Keycloak id; empty: nothing said it.
+    id: &'a str,
+    settings: BTreeMap<&'static str, Last<'a>>,
+    /// When something was set of which the event does not say what.
+    unsaid: Option<i64>,
+}
+
+/// A read of a realm itself, which tells its id.
+const REALM_READ: &str = "state_realm";
+/// It stands in the realm of whoever made the new one.
+const REALM_MADE: &str = "realm_created";
+
 /// Reads of what realms record that contradict what was said before.
-fn recording(facts: &Facts) -> Vec<Candidate> {
-    let mut realms: BTreeMap<(&str, &str), BTreeMap<&str, Last<'_>>> = BTreeMap::new();
+fn recording(facts: &Facts, settings: &Settings) -> Vec<Candidate> {
+    let mut realms: BTreeMap<(&str, &str), Known<'_>> = BTreeMap::new();
     let mut found = Vec::new();
-    for act in facts.acts.iter().filter(|act| is_config(act) && act.at <= facts.ripe) {
+    let concerns = |act: &&Act| is_config(act) || act.kind == REALM_READ || makes_realm(act).is_some();
+    let mut acts: Vec<&Act> = facts.acts.iter().filter(concerns).filter(|act| act.at <= facts.ripe).collect();
+    // Which realm it is, is read before its settings.
+    acts.sort_by_key(|act| (act.at, act.kind != REALM_READ));
+    for act in acts {
+        if let Some(made) = makes_realm(act) {
+            realms.remove(&(&*act.source, made));
+            continue;
+        }
         let known = realms.entry((&act.source, &act.realm)).or_default();
+        if !act.realm_id.is_empty() && act.realm_id != known.id {
+            let is_another = !known.id.is_empty();
+            if is_another {
+                *known = Known::default();
+            }
+            known.id = &act.realm_id;
+        }
+        if act.kind == REALM_READ {
+            continue;
+        }
         let is_read = act.kind == "state_events_config";
         let told = settings_of(act);
         if !is_read && told.is_empty() && !act.details.contains_key("fields") {
-            // Something was set, and the event does not say what.
-            known.clear();
+            (known.settings, known.unsaid) = (BTreeMap::new(), Some(act.at));
+            continue;
+        }
+        // A read that was begun before an event says what was so before it.
+        let behind = |event: i64| act.began > event.saturating_add(settings.skew);
+        if is_read && !known.unsaid.is_none_or(behind) {
             continue;
         }
         let mut changed = Vec::new();
         for (name, value) in told {
-            let last = known.get(name);
-            // A read that was begun before the event says what was so before it.
-            let young = |last: &Last<'_>| last.act.kind != act.kind && act.at - last.act.at <= READ_AGE;
-            if is_read && last.is_some_and(young) {
+            let overtaken = |last: &Last<'_>| last.act.kind != act.kind && !behind(last.act.at);
+            if is_read && known.settings.get(name).is_some_and(overtaken) {
                 continue;
             }
-            let last = known.insert(name, Last { value, act });
-            if let Some(last) = last.filter(|last| is_read && last.value != known[name].value) {
+            let last = known.settings.insert(name, Last { value, act });
+            if let Some(last) = last.filter(|last| is_read && last.value != known.settings[name].value) {
                 changed.push((name, last.act));
             }
         }
@@ -104,11 +144,17 @@ fn recording(facts: &Facts) -> Vec<Candidate> {
     found
 }
 
+/// The name of the realm that an event says was made.
+fn makes_realm(act: &Act) -> Option<&str> {
+    let made = act.kind == REALM_MADE && act.outcome != "failure";
+    made.then(|| act.details.get("changed_realm").map(String::as_str)).flatten()
+}
+
 /// The finding of a read that contradicts what was said of some settings by these.
 fn contradicted(read: &Act, changed: &[(&str, &Act)], facts: &Facts) -> Option<Candidate> {
     let before: BTreeSet<(i64, uuid::Uuid)> = changed.iter().map(|(_, act)| (act.at, act.event)).collect();
     let (after, _) = *before.last()?;
-    let in_gap = facts.gap_within(Product::Keycloak, (after, read.at));
+    let in_gap = facts.gap_of(&read.source, (after, read.at));
     let names: Vec<&str> = changed.iter().map(|(name, _)| *name).collect();
     Some(Candidate {
         rule: RULE.id,

@@ -68,7 +68,7 @@ fn finding(act: &Act, facts: &Facts, settings: &Settings) -> Candidate {
     }
     one.last = done.last.unwrap_or(act.at).max(act.at);
     let span = (act.at, done.ended.unwrap_or(facts.ripe));
-    let gap = facts.gap_within(Product::Keycloak, span) || facts.gap_within(Product::Backstage, span);
+    let gap = facts.gap_of(&act.source, span) || facts.gap_within(Product::Backstage, span);
     one.values.extend(values([
         ("let_in", json!(done.let_in)),
         ("let_in_for_sure", json!(done.sure)),

@@ -13,6 +13,7 @@ mod d19_decision_without_login;
 mod d20_colliding_identity;
 
 pub use d02_leaver_active::times_out;
+pub use d05_self_escalation::MOMENT;
 pub use d13_brute_force_then_success::CHANGE_WITHIN;
 
 use crate::{

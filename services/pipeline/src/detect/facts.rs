@@ -1,6 +1,6 @@
 //! From the store's rows to what the rules judge, and the questions that get them.
 
-use super::{kept::Kept, lookups::Lookups};
+use super::{kept::Kept, lookups::Lookups, missed::Evidence};
 use drift::{
     Facts,
     facts::{Act, Acted, Decision, Gap, Had, Missing, Source},
@@ -53,6 +53,7 @@ impl Reader {
     pub async fn period(&self, (from, to): (i64, i64), now: i64) -> Result<Facts, StoreError> {
         let query = DriftQuery { tenant: &self.tenant, persons: None, from, to };
         let mut facts = self.common(now, &[]).await?;
+        self.tell_sources(&mut facts, &mut Evidence::default()).await?;
         facts.decisions = self.store.drift_decisions(&query).await?.into_iter().map(decision).collect();
         let mut kept = Kept::default();
         kept.renew(self, (i64::MIN, to)).await?;
@@ -194,8 +195,10 @@ pub(super) fn act(row: ActRow) -> Act {
     Act {
         event: row.event_id,
         at: row.time,
+        began: row.began,
         source: row.source_id,
         realm: row.realm,
+        realm_id: row.realm_id,
         kind: row.kind,
         outcome: row.outcome,
         account: row.account,
@@ -251,6 +254,8 @@ fn gap(gap: store::Gap) -> Gap {
 
 fn missed(row: MissingEventRecord) -> Missing {
     Missing {
+        // Its evidence tells it: missed.rs.
+        source: String::new(),
         person: row.person,
         right_kind: row.right_kind,
         right: row.right_id,

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use store::{StoreError, drift_facts::DriftQuery};
 use uuid::Uuid;
 
-const RECORDING: &[&str] = &["audit_config_changed", "realm_updated", "state_events_config"];
+const RECORDING: &[&str] =
+    &["audit_config_changed", "realm_updated", "realm_created", "state_events_config", "state_realm"];
 const ACCOUNTS: &[&str] = &["user_created", "user_updated", "user_deleted", "user_locked_permanently", "state_user"];
 
 /// The events, by time.

@@ -7,15 +7,18 @@ use drift::{
     Facts,
     facts::{Act, Acted, Had},
     finding,
+    rules::MOMENT,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
-use store::StoreError;
+use store::{StoreError, correlation::RoleWays};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+/// The detail that says whether a Backstage role was saved with all its members.
+const MEMBERS: &str = "members";
 /// Looked up again no sooner than this.
 const AGAIN: Duration = Duration::from_secs(10);
 /// A look is followed by a rest of this many times its length: it walks along everything from which roles follow.
@@ -55,7 +58,7 @@ impl Lookups {
         let mut old = self.acts.split_off(&(from, Uuid::nil()));
         let mut later = old.split_off(&(to, Uuid::nil()));
         let now = acts.iter().filter(|act| (gives(act) || is_impersonation(act)) && (from..to).contains(&act.at));
-        let now: BTreeMap<(i64, Uuid), Act> = now.map(|act| ((act.at, act.event), act.clone())).collect();
+        let now: BTreeMap<(i64, Uuid), Act> = now.map(|act| ((act.at, act.event), slim(act))).collect();
         self.fresh |= now != old;
         self.acts.extend(now);
         self.acts.append(&mut later);
@@ -131,11 +134,19 @@ impl Lookups {
     }
 }
 
-/// True if it gives a role to whoever is in a group or has another role, or gives one in a Backstage.
+/// The event with the details that are asked for when it is judged again.
+fn slim(act: &Act) -> Act {
+    let mut slim = Act { details: BTreeMap::new(), ..act.clone() };
+    slim.details.extend(act.details.get_key_value(MEMBERS).map(|(name, value)| (name.clone(), value.clone())));
+    slim
+}
+
+/// True if it gives a role to whoever is in a group or has another role, gives one in a Backstage, or something to whoever does it.
 fn gives(act: &Act) -> bool {
     let kind = match act.kind.as_str() {
         "composite_added" | "backstage_role_member_added" => true,
-        "role_granted" => act.person.is_empty(),
+        "role_granted" => act.person.is_empty() || act.person == act.actor,
+        "group_member_added" => act.person == act.actor,
         _ => false,
     };
     kind && act.outcome != "failure" && !act.actor.is_empty() && !act.right.is_empty()
@@ -151,6 +162,9 @@ impl Reader {
         let (store, tenant) = (&self.store, self.tenant.as_str());
         let (impersonations, grants): (Vec<&Act>, Vec<&Act>) = acts.values().partition(|act| is_impersonation(act));
         let mut answers = Answers::default();
+        let privileged: BTreeSet<String> = self.settings.privileged.iter().map(|right| right.to_lowercase()).collect();
+        let walks = !grants.is_empty() || (!impersonations.is_empty() && !privileged.is_empty());
+        let ways = if walks { store.role_ways(tenant).await? } else { RoleWays::default() };
         if let (Some(first), Some(last)) = (grants.first(), grants.last()) {
             let of_backstage = grants.iter().filter(|act| act.kind == "backstage_role_member_added");
             let ids: Vec<Uuid> = of_backstage.map(|act| act.event).collect();
@@ -158,8 +172,8 @@ impl Reader {
             let who = grants.iter().map(|act| answers.givers.get(&act.event).unwrap_or(&act.actor));
             let who: BTreeSet<String> = who.cloned().collect();
             let roles: BTreeSet<String> = grants.iter().map(|act| act.right.to_lowercase()).collect();
-            let asked = (&Vec::from_iter(who)[..], &roles);
-            let rows = store.rights_among(tenant, asked, (first.at.saturating_sub(1), last.at)).await?;
+            let asked = (&Vec::from_iter(who)[..], &roles, &ways);
+            let rows = store.rights_among(tenant, asked, (first.at.saturating_sub(MOMENT + 1), last.at)).await?;
             answers.had = rows.into_iter().map(had).collect();
         }
         if let Some(first) = impersonations.first() {
@@ -168,8 +182,7 @@ impl Reader {
             let rows = store.acted_as(tenant, &persons, (first.at, ripe.saturating_add(1))).await?;
             answers.acted = rows.into_iter().map(acted).collect();
             let last = impersonations.last().map_or(first.at, |last| last.at);
-            let privileged = self.settings.privileged.iter().map(|right| right.to_lowercase()).collect();
-            let rows = store.rights_among(tenant, (&persons, &privileged), (first.at, last)).await?;
+            let rows = store.rights_among(tenant, (&persons, &privileged, &ways), (first.at, last)).await?;
             answers.had.extend(rows.into_iter().map(had));
         }
         Ok(answers)

@@ -11,6 +11,7 @@ mod kept;
 mod looking;
 mod lookups;
 mod metrics;
+mod missed;
 mod parts;
 mod queue;
 mod register;
@@ -31,6 +32,7 @@ use drift::{
 use kept::Kept;
 use looking::Looking;
 use lookups::Lookups;
+use missed::Evidence;
 use parts::{Part, Parts};
 use queue::Queue;
 use std::{collections::BTreeMap, time::Duration};
@@ -94,6 +96,8 @@ struct Memory {
     /// Sources and gaps as the last round saw them.
     sources: Vec<Source>,
     gaps: Vec<Gap>,
+    /// Of which source evidence of missing events is.
+    evidence: Evidence,
     /// The baseline as it was looked at last, and when.
     baseline: Option<(Instant, Option<BaselineFacts>)>,
     /// What was wrong with a baseline file.

@@ -7,31 +7,31 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 /// An instant so many minutes after noon, as ClickHouse has it.
-fn at(minute: i64) -> String {
+pub(crate) fn at(minute: i64) -> String {
     format!("fromUnixTimestamp64Milli({}, 'UTC')", NOON + minute * MINUTE)
 }
 
-fn id(n: u128) -> Uuid {
+pub(crate) fn id(n: u128) -> Uuid {
     Uuid::from_u128(n)
 }
 
 /// Ids as findings name them.
-fn ids<const N: usize>(events: [u128; N]) -> Vec<String> {
+pub(crate) fn ids<const N: usize>(events: [u128; N]) -> Vec<String> {
     events.map(|n| id(n).to_string()).to_vec()
 }
 
-fn key(person: char) -> String {
+pub(crate) fn key(person: char) -> String {
     person.to_string().repeat(32)
 }
 
 impl Bench {
-    async fn put(&self, table: &str, columns: &str, values: &str) {
+    pub(crate) async fn put(&self, table: &str, columns: &str, values: &str) {
         let sql = format!("INSERT INTO {table} (tenant, {columns}) VALUES ('{TENANT}', {values})");
         self.database.sql().query(&sql).execute().await.unwrap();
     }
 
     /// An event of a minute, with further columns.
-    async fn event(&self, (n, minute, kind): (u128, i64, &str), (columns, values): (&str, &str)) {
+    pub(crate) async fn event(&self, (n, minute, kind): (u128, i64, &str), (columns, values): (&str, &str)) {
         let columns = format!("event_id, time, kind, outcome, {columns}");
         let values = format!("'{}', {}, '{kind}', 'success', {values}", id(n), at(minute));
         self.put("event_rows", &columns, &values).await;
@@ -47,7 +47,7 @@ impl Bench {
     }
 
     /// Somebody is in a group since a minute, until another.
-    async fn member(&self, (person, group): (char, &str), (since, until): (i64, Option<i64>), version: u32) {
+    pub(crate) async fn member(&self, (person, group): (char, &str), (since, until): (i64, Option<i64>), version: u32) {
         let until = until.map_or("NULL".to_owned(), at);
         let columns = "person, at, row_id, version, source_id, right_kind, right_id, held_from, held_to, granted_in";
         let (person, since) = (key(person), at(since));
@@ -59,7 +59,7 @@ impl Bench {
     }
 
     /// Judges; after the first look only of what happened within the last half minute, so that what is older is not read again.
-    fn judging_lately(&self) -> JoinHandle<()> {
+    pub(crate) fn judging_lately(&self) -> JoinHandle<()> {
         self.judging_with([])
     }
 
@@ -193,5 +193,23 @@ async fn what_was_done_in_an_impersonated_session_is_told_with_it_and_nothing_el
     decided(14, 26, ("s", "session", "create")).await;
     let found = bench.until(("D16", "c"), |one| one.detail.contains("\"allowed_to_write\":1")).await;
     assert!(found.last_at == NOON + 26 * MINUTE && found.evidence.contains(&id(14).to_string()), "{found:?}");
+    running.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_gives_back_to_themselves_after_a_moment_is_less_than_what_was_gone_for_long() {
+    let bench = Bench::new().await;
+    for (n, person, group, until) in [(1, 'a', "g", 39), (3, 'b', "h", 10)] {
+        let columns = "source_id, person, actor, actor_kind, right_kind, right_id";
+        let who = format!("unhex('{}')", key(person));
+        let values = format!("'kc', {who}, {who}, 'admin', 'group', '{group}'");
+        bench.event((n, 40, "group_member_added"), (columns, &values)).await;
+        bench.member((person, group), (5, Some(until)), 1).await;
+    }
+    let running = bench.judging_lately();
+    let found = bench.until(("D05", "a"), |one| one.severity == "medium").await;
+    assert!(found.detail.contains(&format!("\"held_until_ms\":{}", NOON + 39 * MINUTE)), "{found:?}");
+    let found = bench.until(("D05", "b"), |one| one.state == "OPEN").await;
+    assert!(found.severity == "high" && !found.detail.contains("held_until_ms"), "{found:?}");
     running.abort();
 }

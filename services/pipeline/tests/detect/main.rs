@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test may panic
 
 mod closed;
+mod contradicted;
 mod escalation;
 mod large;
 mod much;

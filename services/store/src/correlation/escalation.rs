@@ -2,7 +2,7 @@
 
 use super::{
     rights::{EffectiveRecord, RIGHTS_MAX},
-    walk::{World, walk},
+    walk::{Edge, World, walk},
 };
 use crate::{
     Store, StoreError,
@@ -18,13 +18,22 @@ const ACTS_MAX: (&str, u32) = ("changes of roles", 200_000);
 const TO_ROLES: &str = "person = '' AND kind IN ('parent', 'group_role', 'composite', 'name', 'role_member', 'lives')";
 const OWN: &str = "person IN {some:Array(String)} AND kind IN ('tie', 'gone')";
 
+/// What leads to roles, whoever has them: read once for all that is asked at the same time.
+#[derive(Debug, Default)]
+pub struct RoleWays(Vec<Edge>);
+
 impl Store {
+    /// What leads to roles.
+    pub async fn role_ways(&self, tenant: &str) -> Result<RoleWays, StoreError> {
+        Ok(RoleWays(self.edges(tenant, (TO_ROLES, &[])).await?))
+    }
+
     /// What some persons had of some roles (Keycloak ids, Backstage roles in small letters) at any instant of `span`, both ends within,
     /// by every path.
     pub async fn rights_among(
         &self,
         tenant: &str,
-        (persons, rights): (&[String], &BTreeSet<String>),
+        (persons, rights, ways): (&[String], &BTreeSet<String>, &RoleWays),
         span: (i64, i64),
     ) -> Result<Vec<EffectiveRecord>, StoreError> {
         if persons.is_empty() || rights.is_empty() {
@@ -32,8 +41,7 @@ impl Store {
         }
         let held = self.held(tenant, ("person IN {some:Array(String)}", persons)).await?;
         let own = self.edges(tenant, (OWN, persons)).await?;
-        let edges = self.edges(tenant, (TO_ROLES, &[])).await?;
-        let mut found = walk(&held, &own, &World::of(&edges), span);
+        let mut found = walk(&held, &own, &World::of(&ways.0), span);
         found.retain(|row| rights.contains(&row.right_id.to_lowercase()));
         few(found, RIGHTS_MAX)
     }

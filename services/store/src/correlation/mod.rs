@@ -24,6 +24,7 @@ mod walk;
 pub use ask::{Bearer, DecisionQuery, JudgedRecord, Matching};
 pub use checkpoint::{Later, Seal, Sealing, Unsealing};
 pub use covered::{Covered, Ranges};
+pub use escalation::RoleWays;
 pub use heard::{Heard, OfAccounts};
 pub use merge::Told;
 pub use owner::Ownership;

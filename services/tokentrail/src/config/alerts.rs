@@ -227,6 +227,7 @@ impl Config {
             failures_within: millis(rules.failures_within_minutes) * 60,
             success_within: millis(rules.success_within_minutes) * 60,
             gap_least: millis(rules.gap_least_seconds),
+            skew: i64::from(self.correlation.skew_ms),
         }
     }
 

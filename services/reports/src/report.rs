@@ -211,7 +211,7 @@ mod tests {
             assert!(report.evidence.is_empty() || report.place(report.evidence).is_some(), "{}", report.id);
             assert!(report.columns.iter().all(|one| !one.means.is_empty() && !one.source.is_empty()));
             assert!(report.sql.contains("ORDER BY"), "{} has no order", report.id);
-            assert!(report.all_totals().contains("'rows' AS name"), "nothing counts the rows of {}", report.id);
+            assert!(report.all_totals().contains("'rows'"), "nothing counts the rows of {}", report.id);
         }
     }
 }

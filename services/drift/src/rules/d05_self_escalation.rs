@@ -13,12 +13,12 @@ pub(super) const RULE: Rule = Rule {
     name: "SELF_ESCALATION",
     version: 3,
     asks: "Did somebody give themselves a group or role, or give a role to a group or role that they were in?",
-    severity: "high; critical if it is privileged, or what they were in is; one less while it is inferred, and where it was given back after a moment",
+    severity: "high; critical if it is privileged, or what they were in is; one less while it is inferred",
     guards: &[
         "the actor and the person are told by Keycloak id, never by name",
         "a refused attempt is none",
         "a role that they had already, by whichever path, is none",
-        "what was taken away less than a minute ago and is given back to the same holder is one less severe and says until when it was held (held_until_ms)",
+        "of what they had by the same path until less than a minute before it says so (held_until_ms), and is no less severe: whoever took it away may have meant it",
         "who was in the group before or after, and not then, gave themselves nothing",
         "inferred where an event of that membership is missing, a gap of that Keycloak (of a Backstage role: of any, or of the Backstage) lies between it and the grant, or a Backstage role is saved with all its members",
     ],
@@ -34,31 +34,22 @@ pub(super) const RULE: Rule = Rule {
     judge,
 };
 
-/// What was taken away no longer ago than this, milliseconds, and comes back to the same holder is what was held before: tools replace
-/// what is given by taking and giving.
+/// Of what was taken away no longer ago than this, milliseconds, it is said that it was held before: tools replace what is given by taking
+/// and giving.
 pub const MOMENT: i64 = 60_000;
 
 fn judge(facts: &Facts, settings: &Settings) -> Judged {
     let acts = facts.acts.iter().filter(|act| act.outcome != "failure" && act.at <= facts.ripe);
     let found = acts.filter_map(|act| match act.kind.as_str() {
-        "group_member_added" | "role_granted" if !act.person.is_empty() => themselves(act, facts, settings),
+        "group_member_added" | "role_granted" if !act.person.is_empty() => themselves(act, settings),
         "role_granted" | "composite_added" | "backstage_role_member_added" => through(act, facts, settings),
         _ => None,
     });
     Judged { found: found.collect(), values: Default::default() }
 }
 
-fn themselves(act: &Act, facts: &Facts, settings: &Settings) -> Option<Candidate> {
-    if act.person != act.actor {
-        return None;
-    }
-    let mut one = finding(act, &act.person, settings.raised(std::iter::once(&act.right)));
-    let had = facts.had.iter().filter(|had| is_about(had, act, &act.person) && had.path.is_empty());
-    if let Some(until) = had.filter_map(|had| just_until(had, act)).max() {
-        one.severity = less(one.severity);
-        one.values.insert("held_until_ms".into(), json!(until));
-    }
-    Some(one)
+fn themselves(act: &Act, settings: &Settings) -> Option<Candidate> {
+    (act.person == act.actor).then(|| finding(act, &act.person, settings.raised(std::iter::once(&act.right))))
 }
 
 /// True if this is what the person had of what the act gives.
@@ -70,10 +61,6 @@ fn is_about(had: &Had, act: &Act, person: &str) -> bool {
 fn just_until(had: &Had, act: &Act) -> Option<i64> {
     let just = |to: &i64| (act.at.saturating_sub(MOMENT)..=act.at).contains(to);
     had.to.filter(just).filter(|_| !had.rests_on_gap && had.from != Some(act.at))
-}
-
-fn less(severity: Severity) -> Severity {
-    if severity == Severity::Critical { Severity::High } else { Severity::Medium }
 }
 
 /// What they have from this act on, and had by no path before.
@@ -92,11 +79,9 @@ fn through(act: &Act, facts: &Facts, settings: &Settings) -> Option<Candidate> {
     let by = gained.min_by_key(|had| (unsure(had), had.joined, &had.through))?;
     let mut one = finding(act, person, settings.raised([&act.right, &by.through].into_iter()));
     let back = had.iter().filter(|had| had.path == by.path).filter_map(|had| just_until(had, act)).max();
-    if unsure(by) || back.is_some() {
-        one.severity = less(one.severity);
-    }
     if unsure(by) {
         one.confidence = Confidence::Inferred;
+        one.severity = if one.severity == Severity::Critical { Severity::High } else { Severity::Medium };
     }
     one.values.extend(back.map(|until| ("held_until_ms".to_owned(), json!(until))));
     one.values.insert("through".into(), json!(by.through));

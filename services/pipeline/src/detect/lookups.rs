@@ -141,12 +141,11 @@ fn slim(act: &Act) -> Act {
     slim
 }
 
-/// True if it gives a role to whoever is in a group or has another role, gives one in a Backstage, or something to whoever does it.
+/// True if it gives a role to whoever is in a group or has another role, or gives one in a Backstage.
 fn gives(act: &Act) -> bool {
     let kind = match act.kind.as_str() {
         "composite_added" | "backstage_role_member_added" => true,
-        "role_granted" => act.person.is_empty() || act.person == act.actor,
-        "group_member_added" => act.person == act.actor,
+        "role_granted" => act.person.is_empty(),
         _ => false,
     };
     kind && act.outcome != "failure" && !act.actor.is_empty() && !act.right.is_empty()

@@ -195,21 +195,3 @@ async fn what_was_done_in_an_impersonated_session_is_told_with_it_and_nothing_el
     assert!(found.last_at == NOON + 26 * MINUTE && found.evidence.contains(&id(14).to_string()), "{found:?}");
     running.abort();
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_somebody_gives_back_to_themselves_after_a_moment_is_less_than_what_was_gone_for_long() {
-    let bench = Bench::new().await;
-    for (n, person, group, until) in [(1, 'a', "g", 39), (3, 'b', "h", 10)] {
-        let columns = "source_id, person, actor, actor_kind, right_kind, right_id";
-        let who = format!("unhex('{}')", key(person));
-        let values = format!("'kc', {who}, {who}, 'admin', 'group', '{group}'");
-        bench.event((n, 40, "group_member_added"), (columns, &values)).await;
-        bench.member((person, group), (5, Some(until)), 1).await;
-    }
-    let running = bench.judging_lately();
-    let found = bench.until(("D05", "a"), |one| one.severity == "medium").await;
-    assert!(found.detail.contains(&format!("\"held_until_ms\":{}", NOON + 39 * MINUTE)), "{found:?}");
-    let found = bench.until(("D05", "b"), |one| one.state == "OPEN").await;
-    assert!(found.severity == "high" && !found.detail.contains("held_until_ms"), "{found:?}");
-    running.abort();
-}

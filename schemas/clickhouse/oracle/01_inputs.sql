@@ -11,8 +11,7 @@ CREATE TABLE IF NOT EXISTS {oracle}.joins
 
 -- Events, each once.
 CREATE TABLE {oracle}.told ENGINE = Memory AS
-SELECT tenant, source_id AS source, source_kind, toString(event_id) AS event, toUnixTimestamp64Milli(time) AS at,
-    toUnixTimestamp64Milli(time_min) AS earliest, toUnixTimestamp64Milli(time_max) AS latest, kind,
+SELECT tenant, source_id AS source, source_kind, toString(event_id) AS event, toUnixTimestamp64Milli(time) AS at, kind,
     native_type, outcome, action = '' AS by_user,
     multiIf(realm_id != '', realm_id, realm != '', realm, source_id) AS within,
     person, person_id AS user, person_name AS name, if(actor_id != '', actor_id, actor_name) AS doer, actor_kind, actor_name,

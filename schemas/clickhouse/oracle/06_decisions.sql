@@ -18,8 +18,7 @@ LEFT JOIN (
     WHERE t.since <= d.at AND d.at < t.until
 ) AS t ON t.tenant = d.tenant AND t.event = d.event;
 
--- The latest Backstage token issued within the life of a token; without any, the latest token of Keycloak that could have paid for one; without that,
--- the first Backstage token whose line is stamped later and can have been written before. Lines of one instance keep their order under one reader's stamps.
+-- The latest Backstage token issued within the life of a token; without any, the latest token of Keycloak that could have paid for one.
 CREATE TABLE {oracle}.credentials ENGINE = Memory AS
 WITH issued AS (
     SELECT tenant, source AS backstage, name AS reference, at, max(event) AS event FROM {oracle}.told WHERE kind = 'backstage_token_issued' GROUP BY ALL
@@ -27,22 +26,14 @@ WITH issued AS (
     SELECT u.tenant AS tenant, j.backstage AS backstage, u.user AS user, u.at AS at, max(u.event) AS event
     FROM {oracle}.uses AS u INNER JOIN {oracle}.joins AS j ON j.keycloak = u.source
     WHERE u.what = 'issue' AND u.grant IN ('code', 'refresh', 'other') AND u.session != '' AND (empty(j.clients) OR has(j.clients, u.client)) GROUP BY ALL
-), later AS (
-    SELECT d.tenant AS tenant, d.event AS decision, min((l.at, l.event)) AS first
-    FROM (SELECT * FROM {oracle}.told WHERE kind = 'decision') AS d
-    INNER JOIN (SELECT * FROM {oracle}.told WHERE kind = 'backstage_token_issued') AS l ON l.tenant = d.tenant AND l.source = d.source AND l.name = d.name
-    WHERE l.at > d.at AND l.earliest <= d.latest AND NOT (d.details['instance'] != '' AND l.details['instance'] = d.details['instance']
-        AND d.earliest < d.at AND d.latest = d.at AND l.latest = l.at AND l.at - l.earliest = d.at - d.earliest)
-    GROUP BY tenant, decision
 )
 SELECT d.tenant AS tenant, d.event AS event,
-    multiIf(i.event != '' AND i.at > d.at - j.token_life, i.at, p.event != '' AND p.at > d.at - j.token_life, p.at, l.decision != '', l.first.1, NULL) AS credential_at,
-    multiIf(i.event != '' AND i.at > d.at - j.token_life, i.event, p.event != '' AND p.at > d.at - j.token_life, p.event, l.decision != '', l.first.2, '') AS credential
+    multiIf(i.event != '' AND i.at > d.at - j.token_life, i.at, p.event != '' AND p.at > d.at - j.token_life, p.at, NULL) AS credential_at,
+    multiIf(i.event != '' AND i.at > d.at - j.token_life, i.event, p.event != '' AND p.at > d.at - j.token_life, p.event, '') AS credential
 FROM {oracle}.judged AS d
 INNER JOIN {oracle}.joins AS j ON j.backstage = d.backstage
 ASOF LEFT JOIN issued AS i ON i.tenant = d.tenant AND i.backstage = d.backstage AND i.reference = d.reference AND i.at <= d.at
-ASOF LEFT JOIN paying AS p ON p.tenant = d.tenant AND p.backstage = d.backstage AND p.user = d.user AND p.at <= d.at
-LEFT JOIN later AS l ON l.tenant = d.tenant AND l.decision = d.event;
+ASOF LEFT JOIN paying AS p ON p.tenant = d.tenant AND p.backstage = d.backstage AND p.user = d.user AND p.at <= d.at;
 
 -- What is asked, each once.
 CREATE TABLE {oracle}.questions ENGINE = Memory AS

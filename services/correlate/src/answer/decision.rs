@@ -1,9 +1,6 @@
 //! A decision's grounds: who, on which credential, by which right, how that stands to Keycloak at that instant, and how sure it is.
 
-use super::{
-    credential::Candidate,
-    support::{Question, View},
-};
+use super::support::{Question, View};
 use crate::{
     known::{Known, Told},
     moment::{Millis, Moment},
@@ -122,15 +119,9 @@ impl Known {
     fn credential(&self, question: &Question, when: (Moment, &Told), grading: &mut Grading) -> Behind {
         let t = when.0.at;
         let (mut candidates, more) = self.candidates(question.reference, t);
-        let mut told = !candidates.is_empty();
+        let told = !candidates.is_empty();
         if let (false, Some(user)) = (told, question.user) {
             candidates = self.keycloak_candidates(question.reference, user, t);
-        }
-        // What is stamped behind the decision can have been there as well: where nothing else is known, the nearest is the one to name.
-        let (mut later, more_later) = self.stamped_later(question.reference, when);
-        if candidates.is_empty() && !later.is_empty() {
-            candidates.push(Candidate { sure: false, ..later.remove(0) });
-            told = true;
         }
         let Some(latest) = candidates.last().copied() else {
             grading.cap(Grade::None, Reason::NoCredential);
@@ -149,6 +140,8 @@ impl Known {
         if candidates.iter().any(|candidate| self.who(question.reference, candidate.moment.at).user != question.user) {
             grading.cap(Grade::Inferred, Reason::CredentialOfAnother);
         }
+        // What is stamped behind the decision can have been there as well.
+        let (later, more_later) = self.stamped_later(question.reference, when);
         let count = u32::try_from(candidates.len()).unwrap_or(u32::MAX);
         candidates.extend(later);
         let more = more || more_later;

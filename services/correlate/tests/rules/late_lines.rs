@@ -109,50 +109,6 @@ fn a_token_whose_line_is_stamped_behind_a_decision_can_stand_behind_it() {
     assert_eq!(before_a_line("s2", (100.6, "pod-1"), (100.5, 100.5)).0, Grade::Exact);
 }
 
-/// The only line of somebody, written from `from` on, and the decision before it. What Keycloak issued is lost.
-fn before_the_first_line(from: f64, instance: &'static str) -> (Uuid, correlate::rows::DecisionRow) {
-    let mut case = case();
-    case.login(99.0, ("u1", "s1", "backstage"));
-    let what = What::Decided(decided("user:default/cleo", "deploy", Deny));
-    let event = case.tell_within((99.5, 100.5), ("bs", "", Rank::Decision), what);
-    let line = case.tell_within((from, 100.9), ISSUE, issued_in(instance));
-    case.callback(101.0, "s1");
-    (line, case.rows().decision(event).clone())
-}
-
-#[test]
-fn the_first_line_of_a_person_can_be_stamped_behind_their_first_decision() {
-    let (line, row) = before_the_first_line(100.1, "pod-1");
-    assert_eq!((row.credential, row.session.as_deref(), row.candidates), (Some((100_900, line)), Some("s1"), 1));
-    assert!(row.grade == Grade::Inferred && row.reasons.contains(&Reason::SessionUnsure), "{row:?}");
-    // Not one that was written afterwards at the earliest, nor one that the same reader found behind it.
-    for (from, instance) in [(100.6, "pod-1"), (99.9, "pod-1")] {
-        let (_, row) = before_the_first_line(from, instance);
-        assert_eq!((row.credential, row.candidates, row.grade), (None, 0, Grade::None));
-        assert!(row.reasons.contains(&Reason::NoCredential), "{row:?}");
-    }
-    assert_eq!(before_the_first_line(99.9, "pod-2").1.candidates, 1);
-}
-
-#[test]
-fn of_two_first_lines_behind_a_decision_the_nearer_is_named() {
-    let mut case = case();
-    for session in ["s1", "s2"] {
-        case.login(98.0, ("u1", session, "backstage"));
-    }
-    let event = case.decision(100.5, "user:default/cleo", Deny);
-    let before = case.decision(99.0, "user:default/cleo", Deny);
-    let near = case.tell_within((100.1, 100.9), ISSUE, issued_in("pod-1"));
-    case.callback(101.0, "s1");
-    case.tell_within((100.2, 110.9), ISSUE, issued_in("pod-2"));
-    case.callback(111.0, "s2");
-    let rows = case.rows();
-    let row = rows.decision(event);
-    assert_eq!((row.credential, row.candidates), (Some((100_900, near)), 1));
-    assert!(row.reasons.contains(&Reason::SeveralSessions), "{row:?}");
-    assert_eq!(rows.decision(before).grade, Grade::None, "long before both");
-}
-
 #[test]
 fn lines_of_one_instance_keep_their_order() {
     // Both are stamped by their reader: of one instance the decision came first.

@@ -67,16 +67,16 @@ const SQL: &str = "WITH told AS (
     WHERE e.right_kind != 'permission'
 ), walked AS (
     -- Where nothing told of the tree of groups, their paths do: what a group lies in, unless another path leads there.
-    SELECT *, groupUniqArrayIf(right_name, right_kind = 'group') OVER (PARTITION BY person) AS groups,
-        arrayJoin(arrayConcat([''], if(right_kind = 'group' AND grant_path IN ('direct', 'default group') AND startsWith(right_name, '/'),
+    SELECT *, countIf(above = '' AND right_kind = 'group') OVER (PARTITION BY person, if(above = '', right_name, above)) AS led_there
+    FROM (SELECT *, arrayJoin(arrayConcat([''], if(right_kind = 'group' AND grant_path IN ('direct', 'default group') AND startsWith(right_name, '/'),
             arrayMap(n -> arrayStringConcat(arraySlice(splitByChar('/', right_name), 1, n), '/'), range(2, length(splitByChar('/', right_name)))), []))) AS above
-    FROM held
+        FROM held)
 ), every_path AS (
     SELECT w.person AS person, w.right_kind AS right_kind, if(w.above = '', w.right_id, n.right_id) AS right_id, if(w.above = '', w.right_name, w.above) AS right_name,
         multiIf(w.above = '', w.grant_path, w.grant_path = 'direct', concat('through ', w.right_name), concat('by default through ', w.right_name)) AS grant_path,
         w.granted_at AS granted_at, w.granted_by AS granted_by, w.granted_in AS granted_in, w.rests_on_gap AS rests_on_gap, w.held_from AS held_from
     FROM walked AS w LEFT ANY JOIN named AS n ON n.right_name = w.above
-    WHERE w.above = '' OR NOT has(w.groups, w.above)
+    WHERE w.above = '' OR w.led_there = 0
 ), merged AS (
     SELECT account, person FROM merged_accounts WHERE tenant = {tenant:String}
 ), unlisted AS (

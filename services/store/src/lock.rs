@@ -84,13 +84,12 @@ impl Lock {
 
     /// Extends the lease unless it is young; fails if somebody else took over.
     pub(crate) async fn renew(&mut self) -> Result<(), StoreError> {
-        let now = now_ms();
-        if (0..millis(RENEWED)).contains(&(now - self.since)) {
+        if (0..millis(RENEWED)).contains(&(now_ms() - self.since)) {
             return Ok(());
         }
         match last(&self.store).await? {
             Some((number, comment)) if number == self.number && comment.starts_with(&self.owner.to_string()) => {
-                self.since = now;
+                self.since = now_ms();
                 self.comment(&self.lease()).await
             }
             _ => Err(StoreError::Unavailable("another program took over the migration".into())),

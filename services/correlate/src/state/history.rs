@@ -179,11 +179,12 @@ impl<V: Copy + PartialEq> History<V> {
 
     /// A list that is saved anew is first emptied: whom anything of that millisecond names again it names still.
     fn is_named_again(&self, mark: &Mark<V>) -> bool {
+        if mark.moment.rank != Rank::Read || mark.says.is_some() {
+            return false;
+        }
         let at = mark.moment.at;
         let first = self.marks.partition_point(|known| known.moment.at < at);
-        mark.moment.rank == Rank::Read
-            && mark.says.is_none()
-            && self.marks[first..].iter().take_while(|known| known.moment.at == at).any(|known| known.says.is_some())
+        self.marks[first..].iter().take_while(|known| known.moment.at == at).any(|known| known.says.is_some())
     }
 
     /// Every mark from the first one on, and those reads after `begin` that can matter: at the edges of runs, and next to marks. What is seen,

@@ -53,7 +53,7 @@ impl Reader {
     pub async fn period(&self, (from, to): (i64, i64), now: i64) -> Result<Facts, StoreError> {
         let query = DriftQuery { tenant: &self.tenant, persons: None, from, to };
         let mut facts = self.common(now, &[]).await?;
-        self.tell_sources(&mut facts, &mut Evidence::default()).await?;
+        self.tell_sources(&mut facts, &mut Evidence::default()).await;
         facts.decisions = self.store.drift_decisions(&query).await?.into_iter().map(decision).collect();
         let mut kept = Kept::default();
         kept.renew(self, (i64::MIN, to)).await?;

@@ -60,7 +60,7 @@ impl Detector {
         let rules = personal();
         let (mut facts, merged, digests) =
             tokio::try_join!(common, store.merged_accounts(tenant), store.register_digests(tenant, &rules))?;
-        self.reader.tell_sources(&mut facts, &mut memory.evidence).await?;
+        self.reader.tell_sources(&mut facts, &mut memory.evidence).await;
         // From when on a source was heard decides of everybody what can be judged.
         let everybody = touched.everybody || memory.sources != facts.sources;
         let spans = gaps::changed(&memory.gaps, &facts.gaps, &facts.sources);

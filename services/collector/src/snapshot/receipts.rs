@@ -90,6 +90,12 @@ impl Run<'_> {
     }
 }
 
+/// True of an area whose entities are written with every snapshot, changed or not. An event may have said otherwise of them since the
+/// last one: that they are as that one found them is then news, and nothing here knows of the event.
+pub(super) fn is_told_each_time(area: Area) -> bool {
+    area == Area::EventsConfig
+}
+
 /// The role or permission without which an area cannot be read.
 pub(super) fn needs(area: Area) -> &'static str {
     match area {

@@ -9,7 +9,7 @@ use super::{
     pass::{Entry, Hash, Id, Pass, Passes, Seen, Verdict},
     previous::Previous,
     progress::{self, PageRecord, Progress, UnitRecord, pack},
-    receipts::needs,
+    receipts::{is_told_each_time, needs},
     unit::{Element, Found, Gone, Item, Paging, Unit},
 };
 use crate::{
@@ -214,10 +214,11 @@ impl Run<'_> {
                 let entity = (entry.area, entry.id);
                 let same = !self.progress.begin.full && self.previous.hash(key, entity) == Some(entry.hash);
                 let before = written.hashes.insert(entity, entry.hash);
-                if before == Some(entry.hash) || (same && before.is_none()) {
+                let unchanged = same && before.is_none();
+                if before == Some(entry.hash) || (unchanged && !is_told_each_time(entry.area)) {
                     return;
                 }
-                *new.entry(entry.area).or_default() += 1;
+                *new.entry(entry.area).or_default() += u64::from(!unchanged);
                 receipts.push(self.entity((unit.realm, times), (entry, item, state)));
             })?;
             page.push(seen);

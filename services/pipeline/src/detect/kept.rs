@@ -7,8 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use store::{StoreError, drift_facts::DriftQuery};
 use uuid::Uuid;
 
-const RECORDING: &[&str] =
-    &["audit_config_changed", "realm_updated", "realm_created", "state_events_config", "state_realm"];
+const RECORDING: &[&str] = &["audit_config_changed", "realm_updated", "realm_created", READ, "state_realm"];
+/// What a snapshot says of a realm's recording, each time.
+const READ: &str = "state_events_config";
+/// Longer than any clock may be off, milliseconds.
+const DAY: i64 = 86_400_000;
 const ACCOUNTS: &[&str] = &["user_created", "user_updated", "user_deleted", "user_locked_permanently", "state_user"];
 
 /// The events, by time.
@@ -55,6 +58,7 @@ impl Kept {
         self.out = self.acts.values().filter(|act| puts_out(act)).map(|act| act.account.clone()).collect();
         let out = &self.out;
         self.acts.retain(|_, act| !ACCOUNTS.contains(&act.kind.as_str()) || out.contains(&act.account));
+        self.thin();
         let now = || self.acts.range((from, Uuid::nil())..);
         let gone = before.iter().filter(|(at, act)| self.acts.get(*at) != Some(*act));
         let come = now().filter(|(at, act)| before.get(*at) != Some(*act));
@@ -63,6 +67,36 @@ impl Kept {
             .filter(|key| !key.is_empty())
             .cloned()
             .collect()
+    }
+
+    /// Lets go of reads that say the same on and on, but for those of the first day, which are held against what was told before,
+    /// whatever the clocks, and for the last one, from which on it may be otherwise.
+    fn thin(&mut self) {
+        let mut runs: BTreeMap<(&str, &str), Run<'_>> = BTreeMap::new();
+        let mut gone = Vec::new();
+        for (key, act) in &self.acts {
+            let place = (act.source.as_str(), act.realm.as_str());
+            match act.kind.as_str() {
+                READ => {
+                    let hash = act.details.get("hash").map(String::as_str).unwrap_or_default();
+                    let same = runs.get_mut(&place).filter(|run| run.hash == hash && !hash.is_empty());
+                    if let Some(run) = same {
+                        if act.at - run.since > DAY {
+                            gone.extend(run.last.replace(*key));
+                        }
+                    } else {
+                        runs.insert(place, Run { since: act.at, hash, last: None });
+                    }
+                }
+                // It stands in the realm of whoever made the new one.
+                "realm_created" => runs.retain(|(source, _), _| *source != act.source),
+                kind if RECORDING.contains(&kind) => drop(runs.remove(&place)),
+                _ => {}
+            }
+        }
+        for key in gone {
+            self.acts.remove(&key);
+        }
     }
 
     pub(super) fn acts(&self) -> impl Iterator<Item = &Act> {
@@ -74,6 +108,14 @@ impl Kept {
         let times = drift::rules::times_out(self.acts()).into_iter();
         times.map(|(account, from, until)| (account, from, until.unwrap_or(i64::MAX))).collect()
     }
+}
+
+/// Reads of a realm's recording that say the same, and nothing between them.
+struct Run<'a> {
+    since: i64,
+    hash: &'a str,
+    /// The last one that is more than a day behind the first.
+    last: Option<(i64, Uuid)>,
 }
 
 fn puts_out(act: &Act) -> bool {
@@ -108,6 +150,27 @@ mod tests {
         kept.take(3, [act(1, "user_created", ("a", "true")), act(5, "user_deleted", ("a", ""))].into_iter());
         assert_eq!(Vec::from_iter(kept.out.clone()), ["a"]);
         assert_eq!(kept.acts().map(|act| act.at).collect::<Vec<_>>(), [1, 2, 5]);
+    }
+
+    #[test]
+    fn of_reads_that_say_the_same_the_first_day_and_the_last_are_kept() {
+        let told = |hour: i64, kind: &str, hash: &str| {
+            let details = [("hash".to_owned(), hash.to_owned())].into();
+            Act { realm: "acme".into(), details, ..act(hour * DAY / 24, kind, ("", "")) }
+        };
+        let beside = Act { realm: "beta".into(), ..told(45, READ, "a") };
+        let reads = [1, 2, 25, 26, 30, 40, 41, 99].map(|hour| told(hour, READ, if hour < 40 { "a" } else { "b" }));
+        let hours = |kept: &Kept| kept.acts().map(|act| act.at * 24 / DAY).collect::<Vec<_>>();
+        let mut kept = Kept::default();
+        kept.take(i64::MIN, reads.iter().cloned().chain([beside.clone()]));
+        assert_eq!(hours(&kept), [1, 2, 25, 30, 40, 41, 45, 99], "26 is one of many");
+        // An event that comes late ends a row of them; what was read behind it is asked for anew.
+        let late = told(26, "audit_config_changed", "");
+        kept.take(
+            25 * DAY / 24,
+            [reads[2].clone(), late, told(27, READ, "a"), beside, told(60, READ, "a"), told(61, READ, "a")].into_iter(),
+        );
+        assert_eq!(hours(&kept), [1, 2, 25, 26, 27, 45, 61]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a read shows otherwise than was told: of which source it is, when the read began, and of which realm.
 
 use crate::{
-    Bench, MINUTE,
+    Bench, MINUTE, NOON,
     escalation::{at, id, key},
     support::TENANT,
 };
@@ -44,5 +44,25 @@ async fn a_read_is_dated_by_its_beginning_and_is_of_its_realm_only() {
     assert!(found.detail.contains("\"realm\":\"late\""), "{found:?}");
     let all = bench.database.store.findings(TENANT).await.unwrap();
     assert_eq!(all.iter().filter(|one| one.rule == "D03").count(), 1, "{all:?}");
+    running.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_put_back_without_an_event_to_what_was_read_before_is_found() {
+    let bench = Bench::new().await;
+    let columns = "source_id, realm, earlier_ms, details";
+    // As a snapshot tells it each time, whether it changed or not.
+    for (n, hour) in [(1, -54), (2, -30), (3, -6), (5, 0)] {
+        let values = "'kc', 'acme', 0, map('eventsEnabled', 'true', 'hash', 'a')";
+        bench.event((n, hour * 60, "state_events_config"), (columns, values)).await;
+    }
+    let values = "'kc', 'acme', 0, map('events_enabled', 'false')";
+    bench.event((4, -4 * 60, "audit_config_changed"), (columns, values)).await;
+    let running = bench.judging_lately();
+    let found = bench.until(("D03", ""), |one| one.state == "OPEN").await;
+    assert_eq!((found.first_at, found.last_at), (NOON - 4 * 60 * MINUTE, NOON), "{found:?}");
+    // It was off, and is no more.
+    let impaired = bench.until(("D11", ""), |one| one.state != "OPEN").await;
+    assert_eq!(impaired.last_at, NOON, "{impaired:?}");
     running.abort();
 }

@@ -130,7 +130,10 @@ async fn what_may_pass_is_asked_again_and_what_does_not_is_told_by_area() {
     assert_eq!(outcomes, [Outcome::ServerError, Outcome::ServerError, Outcome::Complete]);
     // What was not read is compared with what it was before, once it is read again.
     let healed = broken.derive(&broken.take().await.unwrap());
-    assert_eq!((healed.written.len(), healed.states == broken.derive(&id).states), (0, true));
+    let written: Vec<Area> = healed.written.iter().map(|entity| entity.area).collect();
+    assert_eq!((written, healed.states == broken.derive(&id).states), (vec![Area::EventsConfig], true));
+    // What is told each time is no change.
+    assert!(healed.end.unwrap().areas.iter().all(|end| end.changed == 0));
 }
 
 #[tokio::test]

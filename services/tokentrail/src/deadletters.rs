@@ -258,21 +258,21 @@ impl Shows {
 /// `show`.
 pub async fn show(config: &Config, at: Position) -> anyhow::Result<Shows> {
     let store = running::store(config)?;
-    let found = store.receipts_at(&config.tenant, at).await?;
+    let found = store.receipts_at(&config.tenant, &[at]).await?;
     let Some(first) = found.first() else { bail!("the store holds no receipt {at}") };
     if found.iter().all(|one| one.fate != "dead") {
         bail!("receipt {at} is no dead letter: its fate is {}; `tokentrail trace {at}` shows it", first.fate);
     }
     let mut letters = Vec::new();
-    for one in found.iter().filter(|one| one.fate == "dead") {
-        let body = store.body(&config.tenant, one).await?;
+    let dead: Vec<_> = found.iter().filter(|one| one.fate == "dead").collect();
+    for (one, body) in dead.iter().zip(store.bodies(&config.tenant, &dead).await?) {
         let (body_state, body) = match body {
             None => (BodyState::Gone, None),
             Some(body) if body.enc != 0 => (BodyState::Encrypted, None),
             Some(body) if chain::commitment(&body.salt, &body.body) != one.commitment => (BodyState::Tampered, None),
             Some(body) => (BodyState::Whole, Some(String::from_utf8_lossy(&body.body).into_owned())),
         };
-        let (letter, commitment) = (Letter::from(one), hex::encode(one.commitment));
+        let (letter, commitment) = (Letter::from(*one), hex::encode(one.commitment));
         letters.push(Shown { letter, header: one.header.clone(), commitment, body_state, body });
     }
     Ok(Shows { letters })

@@ -2,7 +2,7 @@
 
 use super::{ROWS_MAX, rows, unknown};
 use crate::{Store, StoreError, rows::commitment_head};
-use clickhouse::Row;
+use clickhouse::{Row, query::Query};
 use events::{
     ids::{Position, StreamId},
     receipt::{LinePlace, ReceiptHeader},
@@ -158,22 +158,21 @@ impl<'de> Deserialize<'de> for Blob {
 
 #[derive(Row, Deserialize)]
 struct BodyRead {
+    stream: [u8; 16],
+    seq: u64,
+    commitment_head: u64,
     body: Blob,
     salt: [u8; 16],
     enc: u32,
 }
 
 impl Store {
-    /// All receipts at a position: none, one, or, where history was written twice, several.
-    pub async fn receipts_at(&self, tenant: &str, position: Position) -> Result<Vec<StoredHeader>, StoreError> {
-        let sql = "SELECT ?fields FROM receipts WHERE tenant = {tenant:String} AND stream = unhex({stream:String}) \
-            AND seq = {seq:UInt64} ORDER BY commitment";
-        let asked = self
-            .ask(sql)
-            .param("tenant", tenant)
-            .param("stream", position.stream.to_string())
-            .param("seq", position.seq);
-        headers(rows(asked).await?)
+    /// All receipts at some positions, in their order: of each none, one, or, where history was written twice, several.
+    pub async fn receipts_at(&self, tenant: &str, positions: &[Position]) -> Result<Vec<StoredHeader>, StoreError> {
+        let sql = format!(
+            "SELECT ?fields FROM receipts WHERE tenant = {{tenant:String}} AND {AT} ORDER BY stream, seq, commitment"
+        );
+        headers(rows(at(self.ask(&sql).param("tenant", tenant), positions)).await?)
     }
 
     /// The receipts of a stream from `first` on, in order of seq: leaves and chain, without bodies.
@@ -221,19 +220,32 @@ impl Store {
         Ok(rows::<u64>(asked).await?.pop().unwrap_or_default())
     }
 
-    /// The body of a receipt, unless it was erased or its time is over.
-    pub async fn body(&self, tenant: &str, receipt: &StoredHeader) -> Result<Option<StoredBody>, StoreError> {
-        let sql = "SELECT ?fields FROM raw_bodies FINAL WHERE tenant = {tenant:String} AND stream = unhex({stream:String}) \
-            AND seq = {seq:UInt64} AND commitment_head = {head:UInt64}";
-        let asked = self
-            .ask(sql)
-            .param("tenant", tenant)
-            .param("stream", receipt.position.stream.to_string())
-            .param("seq", receipt.position.seq)
-            .param("head", commitment_head(&receipt.commitment));
-        let found = rows::<BodyRead>(asked).await?.pop();
-        Ok(found.map(|row| StoredBody { body: row.body.0, salt: row.salt, enc: row.enc }))
+    /// The bodies of some receipts, in their order; none where it was erased or its time is over. All are held in memory: ask for few.
+    pub async fn bodies(
+        &self,
+        tenant: &str,
+        receipts: &[&StoredHeader],
+    ) -> Result<Vec<Option<StoredBody>>, StoreError> {
+        let sql = format!("SELECT ?fields FROM raw_bodies FINAL WHERE tenant = {{tenant:String}} AND {AT}");
+        let positions: Vec<Position> = receipts.iter().map(|one| one.position).collect();
+        let found = rows::<BodyRead>(at(self.ask(&sql).param("tenant", tenant), &positions)).await?;
+        let of = |one: &&StoredHeader| {
+            let place = (one.position.stream.0, one.position.seq, commitment_head(&one.commitment));
+            let row = found.iter().find(|row| (row.stream, row.seq, row.commitment_head) == place)?;
+            Some(StoredBody { body: row.body.0.clone(), salt: row.salt, enc: row.enc })
+        };
+        Ok(receipts.iter().map(of).collect())
     }
+}
+
+/// True of what stands at one of some positions: [`at`] says which.
+const AT: &str = "(stream, seq) IN (arrayMap((stream, seq) -> (toFixedString(unhex(stream), 16), seq), \
+    {streams:Array(String)}, {seqs:Array(UInt64)}))";
+
+fn at(asked: Query, positions: &[Position]) -> Query {
+    let streams: Vec<String> = positions.iter().map(|at| at.stream.to_string()).collect();
+    let seqs: Vec<u64> = positions.iter().map(|at| at.seq).collect();
+    asked.param("streams", streams).param("seqs", seqs)
 }
 
 pub(crate) fn headers(found: Vec<ReceiptRead>) -> Result<Vec<StoredHeader>, StoreError> {

@@ -87,12 +87,13 @@ async fn headers_are_rebuilt_byte_for_byte_and_bodies_with_their_salts() {
     database.store.insert(&block).await.unwrap();
     let found = database.store.receipts_from(TENANT, position(1, 0), 1_000).await.unwrap();
     assert_eq!(found.len(), block.receipts.len());
-    for (found, stored) in found.iter().zip(&block.receipts) {
+    let bodies = database.store.bodies(TENANT, &found.iter().collect::<Vec<_>>()).await.unwrap();
+    for ((found, stored), body) in found.iter().zip(&block.receipts).zip(bodies) {
         assert_eq!(found.header.to_bytes(), stored.receipt.header.to_bytes());
         assert_eq!(ReceiptHeader::from_bytes(&found.header.to_bytes()).unwrap(), stored.receipt.header);
         assert_eq!((found.position, found.commitment), (stored.receipt.position, stored.commitment));
         assert_eq!((found.chain, found.enc), (stored.chain, stored.enc));
-        let body = database.store.body(TENANT, found).await.unwrap().unwrap();
+        let body = body.unwrap();
         assert_eq!((body.body, body.salt, body.enc), (stored.receipt.body.clone(), stored.salt, stored.enc));
     }
 }
@@ -108,12 +109,16 @@ async fn the_same_position_with_another_commitment_is_kept_and_counted() {
     for _ in 0..2 {
         database.store.insert(&block).await.unwrap();
     }
-    let found = database.store.receipts_at(TENANT, position(1, 1)).await.unwrap();
+    let found = database.store.receipts_at(TENANT, &[position(1, 1)]).await.unwrap();
     assert_eq!(found.len(), 2);
-    for one in &found {
-        let body = database.store.body(TENANT, one).await.unwrap().unwrap().body;
-        assert_eq!(body == b"other", one.commitment == other.commitment);
+    let bodies = database.store.bodies(TENANT, &found.iter().collect::<Vec<_>>()).await.unwrap();
+    for (one, body) in found.iter().zip(bodies) {
+        assert_eq!(body.unwrap().body == b"other", one.commitment == other.commitment);
     }
+    // Asked for together, in order of position, and nothing of what is not there.
+    let places = [position(1, 9), position(1, 1), position(1, 0)];
+    let found = database.store.receipts_at(TENANT, &places).await.unwrap();
+    assert_eq!(found.iter().map(|one| one.position.seq).collect::<Vec<_>>(), [0, 1, 1]);
     let streams = database.store.streams(TENANT).await.unwrap();
     assert_eq!((streams[0].seqs, streams[0].contested, streams[0].missing.len()), (2, 1, 0));
     fates(&database.store).await;

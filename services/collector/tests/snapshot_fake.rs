@@ -212,7 +212,11 @@ async fn many_users_take_bounded_memory_and_no_request_longer_than_a_page() {
     let began = std::time::Instant::now();
     let (second, counted) = take(&url, dir.path()).await;
     assert!(second.end.complete);
-    assert_eq!(counted.entities.load(Ordering::SeqCst), 1, "nothing changed, and what is recorded is told each time");
+    assert_eq!(
+        counted.entities.load(Ordering::SeqCst),
+        1,
+        "nothing changed, and what is recorded is told all the same"
+    );
     let peak = memory("VmHWM:");
     println!(
         "{users} users: {requests} requests, {} MiB of receipts, {took:.1?}, a second one {:.1?} and {} MiB; peak {peak} MiB",

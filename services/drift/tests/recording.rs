@@ -146,12 +146,14 @@ fn a_realm_that_was_made_again_is_not_held_against_the_one_before() {
 
 #[test]
 fn logging_is_impaired_by_event_or_by_configuration_and_ends() {
+    const MINUTE: i64 = 60_000;
     let mut facts = facts();
-    let config = |n, at, kind: &str, on: &str, listeners: &str| {
+    (facts.now, facts.ripe) = (100 * MINUTE, 100 * MINUTE);
+    let config = |n, at: i64, kind: &str, on: &str, listeners: &str| {
         let named = kind == "state_events_config";
         let names =
             if named { ("adminEventsEnabled", "eventsListeners") } else { ("admin_events_enabled", "listeners") };
-        with(with(act(n, at, kind), names.0, on), names.1, listeners)
+        with(with(act(n, at * MINUTE, kind), names.0, on), names.1, listeners)
     };
     facts.acts = vec![config(1, 0, "audit_config_changed", "false", "jboss-logging")];
     assert!(found(&facts).is_empty(), "what was never on is doctor's to name");
@@ -175,6 +177,28 @@ fn logging_is_impaired_by_event_or_by_configuration_and_ends() {
         gone,
         [("listeners jboss-logging".into(), Severity::Medium), ("listeners webhook".into(), Severity::Critical)]
     );
+}
+
+#[test]
+fn a_read_that_began_before_an_event_ends_and_opens_nothing() {
+    let skew = Settings::default().skew;
+    let mut facts = facts();
+    (facts.now, facts.ripe) = (1_000_000, 1_000_000);
+    let set = |n, at, on: &str| with(act(n, at, "audit_config_changed"), "events_enabled", on);
+    let read = |n, began, at, on: &str| Act { began, ..with(act(n, at, "state_events_config"), "eventsEnabled", on) };
+    // It was asked for before the event and answered behind it.
+    facts.acts = vec![set(1, 0, "true"), set(2, 20_000, "false"), read(3, 20_000 + skew, 22_000, "true")];
+    assert!(found(&facts)[0].stands);
+    facts.acts[2].began += 1;
+    assert!(!found(&facts)[0].stands);
+    facts.acts.push(set(4, 30_000, "false"));
+    facts.acts.extend([set(5, 40_000, "true"), read(6, 39_000, 41_000, "false")]);
+    assert!(found(&facts).iter().all(|one| !one.stands));
+    // What sets something else is no reason.
+    facts.acts[5].began = 50_000;
+    facts.acts[5].at = 50_001;
+    facts.acts.insert(5, with(act(7, 50_000, "realm_updated"), "fields", "displayName"));
+    assert_eq!(found(&facts).iter().filter(|one| one.stands).count(), 1);
 }
 
 /// What stands of D11 over lists of types, one after the other.
@@ -210,10 +234,11 @@ fn to_record_some_types_after_all_is_less() {
 #[test]
 fn to_keep_events_for_less_time_is_less_until_it_is_as_long_again() {
     let mut facts = facts();
+    (facts.now, facts.ripe) = (1_000_000, 1_000_000);
     let mut stand = |kept: &[(&str, &str)]| -> Vec<(String, String)> {
         let acts = (0..).zip(kept).map(|(n, (kind, seconds))| {
             let name = if *kind == "state_events_config" { "eventsExpiration" } else { "events_expiration" };
-            with(act(n, n as i64, kind), name, seconds)
+            with(act(n, 60_000 * n as i64, kind), name, seconds)
         });
         facts.acts = acts.collect();
         let stands = found(&facts).into_iter().filter(|one| one.stands);

@@ -1,7 +1,7 @@
 //! Snapshots of state as receipts: what the reader of a source writes into the log, and what everything behind it reads.
 //!
 //! Four bodies, all JSON: `snapshot_begin`, one `snapshot_entity` per entity that is new or changed since the last snapshot (what a
-//! realm records of events: each time),
+//! realm records of events: also unchanged, twice a day),
 //! `snapshot_list` with the keyed id and hash of every entity of one list, and `snapshot_end`, which says of each area
 //! whether it was read completely. Without an end nothing of a snapshot counts as complete. docs/snapshots.md explains them.
 
@@ -223,7 +223,7 @@ pub struct AreaEnd {
     pub pages: u64,
     /// Entries on them.
     pub entities: u64,
-    /// New or changed ones.
+    /// New or changed ones; of a full snapshot all.
     pub changed: u64,
     /// When its reading began, UTC milliseconds; 0 if it did not.
     pub time_min: i64,

@@ -27,6 +27,8 @@ struct Head {
     source_id: String,
     snapshot: String,
     full_at: i64,
+    #[serde(default)]
+    told_at: i64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -42,6 +44,8 @@ pub(super) struct Previous {
     pub snapshot: Option<String>,
     /// When a snapshot last wrote every entity, UTC milliseconds.
     pub full_at: i64,
+    /// When one last told what realms record, changed or not.
+    pub told_at: i64,
     units: HashMap<String, BTreeMap<(Area, Id), Hash>>,
 }
 
@@ -89,6 +93,7 @@ impl Previous {
             source_id: next.source.1.to_owned(),
             snapshot: next.snapshot.to_owned(),
             full_at: next.full_at,
+            told_at: next.told_at,
         };
         let mut bytes = serde_json::to_vec(&head)?;
         bytes.push(b'\n');
@@ -114,6 +119,7 @@ pub(super) struct Next<'a> {
     pub source: (&'a str, &'a str),
     pub snapshot: &'a str,
     pub full_at: i64,
+    pub told_at: i64,
     pub units: Vec<(String, Packed)>,
 }
 
@@ -132,7 +138,7 @@ fn decode(bytes: &[u8], source: (&str, &str)) -> Option<Previous> {
         let line: Line = serde_json::from_slice(line).ok()?;
         units.insert(line.unit, unpack(&line.entries).map(|entry| ((entry.area, entry.id), entry.hash)).collect());
     }
-    Some(Previous { snapshot: Some(head.snapshot), full_at: head.full_at, units })
+    Some(Previous { snapshot: Some(head.snapshot), full_at: head.full_at, told_at: head.told_at, units })
 }
 
 #[cfg(test)]
@@ -144,11 +150,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("kc.last");
         let entries = pack([(&(Area::Users, [1; 16]), &[2; 8]), (&(Area::Members, [3; 16]), &[4; 8])]);
-        let next =
-            || Next { source: ("t", "kc"), snapshot: "s1", full_at: 9, units: vec![("u".into(), entries.clone())] };
+        let units = vec![("u".to_owned(), entries)];
+        let next = || Next { source: ("t", "kc"), snapshot: "s1", full_at: 9, told_at: 8, units: units.clone() };
         Previous::save(&path, next()).unwrap();
         let found = Previous::load(&path, ("t", "kc")).unwrap();
-        assert_eq!((found.snapshot.as_deref(), found.full_at), (Some("s1"), 9));
+        assert_eq!((found.snapshot.as_deref(), found.full_at, found.told_at), (Some("s1"), 9, 8));
         assert_eq!(found.hash("u", (Area::Users, [1; 16])), Some([2; 8]));
         assert_eq!(found.hash("u", (Area::Users, [3; 16])), None);
         assert!(found.has_beside("u", &BTreeMap::from([((Area::Users, [1; 16]), [2; 8])])));

@@ -40,7 +40,7 @@ pub(super) struct PageRecord {
     pub entries: Packed,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub found: Vec<Found>,
-    /// Entity receipts by area.
+    /// New or changed entities, by area.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub changed: BTreeMap<Area, u64>,
 }

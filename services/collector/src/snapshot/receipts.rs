@@ -9,12 +9,22 @@ use super::{
 use crate::{pull::Received, redact::state};
 use events::{
     receipt::{HEADER_VERSION, Input, Payload, ReceiptHeader},
-    snapshot::{Area, ENTRY_DIGITS, Entity, LIST_ENTRIES, List, canonical},
+    snapshot::{Area, ENTRY_DIGITS, Entity, LIST_ENTRIES, List, Trigger, canonical},
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+/// How often what a realm records is told, where it did not change, milliseconds.
+const TOLD_EVERY: i64 = 12 * 3_600_000;
+
 impl Run<'_> {
+    /// True if this one tells what a realm records of events, changed or not. An event may have said otherwise since the last one: that it is as
+    /// that one found it is then news, and nothing here knows of the event. Hourly snapshots do not fill the store with it.
+    pub(super) fn tells_again(&self) -> bool {
+        let begin = &self.progress.begin;
+        begin.trigger == Trigger::Demand || begin.time.saturating_sub(self.previous.told_at) >= TOLD_EVERY
+    }
+
     /// One entity, read within `times`.
     pub(super) fn entity(
         &self,
@@ -88,12 +98,6 @@ impl Run<'_> {
         };
         Received { header, body }
     }
-}
-
-/// True of an area whose entities are written with every snapshot, changed or not. An event may have said otherwise of them since the
-/// last one: that they are as that one found them is then news, and nothing here knows of the event.
-pub(super) fn is_told_each_time(area: Area) -> bool {
-    area == Area::EventsConfig
 }
 
 /// The role or permission without which an area cannot be read.

@@ -9,7 +9,7 @@ use super::{
     pass::{Entry, Hash, Id, Pass, Passes, Seen, Verdict},
     previous::Previous,
     progress::{self, PageRecord, Progress, UnitRecord, pack},
-    receipts::{is_told_each_time, needs},
+    receipts::needs,
     unit::{Element, Found, Gone, Item, Paging, Unit},
 };
 use crate::{
@@ -209,13 +209,14 @@ impl Run<'_> {
         let mut receipts = Vec::new();
         let mut page = Vec::with_capacity(taken.elements.len());
         let mut new: BTreeMap<Area, u64> = BTreeMap::new();
+        let again = self.tells_again();
         for element in taken.elements {
             let seen = self.seen(unit.realm, element, &mut |item, entry, state| {
                 let entity = (entry.area, entry.id);
                 let same = !self.progress.begin.full && self.previous.hash(key, entity) == Some(entry.hash);
                 let before = written.hashes.insert(entity, entry.hash);
                 let unchanged = same && before.is_none();
-                if before == Some(entry.hash) || (unchanged && !is_told_each_time(entry.area)) {
+                if before == Some(entry.hash) || (unchanged && !(again && entry.area == Area::EventsConfig)) {
                     return;
                 }
                 *new.entry(entry.area).or_default() += u64::from(!unchanged);
@@ -327,7 +328,7 @@ impl Run<'_> {
 struct Written {
     /// The state that was seen last.
     hashes: BTreeMap<(Area, Id), Hash>,
-    /// Entity receipts.
+    /// Entities that are new or changed.
     changed: BTreeMap<Area, u64>,
 }
 

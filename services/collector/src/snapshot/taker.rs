@@ -231,12 +231,13 @@ impl Taker {
         // same words; a crash after it, before the progress is removed, leaves a progress that does not go on.
         let begin = run.progress.begin.clone();
         let full_at = if begin.full { begin.time } else { run.previous.full_at };
+        let told_at = if begin.full || run.tells_again() { begin.time } else { run.previous.told_at };
         let path = run.progress.path().to_owned();
         let read: BTreeSet<String> = run.progress.names().collect();
         // What a full snapshot could not read is written anew by the next that can.
         let mut units = if begin.full { Vec::new() } else { run.kept(&read) };
         units.extend(run.progress.into_units().map(|unit| (unit.unit, unit.entries)));
-        let next = Next { source: self.source(), snapshot: &begin.snapshot, full_at, units };
+        let next = Next { source: self.source(), snapshot: &begin.snapshot, full_at, told_at, units };
         Previous::save(&self.file("last"), next).map_err(NotTaken::Disk)?;
         Progress::remove(&path).map_err(NotTaken::Disk)?;
         Ok(Report { begin, end, resumed })

@@ -13,13 +13,14 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) const RULE: Rule = Rule {
     id: "D11",
     name: "LOGGING_IMPAIRED",
-    version: 2,
+    version: 3,
     asks: "Does a realm record less than before: events, admin events, their details, types, a listener, or for less time?",
     severity: "critical; high where events are kept for less time; medium for a listener of Keycloak's own that sends nothing here (jboss-logging, email, metrics)",
     guards: &[
         "only what was on before and is off now; what was always off is doctor's to name",
         "ends by itself when it is on again",
         "no types named, or sixty and more, are all: what Keycloak answers where none are named",
+        "a read that began before an event that set something, or within the skew behind it, says nothing",
     ],
     not_evaluable: &[
         "events that were cleared in Keycloak's own store",
@@ -63,13 +64,23 @@ struct Known<'a> {
     kept: Option<i64>,
     /// When they were kept for less than before: the event, and for how long it was.
     shortened: Vec<(&'a Act, i64)>,
+    /// When an event set something last.
+    set: Option<i64>,
 }
 
-fn judge(facts: &Facts, _: &Settings) -> Judged {
+fn judge(facts: &Facts, settings: &Settings) -> Judged {
     let mut realms: BTreeMap<(&str, &str), Known<'_>> = BTreeMap::new();
     let mut found: BTreeMap<String, Candidate> = BTreeMap::new();
     for act in facts.acts.iter().filter(|act| is_config(act) && act.at <= facts.ripe) {
         let known = realms.entry((&act.source, &act.realm)).or_default();
+        if act.kind == "state_events_config" {
+            // What it says was so before the event.
+            if known.set.is_some_and(|set| act.began <= set.saturating_add(settings.skew)) {
+                continue;
+            }
+        } else if sets(act) {
+            known.set = Some(act.at);
+        }
         for (name, on) in statements(act, known) {
             if on {
                 if let Some(since) = known.off.remove(&name) {
@@ -102,6 +113,12 @@ pub(super) fn is_config(act: &Act) -> bool {
 /// What an event says under either name.
 pub(super) fn said<'a>(act: &'a Act, names: (&str, &str)) -> Option<&'a str> {
     act.details.get(names.0).or_else(|| act.details.get(names.1)).map(String::as_str)
+}
+
+/// True of an event that sets some of it, or does not say what it sets.
+fn sets(act: &Act) -> bool {
+    let names = SWITCHES.iter().chain([&LISTENERS, &TYPES, &EXPIRATION]);
+    names.into_iter().any(|names| said(act, *names).is_some()) || !act.details.contains_key("fields")
 }
 
 /// Each switch, listener and type with whether it is on; what the event does not say is left out.

@@ -10,8 +10,8 @@ use uuid::Uuid;
 const RECORDING: &[&str] = &["audit_config_changed", "realm_updated", "realm_created", READ, "state_realm"];
 /// What a snapshot says of a realm's recording, each time.
 const READ: &str = "state_events_config";
-/// Longer than any clock may be off, milliseconds.
-const DAY: i64 = 86_400_000;
+/// By how much a clock may be said to be off at most (`correlation.skew_ms`), milliseconds.
+const SKEW_MOST: i64 = 3_600_000;
 const ACCOUNTS: &[&str] = &["user_created", "user_updated", "user_deleted", "user_locked_permanently", "state_user"];
 
 /// The events, by time.
@@ -19,16 +19,19 @@ const ACCOUNTS: &[&str] = &["user_created", "user_updated", "user_deleted", "use
 pub(super) struct Kept {
     acts: BTreeMap<(i64, Uuid), Act>,
     out: BTreeSet<String>,
+    /// Whether all that happened before the last time is here.
+    whole: bool,
 }
 
 impl Kept {
-    /// Reads anew what happened from `from` on and before `to`. Whose accounts have others done to them than was known: accounts and
+    /// Reads anew what happened from `from` on and before `to`; all of it, as long as that never was read whole. Whose accounts have others done to them than was known: accounts and
     /// persons.
     pub(super) async fn renew(
         &mut self,
         reader: &Reader,
         (from, to): (i64, i64),
     ) -> Result<BTreeSet<String>, StoreError> {
+        let from = if std::mem::take(&mut self.whole) { from } else { i64::MIN };
         let (store, tenant) = (&reader.store, reader.tenant.as_str());
         let of = |persons, from| DriftQuery { tenant, persons, from, to };
         let lately = of(None, from);
@@ -49,6 +52,7 @@ impl Kept {
         if !others.is_empty() {
             read.extend(store.drift_acts(&of(Some(&others), i64::MIN), ACCOUNTS).await?);
         }
+        self.whole = true;
         Ok(self.take(from, read.into_iter().map(act)))
     }
 
@@ -69,8 +73,8 @@ impl Kept {
             .collect()
     }
 
-    /// Lets go of reads that say the same on and on, but for those of the first day, which are held against what was told before,
-    /// whatever the clocks, and for the last one, from which on it may be otherwise.
+    /// Lets go of reads that say the same on and on. Those stay up to the first one that surely began behind what was told before, and the
+    /// last one, from which on it may be otherwise.
     fn thin(&mut self) {
         let mut runs: BTreeMap<(&str, &str), Run<'_>> = BTreeMap::new();
         let mut gone = Vec::new();
@@ -81,11 +85,12 @@ impl Kept {
                     let hash = act.details.get("hash").map(String::as_str).unwrap_or_default();
                     let same = runs.get_mut(&place).filter(|run| run.hash == hash && !hash.is_empty());
                     if let Some(run) = same {
-                        if act.at - run.since > DAY {
+                        if run.is_told {
                             gone.extend(run.last.replace(*key));
                         }
+                        run.is_told |= act.began > run.since.saturating_add(SKEW_MOST);
                     } else {
-                        runs.insert(place, Run { since: act.at, hash, last: None });
+                        runs.insert(place, Run { since: act.at, hash, is_told: false, last: None });
                     }
                 }
                 // It stands in the realm of whoever made the new one.
@@ -114,7 +119,9 @@ impl Kept {
 struct Run<'a> {
     since: i64,
     hash: &'a str,
-    /// The last one that is more than a day behind the first.
+    /// Whether one was there that began behind all that is older than they are.
+    is_told: bool,
+    /// The last one behind that.
     last: Option<(i64, Uuid)>,
 }
 
@@ -153,24 +160,28 @@ mod tests {
     }
 
     #[test]
-    fn of_reads_that_say_the_same_the_first_day_and_the_last_are_kept() {
-        let told = |hour: i64, kind: &str, hash: &str| {
+    fn reads_that_say_the_same_are_kept_until_one_surely_tells_and_the_last_one() {
+        let told = |minute: i64, kind: &str, hash: &str| {
             let details = [("hash".to_owned(), hash.to_owned())].into();
-            Act { realm: "acme".into(), details, ..act(hour * DAY / 24, kind, ("", "")) }
+            let at = minute * 60_000;
+            Act { realm: "acme".into(), began: at - 1, details, ..act(at, kind, ("", "")) }
         };
-        let beside = Act { realm: "beta".into(), ..told(45, READ, "a") };
-        let reads = [1, 2, 25, 26, 30, 40, 41, 99].map(|hour| told(hour, READ, if hour < 40 { "a" } else { "b" }));
-        let hours = |kept: &Kept| kept.acts().map(|act| act.at * 24 / DAY).collect::<Vec<_>>();
+        let beside = Act { realm: "beta".into(), ..told(95, READ, "a") };
+        let reads = [1, 2, 61, 62, 63, 70, 80, 81, 99].map(|at| told(at, READ, if at < 80 { "a" } else { "b" }));
+        let minutes = |kept: &Kept| kept.acts().map(|act| act.at / 60_000).collect::<Vec<_>>();
         let mut kept = Kept::default();
         kept.take(i64::MIN, reads.iter().cloned().chain([beside.clone()]));
-        assert_eq!(hours(&kept), [1, 2, 25, 30, 40, 41, 45, 99], "26 is one of many");
+        assert_eq!(minutes(&kept), [1, 2, 61, 62, 70, 80, 81, 95, 99], "61 began within the hour, 63 is one of many");
+        // Another one more: the first that tells stays as it is.
+        kept.take(99 * 60_000, [reads[8].clone(), told(999, READ, "b"), told(1_999, READ, "b")].into_iter());
+        assert_eq!(minutes(&kept), [1, 2, 61, 62, 70, 80, 81, 95, 99, 999, 1_999]);
+        kept.take(1_999 * 60_000, [told(1_999, READ, "b"), told(2_999, READ, "b")].into_iter());
+        assert_eq!(minutes(&kept), [1, 2, 61, 62, 70, 80, 81, 95, 99, 999, 2_999]);
         // An event that comes late ends a row of them; what was read behind it is asked for anew.
-        let late = told(26, "audit_config_changed", "");
-        kept.take(
-            25 * DAY / 24,
-            [reads[2].clone(), late, told(27, READ, "a"), beside, told(60, READ, "a"), told(61, READ, "a")].into_iter(),
-        );
-        assert_eq!(hours(&kept), [1, 2, 25, 26, 27, 45, 61]);
+        let late = told(62, "audit_config_changed", "");
+        let behind = [63, 70, 200, 300].map(|at| told(at, READ, "a"));
+        kept.take(62 * 60_000, [late].into_iter().chain(behind));
+        assert_eq!(minutes(&kept), [1, 2, 61, 62, 63, 70, 200, 300]);
     }
 
     #[test]

@@ -172,6 +172,9 @@ impl Store {
         let sql = format!(
             "SELECT ?fields FROM receipts WHERE tenant = {{tenant:String}} AND {AT} ORDER BY stream, seq, commitment"
         );
+        if positions.is_empty() {
+            return Ok(Vec::new());
+        }
         headers(rows(at(self.ask(&sql).param("tenant", tenant), positions)).await?)
     }
 
@@ -228,6 +231,9 @@ impl Store {
     ) -> Result<Vec<Option<StoredBody>>, StoreError> {
         let sql = format!("SELECT ?fields FROM raw_bodies FINAL WHERE tenant = {{tenant:String}} AND {AT}");
         let positions: Vec<Position> = receipts.iter().map(|one| one.position).collect();
+        if positions.is_empty() {
+            return Ok(Vec::new());
+        }
         let found = rows::<BodyRead>(at(self.ask(&sql).param("tenant", tenant), &positions)).await?;
         let of = |one: &&StoredHeader| {
             let place = (one.position.stream.0, one.position.seq, commitment_head(&one.commitment));

@@ -24,7 +24,7 @@ pub struct TakenSnapshot {
     pub complete: bool,
     /// Entities on its lists.
     pub entities: u64,
-    /// Entity receipts that it wrote.
+    /// New or changed ones; of a full one all.
     pub changed: u64,
     /// Areas that are not whole, with the outcome and the missing role.
     pub lacking: Vec<String>,

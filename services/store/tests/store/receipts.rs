@@ -119,6 +119,8 @@ async fn the_same_position_with_another_commitment_is_kept_and_counted() {
     let places = [position(1, 9), position(1, 1), position(1, 0)];
     let found = database.store.receipts_at(TENANT, &places).await.unwrap();
     assert_eq!(found.iter().map(|one| one.position.seq).collect::<Vec<_>>(), [0, 1, 1]);
+    assert_eq!(database.store.receipts_at(TENANT, &[]).await.unwrap(), []);
+    assert_eq!(database.store.bodies(TENANT, &[]).await.unwrap(), []);
     let streams = database.store.streams(TENANT).await.unwrap();
     assert_eq!((streams[0].seqs, streams[0].contested, streams[0].missing.len()), (2, 1, 0));
     fates(&database.store).await;

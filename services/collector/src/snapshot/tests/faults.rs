@@ -4,9 +4,9 @@ use super::world::{Bench, Change, Fault, World};
 use crate::snapshot::{NotTaken, ask::Missed};
 use events::{
     receipt::Payload,
-    snapshot::{Area, Outcome},
+    snapshot::{Area, Outcome, Trigger},
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 
 const USERS: u8 = 9;
 
@@ -132,7 +132,7 @@ async fn what_may_pass_is_asked_again_and_what_does_not_is_told_by_area() {
     let healed = broken.derive(&broken.take().await.unwrap());
     let written: Vec<Area> = healed.written.iter().map(|entity| entity.area).collect();
     assert_eq!((written, healed.states == broken.derive(&id).states), (vec![Area::EventsConfig], true));
-    // What is told each time is no change.
+    // What is told though it did not change is no change.
     assert!(healed.end.unwrap().areas.iter().all(|end| end.changed == 0));
 }
 
@@ -170,4 +170,16 @@ async fn a_list_that_never_rests_is_told_as_unstable() {
     assert_eq!(told.outcome("acme", Area::Users), Outcome::Unstable);
     assert!(!told.end.as_ref().unwrap().complete);
     assert!(!told.lists.iter().any(|list| list.area == Area::Users), "a list that is not believed was written");
+}
+
+#[tokio::test]
+async fn what_is_recorded_is_told_twice_a_day_though_it_did_not_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = bench(dir.path());
+    bench.take().await.unwrap();
+    for (hours, told) in [(11, 0), (2, 1), (1, 0), (12, 1)] {
+        bench.source.clock.fetch_add(hours * 3_600_000, Ordering::SeqCst);
+        let id = bench.take_by(Trigger::Schedule).await.unwrap();
+        assert_eq!(bench.derive(&id).written.len(), told, "{hours} hours later");
+    }
 }

@@ -220,9 +220,13 @@ impl Bench {
 
     /// Takes a snapshot as the program does, over the realm in memory; its id.
     pub(super) async fn take(&self) -> Result<String, NotTaken> {
+        self.take_by(Trigger::Demand).await
+    }
+
+    pub(super) async fn take_by(&self, trigger: Trigger) -> Result<String, NotTaken> {
         let with = (self.settings.clone(), self.around.clone());
         let taker = Taker::over(("default", "kc"), Arc::clone(&self.source) as Arc<dyn Ask>, with);
-        let order = Order { trigger: Trigger::Demand, extent: Extent::Changes };
+        let order = Order { trigger, extent: Extent::Changes };
         Ok(taker.take(order).await?.begin.snapshot)
     }
 

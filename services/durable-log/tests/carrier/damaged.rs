@@ -84,7 +84,11 @@ async fn bytes_that_rotted_at_the_broker_hold_their_partition_and_no_other_and_a
     // Whole, and behind it.
     forwarded(&world, 80..120).await;
     let meter = LagMeter::new(&world.connection, &world.topic, &world.topic);
-    let ends: Vec<i64> = measured(&meter).partitions.iter().map(|found| found.end).collect();
+    let all_told = || {
+        let ends: Vec<i64> = measured(&meter).partitions.iter().map(|found| found.end).collect();
+        (ends.iter().sum::<i64>() >= 120).then_some(ends)
+    };
+    let ends = tokio::task::block_in_place(|| until("the ends of both partitions", all_told));
     assert!(ends[0] > rotten.last + 1);
     let carrier = world.open(LARGE);
     let readable = usize::try_from(rotten.first + ends[1]).unwrap();

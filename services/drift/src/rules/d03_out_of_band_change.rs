@@ -2,7 +2,9 @@
 
 use super::{
     Judged, Need, Reach, Rule,
-    d11_logging_impaired::{ALL_LEAST, CUT_BYTES, EXPIRATION, LISTENERS, SWITCHES, TYPES, is_config, said},
+    d11_logging_impaired::{
+        ALL_LEAST, CUT_BYTES, EXPIRATION, LISTENERS, READ, SWITCHES, TYPES, began_behind, is_config, said,
+    },
 };
 use crate::{
     Settings,
@@ -117,14 +119,13 @@ fn recording(facts: &Facts, settings: &Settings) -> Vec<Candidate> {
         if act.kind == REALM_READ {
             continue;
         }
-        let is_read = act.kind == "state_events_config";
+        let is_read = act.kind == READ;
         let told = settings_of(act);
         if !is_read && told.is_empty() && !act.details.contains_key("fields") {
             (known.settings, known.unsaid) = (BTreeMap::new(), Some(act.at));
             continue;
         }
-        // A read that was begun before an event says what was so before it.
-        let behind = |event: i64| act.began > event.saturating_add(settings.skew);
+        let behind = |event: i64| began_behind(act, event, settings);
         if is_read && !known.unsaid.is_none_or(behind) {
             continue;
         }

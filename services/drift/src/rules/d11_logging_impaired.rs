@@ -34,6 +34,8 @@ pub(super) const RULE: Rule = Rule {
     judge,
 };
 
+/// A read of the configuration.
+pub(super) const READ: &str = "state_events_config";
 /// (name in admin events, name in reads of the configuration).
 pub(super) const SWITCHES: &[(&str, &str)] = &[
     ("events_enabled", "eventsEnabled"),
@@ -73,9 +75,9 @@ fn judge(facts: &Facts, settings: &Settings) -> Judged {
     let mut found: BTreeMap<String, Candidate> = BTreeMap::new();
     for act in facts.acts.iter().filter(|act| is_config(act) && act.at <= facts.ripe) {
         let known = realms.entry((&act.source, &act.realm)).or_default();
-        if act.kind == "state_events_config" {
+        if act.kind == READ {
             // What it says was so before the event.
-            if known.set.is_some_and(|set| act.began <= set.saturating_add(settings.skew)) {
+            if known.set.is_some_and(|set| !began_behind(act, set, settings)) {
                 continue;
             }
         } else if sets(act) {
@@ -106,8 +108,12 @@ fn end(found: &mut BTreeMap<String, Candidate>, key: &str, act: &Act) {
 }
 
 pub(super) fn is_config(act: &Act) -> bool {
-    matches!(act.kind.as_str(), "audit_config_changed" | "realm_updated" | "state_events_config")
-        && act.outcome != "failure"
+    matches!(act.kind.as_str(), "audit_config_changed" | "realm_updated" | READ) && act.outcome != "failure"
+}
+
+/// True of a read that was begun surely after an event: one from before tells what was so before it.
+pub(super) fn began_behind(read: &Act, event: i64, settings: &Settings) -> bool {
+    read.began > event.saturating_add(settings.skew)
 }
 
 /// What an event says under either name.

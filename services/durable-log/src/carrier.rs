@@ -128,4 +128,11 @@ pub trait Carrier: Clone + Send + Sync + 'static {
 
     /// True while this consumer is the one of its group that does what only one may do.
     fn leads(&self) -> watch::Receiver<bool>;
+
+    /// Up to when, UTC milliseconds, everything that the log held is settled, by whichever consumer. Where it has several ways, a record
+    /// may wait on one while those behind it came by another, and nobody can say of its number that it is missing. The end of time
+    /// where records come in the order of their numbers, and where nobody is allowed to know.
+    fn settled_until(&self) -> watch::Receiver<i64> {
+        watch::channel(i64::MAX).1
+    }
 }

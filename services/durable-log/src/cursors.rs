@@ -14,6 +14,8 @@ pub(crate) const DIR: &str = "cursors";
 /// Most consumers of one journal.
 const MAX_CONSUMERS: usize = 64;
 const MAX_NAME: usize = 64;
+/// The name of a consumer that reads a second time ends so.
+const AGAIN: &str = "-again";
 
 pub(crate) struct Cursors {
     disk: Arc<dyn Disk>,
@@ -51,9 +53,11 @@ impl Cursors {
         self.files.iter().map(|(name, file)| (name.clone(), file.value().offset)).collect()
     }
 
-    /// The lowest cursor; `None` if there is no consumer.
-    pub(crate) fn lowest(&self) -> Option<u64> {
-        self.files.values().map(|file| file.value().offset).min()
+    /// The lowest cursor, and the lowest of those for which segments are kept however much room is needed; `None` if there is none.
+    pub(crate) fn lowest(&self) -> Option<(u64, u64)> {
+        let offset = |(_, file): (&String, &SlotFile)| file.value().offset;
+        let first = self.files.iter().filter(|(name, _)| !name.ends_with(AGAIN)).map(offset).min()?;
+        Some((self.files.iter().map(offset).min()?, first))
     }
 
     pub(crate) fn commit(&mut self, consumer: &str, offset: u64) -> Result<(), CommitError> {

@@ -186,7 +186,8 @@ pub trait Log: Clone + Send + Sync + 'static {
     fn wait_past(&self, offset: u64) -> impl Future<Output = Result<(), Closed>> + Send;
     /// Offset after the last durable record.
     fn durable_end(&self) -> u64;
-    /// Durably notes that a consumer needs nothing below `offset`. A lower offset than committed changes nothing.
+    /// Durably notes that a consumer needs nothing below `offset`. A lower offset than committed changes nothing. For a consumer whose
+    /// name ends in `-again`, which reads a second time, nothing is kept that room is needed for.
     fn commit(&self, consumer: &str, offset: u64) -> Result<(), CommitError>;
     /// What the consumer committed last; for an unknown consumer the first offset kept.
     fn committed(&self, consumer: &str) -> u64;

@@ -41,7 +41,7 @@ pub(crate) enum Reason {
 pub(crate) fn trim(shared: &Shared, reason: Reason) -> Result<Trimmed, TrimError> {
     let mut mark = locked(&shared.trimmed);
     let mut freed = Trimmed::default();
-    let Some(lowest) = locked(&shared.cursors).lowest() else { return Ok(freed) };
+    let Some((lowest, lowest_of_first)) = locked(&shared.cursors).lowest() else { return Ok(freed) };
     let keep_ms = shared.options.keep.as_millis() as u64;
     let mut over = (shared.bytes() + if let Reason::Space(need) = reason { need } else { 0 })
         .saturating_sub(shared.options.max_bytes);
@@ -49,7 +49,9 @@ pub(crate) fn trim(shared: &Shared, reason: Reason) -> Result<Trimmed, TrimError
         let extent = segment.extent();
         let Some(sealed_ms) = extent.sealed_ms else { break };
         let expired = now_ms().saturating_sub(sealed_ms) >= keep_ms;
-        if extent.next_offset > lowest || !(expired || over > 0) {
+        // Who reads a second time holds up no intake.
+        let needed = if over > 0 { lowest_of_first } else { lowest };
+        if extent.next_offset > needed || !(expired || over > 0) {
             break;
         }
         let failed = |source| TrimError::Io { file: segment.name.clone(), source };

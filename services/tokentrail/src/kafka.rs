@@ -17,8 +17,8 @@ use anyhow::Context;
 use durable_log::{
     Journal,
     kafka::{
-        self, Connection, ForwardStatus, Forwarder, Forwarding, KafkaBulletin, KafkaCarrier, Label, Labeller, LagMeter,
-        Mechanism, MemberStatus, Reading, Sasl, Subscription, Tls,
+        self, Connection, ForwardError, ForwardStatus, Forwarder, Forwarding, KafkaBulletin, KafkaCarrier, Label,
+        Labeller, LagMeter, Mechanism, MemberStatus, Reading, Sasl, Subscription, Tls,
     },
 };
 use pipeline::flow::{self, APPETITE};
@@ -47,8 +47,8 @@ pub struct Link {
 /// A running forwarder, as the rest of the program knows it.
 pub struct Forward(Forwarding);
 
-/// Every name that the journal's consumer can have: one of them at a time.
-pub const CONSUMERS: [&str; 2] = [flow::CONSUMER, kafka::CONSUMER];
+/// Every name that the journal's consumer can have, one at a time, and that of the forwarder where it reads again by order.
+pub const CONSUMERS: [&str; 3] = [flow::CONSUMER, kafka::CONSUMER, kafka::AGAIN];
 
 /// Name of the journal's consumer: the forwarder if receipts go over Kafka, else the pipeline.
 pub fn journal_consumer(config: &Config) -> &'static str {
@@ -229,7 +229,7 @@ fn forward_report(journal: &Journal, status: ForwardStatus) -> ForwardReport {
 
 impl Forward {
     /// Sends again from an offset of the journal on.
-    pub fn remote(&self) -> impl Fn(u64) + Send + Sync + 'static {
+    pub fn remote(&self) -> impl Fn(u64) -> Result<(), ForwardError> + Send + Sync + 'static {
         self.0.remote()
     }
 

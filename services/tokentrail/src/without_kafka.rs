@@ -18,8 +18,8 @@ pub struct Link(Infallible);
 /// Never made.
 pub struct Forward(Infallible);
 
-/// Every name that the journal's consumer can have had, also by a build with Kafka.
-pub const CONSUMERS: [&str; 2] = [flow::CONSUMER, "kafka"];
+/// Every name that the journal's consumer can have had, also by a build with Kafka, and that of one that reads again by order.
+pub const CONSUMERS: [&str; 3] = [flow::CONSUMER, "kafka", "kafka-again"];
 
 /// Nothing: the config refuses brokers.
 pub fn check(_: &Config) -> anyhow::Result<()> {
@@ -76,8 +76,8 @@ impl TopicSources {
 
 impl Forward {
     /// Never called.
-    pub fn remote(&self) -> impl Fn(u64) + Send + Sync + 'static + use<> {
-        |_| ()
+    pub fn remote(&self) -> impl Fn(u64) -> Result<(), Infallible> + Send + Sync + 'static + use<> {
+        |_| Ok(())
     }
 
     /// Never called.

@@ -7,6 +7,7 @@ use super::behind::Behind;
 use super::lag::LagMeter;
 use super::member::Member;
 use super::owned::Claim;
+use super::reached::Reached;
 use super::settings::Connection;
 use super::shared::{MemberStatus, Shared};
 use super::subscription::Subscription;
@@ -137,12 +138,17 @@ impl Carrier for KafkaCarrier {
     fn leads(&self) -> watch::Receiver<bool> {
         self.inner.shared.leads.subscribe()
     }
+
+    fn settled_until(&self) -> watch::Receiver<i64> {
+        self.inner.shared.settled_until.subscribe()
+    }
 }
 
 fn measure(meter: &LagMeter, shared: &Shared) {
-    let mut behind = Behind::default();
+    let (mut behind, mut reached) = (Behind::default(), Reached::default());
     while !shared.stop.load(Ordering::Relaxed) {
         let standing = locked(&shared.owned).standing();
+        let asked = i64::try_from(now_ms()).unwrap_or_default();
         match meter.measure() {
             Ok(lag) => {
                 shared.backlog.store(lag.records(), Ordering::Relaxed);
@@ -150,6 +156,7 @@ fn measure(meter: &LagMeter, shared: &Shared) {
                 locked(&shared.refused).take();
                 let reads = !shared.paused.load(Ordering::Relaxed);
                 locked(&shared.coming).measured(lag.partitions.iter().map(|found| (found.partition, found.end)), reads);
+                shared.settled_until.send_replace(reached.measured(&lag, asked));
                 behind.measured(&lag, i64::try_from(now_ms()).unwrap_or_default());
                 *locked(&shared.behind_since) = behind.since(&locked(&shared.owned));
                 // Offsets alone do not tell a topic that was made anew and has grown as long as it was.
@@ -165,6 +172,10 @@ fn measure(meter: &LagMeter, shared: &Shared) {
             Err(error) => {
                 tracing::debug!(%error, "The lag cannot be measured now.");
                 *locked(&shared.refused) = error.refused.then(|| error.to_string());
+                if error.refused {
+                    // Nobody may ever know: better a loss that is told and comes after all than one that is not told.
+                    shared.settled_until.send_replace(i64::MAX);
+                }
             }
         }
         let until = Instant::now() + MEASURE;

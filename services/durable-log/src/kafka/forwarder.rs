@@ -14,6 +14,9 @@ use tokio::sync::watch;
 
 /// Name of the forwarder's cursor in the journal.
 pub const CONSUMER: &str = "kafka";
+/// Up to where it has sent what it was ordered to send again; there only while it has not sent all.
+pub const AGAIN: &str = "kafka-again";
+
 /// A forwarder that stands still for good.
 #[derive(Debug, thiserror::Error)]
 pub enum ForwardError {
@@ -66,6 +69,7 @@ pub struct ForwardStatus {
 /// A running forwarder.
 pub struct Forwarding {
     status: Arc<Mutex<ForwardStatus>>,
+    journal: Journal,
     orders: Arc<Mutex<Orders>>,
     ended: watch::Receiver<bool>,
     thread: Option<JoinHandle<Result<(), ForwardError>>>,
@@ -80,10 +84,27 @@ pub(super) struct Orders {
 }
 
 impl Orders {
-    /// Of several orders that were not taken up yet the one that reaches back furthest holds all.
-    fn again_from(&mut self, from: u64) {
-        self.again = Some(self.again.map_or(from, |known| known.min(from)));
+    /// Of several orders the one that reaches back furthest holds all. Blocks on the disk: from here on no kill ends it.
+    fn again_from(&mut self, journal: &Journal, from: u64) -> Result<(), ForwardError> {
+        let stands = standing(journal);
+        let from = stands.map_or(from, |known| known.min(from));
+        if stands.is_some_and(|known| known > from) {
+            // A cursor goes on only.
+            journal.forget(AGAIN).map_err(journal_failed)?;
+        }
+        journal.commit(AGAIN, from).map_err(journal_failed)?;
+        self.again = Some(from);
+        Ok(())
     }
+}
+
+/// Where an order to send again stands, if there is one.
+fn standing(journal: &Journal) -> Option<u64> {
+    journal.status().committed.into_iter().find(|(name, _)| name == AGAIN).map(|(_, offset)| offset)
+}
+
+fn journal_failed(error: impl std::fmt::Display) -> ForwardError {
+    ForwardError::Journal(error.to_string())
 }
 
 impl Forwarder {
@@ -91,11 +112,14 @@ impl Forwarder {
     /// what is not forwarded.
     pub fn start(self, handle: Handle) -> Result<Forwarding, ForwardError> {
         let from = self.journal.committed(CONSUMER);
-        self.journal.commit(CONSUMER, from).map_err(|error| ForwardError::Journal(error.to_string()))?;
-        let status = Arc::new(Mutex::new(ForwardStatus { cursor: from, ..ForwardStatus::default() }));
+        self.journal.commit(CONSUMER, from).map_err(journal_failed)?;
+        let journal = self.journal.clone();
+        let again = standing(&journal).map(|again| again.min(from));
+        let status = ForwardStatus { cursor: again.unwrap_or(from), ..ForwardStatus::default() };
+        let status = Arc::new(Mutex::new(status));
         let orders = Arc::<Mutex<Orders>>::default();
         let (over, ended) = watch::channel(false);
-        let run = Run::new(self, handle, (status.clone(), orders.clone()), from);
+        let run = Run::new(self, handle, (status.clone(), orders.clone()), (from, again));
         let body = move || {
             let outcome = run.run();
             over.send_replace(true);
@@ -103,7 +127,7 @@ impl Forwarder {
         };
         let thread =
             std::thread::Builder::new().name("forwarder".into()).spawn(body).map_err(|_| ForwardError::Died)?;
-        Ok(Forwarding { status, orders, ended, thread: Some(thread) })
+        Ok(Forwarding { status, journal, orders, ended, thread: Some(thread) })
     }
 }
 
@@ -119,15 +143,16 @@ impl Forwarding {
         move || locked(&status).clone()
     }
 
-    /// Sends everything from an offset on again: for brokers that lost what they had confirmed.
-    pub fn again(&self, from: u64) {
-        locked(&self.orders).again_from(from);
+    /// Sends everything from an offset on again: for brokers that lost what they had confirmed. It goes on after a kill. Blocks on the
+    /// disk.
+    pub fn again(&self, from: u64) -> Result<(), ForwardError> {
+        locked(&self.orders).again_from(&self.journal, from)
     }
 
     /// Gives orders without the handle.
-    pub fn remote(&self) -> impl Fn(u64) + Send + Sync + 'static {
-        let orders = self.orders.clone();
-        move |from| locked(&orders).again_from(from)
+    pub fn remote(&self) -> impl Fn(u64) -> Result<(), ForwardError> + Send + Sync + 'static {
+        let (orders, journal) = (self.orders.clone(), self.journal.clone());
+        move |from| locked(&orders).again_from(&journal, from)
     }
 
     /// Returns when it has ended by itself, which it must not.

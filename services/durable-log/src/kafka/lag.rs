@@ -31,10 +31,14 @@ pub struct PartitionLag {
 }
 
 impl PartitionLag {
+    /// Up to where nothing waits: what the group has committed, or the first record kept where that is none of this log.
+    pub fn settled(&self) -> i64 {
+        self.committed.filter(|committed| (self.first..=self.end).contains(committed)).unwrap_or(self.first)
+    }
+
     /// Records that the group has not settled.
     pub fn records(&self) -> u64 {
-        let from = self.committed.filter(|committed| (self.first..=self.end).contains(committed)).unwrap_or(self.first);
-        u64::try_from(self.end - from).unwrap_or_default()
+        u64::try_from(self.end - self.settled()).unwrap_or_default()
     }
 }
 

@@ -1,11 +1,12 @@
 //! The thread of a forwarder: reads the journal in order, sends, and notes what the brokers confirm.
 
+mod keeping;
 mod ready;
 
 use super::again::Again;
 use super::apart::{Apart, is_size};
 use super::files::Files;
-use super::forwarder::{CONSUMER, ForwardError, ForwardStatus, Forwarder, Orders};
+use super::forwarder::{ForwardError, ForwardStatus, Forwarder, Orders};
 use super::judging::{Judge, Loss};
 use super::reports::{Became, Sending};
 use super::topics::Topics;
@@ -66,7 +67,10 @@ pub(super) struct Run {
     refusals: u32,
     apart: Apart,
     judge: Judge,
+    /// When a cursor was kept last, and where that of the records is on disk.
     kept: (Instant, u64),
+    /// What is sent was ordered to be sent again, until it has reached the cursor on disk.
+    repeats: bool,
     trimmed: Instant,
     status: Arc<Mutex<ForwardStatus>>,
     orders: Arc<Mutex<Orders>>,
@@ -77,7 +81,7 @@ impl Run {
         forwarder: Forwarder,
         handle: Handle,
         (status, orders): (Arc<Mutex<ForwardStatus>>, Arc<Mutex<Orders>>),
-        from: u64,
+        (from, again): (u64, Option<u64>),
     ) -> Self {
         let now = Instant::now();
         let loss = if forwarder.allow_loss { Loss::Allowed } else { Loss::Refused };
@@ -86,7 +90,7 @@ impl Run {
         Self {
             forwarder,
             handle,
-            window: Window::new(from),
+            window: Window::new(again.unwrap_or(from)),
             held: VecDeque::new(),
             read: now,
             again: Again::new(now),
@@ -94,6 +98,7 @@ impl Run {
             apart: Apart::default(),
             judge,
             kept: (now, from),
+            repeats: again.is_some(),
             trimmed: now,
             status,
             orders,
@@ -348,28 +353,10 @@ impl Run {
         self.take_answers(producer);
         let from = from.max(self.forwarder.journal.status().first).min(self.window.cursor());
         tracing::warn!(from, "Records are forwarded again from here on.");
+        self.repeats = true;
         self.window = Window::new(from);
         self.held.clear();
         self.again.clear();
-    }
-
-    fn keep_cursor(&mut self) {
-        let cursor = self.window.cursor();
-        if self.kept.1 < cursor && self.kept.0.elapsed() >= KEEP {
-            // Commit point: the broker has confirmed everything below, and every replica that must has it. A crash before
-            // sends it again.
-            match self.forwarder.journal.commit(CONSUMER, cursor) {
-                Ok(()) => self.kept = (Instant::now(), cursor),
-                Err(error) => tracing::warn!(%error, "The forwarder's cursor cannot be kept; it is tried again."),
-            }
-        }
-        // Not while records are sent again by order: they are below the cursor on disk.
-        if self.trimmed.elapsed() >= TRIM && cursor >= self.kept.1 {
-            self.trimmed = Instant::now();
-            if let Err(error) = self.forwarder.journal.trim() {
-                tracing::warn!(%error, "Old segments could not be freed; it is tried again.");
-            }
-        }
     }
 
     fn wait_for_records(&self) -> Result<(), ForwardError> {
@@ -389,7 +376,7 @@ impl Run {
             let from = self.window.cursor();
             tracing::warn!(
                 from,
-                "The records that were ordered again were not all confirmed: order them anew from here."
+                "The records that were ordered again were not all confirmed: the next start goes on from here."
             );
         }
         self.kept.0 = Instant::now() - KEEP;

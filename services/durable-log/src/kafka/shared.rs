@@ -72,6 +72,7 @@ pub(super) struct Shared {
     /// The brokers have answered a question since this was looked at last.
     pub(super) answered: AtomicBool,
     pub(super) leads: watch::Sender<bool>,
+    pub(super) settled_until: watch::Sender<i64>,
     pub(super) trouble: Mutex<Option<String>>,
     /// Rights that were missing when the lag was measured last.
     pub(super) refused: Mutex<Option<String>>,
@@ -114,6 +115,7 @@ impl Shared {
             behind_since: Mutex::default(),
             answered: AtomicBool::new(false),
             leads: watch::Sender::new(false),
+            settled_until: watch::Sender::new(0),
             trouble: Mutex::default(),
             refused: Mutex::default(),
         })

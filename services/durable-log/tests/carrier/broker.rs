@@ -10,7 +10,7 @@ use durable_log::kafka::{
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use testbed::{Kafka, KafkaOptions};
 
 pub static BROKER: LazyLock<Kafka> = LazyLock::new(|| Kafka::start(&KafkaOptions::default()).unwrap());
@@ -31,6 +31,10 @@ pub fn connection(brokers: &str) -> Connection {
         producer: BTreeMap::new(),
         consumer: consumer.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
     }
+}
+
+pub fn now_ms() -> i64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as i64
 }
 
 /// A name that no other test uses.

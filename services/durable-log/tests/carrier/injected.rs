@@ -1,8 +1,9 @@
 //! Errors that a real broker gives seldom, injected by librdkafka's mock cluster: it proves how errors are handled and nothing
 //! about a broker.
 
-use crate::broker::{OnKafka, connection, fresh, measured, until};
-use crate::contract::{LARGE, World, entries, held, take};
+use crate::broker::{OnKafka, connection, fresh, measured, now_ms, until};
+use crate::contract::{LARGE, PATIENCE, World, entries, held, take};
+use durable_log::carrier::Carrier;
 use durable_log::kafka::{ForwardStatus, LagMeter};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message};
@@ -177,7 +178,7 @@ fn records_that_are_freed_while_they_are_sent_again_by_order_do_not_end_the_forw
     world.forwarded();
     until("the cursor is kept", || (world.journal.committed("kafka") == world.journal.durable_end()).then_some(()));
     cluster.broker_down(1).unwrap();
-    world.forwarding.as_ref().unwrap().again(0);
+    world.forwarding.as_ref().unwrap().again(0).unwrap();
     until("it is given up", || status(&world).trouble);
     world.journal.trim().unwrap();
     assert!(world.journal.status().first > 0, "segments are freed");
@@ -202,9 +203,13 @@ async fn a_partition_that_nobody_leads_holds_up_no_other_and_is_read_when_somebo
         assert!(led > 0 && not_led > 0, "{lag:?}");
         cluster.partition_leader(&world.topic, 1, None).unwrap();
         let carrier = world.open(LARGE);
+        let began = now_ms();
         assert_eq!(take(&carrier, led).await.len(), led);
+        assert!(*carrier.settled_until().borrow() < began, "what waits there may be what is missed");
         cluster.partition_leader(&world.topic, 1, Some(1)).unwrap();
         assert_eq!(take(&carrier, not_led).await.len(), not_led, "each once, and none is told as lost");
+        let mut settled = carrier.settled_until();
+        tokio::time::timeout(PATIENCE, settled.wait_for(|until| *until >= began)).await.expect("it is known").unwrap();
         tokio::task::block_in_place(|| world.close(carrier));
     }
     tokio::task::block_in_place(|| drop(world));

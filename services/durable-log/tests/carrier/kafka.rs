@@ -45,13 +45,61 @@ async fn what_a_broker_lost_can_be_sent_again() {
     tokio::task::block_in_place(|| world.forwarded());
     let carrier = world.open(LARGE);
     take(&carrier, 100).await;
-    world.forwarding.as_ref().unwrap().again(40);
+    world.forwarding.as_ref().unwrap().again(40).unwrap();
     let again = take(&carrier, 60).await;
     let seqs: BTreeSet<u64> = again.iter().map(|record| record.seq).collect();
     assert_eq!(seqs, (40..100).collect());
     tokio::task::block_in_place(|| {
         world.forwarded();
         assert_eq!(world.journal.committed("kafka"), 100, "the cursor never goes back on disk");
+        world.close(carrier);
+        drop(world);
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_to_send_again_goes_on_after_a_kill() {
+    let mut world = tokio::task::spawn_blocking(|| OnKafka::new(1)).await.unwrap();
+    world.journal.append(entries(0..99, 100)).await.unwrap();
+    tokio::task::block_in_place(|| world.forwarded());
+    let carrier = world.open(LARGE);
+    take(&carrier, 100).await;
+    let standing = |world: &OnKafka| {
+        let known = world.journal.status().committed;
+        known.into_iter().find(|(name, _)| name == "kafka-again").map(|(_, offset)| offset)
+    };
+    // What a kill leaves on disk: an order that was answered, and of which nothing was confirmed.
+    tokio::task::block_in_place(|| world.stop_forwarding());
+    world.journal.commit("kafka-again", 60).unwrap();
+    tokio::task::block_in_place(|| {
+        world.forward();
+        world.forwarded();
+    });
+    let seqs: BTreeSet<u64> = take(&carrier, 40).await.iter().map(|record| record.seq).collect();
+    assert_eq!(seqs, (60..100).collect());
+    until_async(|| standing(&world).is_none()).await;
+    // Orders that come one upon another: the one that reaches back furthest holds all, on disk as well, and none is lost by a kill
+    // before it is taken up.
+    let topic = std::mem::replace(&mut world.topic, "not there".into());
+    tokio::task::block_in_place(|| {
+        world.stop_forwarding();
+        world.forward();
+    });
+    for (from, stands) in [(70, 70), (50, 50), (90, 50)] {
+        world.forwarding.as_ref().unwrap().again(from).unwrap();
+        assert_eq!(standing(&world), Some(stands), "before it is answered");
+    }
+    world.topic = topic;
+    tokio::task::block_in_place(|| {
+        world.stop_forwarding();
+        assert_eq!(standing(&world), Some(50), "a stop leaves it open");
+        world.forward();
+        world.forwarded();
+    });
+    let seqs: BTreeSet<u64> = take(&carrier, 50).await.iter().map(|record| record.seq).collect();
+    assert_eq!(seqs, (50..100).collect());
+    until_async(|| standing(&world).is_none()).await;
+    tokio::task::block_in_place(|| {
         world.close(carrier);
         drop(world);
     });

@@ -163,7 +163,7 @@ async fn retention_that_passes_the_consumer_and_a_topic_made_anew_are_losses() {
     let options = rdkafka::admin::AdminOptions::new();
     admin.delete_topics(&[&world.topic], &options).await.unwrap().pop().unwrap().unwrap();
     tokio::task::block_in_place(|| make_topic_anew(&world.connection, &world.topic, 1));
-    world.forwarding.as_ref().unwrap().again(0);
+    world.forwarding.as_ref().unwrap().again(0).unwrap();
     let (mut seqs, mut causes) = (BTreeSet::new(), Vec::new());
     while seqs.len() < 100 {
         let load = next(&carrier).await;

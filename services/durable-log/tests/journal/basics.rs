@@ -117,6 +117,26 @@ fn over_its_size_committed_segments_go_and_uncommitted_ones_stay() {
 }
 
 #[test]
+fn who_reads_a_second_time_keeps_what_is_old_and_nothing_that_room_is_needed_for() {
+    let disk = SimDisk::default();
+    let journal = open(&disk, Options { max_bytes: 5 * 4096, ..options(4096) }).unwrap();
+    let mut ledger = Ledger::default();
+    journal.commit("one-again", 0).unwrap();
+    ledger.fill(&journal, 14);
+    journal.commit("one", journal.durable_end()).unwrap();
+    let kept = journal.status();
+    assert!(kept.segments > 2 && kept.bytes < 5 * 4096, "{kept:?}");
+    assert_eq!(journal.trim().unwrap().segments, 0, "past its keep time, and to be read");
+    for _ in 0..100 {
+        ledger.append(&journal, 1, 500).unwrap();
+        journal.commit("one", journal.durable_end()).unwrap();
+    }
+    assert!(journal.status().first > 0, "intake goes on");
+    journal.forget("one-again").unwrap();
+    assert!(journal.trim().unwrap().segments > 0);
+}
+
+#[test]
 fn a_missing_segment_is_named_and_read_past() {
     let disk = SimDisk::default();
     let journal = open(&disk, options(4096)).unwrap();

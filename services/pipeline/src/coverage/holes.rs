@@ -3,7 +3,10 @@
 
 use super::{Keeper, keeper::Look, reconcile::reconcile};
 use events::ids::StreamId;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+};
 
 /// Causes of gaps that a log leaves where it lost records of ours.
 const OF_THE_LOG: [&str; 4] = ["log_expired", "log_went_back", "log_recreated", "log_passed"];
@@ -11,12 +14,39 @@ const OF_THE_LOG: [&str; 4] = ["log_expired", "log_went_back", "log_recreated", 
 const BY_THE_LOG: &str = "log";
 use store::{Gap, Seal, StoreError, StreamStatus};
 
+/// Numbers that are not there, by the last of their range: since which look, UTC milliseconds.
+#[derive(Debug, Default)]
+pub(super) struct Awaited {
+    before: BTreeMap<(StreamId, u64), i64>,
+    now: BTreeMap<(StreamId, u64), i64>,
+}
+
+impl Awaited {
+    /// A look at `now` finds a range missing; since when one does.
+    fn since(&mut self, last: (StreamId, u64), now: i64) -> i64 {
+        let since = self.before.get(&last).copied().unwrap_or(now);
+        *self.now.entry(last).or_insert(since)
+    }
+
+    /// The look is over: what it did not find has come.
+    fn looked(&mut self) {
+        self.before = mem::take(&mut self.now);
+    }
+}
+
 impl Keeper {
     /// The rows of gaps that change.
     pub(super) async fn missing_records(&self, look: &Look<'_>) -> Result<Vec<Gap>, StoreError> {
         let (now, written) = (look.now, look.written);
         let streams = self.store.streams(&self.tenant).await?;
-        let mut found = Vec::new();
+        let (mut found, mut awaited) = (Vec::new(), self.awaited.lock().await);
+        let settled = *self.settled_until.borrow();
+        // Where several processes write, a block may still be on its way, and where the log has several ways a record may wait on one:
+        // one that is sent again lies behind what was there when it was missed first.
+        let mut is_lost = |(stream, last): (StreamId, u64), behind: Option<i64>| {
+            let since = awaited.since((stream, last), now);
+            behind.is_some_and(|behind| behind < now - self.lateness) && settled.saturating_sub(self.lateness) >= since
+        };
         // What was told once stays told while it is missing, whatever is allowed now.
         let known = |hole: &Gap| {
             let same = |gap: &Gap| (&gap.scope, &gap.cause) == (&hole.scope, &hole.cause) && gap.repaired_at.is_none();
@@ -25,9 +55,8 @@ impl Keeper {
         for stream in &streams {
             for range in &stream.missing {
                 let (since, until) = self.store.around(&self.tenant, stream.stream, *range).await?;
-                // Where several processes write, a block may still be on its way.
                 let hole = self.hole(stream.stream, *range, (since.unwrap_or(0), until));
-                if until.is_some_and(|until| until < now - self.lateness) || known(&hole) {
+                if is_lost((stream.stream, range.1), until) || known(&hole) {
                     found.push(hole);
                 }
             }
@@ -48,7 +77,7 @@ impl Keeper {
                 short = true;
                 // The opening may have come by another partition than the end that it names.
                 let hole = self.hole(seal.previous, (first, seal.previous_seq), (since, Some(seal.received_at)));
-                if seal.received_at < now - self.lateness || known(&hole) {
+                if is_lost((seal.previous, seal.previous_seq), Some(seal.received_at)) || known(&hole) {
                     found.push(hole);
                 }
             } else if sealed.is_some_and(|sealed| sealed.last_seq > seal.previous_seq) {
@@ -56,6 +85,7 @@ impl Keeper {
                 found.push(self.rolled_back(seal));
             }
         }
+        awaited.looked();
         for stream in streams.iter().filter(|stream| stream.contested > 0) {
             // Between the counting and this look a merge cannot take one away: only an operator can.
             if let Some((since, last)) = self.store.contested(&self.tenant, stream.stream).await? {

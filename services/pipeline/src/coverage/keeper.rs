@@ -3,7 +3,9 @@
 use super::{
     SENDER_DROPPED, copies,
     depths::Depth,
-    held, lost,
+    held,
+    holes::Awaited,
+    lost,
     pushed::Push,
     reconcile::reconcile,
     repair::{claimed, time_of},
@@ -59,6 +61,9 @@ pub struct Keeper {
     pub(super) read: Mutex<lost::Read>,
     /// Which cells of streams had their turn.
     pub(super) turn: Mutex<held::Turn>,
+    /// Numbers that are not there.
+    pub(super) awaited: Mutex<Awaited>,
+    pub(super) settled_until: watch::Receiver<i64>,
 }
 
 impl Keeper {
@@ -88,8 +93,29 @@ impl Keeper {
         registry.register(Box::new(offset.clone()))?;
         registry.register(Box::new(open.clone()))?;
         registry.register(Box::new(complete.clone()))?;
-        let (read, turn) = (Mutex::default(), Mutex::default());
-        Ok(Self { store, tenant, lateness, expected, clock, open, complete, offset, differing, read, turn })
+        let (read, turn, awaited) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let settled_until = watch::channel(i64::MAX).1;
+        Ok(Self {
+            store,
+            tenant,
+            lateness,
+            expected,
+            clock,
+            open,
+            complete,
+            offset,
+            differing,
+            read,
+            turn,
+            awaited,
+            settled_until,
+        })
+    }
+
+    /// No number is told as missing while it may wait in the log: up to when (UTC milliseconds) everything in it is settled.
+    #[must_use]
+    pub fn behind(self, settled_until: watch::Receiver<i64>) -> Self {
+        Self { settled_until, ..self }
     }
 
     /// Runs until `stop` turns true. What fails is tried again: the recent past in the next round, what reaches further back soon.

@@ -140,6 +140,39 @@ async fn what_is_missing_behind_intake_is_a_gap_with_its_numbers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_may_wait_in_the_log_is_not_told_as_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, store) = database(dir.path()).await;
+    let place = (store.clone(), "default".to_owned());
+    let (reached, settled_until) = tokio::sync::watch::channel(0);
+    let keeper = Keeper::new(place, LATENESS, Vec::new(), (|| NOON, &Registry::new())).unwrap().behind(settled_until);
+    // A backlog of long ago is worked off: 2 and 3 wait on one partition, and so does the end of the stream before.
+    let receipts = vec![opening(1, (9, 3)), receipt(1, 1, "{}"), receipt(1, 4, "{}")];
+    store.insert(&Block { receipts, events: Vec::new() }).await.unwrap();
+    let now = NOON + 3_600_000;
+    // What was in the log when they were missed first is not settled, or may have been sent again until a moment ago.
+    for (round, settled) in [(now, 0), (now + 500, now - 1), (now + 5_000, now + LATENESS - 1)] {
+        reached.send_replace(settled);
+        keeper.round(round, true).await.unwrap();
+        assert_eq!(gaps(&store).await, [], "at {round}");
+    }
+    // One of them comes, so that another one is missed since now; the other is lost, as is the end.
+    store.insert(&Block { receipts: vec![receipt(1, 3, "{}")], events: Vec::new() }).await.unwrap();
+    reached.send_replace(now + LATENESS);
+    keeper.round(now + 6_000, true).await.unwrap();
+    let end = row("records_missing", "09:0-3", Some(4));
+    assert_eq!(gaps(&store).await, [end.clone()]);
+    reached.send_replace(now + 6_000 + LATENESS);
+    keeper.round(now + 8_000, true).await.unwrap();
+    assert_eq!(gaps(&store).await, [end, row("records_missing", "01:2-2", Some(1))]);
+    // What was told stays told, however far behind the log is then.
+    reached.send_replace(0);
+    keeper.round(now + 9_000, true).await.unwrap();
+    assert_eq!(gaps(&store).await.len(), 2);
+    engine.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_log_lost_is_repaired_when_no_number_is_missing_any_more() {
     let dir = tempfile::tempdir().unwrap();
     let (engine, store) = database(dir.path()).await;

@@ -4,7 +4,7 @@ use axum::{Router, extract::Query, http::StatusCode, routing::post};
 use durable_log::{Journal, ReadLimits};
 use events::ids::StreamId;
 use serde::Deserialize;
-use std::sync::Arc;
+use std::{fmt::Display, sync::Arc};
 
 #[derive(Deserialize)]
 struct From {
@@ -29,7 +29,10 @@ fn told(journal: &Journal, (stream, from): (StreamId, u64), offset: u64) -> Stri
 }
 
 /// The route.
-pub fn route(journal: Journal, again: impl Fn(u64) + Send + Sync + 'static) -> Router {
+pub fn route<E: Display + Send>(
+    journal: Journal,
+    again: impl Fn(u64) -> Result<(), E> + Send + Sync + 'static,
+) -> Router {
     let again = Arc::new(again);
     let answer = move |Query(asked): Query<From>| {
         let (journal, again) = (journal.clone(), again.clone());
@@ -42,8 +45,11 @@ pub fn route(journal: Journal, again: impl Fn(u64) + Send + Sync + 'static) -> R
             let Some(offset) = journal.offset_of(stream.0, asked.from) else {
                 return (StatusCode::NOT_FOUND, format!("the journal keeps nothing of stream {stream}\n"));
             };
-            again(offset);
-            (StatusCode::ACCEPTED, told(&journal, (stream, asked.from), offset))
+            let kept = tokio::task::spawn_blocking(move || again(offset).map_err(|error| error.to_string()));
+            match kept.await.unwrap_or_else(|_| Err("it died".into())) {
+                Ok(()) => (StatusCode::ACCEPTED, told(&journal, (stream, asked.from), offset)),
+                Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("the order cannot be kept: {error}\n")),
+            }
         }
     };
     Router::new().route("/v1/forward", post(answer))

@@ -120,7 +120,8 @@ impl Storage {
         let expected = crate::beating::expected(&self.config);
         let tenant = self.config.tenant.clone();
         let keeper =
-            Keeper::new((store.clone(), tenant.clone()), lateness, expected, (crate::app::now_ms, &self.registry))?;
+            Keeper::new((store.clone(), tenant.clone()), lateness, expected, (crate::app::now_ms, &self.registry))?
+                .behind(carrier.settled_until());
         let names = self.config.privileged_names();
         let privileged = PrivilegedKeeper { store: store.clone(), tenant: tenant.clone(), names };
         let roller = Roller { store: store.clone() };

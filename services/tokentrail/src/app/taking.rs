@@ -133,7 +133,7 @@ pub async fn open_journal(config: &Config) -> anyhow::Result<Journal> {
     Ok(journal)
 }
 
-/// Makes a consumer the only one of the two. From ClickHouse to Kafka it goes on where ClickHouse stood; the other way it begins at the
+/// Makes a consumer the only one of the two, but for what it reads again by order. From ClickHouse to Kafka it goes on where ClickHouse stood; the other way it begins at the
 /// first record kept, because what the brokers have need not be stored yet. Records that come twice are stored once.
 fn take_over(journal: &Journal, consumer: &str) -> anyhow::Result<()> {
     let known = journal.status().committed;
@@ -144,7 +144,8 @@ fn take_over(journal: &Journal, consumer: &str) -> anyhow::Result<()> {
         None => journal.status().first,
     };
     journal.commit(consumer, from)?;
-    for other in CONSUMERS.into_iter().filter(|name| *name != consumer && stands(name).is_some()) {
+    let is_other = |name: &&str| !name.starts_with(consumer) && stands(name).is_some();
+    for other in CONSUMERS.into_iter().filter(is_other) {
         tracing::info!(other, consumer, from, "The journal is carried in another way from here on.");
         journal.forget(other)?;
     }

@@ -121,7 +121,7 @@ const TOTALS: &str = concat!(
 pub(crate) const REPORT: Report = Report {
     id: "R07",
     name: "configuration-change",
-    version: "1.0.2",
+    version: "1.0.3",
     question: "Which settings, clients, roles, groups and policies were changed, by whom, from what to what, and what changed without an event?",
     criteria: &["CC6.8", "CC7.1", "CC8.1"],
     span: Span::Period,

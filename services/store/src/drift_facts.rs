@@ -7,6 +7,7 @@ use crate::{
 };
 use clickhouse::Row;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// Most rows of one answer: a rule would take a part of them for the whole.
@@ -70,6 +71,15 @@ const ROLE_GRANTS: &[&str] = &["role_granted", "composite_added", "backstage_rol
 /// When accounts were out, by account.
 const WHILE: &str = ", (SELECT mapFromArrays(groupArray(account), groupArray(times)) FROM (SELECT out.1 AS account, groupArray((out.2, out.3)) AS times \
     FROM (SELECT arrayJoin(arrayZip({accounts:Array(String)}, {since:Array(Int64)}, {until:Array(Int64)})) AS out) GROUP BY account)) AS spans";
+
+/// Events of some accounts; of persons, of all their accounts.
+const OF_PERSONS: &str = "AND person IN (SELECT toFixedString(unhex(key), 16) FROM (SELECT arrayJoin({persons:Array(String)}) AS key UNION DISTINCT \
+    SELECT account FROM alias_rows FINAL WHERE tenant = {tenant:String} AND account != '' AND person IN {persons:Array(String)}))";
+
+/// Some events between two times.
+const OF_EVENTS: &str = "FROM event_rows WHERE tenant = {tenant:String} \
+    AND time >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND time <= fromUnixTimestamp64Milli({to:Int64}, 'UTC') \
+    AND event_id IN (arrayMap(id -> toUUID(id), {events:Array(String)}))";
 
 const KEY: &str = "if({} = toFixedString('', 16), '', lower(hex({})))";
 
@@ -156,6 +166,33 @@ impl Store {
         self.drift_acts_in((query, kinds, ""), None).await
     }
 
+    /// Where events of some kinds are: beginnings of spans of `unit` milliseconds (UTC milliseconds), and how many are in each at most: rows
+    /// that a newer normaliser replaced, and copies by other inputs, count.
+    pub async fn drift_spans(
+        &self,
+        query: &DriftQuery<'_>,
+        kinds: &[&str],
+        unit: i64,
+    ) -> Result<Vec<(i64, u64)>, StoreError> {
+        let (from, to) = bounds(query);
+        let mut spans = BTreeMap::new();
+        for some in together(query) {
+            let persons = if some.persons.is_some() { OF_PERSONS } else { "" };
+            let sql = format!(
+                "SELECT toInt64(floor(toUnixTimestamp64Milli(time) / {unit})) AS span, count() FROM event_rows \
+                 WHERE tenant = {{tenant:String}} AND is_deleted = 0 {persons} AND kind IN {{kinds:Array(String)}} \
+                 AND time >= fromUnixTimestamp64Milli({{from:Int64}}, 'UTC') AND time < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC') \
+                 GROUP BY span ORDER BY span LIMIT {{beyond:UInt32}}"
+            );
+            let asked = self.ask(&sql).param("tenant", query.tenant).param("from", from).param("to", to);
+            let asked = asked.param("persons", some.persons.unwrap_or_default()).param("kinds", kinds);
+            for (span, count) in all::<(i64, u64)>(asked, ("spans", ROWS_MAX)).await? {
+                *spans.entry(span * unit).or_default() += count;
+            }
+        }
+        Ok(spans.into_iter().collect())
+    }
+
     /// Roles that somebody who is known gave to a group, put into another role, or gave in a Backstage: what they may have thereby
     /// themselves.
     pub async fn drift_role_grants(&self, query: &DriftQuery<'_>) -> Result<Vec<ActRow>, StoreError> {
@@ -203,12 +240,7 @@ impl Store {
         (query, kinds, more): (&DriftQuery<'_>, &[&str], &str),
         times: Option<&[(String, i64, i64)]>,
     ) -> Result<Vec<ActRow>, StoreError> {
-        let persons = if query.persons.is_some() {
-            "AND person IN (SELECT toFixedString(unhex(key), 16) FROM (SELECT arrayJoin({persons:Array(String)}) AS key UNION DISTINCT \
-               SELECT account FROM alias_rows FINAL WHERE tenant = {tenant:String} AND account != '' AND person IN {persons:Array(String)}))"
-        } else {
-            ""
-        };
+        let persons = if query.persons.is_some() { OF_PERSONS } else { "" };
         let (spans, within) = match times {
             Some(_) => (
                 WHILE,
@@ -317,21 +349,10 @@ impl Store {
         &self,
         tenant: &str,
         events: &[Uuid],
-        (from, to): (i64, i64),
+        span: (i64, i64),
     ) -> Result<Vec<(Uuid, String)>, StoreError> {
-        let sql = "SELECT DISTINCT toString(event_id), toString(source_id) FROM event_rows WHERE tenant = {tenant:String} \
-            AND time >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND time <= fromUnixTimestamp64Milli({to:Int64}, 'UTC') \
-            AND event_id IN (arrayMap(id -> toUUID(id), {events:Array(String)}))";
-        let events: Vec<String> = events.iter().map(Uuid::to_string).collect();
-        let mut found = Vec::new();
-        for some in parts(&events) {
-            let asked = self.ask(sql).param("tenant", tenant).param("events", some);
-            let asked = asked.param("from", crate::rows::stored_time(from)).param("to", crate::rows::stored_time(to));
-            for (id, source) in rows::<(String, String)>(asked).await? {
-                found.push((id.parse().map_err(|_| crate::query::unknown("event id"))?, source));
-            }
-        }
-        Ok(found)
+        let sql = format!("SELECT DISTINCT toString(event_id), toString(source_id) {OF_EVENTS}");
+        self.of_events(&sql, (tenant, events), span).await
     }
 
     /// Where events lie: id and STREAM/SEQ, of those that are stored between two times.
@@ -339,18 +360,27 @@ impl Store {
         &self,
         tenant: &str,
         events: &[Uuid],
+        span: (i64, i64),
+    ) -> Result<Vec<(Uuid, String)>, StoreError> {
+        let sql = format!(
+            "SELECT toString(event_id), min(concat(lower(hex(stream)), '/', toString(seq))) {OF_EVENTS} AND is_deleted = 0 GROUP BY event_id"
+        );
+        self.of_events(&sql, (tenant, events), span).await
+    }
+
+    async fn of_events(
+        &self,
+        sql: &str,
+        (tenant, events): (&str, &[Uuid]),
         (from, to): (i64, i64),
     ) -> Result<Vec<(Uuid, String)>, StoreError> {
-        let sql = "SELECT toString(event_id), min(concat(lower(hex(stream)), '/', toString(seq))) FROM event_rows WHERE tenant = {tenant:String} \
-            AND time >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND time <= fromUnixTimestamp64Milli({to:Int64}, 'UTC') \
-            AND event_id IN (arrayMap(id -> toUUID(id), {events:Array(String)})) AND is_deleted = 0 GROUP BY event_id";
         let events: Vec<String> = events.iter().map(Uuid::to_string).collect();
         let mut found = Vec::new();
         for some in parts(&events) {
             let asked = self.ask(sql).param("tenant", tenant).param("events", some);
             let asked = asked.param("from", crate::rows::stored_time(from)).param("to", crate::rows::stored_time(to));
-            for (id, receipt) in rows::<(String, String)>(asked).await? {
-                found.push((id.parse().map_err(|_| crate::query::unknown("event id"))?, receipt));
+            for (id, told) in rows::<(String, String)>(asked).await? {
+                found.push((id.parse().map_err(|_| crate::query::unknown("event id"))?, told));
             }
         }
         Ok(found)

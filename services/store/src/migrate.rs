@@ -71,6 +71,7 @@ const MIGRATIONS: &[Migration] = migrations![
     57 "0057_persons_in_order",
     58 "0058_revived_findings",
     59 "0059_correlated_beyond",
+    60 "0060_states_of_their_snapshot",
 ];
 
 const DATABASE: &str = "CREATE DATABASE IF NOT EXISTS {database} {on_cluster}";

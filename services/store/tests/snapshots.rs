@@ -186,3 +186,47 @@ async fn absence_rests_on_complete_areas_only() {
         assert_eq!((areas[0].before.as_str(), areas[0].after.as_str()), ("complete", "forbidden"));
     }
 }
+
+/// Several snapshots wrote one state: each says it by its own receipt, and one that wrote none by the earliest.
+#[tokio::test]
+async fn a_state_is_evidenced_by_the_read_of_its_own_snapshot() {
+    let (entity, other) = ("e".repeat(32), "f".repeat(32));
+    let (on, off) = ("1".repeat(16), "0".repeat(16));
+    // Set, changed and put back, told again, and found so by one that wrote nothing; the other one is as it was.
+    let reads = [("s1", &on, true), ("s2", &off, true), ("s3", &on, true), ("s4", &on, true), ("s5", &on, false)];
+    let mut rows = Vec::new();
+    for (n, (snapshot, hash, is_written)) in (1_i64..).zip(reads) {
+        let row = |kind: &str, place: i64, details: String| {
+            let id = format!("00000000-0000-4000-8000-{:012}", 10 * n + place);
+            let time = NOON + 1_000 * n;
+            format!(
+                "INSERT INTO event_rows (tenant, source_id, time, event_id, input, version, kind, data_class, realm, resource_kind, resource, details) \
+                 VALUES ('{TENANT}', 'kc', fromUnixTimestamp64Milli({time}, 'UTC'), toUUID('{id}'), 'snapshot', 1, '{kind}', 'snapshot', 'acme', \
+                 'events_config', '{snapshot}', map('snapshot', '{snapshot}', {details}))"
+            )
+        };
+        rows.push(row("snapshot_list", 0, format!("'entries', '{entity}{hash}{other}{on}'")));
+        if is_written {
+            rows.push(row("state_events_config", 1, format!("'entity', '{entity}', 'hash', '{hash}'")));
+        }
+        if n == 1 {
+            rows.push(row("state_events_config", 2, format!("'entity', '{other}', 'hash', '{on}'")));
+        }
+    }
+    let backward: Vec<String> = rows.iter().rev().cloned().collect();
+    for rows in [rows, backward] {
+        let database = Database::new().await;
+        for sql in rows {
+            database.sql().query(&sql).execute().await.unwrap();
+        }
+        let said = async |entity: &str| {
+            let sql = format!(
+                "SELECT concat(snapshot, ' ', resource, ' ', substring(toString(event_id), 35)) FROM snapshot_states \
+                 WHERE tenant = '{TENANT}' AND entity = '{entity}' ORDER BY snapshot"
+            );
+            database.sql().query(&sql).fetch_all::<String>().await.unwrap()
+        };
+        assert_eq!(said(&entity).await, ["s1 s1 11", "s2 s2 21", "s3 s3 31", "s4 s4 41", "s5 s1 11"]);
+        assert_eq!(said(&other).await, ["s1 s1 12", "s2 s1 12", "s3 s1 12", "s4 s1 12", "s5 s1 12"]);
+    }
+}

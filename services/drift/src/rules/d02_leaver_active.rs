@@ -51,31 +51,23 @@ struct Out<'a> {
 fn judge(facts: &Facts, settings: &Settings) -> Judged {
     let mut outs: BTreeMap<(&str, i64), Out<'_>> = BTreeMap::new();
     let mut accounts: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    let mut enabled: BTreeMap<&str, i64> = BTreeMap::new();
+    let mut before: BTreeMap<&str, Before> = BTreeMap::new();
     for act in &facts.acts {
         // One of a person's accounts can be closed while another goes on.
         let account = act.account.as_str();
         if account.is_empty() {
             continue;
         }
-        let out = latest(&mut outs, account, act.at).filter(|out| out.until.is_none()).map(|out| out.since);
-        let before = Before { out, enabled: enabled.get(account).copied() };
-        if enables(act) {
-            enabled.insert(account, act.at);
-        }
-        match end(act, before) {
-            Some(Some(how)) => {
-                // Told twice is once: the first counts.
-                let open = latest(&mut outs, account, act.at).is_some_and(|out| out.until.is_none());
-                if !open {
-                    let out = outs.entry((account, act.at)).or_default();
-                    (out.person, out.since, out.told) = (act.person.as_str(), act.at, Some((act.event, how)));
-                    accounts.entry(out.person).or_default().insert(account);
-                }
+        match before.entry(account).or_default().turned(act) {
+            Some(Turn::Out(how)) => {
+                let out = outs.entry((account, act.at)).or_default();
+                (out.person, out.since, out.until) = (act.person.as_str(), act.at, None);
+                out.told = Some((act.event, how));
+                accounts.entry(out.person).or_default().insert(account);
             }
-            Some(None) => {
+            Some(Turn::In) => {
                 if let Some(out) = latest(&mut outs, account, act.at) {
-                    out.until.get_or_insert(act.at);
+                    out.until = Some(act.at);
                 }
             }
             None if is_activity(act) && act.at <= facts.ripe => {
@@ -105,21 +97,17 @@ fn judge(facts: &Facts, settings: &Settings) -> Judged {
 /// When accounts were out: account, from, and until they were let in again, if they were. Acts in order of time.
 pub fn times_out<'a>(acts: impl Iterator<Item = &'a Act>) -> Vec<(String, i64, Option<i64>)> {
     let mut out: BTreeMap<&str, Vec<(i64, Option<i64>)>> = BTreeMap::new();
-    let mut enabled: BTreeMap<&str, i64> = BTreeMap::new();
+    let mut before: BTreeMap<&str, Before> = BTreeMap::new();
     for act in acts.filter(|act| !act.account.is_empty()) {
         let account = act.account.as_str();
-        let times = out.entry(account).or_default();
-        let since = times.last().filter(|(_, until)| until.is_none()).map(|(since, _)| *since);
-        let before = Before { out: since, enabled: enabled.get(account).copied() };
-        if enables(act) {
-            enabled.insert(account, act.at);
-        }
-        let Some(how) = end(act, before) else { continue };
-        match (how, times.last_mut()) {
-            (Some(_), Some((_, None))) => {}
-            (Some(_), _) => times.push((act.at, None)),
-            (None, Some((_, until))) => drop(until.get_or_insert(act.at)),
-            (None, None) => {}
+        match before.entry(account).or_default().turned(act) {
+            Some(Turn::Out(_)) => out.entry(account).or_default().push((act.at, None)),
+            Some(Turn::In) => {
+                if let Some((_, until)) = out.get_mut(account).and_then(|times| times.last_mut()) {
+                    *until = Some(act.at);
+                }
+            }
+            None => {}
         }
     }
     let each = |(account, times): (&str, Vec<(i64, Option<i64>)>)| {
@@ -127,6 +115,22 @@ pub fn times_out<'a>(acts: impl Iterator<Item = &'a Act>) -> Vec<(String, i64, O
         times.into_iter().map(move |(from, until)| (account.clone(), from, until)).collect::<Vec<_>>()
     };
     out.into_iter().flat_map(each).collect()
+}
+
+/// What is known of accounts, act by act in order of time.
+#[derive(Default)]
+pub struct Accounts(BTreeMap<String, Before>);
+
+impl Accounts {
+    /// True if an act says something of its account that counts for this rule. What comes later does not change that: without the acts
+    /// that say nothing it finds the same.
+    pub fn says_anew(&mut self, act: &Act) -> bool {
+        if !self.0.contains_key(&act.account) {
+            self.0.insert(act.account.clone(), Before::default());
+        }
+        // How long ago an event enabled it decides whether a read that comes later is believed.
+        self.0.get_mut(&act.account).is_some_and(|before| before.turned(act).is_some()) || enables(act)
+    }
 }
 
 fn finding(account: &str, since: i64, out: &Out<'_>, settings: &Settings) -> Option<Candidate> {
@@ -178,6 +182,34 @@ struct Before {
     out: Option<i64>,
     /// When an event enabled it last.
     enabled: Option<i64>,
+}
+
+/// What an act changes for an account.
+enum Turn {
+    /// It is out, and how that is said.
+    Out(&'static str),
+    In,
+}
+
+impl Before {
+    /// What an act changes, and is known from then on. Told twice is once: the first counts.
+    fn turned(&mut self, act: &Act) -> Option<Turn> {
+        let said = end(act, *self);
+        if enables(act) {
+            self.enabled = Some(act.at);
+        }
+        match (said?, self.out) {
+            (Some(how), None) => {
+                self.out = Some(act.at);
+                Some(Turn::Out(how))
+            }
+            (None, Some(_)) => {
+                self.out = None;
+                Some(Turn::In)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// `Some(Some(how))`: the person was put out; `Some(None)`: may come in again.

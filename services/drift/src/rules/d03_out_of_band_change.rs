@@ -146,7 +146,7 @@ fn recording(facts: &Facts, settings: &Settings) -> Vec<Candidate> {
 }
 
 /// The name of the realm that an event says was made.
-fn makes_realm(act: &Act) -> Option<&str> {
+pub fn makes_realm(act: &Act) -> Option<&str> {
     let made = act.kind == REALM_MADE && act.outcome != "failure";
     made.then(|| act.details.get("changed_realm").map(String::as_str)).flatten()
 }

@@ -12,7 +12,8 @@ mod d16_impersonation;
 mod d19_decision_without_login;
 mod d20_colliding_identity;
 
-pub use d02_leaver_active::times_out;
+pub use d02_leaver_active::{Accounts, times_out};
+pub use d03_out_of_band_change::makes_realm;
 pub use d05_self_escalation::MOMENT;
 pub use d13_brute_force_then_success::CHANGE_WITHIN;
 

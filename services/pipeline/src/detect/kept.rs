@@ -1,18 +1,20 @@
 //! What the rules need however old it is: what was done to recording, and to the accounts of those who were ever put out. Everybody
-//! else's accounts change all the time, and are looked at only once they are put out.
+//! else's accounts change all the time, and are looked at only once they are put out. It is read in slices, and what says nothing new is
+//! let go before the next one is read.
 
-use super::facts::{Reader, act};
+use super::{
+    facts::Reader,
+    thin::{READ, Thin},
+};
 use drift::facts::Act;
 use std::collections::{BTreeMap, BTreeSet};
 use store::{StoreError, drift_facts::DriftQuery};
 use uuid::Uuid;
 
 const RECORDING: &[&str] = &["audit_config_changed", "realm_updated", "realm_created", READ, "state_realm"];
-/// What a snapshot says of a realm's recording, each time.
-const READ: &str = "state_events_config";
-/// By how much a clock may be said to be off at most (`correlation.skew_ms`), milliseconds.
-const SKEW_MOST: i64 = 3_600_000;
 const ACCOUNTS: &[&str] = &["user_created", "user_updated", "user_deleted", "user_locked_permanently", "state_user"];
+/// Accounts that are asked for at once: less than one request can name.
+const TOGETHER: usize = 900;
 
 /// The events, by time.
 #[derive(Default)]
@@ -32,37 +34,39 @@ impl Kept {
         (from, to): (i64, i64),
     ) -> Result<BTreeSet<String>, StoreError> {
         let from = if std::mem::take(&mut self.whole) { from } else { i64::MIN };
-        let (store, tenant) = (&reader.store, reader.tenant.as_str());
-        let of = |persons, from| DriftQuery { tenant, persons, from, to };
-        let lately = of(None, from);
-        let known: Vec<String> = self.out.iter().cloned().collect();
-        let of_known = async {
-            let known = of(Some(&known), from);
-            if known.persons.is_some_and(<[_]>::is_empty) {
-                Ok(Vec::new())
-            } else {
-                store.drift_acts(&known, ACCOUNTS).await
-            }
-        };
-        let (mut read, put_out, of_known) =
-            tokio::try_join!(store.drift_acts(&lately, RECORDING), store.drift_put_out(&lately), of_known)?;
-        read.extend(of_known);
+        let lately = DriftQuery { tenant: &reader.tenant, persons: None, from, to };
+        let known: Vec<&String> = self.out.iter().collect();
+        let (mut recording, mut accounts) = (self.behind(from, RECORDING), self.behind(from, ACCOUNTS));
+        let (_, put_out, _) = tokio::try_join!(
+            reader.in_slices((&lately, RECORDING), |act| recording.take(act)),
+            reader.store.drift_put_out(&lately),
+            accounts_of(reader, (&lately, &known), &mut accounts),
+        )?;
         // What was done before to an account that is put out only now was not kept.
-        let others: Vec<String> = put_out.into_iter().filter(|account| !self.out.contains(account)).collect();
-        if !others.is_empty() {
-            read.extend(store.drift_acts(&of(Some(&others), i64::MIN), ACCOUNTS).await?);
-        }
+        let others: Vec<&String> = put_out.iter().filter(|account| !self.out.contains(*account)).collect();
+        accounts_of(reader, (&DriftQuery { from: i64::MIN, ..lately }, &others), &mut accounts).await?;
         self.whole = true;
-        Ok(self.take(from, read.into_iter().map(act)))
+        Ok(self.put(from, [recording, accounts]))
     }
 
-    fn take(&mut self, from: i64, read: impl Iterator<Item = Act>) -> BTreeSet<String> {
+    /// What goes on at a time, of some kinds.
+    fn behind(&self, from: i64, kinds: &[&str]) -> Thin {
+        let before = self.acts.range(..(from, Uuid::nil())).map(|(_, act)| act);
+        Thin::behind(before.filter(|act| kinds.contains(&act.kind.as_str())))
+    }
+
+    /// From a time on, this is what is kept.
+    fn put(&mut self, from: i64, read: [Thin; 2]) -> BTreeSet<String> {
         let before = self.acts.split_off(&(from, Uuid::nil()));
-        self.acts.extend(read.map(|act| ((act.at, act.event), act)));
+        for thin in read {
+            for key in thin.gone {
+                self.acts.remove(&key);
+            }
+            self.acts.extend(thin.new);
+        }
         self.out = self.acts.values().filter(|act| puts_out(act)).map(|act| act.account.clone()).collect();
         let out = &self.out;
         self.acts.retain(|_, act| !ACCOUNTS.contains(&act.kind.as_str()) || out.contains(&act.account));
-        self.thin();
         let now = || self.acts.range((from, Uuid::nil())..);
         let gone = before.iter().filter(|(at, act)| self.acts.get(*at) != Some(*act));
         let come = now().filter(|(at, act)| before.get(*at) != Some(*act));
@@ -71,37 +75,6 @@ impl Kept {
             .filter(|key| !key.is_empty())
             .cloned()
             .collect()
-    }
-
-    /// Lets go of reads that say the same on and on. Those stay up to the first one that surely began behind what was told before, and the
-    /// last one, from which on it may be otherwise.
-    fn thin(&mut self) {
-        let mut runs: BTreeMap<(&str, &str), Run<'_>> = BTreeMap::new();
-        let mut gone = Vec::new();
-        for (key, act) in &self.acts {
-            let place = (act.source.as_str(), act.realm.as_str());
-            match act.kind.as_str() {
-                READ => {
-                    let hash = act.details.get("hash").map(String::as_str).unwrap_or_default();
-                    let same = runs.get_mut(&place).filter(|run| run.hash == hash && !hash.is_empty());
-                    if let Some(run) = same {
-                        if run.is_told {
-                            gone.extend(run.last.replace(*key));
-                        }
-                        run.is_told |= act.began > run.since.saturating_add(SKEW_MOST);
-                    } else {
-                        runs.insert(place, Run { since: act.at, hash, is_told: false, last: None });
-                    }
-                }
-                // It stands in the realm of whoever made the new one.
-                "realm_created" => runs.retain(|(source, _), _| *source != act.source),
-                kind if RECORDING.contains(&kind) => drop(runs.remove(&place)),
-                _ => {}
-            }
-        }
-        for key in gone {
-            self.acts.remove(&key);
-        }
     }
 
     pub(super) fn acts(&self) -> impl Iterator<Item = &Act> {
@@ -115,14 +88,20 @@ impl Kept {
     }
 }
 
-/// Reads of a realm's recording that say the same, and nothing between them.
-struct Run<'a> {
-    since: i64,
-    hash: &'a str,
-    /// Whether one was there that began behind all that is older than they are.
-    is_told: bool,
-    /// The last one behind that.
-    last: Option<(i64, Uuid)>,
+/// What was done to accounts, which are named in order, some of them at a time.
+async fn accounts_of(
+    reader: &Reader,
+    (query, accounts): (&DriftQuery<'_>, &[&String]),
+    thin: &mut Thin,
+) -> Result<(), StoreError> {
+    for some in accounts.chunks(TOGETHER) {
+        let some: Vec<String> = some.iter().map(|account| (*account).clone()).collect();
+        let asked = DriftQuery { persons: Some(&some), ..*query };
+        // Who is a person of several accounts is asked for with all of them, which come with their own names, if ever.
+        let take = |act: Act| if some.binary_search(&act.account).is_ok() { thin.take(act) } else { Ok(()) };
+        reader.in_slices((&asked, ACCOUNTS), take).await?;
+    }
+    Ok(())
 }
 
 fn puts_out(act: &Act) -> bool {
@@ -134,6 +113,19 @@ fn puts_out(act: &Act) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Kept {
+        /// As [`Kept::renew`] takes what it reads.
+        fn take(&mut self, from: i64, read: impl Iterator<Item = Act>) -> BTreeSet<String> {
+            let (mut recording, mut accounts) = (self.behind(from, RECORDING), self.behind(from, ACCOUNTS));
+            for act in read {
+                let of_accounts = ACCOUNTS.contains(&act.kind.as_str());
+                let thin = if of_accounts { &mut accounts } else { &mut recording };
+                thin.take(act).unwrap();
+            }
+            self.put(from, [recording, accounts])
+        }
+    }
 
     fn act(at: i64, kind: &str, (account, enabled): (&str, &str)) -> Act {
         let details = [("enabled".to_owned(), enabled.to_owned())].into();

@@ -16,6 +16,8 @@ mod parts;
 mod queue;
 mod register;
 mod reviving;
+mod slices;
+mod thin;
 mod writing;
 
 pub use facts::Reader;

@@ -9,6 +9,7 @@ mod large;
 mod much;
 mod retold;
 mod ripe;
+mod sliced;
 #[path = "../../../store/tests/support/mod.rs"]
 mod support;
 mod switched_off;

@@ -10,7 +10,7 @@ const MUCH: u32 = 200_001;
 const SECOND: i64 = 1_000;
 
 impl Bench {
-    async fn sql(&self, sql: &str) {
+    pub(crate) async fn sql(&self, sql: &str) {
         self.database.sql().query(sql).execute().await.unwrap();
     }
 
@@ -47,12 +47,12 @@ impl Bench {
         tokio::spawn(async move { detector.run().await })
     }
 
-    async fn states(&self) -> Vec<RuleState> {
+    pub(crate) async fn states(&self) -> Vec<RuleState> {
         self.database.store.rule_states(TENANT).await.unwrap()
     }
 
     /// Everything is judged, in however many parts: no rule says that it could not be.
-    async fn judged(&self) {
+    pub(crate) async fn judged(&self) {
         let began = std::time::Instant::now();
         loop {
             let states = self.states().await;

@@ -19,7 +19,7 @@ from pathlib import Path
 
 CARGO = ["cargo", "test", "--locked", "--workspace"]
 # Begun first, so that none of them is left over at the end: those that take more than a minute.
-LONG = ["reports", "store", "alerts", "outage", "keycloak", "snapshot", "rollup", "journal", "correlation", "backstage"]
+LONG = ["reports", "store", "alerts", "outage", "keycloak", "together", "snapshot", "rollup", "journal", "correlation", "backstage"]
 # Seconds after which a suite hangs. Long forms, which environment variables ask for, take hours.
 LONGEST = 2400 if os.environ.get("CI") else 24 * 3600
 # One of these at a time.

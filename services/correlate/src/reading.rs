@@ -285,10 +285,15 @@ impl Known {
                 for found in keycloak.user_roles.read(at, &pairs, &self.reads) {
                     dirt.user_touched(found.of);
                 }
+                // It tells what a removal that names no role left open.
+                let left_open = |holder: &&Id| keycloak.user_roles.within(**holder) == Some(seen.place.within);
+                keycloak.unnamed.keys().filter(left_open).for_each(|holder| dirt.user_touched(*holder));
             }
             List::GroupRoles => {
                 let found = keycloak.group_roles.read(at, &pairs, &self.reads);
                 found.into_iter().for_each(|found| dirt.user_touched(found.of));
+                let left_open = |holder: &&Id| keycloak.group_roles.within(**holder) == Some(seen.place.within);
+                keycloak.unnamed.keys().filter(left_open).for_each(|holder| dirt.user_touched(*holder));
             }
             List::Composites => {
                 let found = keycloak.composites.read(at, &pairs, &self.reads);

@@ -44,6 +44,9 @@ const REQUEST: Duration = Duration::from_secs(120);
 /// How often readiness is asked for. Each question leaves a line on standard output.
 const POLL: Duration = Duration::from_millis(250);
 
+/// How the line begins that the catalog writes when it has taken in people and groups.
+const COMMITTED: &str = "Committed ";
+
 /// Lines of a log that go into an error.
 const TAIL_LINES: usize = 40;
 
@@ -230,6 +233,24 @@ impl Backstage {
             ensure!(Instant::now() < end, "the catalog did not learn of everybody in {START:?}: {}", self.tail());
             tokio::time::sleep(POLL).await;
         }
+    }
+
+    /// How often the catalog has taken in Keycloak's people and groups.
+    pub fn syncs(&self) -> Result<usize> {
+        let is_commit = |line: &Value| line["message"].as_str().is_some_and(|text| text.starts_with(COMMITTED));
+        Ok(self.lines()?.iter().filter(|line| is_commit(line)).count())
+    }
+
+    /// Waits until it has done so once more. What Keycloak is told from here on it hears of at the sync after this one, some
+    /// seconds on.
+    pub async fn synced(&self) -> Result<()> {
+        let before = self.syncs()?;
+        let end = Instant::now() + START;
+        while self.syncs()? == before {
+            ensure!(Instant::now() < end, "the catalog did not sync in {START:?}: {}", self.tail());
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(())
     }
 
     /// Asks the server to end, waits until the last lines are written, and returns all JSON lines.

@@ -56,6 +56,7 @@ impl Known {
         let (user, kind, held) = whose;
         let right = &*self.names.name(held);
         let (person, account) = (self.key(user), self.account_key(user));
+        let unnamed = kind == RightKind::Role && self.may_have_ended((user, List::UserRoles), ledger);
         let segments = ledger.segments();
         let mut index = 0;
         while index < segments.len() {
@@ -84,7 +85,7 @@ impl Known {
                 to: end.and_then(|end| end.from).map(|to| to.at),
                 by: (first.by.map(text), end.and_then(|end| end.by).map(text)),
                 evidence: (begun, end.and_then(|end| end.from).map(|to| to.event)),
-                rests_on_gap: gap,
+                rests_on_gap: gap || (end.is_none() && unnamed),
                 by_default: self.keycloak.is_gift(user, held, first.since),
             };
             let from = first.from.map_or(Uuid::nil(), |from| from.event);
@@ -168,6 +169,12 @@ impl Known {
             let unsure = unsure || self.keycloak.roles.at(inner, t).is_some_and(|segment| segment.gap);
             found.insert(Effective { kind: RightKind::Role, right, path, since, unsure, by_default });
         }
+    }
+
+    /// What is held to this day, by all that is told, may have been taken by a removal that does not name it.
+    pub(crate) fn may_have_ended(&self, (holder, list): (Id, List), ledger: &Ledger<()>) -> bool {
+        let last = ledger.segments().last().copied();
+        last.is_some_and(|last| last.says.is_some() && self.unnamed_since(holder, (list, &last), Millis::MAX))
     }
 
     /// A role was taken from this holder after `segment` began, and it is not said which.

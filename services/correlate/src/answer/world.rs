@@ -83,7 +83,13 @@ impl Rows<'_> {
                 self.push((WorldKind::Parent, group, Some(self.side(parent))), &stay);
             }
         }
-        self.related(WorldKind::GroupRole, &known.keycloak.group_roles);
+        for (role, ledger) in known.keycloak.group_roles.ever(group) {
+            let unnamed = known.may_have_ended((group, List::GroupRoles), ledger);
+            for mut stay in stays(ledger) {
+                stay.gap |= stay.to.is_none() && unnamed;
+                self.push((WorldKind::GroupRole, group, Some(self.side(role))), &stay);
+            }
+        }
         let mut instants: BTreeSet<Millis> = BTreeSet::new();
         for above in known.keycloak.above(group) {
             instants.extend(froms(&known.keycloak.groups, above));

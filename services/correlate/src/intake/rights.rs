@@ -146,9 +146,7 @@ impl Known {
         };
         let Some(held) = held else {
             self.keycloak.unnamed.entry(holder).or_default().insert(place.moment.at);
-            if person {
-                dirt.user_touched(holder);
-            }
+            dirt.user_touched(holder);
             return;
         };
         let mark = place.mark(held.then_some(()));

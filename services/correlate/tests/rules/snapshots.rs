@@ -1,10 +1,10 @@
 //! Snapshots: lists of marks, what they stand for, and what follows where they and the events disagree.
 
-use crate::case::{Case, person};
+use crate::case::{Case, Rows, person};
 use correlate::{
     Rank,
     facts::{EndKind, Entity, Holder, List, Mark, Parent, RoleName, Said, Snapshot, State, What},
-    rows::{Cause, Grade, Missed, Reason, RightKind, Verdict},
+    rows::{Cause, Grade, Missed, Reason, RightKind, Row, Verdict, WorldKind},
 };
 use events::{
     event::Outcome::{Allow, Deny},
@@ -274,6 +274,33 @@ fn an_unnamed_removal_is_open_until_the_roles_are_read_again() {
         rights.iter().find(|right| right.right == "r-admin").map(|right| right.unsure)
     };
     assert_eq!([30_000, 60_000, 110_000].map(unsure), [Some(false), Some(true), Some(false)]);
+    assert_eq!(rests_on_gap(&rows), [false], "it was read again");
+}
+
+/// Of each role that is held.
+fn rests_on_gap(rows: &Rows) -> Vec<bool> {
+    let users = rows.grants().into_iter().filter(|row| row.kind == RightKind::Role).map(|row| row.rests_on_gap);
+    users.chain(rows.rows.values().filter_map(group_role)).collect()
+}
+
+fn group_role(row: &Row) -> Option<bool> {
+    let Row::World(row) = row else { return None };
+    (row.kind == WorldKind::GroupRole).then_some(row.rests_on_gap)
+}
+
+#[test]
+fn what_an_unnamed_removal_may_have_taken_is_told_as_not_sure() {
+    let held =
+        |mark| keycloak(vec![(Area::RoleUsers, vec![mark]), (Area::RoleGroups, vec![member("g-ops", "r-admin")])]);
+    for (holder, expected) in [(Holder::User("u1"), [true, false]), (Holder::Group("g-ops"), [false, true])] {
+        let mut case = case();
+        case.snapshot((20.0, 20.0), KEYCLOAK, &held(member("u1", "r-admin")));
+        assert_eq!(rests_on_gap(&case.rows()), [false, false]);
+        case.keycloak(50.0, What::RoleHeld { holder, role: RoleName::default(), held: None });
+        assert_eq!(rests_on_gap(&case.rows()), expected);
+        case.snapshot((100.0, 100.0), KEYCLOAK, &held(member("u1", "r-admin")));
+        assert_eq!(rests_on_gap(&case.rows()), [false, false], "{holder:?}");
+    }
 }
 
 #[test]

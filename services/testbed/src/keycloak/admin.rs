@@ -143,6 +143,13 @@ impl Admin {
         self.map_role(Method::DELETE, realm, holder, role).await
     }
 
+    /// Takes a realm role from `holder` as the admin console does: the event names no role.
+    pub async fn revoke_role_by_console(&self, realm: &str, holder: &str, role: &str) -> Result<()> {
+        let role = self.get(&format!("{realm}/roles/{role}")).await?;
+        let body = json!([{"roleId": role["id"], "roleName": role["name"]}]);
+        self.call(Method::POST, &format!("{realm}/ui-ext/role-mapping-delete/{holder}"), Some(&body)).await.map(drop)
+    }
+
     /// Gives a client role to the service account of `client_id`, such as `realm-management` `view-events`.
     pub async fn grant_service_account(&self, realm: &str, client_id: &str, role: (&str, &str)) -> Result<()> {
         self.map_service_account(Method::POST, realm, client_id, role).await

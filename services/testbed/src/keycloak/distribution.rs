@@ -70,6 +70,11 @@ impl Distribution {
         Ok(found)
     }
 
+    /// The Java that runs it.
+    pub(super) fn java_home(&self) -> &Path {
+        &self.java_home
+    }
+
     /// Lays out the home folder of one run: shared parts are links, the database is a copy.
     pub(super) fn lay_out(&self, home: &Path) -> Result<()> {
         self.lay_out_empty(home)?;

@@ -5,11 +5,13 @@
 
 mod admin;
 mod browser;
+mod database;
 mod distribution;
 pub mod story;
 
 pub use admin::Admin;
 pub use browser::{Browser, Login, OidcClient, Tokens, client_credentials};
+pub use database::Database;
 
 use crate::{port, process};
 use anyhow::{Context, Result, bail, ensure};
@@ -159,6 +161,11 @@ impl Keycloak {
     /// The server's own log so far.
     pub fn log(&self) -> String {
         fs::read_to_string(log_path(self.home.path())).unwrap_or_default()
+    }
+
+    /// Its database, to be changed while it is down.
+    pub fn database(&self) -> Result<Database> {
+        Database::of(self.home.path(), self.distribution.java_home())
     }
 
     /// Ends the server and starts it again on the same port with the same data, `while_down` in between.

@@ -64,8 +64,7 @@ pub async fn find(store: &Store, config: &Config, id: &str) -> anyhow::Result<Ex
     let grants: Vec<GrantRecord> = held.into_iter().filter(|grant| groups.contains(&grant.right_id.as_str())).collect();
     let missing_events =
         store.records_of::<MissingEventRecord>(tenant, &persons, decision.at.saturating_add(1)).await?;
-    let rights: Vec<String> = decision.support.iter().flat_map(|path| [path.0.clone(), path.1.clone()]).collect();
-    let right_names = store.right_names(tenant, &rights).await?;
+    let right_names = store.right_names(tenant, &rights(&decision, &missing_events)).await?;
 
     let mut evidence = vec![decision.event_id, decision.credential];
     evidence.extend(grants.iter().flat_map(|grant| [grant.granted_in, grant.removed_in]));
@@ -110,6 +109,12 @@ pub async fn find(store: &Store, config: &Config, id: &str) -> anyhow::Result<Ex
         policies,
         incomplete,
     })
+}
+
+/// Ids of the groups and roles that the answer speaks of.
+fn rights(decision: &DecisionRecord, missing: &[MissingEventRecord]) -> Vec<String> {
+    let supporting = decision.support.iter().flat_map(|path| [&path.0, &path.1]);
+    supporting.chain(missing.iter().map(|gap| &gap.right_id)).cloned().collect()
 }
 
 /// The policies by which the decision was supported: of a right that is gone, those that were in force just before.
@@ -331,6 +336,13 @@ mod tests {
                 Incomplete { touches: Touches::Rights, gap: gap("kc", "records_missing", Some(120 * SECOND)) },
             ],
         }
+    }
+
+    #[test]
+    fn what_is_missing_is_named_as_what_supports_is() {
+        let mut told = told();
+        told.decision.support = vec![("g2".into(), "g3".into(), String::new(), String::new(), String::new(), None)];
+        assert_eq!(rights(&told.decision, &told.missing_events), ["g2", "g3", "g1"]);
     }
 
     #[test]

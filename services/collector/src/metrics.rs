@@ -66,6 +66,7 @@ impl Reason {
 /// All counters, ready made, so that a request only adds.
 pub struct Metrics {
     sources: Vec<Vec<PerInput>>,
+    ids: Vec<String>,
     other_lines: Vec<Vec<IntCounter>>,
     rejected: Vec<IntCounter>,
     append_seconds: Histogram,
@@ -102,6 +103,7 @@ impl Metrics {
         let kinds = |id: &str| LineKind::ALL.iter().map(|kind| other.with_label_values(&[id, kind.as_str()])).collect();
         let made = Self {
             sources: places.iter().map(|(_, id)| per_source(id, &receipts, &bytes)).collect(),
+            ids: places.iter().map(|(_, id)| (*id).to_owned()).collect(),
             other_lines: places.iter().map(|(_, id)| kinds(id)).collect(),
             rejected: Reason::ALL.iter().map(|reason| rejected.with_label_values(&[reason.as_str()])).collect(),
             append_seconds: register_histogram_with_registry!(append, registry)?,
@@ -117,6 +119,14 @@ impl Metrics {
             )?,
         };
         Ok(made)
+    }
+
+    /// Receipts taken in since the start: source, input, how many were understood, how many were not.
+    pub fn by_input(&self) -> impl Iterator<Item = (&str, Input, u64, u64)> {
+        self.ids.iter().zip(&self.sources).flat_map(|(id, inputs)| {
+            let counts = inputs.iter().map(|per| (per.understood.get(), per.dead.get()));
+            Input::ALL.iter().zip(counts).map(move |(input, (good, dead))| (id.as_str(), *input, good, dead))
+        })
     }
 
     pub(crate) fn taken(&self, source: &KnownSource, input: Input, counts: (u64, u64, u64)) {

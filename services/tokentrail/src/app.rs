@@ -161,6 +161,7 @@ impl App {
             tenant: config.tenant.clone(),
             journal: journal.clone().map(|journal| (journal, journal_consumer(config))),
             waiting: Waiting::default(),
+            taken: taken.as_ref().filter(|_| !role.stores()).map(|taken| taken.metrics.clone()),
             store: None,
             kafka: link.as_ref().map(Link::observe),
             topics: taken.as_ref().and_then(|taken| taken.topics.clone()),

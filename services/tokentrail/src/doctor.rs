@@ -87,15 +87,17 @@ pub fn from_report(config: &Config, report: &Report, now: i64) -> Vec<Check> {
         checks.extend(kafka::checks(kafka, now));
     }
     checks.extend(kafka::sources(&report.topics, now));
-    let mut add = |id: &str, what: &str, remedy: Option<String>| checks.push(Check { remedy, ..Check::new(id, what) });
-    add(
-        "clickhouse",
-        "ClickHouse acknowledges",
-        (report.store_up == Some(false)).then(|| {
-            let why = report.without_store.as_deref().unwrap_or("it has not acknowledged the last block");
-            format!("{why}; look at the log. Intake goes on, and what is pending is stored when it answers again")
-        }),
-    );
+    if !report.stores() {
+        // What became of it is told where it is stored.
+        checks.extend(config.sources.iter().flat_map(|(id, source)| [heartbeats(id, source), taken(id, report)]));
+        checks.extend(snapshots::checks(config, &report.snapshots, now));
+        return checks;
+    }
+    let remedy = (report.store_up == Some(false)).then(|| {
+        let why = report.without_store.as_deref().unwrap_or("it has not acknowledged the last block");
+        format!("{why}; look at the log. Intake goes on, and what is pending is stored when it answers again")
+    });
+    checks.push(Check { remedy, ..Check::new("clickhouse", "ClickHouse acknowledges") });
     if report.without_store.is_some() {
         // What came in, what is missing and how the answers stand is written there.
         return checks;
@@ -119,6 +121,23 @@ fn heartbeats(id: &str, source: &SourceConfig) -> Check {
     }
     let remedy = format!("set sources.{id}.heartbeat (docs/config.md)");
     check.look(remedy).losing("its silence cannot be told from a quiet day: nothing proves that it is complete")
+}
+
+/// Of a collector: whether a source has delivered anything to it.
+fn taken(id: &str, report: &Report) -> Check {
+    let check = Check::new("speaks", format!("source {id} speaks")).of_source(id);
+    let mut inputs = report.taken.iter().filter(|taken| taken.source == id).peekable();
+    if inputs.peek().is_none() {
+        return check.look(
+            "nothing has come in since this collector began: check the address and the secret on its side (`tokentrail collect` prints both)",
+        );
+    }
+    match inputs.map(|taken| taken.dead).sum::<u64>() {
+        0 => check,
+        dead => check.look(format!(
+            "{dead} receipts since the start cannot be understood: look at them where they are stored (`tokentrail deadletters list`)"
+        )),
+    }
 }
 
 fn of_source(id: &str, report: &Report, now: i64) -> [Check; 2] {

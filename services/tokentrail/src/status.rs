@@ -10,6 +10,7 @@ mod paths;
 mod pending;
 mod pulls;
 mod render;
+mod taken;
 mod trouble;
 
 pub use correlation::{CorrelationReport, MemoryReport, OwnerReport};
@@ -22,6 +23,7 @@ pub use paths::{NotSaved, PathReport};
 pub use pending::Waiting;
 pub use pulls::{PullReport, Realms};
 pub use render::{render, render_inputs};
+pub use taken::TakenReport;
 pub use trouble::Trouble;
 
 use crate::{
@@ -38,7 +40,7 @@ use events::receipt::Input;
 use pending::Counts;
 use pipeline::{correlation::Acknowledged, faults::Faults};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 use store::{FateCounts, Store, StreamStatus, Totals};
 use tokio::sync::watch;
 
@@ -68,8 +70,11 @@ pub struct Report {
     /// By realm that is pulled.
     #[serde(default)]
     pub pulls: Vec<PullReport>,
-    /// By source and input.
+    /// By source and input, where receipts are stored.
     pub inputs: Vec<InputReport>,
+    /// The same in a process that stores nothing, as far as it knows.
+    #[serde(default)]
+    pub taken: Vec<TakenReport>,
     /// By source that has both a webhook and a pull.
     pub paths: Vec<PathReport>,
     /// Times for which something may be missing: open gaps, and closed ones that nothing has repaired.
@@ -139,6 +144,11 @@ pub struct InputReport {
 }
 
 impl Report {
+    /// True of a process that stores receipts: their fates, gaps and answers are known where that is done.
+    pub fn stores(&self) -> bool {
+        self.store_up.is_some()
+    }
+
     /// Receipts over all inputs.
     pub fn received(&self) -> u64 {
         self.inputs.iter().map(|input| input.received).sum()
@@ -159,6 +169,8 @@ pub struct Observer {
     pub journal: Option<(Journal, &'static str)>,
     /// What waits in it.
     pub waiting: Waiting,
+    /// What was taken in since the start, in a process that stores nothing.
+    pub taken: Option<Arc<collector::metrics::Metrics>>,
     /// The store, in a process that stores them.
     pub store: Option<Store>,
     /// Kafka, if receipts go over it.
@@ -309,6 +321,7 @@ impl Observer {
             topics: self.topics.as_ref().map(|observe| observe()).unwrap_or_default(),
             pulls: self.pulls.iter().map(PullReport::of).collect(),
             inputs: inputs.into_values().collect(),
+            taken: self.taken.as_deref().map(TakenReport::of).unwrap_or_default(),
             paths: Vec::new(),
             gaps: Vec::new(),
             snapshots: self.snapshots.borrow().clone(),

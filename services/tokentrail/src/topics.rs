@@ -87,10 +87,13 @@ fn is_usable(findings: &[TopicFinding], allow_loss: bool) -> bool {
     findings.iter().all(|finding| !finding.refused || (allow_loss && finding.risk == Risk::Loss))
 }
 
+fn cannot_be_made(plan: &TopicPlan) -> String {
+    format!("topic {} cannot be made with {} replicas (kafka.topics.replication)", plan.name, plan.replication)
+}
+
 async fn one(topics: &Topics, (kafka, name): (&KafkaConfig, &str), doing: Doing) -> anyhow::Result<TopicReport> {
     let plan = planned(kafka, name);
-    let made = doing == Doing::Apply
-        && topics.create(&plan).await.with_context(|| format!("topic {} cannot be made", plan.name))?;
+    let made = doing == Doing::Apply && topics.create(&plan).await.with_context(|| cannot_be_made(&plan))?;
     let mut judged = topics.compare(&plan).await;
     // A topic that was made now, and then how, is not known to every broker at once.
     for _ in 0..KNOWN.0 {

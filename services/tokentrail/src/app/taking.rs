@@ -53,6 +53,8 @@ pub struct Taking<'a> {
 pub struct Taken {
     /// Where they are kept.
     pub journal: Journal,
+    /// Counts of what came in.
+    pub metrics: Arc<IntakeMetrics>,
     /// What the last scrub of the journal found.
     pub scrubbed: scrub::Last,
     /// State of snapshots by source.
@@ -93,7 +95,7 @@ impl Taking<'_> {
             clock: now_ms,
         });
         let (tls, clients) = super::listeners::tls(config, stop.clone())?;
-        let server = Server { listener, routes, tls, clients, limits, metrics: Some(metrics) };
+        let server = Server { listener, routes, tls, clients, limits, metrics: Some(metrics.clone()) };
         let server = serve(server, stop.clone());
         let beats = collector::heartbeat::counter(registry)?;
         let beating = beating::run(config.clone(), journal.clone(), (beats, stop.clone()));
@@ -110,7 +112,7 @@ impl Taking<'_> {
         let pulling = pulling.run(stop);
         let pulls = tokio::spawn(async move { tokio::try_join!(beating, pulling, snapshotting, reading).map(drop) });
         let forward = link.map(|link| link.forward(&journal)).transpose()?;
-        Ok(Taken { journal, scrubbed, snapshots, orders, topics, realms, forward, server, pulls })
+        Ok(Taken { journal, metrics, scrubbed, snapshots, orders, topics, realms, forward, server, pulls })
     }
 }
 

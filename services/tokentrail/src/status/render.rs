@@ -60,7 +60,12 @@ pub fn render(report: &Report) -> String {
             visible(why)
         ));
     }
-    out.push_str(&render_inputs(report));
+    if report.stores() {
+        out.push_str(&render_inputs(report));
+    } else if report.taken.is_empty() {
+        out.push_str("  nothing has come in since the start\n");
+    }
+    report.taken.iter().for_each(|taken| out.push_str(&taken.render()));
     out.push('\n');
     if let Some(journal) = &report.journal {
         out.push_str(&journal.render());

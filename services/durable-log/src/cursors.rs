@@ -37,7 +37,8 @@ impl Cursors {
             let (mut file, bad) = SlotFile::open(&*disk, &dir.join(&name), &name, first)?;
             damage.extend(bad.into_iter().map(|bytes| side_file(format!("{DIR}/{name}"), bytes)));
             if file.value().offset < floor {
-                // Everything below was freed, which needs the commit of every consumer: an older slot was read.
+                // Everything below was freed, which needs the commit of every consumer that is waited for: an older slot was read, or this
+                // one is not waited for.
                 file.write(first)?;
             }
             files.insert(name, file);
@@ -83,6 +84,14 @@ impl Cursors {
         }
         self.files.insert(consumer.into(), file);
         Ok(())
+    }
+
+    /// Durably sets a consumer to `offset`, a lower one too. A crash leaves it where it was or there.
+    pub(crate) fn set(&mut self, consumer: &str, offset: u64) -> Result<(), CommitError> {
+        match self.files.get_mut(consumer) {
+            Some(file) => file.write_durably(Value { offset, ..Value::default() }).map_err(CommitError::Io),
+            None => self.commit(consumer, offset),
+        }
     }
 
     /// Removes a consumer, so that nothing is kept for it any more.

@@ -166,6 +166,15 @@ impl Journal {
         locked(&self.inner.shared.cursors).commit(consumer, offset)
     }
 
+    /// Like [`Journal::commit`], and a lower offset counts, too: for a consumer that is to read again. Blocks on the disk.
+    pub fn set_back(&self, consumer: &str, offset: u64) -> Result<(), CommitError> {
+        let end = self.durable_end();
+        if offset > end {
+            return Err(CommitError::Beyond { end });
+        }
+        locked(&self.inner.shared.cursors).set(consumer, offset)
+    }
+
     /// See [`Log::committed`].
     pub fn committed(&self, consumer: &str) -> u64 {
         let cursor = locked(&self.inner.shared.cursors).get(consumer);

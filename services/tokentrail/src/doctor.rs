@@ -89,7 +89,8 @@ pub fn from_report(config: &Config, report: &Report, now: i64) -> Vec<Check> {
     checks.extend(kafka::sources(&report.topics, now));
     if !report.stores() {
         // What became of it is told where it is stored.
-        checks.extend(config.sources.iter().flat_map(|(id, source)| [heartbeats(id, source), taken(id, report)]));
+        checks.extend(config.sources.iter().map(|(id, source)| heartbeats(id, source)));
+        checks.extend(config.sources.keys().filter_map(|id| taken(id, report)));
         checks.extend(snapshots::checks(config, &report.snapshots, now));
         return checks;
     }
@@ -123,21 +124,22 @@ fn heartbeats(id: &str, source: &SourceConfig) -> Check {
     check.look(remedy).losing("its silence cannot be told from a quiet day: nothing proves that it is complete")
 }
 
-/// Of a collector: whether a source has delivered anything to it.
-fn taken(id: &str, report: &Report) -> Check {
+/// Of a collector: whether a source has delivered anything to it. What is fetched from a source is told by itself.
+fn taken(id: &str, report: &Report) -> Option<Check> {
     let check = Check::new("speaks", format!("source {id} speaks")).of_source(id);
     let mut inputs = report.taken.iter().filter(|taken| taken.source == id).peekable();
     if inputs.peek().is_none() {
-        return check.look(
-            "nothing has come in since this collector began: check the address and the secret on its side (`tokentrail collect` prints both)",
-        );
+        let is_fetched =
+            report.pulls.iter().any(|pull| pull.source == id) || report.topics.iter().any(|topic| topic.source == id);
+        let nothing = "it has delivered nothing since this collector began: check the address and the secret on its side (`tokentrail collect` prints both)";
+        return (!is_fetched).then(|| check.look(nothing));
     }
-    match inputs.map(|taken| taken.dead).sum::<u64>() {
+    Some(match inputs.map(|taken| taken.dead).sum::<u64>() {
         0 => check,
         dead => check.look(format!(
             "{dead} receipts since the start cannot be understood: look at them where they are stored (`tokentrail deadletters list`)"
         )),
-    }
+    })
 }
 
 fn of_source(id: &str, report: &Report, now: i64) -> [Check; 2] {

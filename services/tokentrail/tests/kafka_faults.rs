@@ -225,10 +225,17 @@ fn two_collectors_of_one_source_and_a_journal_that_was_put_back() {
     check(&processor, &[&one, &two], 20);
     // A collector tells what it took in, and nothing of what it cannot know.
     let told = |command: &str| String::from_utf8(deployment.cli("two", &[command]).stdout).unwrap();
-    assert!(told("status").contains("keycloak, webhook: 20 receipts since the start\n"), "{}", told("status"));
+    assert!(
+        told("status").contains("keycloak, webhook: 20 receipts delivered since the start\n"),
+        "{}",
+        told("status")
+    );
     let doctor = told("doctor");
     assert!(doctor.contains("ok    source keycloak speaks") && !doctor.contains("ClickHouse"), "{doctor}");
-    assert!(doctor.contains("source backstage speaks: nothing has come in since this collector began"), "{doctor}");
+    assert!(
+        doctor.contains("source backstage speaks: it has delivered nothing since this collector began"),
+        "{doctor}"
+    );
     // What the config says of a client is what the broker sees.
     assert_eq!(compression(&kafka), BTreeSet::from([ZSTD]));
     let members =

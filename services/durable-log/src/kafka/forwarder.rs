@@ -86,13 +86,8 @@ pub(super) struct Orders {
 impl Orders {
     /// Of several orders the one that reaches back furthest holds all. Blocks on the disk: from here on no kill ends it.
     fn again_from(&mut self, journal: &Journal, from: u64) -> Result<(), ForwardError> {
-        let stands = standing(journal);
-        let from = stands.map_or(from, |known| known.min(from));
-        if stands.is_some_and(|known| known > from) {
-            // A cursor goes on only.
-            journal.forget(AGAIN).map_err(journal_failed)?;
-        }
-        journal.commit(AGAIN, from).map_err(journal_failed)?;
+        let from = standing(journal).map_or(from, |known| known.min(from));
+        journal.set_back(AGAIN, from).map_err(journal_failed)?;
         self.again = Some(from);
         Ok(())
     }

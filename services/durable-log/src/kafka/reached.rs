@@ -15,15 +15,16 @@ pub(super) struct Reached {
 impl Reached {
     /// Notes a measurement that began at `now`; returns up to when all is settled, UTC milliseconds: 0 if that is not known yet.
     pub(super) fn measured(&mut self, lag: &Lag, now: i64) -> i64 {
-        let is_there = |found: &PartitionLag, ends: &BTreeMap<i32, i64>| {
-            // What retention took meanwhile nobody has to settle.
-            ends.get(&found.partition).is_none_or(|end| found.settled() >= *end)
-        };
+        let was =
+            |found: &PartitionLag, ends: &BTreeMap<i32, i64>| ends.get(&found.partition).copied().unwrap_or_default();
         if let Some((at, ends)) = &self.awaited {
-            if !lag.partitions.iter().all(|found| is_there(found, ends)) {
+            // A log that was cut back or made anew: what it held then is not there to be settled.
+            let is_same = lag.partitions.iter().all(|found| found.end >= was(found, ends));
+            // What retention took meanwhile nobody has to settle.
+            if is_same && !lag.partitions.iter().all(|found| found.settled() >= was(found, ends)) {
                 return self.until;
             }
-            self.until = *at;
+            self.until = if is_same { *at } else { self.until };
         }
         if lag.records() == 0 {
             self.until = now;
@@ -59,6 +60,19 @@ mod tests {
         assert_eq!(reached.measured(&lag(&[(0, 400, Some(300)), (0, 999, Some(989))]), 4_000), 1_000);
         assert_eq!(reached.measured(&lag(&[(0, 400, Some(300)), (0, 999, Some(999))]), 5_000), 3_000);
         assert_eq!(reached.measured(&lag(&[(0, 400, Some(400)), (0, 999, Some(999))]), 6_000), 6_000);
+    }
+
+    #[test]
+    fn a_log_that_was_cut_back_or_made_anew_is_waited_for_anew() {
+        let mut reached = Reached::default();
+        assert_eq!(reached.measured(&lag(&[(0, 9_000, Some(8_000))]), 1_000), 0);
+        assert_eq!(
+            reached.measured(&lag(&[(0, 50, Some(10))]), 2_000),
+            0,
+            "what it held at 1,000 is gone, and not settled"
+        );
+        assert_eq!(reached.measured(&lag(&[(0, 80, Some(60))]), 3_000), 2_000);
+        assert_eq!(reached.measured(&lag(&[(0, 10, Some(10))]), 4_000), 4_000);
     }
 
     #[test]

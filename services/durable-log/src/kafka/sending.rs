@@ -114,7 +114,9 @@ impl Run {
         loop {
             let (stop, again) = {
                 let mut orders = locked(&self.orders);
-                (orders.stop, orders.again.take())
+                // One that a stop overtakes is not taken up: the next start does that.
+                let again = if orders.stop { None } else { orders.again.take() };
+                (orders.stop, again)
             };
             if stop {
                 return self.finish(&producer);

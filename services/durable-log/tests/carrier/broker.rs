@@ -8,6 +8,7 @@ use durable_log::kafka::{
     TopicsError,
 };
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
@@ -96,6 +97,10 @@ impl OnKafka {
     }
 
     pub fn on(connection: Connection, topic: String) -> Self {
+        Self::with(connection, topic, journal)
+    }
+
+    pub fn with(connection: Connection, topic: String, journal: impl FnOnce(&Path) -> Journal) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut world = Self { journal: journal(dir.path()), connection, topic, forwarding: None, _dir: dir };
         world.forward();

@@ -29,8 +29,11 @@ pub fn opening(_: &[u8; 16], _: Option<&Sealed>) -> Entry {
 }
 
 pub fn journal(dir: &Path) -> Journal {
-    let options = Options { keep: Duration::ZERO, segment_bytes: 1 << 20, ..Options::new(dir.join("journal")) };
-    Journal::open(options, opening).unwrap()
+    Journal::open(options(dir), opening).unwrap()
+}
+
+pub fn options(dir: &Path) -> Options {
+    Options { keep: Duration::ZERO, segment_bytes: 1 << 20, ..Options::new(dir.join("journal")) }
 }
 
 pub fn entries(numbers: std::ops::Range<u64>, size: usize) -> Vec<Entry> {

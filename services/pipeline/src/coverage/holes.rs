@@ -14,18 +14,31 @@ const OF_THE_LOG: [&str; 4] = ["log_expired", "log_went_back", "log_recreated", 
 const BY_THE_LOG: &str = "log";
 use store::{Gap, Seal, StoreError, StreamStatus};
 
-/// Numbers that are not there, by the last of their range: since which look, UTC milliseconds.
+/// Whether the numbers of one scope (STREAM:FIRST-LAST) are among those of another.
+fn holds(outer: &str, inner: &str) -> bool {
+    let numbers = |scope: &'_ str| {
+        let (stream, range) = scope.split_once(':')?;
+        let (first, last) = range.split_once('-')?;
+        Some((stream.to_owned(), first.parse::<u64>().ok()?, last.parse::<u64>().ok()?))
+    };
+    let (Some(outer), Some(inner)) = (numbers(outer), numbers(inner)) else { return false };
+    outer.0 == inner.0 && outer.1 <= inner.1 && inner.2 <= outer.2
+}
+
+/// Numbers that are not there, by the last of their range: its first, and since which look, UTC milliseconds.
 #[derive(Debug, Default)]
 pub(super) struct Awaited {
-    before: BTreeMap<(StreamId, u64), i64>,
-    now: BTreeMap<(StreamId, u64), i64>,
+    before: BTreeMap<(StreamId, u64), (u64, i64)>,
+    now: BTreeMap<(StreamId, u64), (u64, i64)>,
 }
 
 impl Awaited {
-    /// A look at `now` finds a range missing; since when one does.
-    fn since(&mut self, last: (StreamId, u64), now: i64) -> i64 {
-        let since = self.before.get(&last).copied().unwrap_or(now);
-        *self.now.entry(last).or_insert(since)
+    /// A look at `now` finds a range missing; since when one does, maybe as a part of a larger one.
+    fn since(&mut self, stream: StreamId, (first, last): (u64, u64), now: i64) -> i64 {
+        let around = self.before.range((stream, last)..=(stream, u64::MAX)).next();
+        let since = around.filter(|(_, (begins, _))| *begins <= first).map_or(now, |(_, (_, since))| *since);
+        self.now.insert((stream, last), (first, since));
+        since
     }
 
     /// The look is over: what it did not find has come.
@@ -38,25 +51,27 @@ impl Keeper {
     /// The rows of gaps that change.
     pub(super) async fn missing_records(&self, look: &Look<'_>) -> Result<Vec<Gap>, StoreError> {
         let (now, written) = (look.now, look.written);
+        // Before the look: what is settled behind it says nothing of what the look did not find yet.
+        let settled = *self.settled_until.borrow();
         let streams = self.store.streams(&self.tenant).await?;
         let (mut found, mut awaited) = (Vec::new(), self.awaited.lock().await);
-        let settled = *self.settled_until.borrow();
         // Where several processes write, a block may still be on its way, and where the log has several ways a record may wait on one:
         // one that is sent again lies behind what was there when it was missed first.
-        let mut is_lost = |(stream, last): (StreamId, u64), behind: Option<i64>| {
-            let since = awaited.since((stream, last), now);
+        let mut is_lost = |stream: StreamId, range: (u64, u64), behind: Option<i64>| {
+            let since = awaited.since(stream, range, now);
             behind.is_some_and(|behind| behind < now - self.lateness) && settled.saturating_sub(self.lateness) >= since
         };
         // What was told once stays told while it is missing, whatever is allowed now.
         let known = |hole: &Gap| {
-            let same = |gap: &Gap| (&gap.scope, &gap.cause) == (&hole.scope, &hole.cause) && gap.repaired_at.is_none();
+            let same =
+                |gap: &Gap| gap.cause == hole.cause && gap.repaired_at.is_none() && holds(&gap.scope, &hole.scope);
             look.written.iter().any(same)
         };
         for stream in &streams {
             for range in &stream.missing {
                 let (since, until) = self.store.around(&self.tenant, stream.stream, *range).await?;
                 let hole = self.hole(stream.stream, *range, (since.unwrap_or(0), until));
-                if is_lost((stream.stream, range.1), until) || known(&hole) {
+                if is_lost(stream.stream, *range, until) || known(&hole) {
                     found.push(hole);
                 }
             }
@@ -77,7 +92,7 @@ impl Keeper {
                 short = true;
                 // The opening may have come by another partition than the end that it names.
                 let hole = self.hole(seal.previous, (first, seal.previous_seq), (since, Some(seal.received_at)));
-                if is_lost((seal.previous, seal.previous_seq), Some(seal.received_at)) || known(&hole) {
+                if is_lost(seal.previous, (first, seal.previous_seq), Some(seal.received_at)) || known(&hole) {
                     found.push(hole);
                 }
             } else if sealed.is_some_and(|sealed| sealed.last_seq > seal.previous_seq) {

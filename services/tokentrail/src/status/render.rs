@@ -63,7 +63,7 @@ pub fn render(report: &Report) -> String {
     if report.stores() {
         out.push_str(&render_inputs(report));
     } else if report.taken.is_empty() {
-        out.push_str("  nothing has come in since the start\n");
+        out.push_str("  nothing was delivered since the start\n");
     }
     report.taken.iter().for_each(|taken| out.push_str(&taken.render()));
     out.push('\n');

@@ -31,6 +31,6 @@ impl TakenReport {
     /// A line for people.
     pub fn render(&self) -> String {
         let dead = if self.dead > 0 { format!(", {} of them not understood", self.dead) } else { String::new() };
-        format!("  {}, {}: {} receipts since the start{dead}\n", self.source, self.input, self.receipts)
+        format!("  {}, {}: {} receipts delivered since the start{dead}\n", self.source, self.input, self.receipts)
     }
 }

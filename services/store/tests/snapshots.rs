@@ -230,3 +230,44 @@ async fn a_state_is_evidenced_by_the_read_of_its_own_snapshot() {
         assert_eq!(said(&other).await, ["s1 s1 12", "s2 s1 12", "s3 s1 12", "s4 s1 12", "s5 s1 12"]);
     }
 }
+
+/// What an organisation of 100,000 has: an engine has 2 GiB.
+#[tokio::test]
+async fn two_snapshots_of_a_hundred_thousand_users_are_compared() {
+    let database = Database::new().await;
+    let user = |n: &str| format!("lower(hex(sipHash128({n})))");
+    let columns = "tenant, source_id, time, event_id, input, version, kind, data_class, realm, resource_kind, resource, person_id, details";
+    let row = |kind: &str, person: &str, details: &str, of: &str| {
+        format!(
+            "INSERT INTO event_rows ({columns}) SELECT '{TENANT}', 'kc', fromUnixTimestamp64Milli({NOON}, 'UTC'), generateUUIDv7(number), \
+             'snapshot', 1, '{kind}', 'snapshot', 'acme', 'users', '', {person}, map({details}) FROM {of}"
+        )
+    };
+    // One of them is another in the second.
+    let entry = format!("concat({}, if(i = 7 AND s = 's2', repeat('1', 16), repeat('0', 16)))", user("i"));
+    let lists = format!(
+        "'snapshot', s, 'entries', arrayStringConcat(arrayMap(i -> {entry}, range(500 * number, 500 * (number + 1))), '')"
+    );
+    let state = |snapshot: &str, hash: &str| {
+        let of = user("number");
+        format!("'snapshot', '{snapshot}', 'entity', {of}, 'hash', repeat('{hash}', 16), 'enabled', '{}'", hash == "0")
+    };
+    for sql in [
+        row(
+            "snapshot_list",
+            "''",
+            &lists,
+            "numbers(200) AS n CROSS JOIN (SELECT arrayJoin(['s1', 's2']) AS s) AS both",
+        ),
+        row("state_user", "toString(number)", &state("s1", "0"), "numbers(100000)"),
+        row("state_user", "toString(number)", &state("s2", "1"), "numbers(7, 1)"),
+    ] {
+        database.sql().query(&sql).execute().await.unwrap();
+    }
+    let sides = database.store.snapshot_sides(TENANT, ("s1", "s2")).await.unwrap();
+    let mut told: Vec<_> = sides.iter().map(|side| (side.later, side.fields.clone())).collect();
+    told.sort();
+    let side =
+        |enabled: &str| [("enabled", enabled), ("person_id", "7")].map(|(name, value)| (name.into(), value.into()));
+    assert_eq!(told, [(false, side("true").to_vec()), (true, side("false").to_vec())]);
+}

@@ -137,6 +137,16 @@ impl Gap {
             cause: self.cause.clone(),
         }
     }
+
+    /// Whether it tells that these numbers of a stream are missing: its scope is `STREAM:FIRST-LAST` then.
+    pub fn tells_missing(&self, stream: StreamId, (first, last): (u64, u64)) -> bool {
+        let numbers = || {
+            let (of, range) = self.scope.split_once(':')?;
+            let (from, to) = range.split_once('-')?;
+            Some(from.parse::<u64>().ok()? <= first && last <= to.parse().ok()? && of == stream.to_string())
+        };
+        self.cause == "records_missing" && numbers() == Some(true)
+    }
 }
 
 /// In place of a source id: records of our own, of which no source knows anything.

@@ -14,17 +14,6 @@ const OF_THE_LOG: [&str; 4] = ["log_expired", "log_went_back", "log_recreated", 
 const BY_THE_LOG: &str = "log";
 use store::{Gap, Seal, StoreError, StreamStatus};
 
-/// Whether the numbers of one scope (STREAM:FIRST-LAST) are among those of another.
-fn holds(outer: &str, inner: &str) -> bool {
-    let numbers = |scope: &'_ str| {
-        let (stream, range) = scope.split_once(':')?;
-        let (first, last) = range.split_once('-')?;
-        Some((stream.to_owned(), first.parse::<u64>().ok()?, last.parse::<u64>().ok()?))
-    };
-    let (Some(outer), Some(inner)) = (numbers(outer), numbers(inner)) else { return false };
-    outer.0 == inner.0 && outer.1 <= inner.1 && inner.2 <= outer.2
-}
-
 /// Numbers that are not there, by the last of their range: its first, and since which look, UTC milliseconds.
 #[derive(Debug, Default)]
 pub(super) struct Awaited {
@@ -62,16 +51,14 @@ impl Keeper {
             behind.is_some_and(|behind| behind < now - self.lateness) && settled.saturating_sub(self.lateness) >= since
         };
         // What was told once stays told while it is missing, whatever is allowed now.
-        let known = |hole: &Gap| {
-            let same =
-                |gap: &Gap| gap.cause == hole.cause && gap.repaired_at.is_none() && holds(&gap.scope, &hole.scope);
-            look.written.iter().any(same)
+        let known = |stream: StreamId, range: (u64, u64)| {
+            written.iter().any(|gap| gap.repaired_at.is_none() && gap.tells_missing(stream, range))
         };
         for stream in &streams {
             for range in &stream.missing {
                 let (since, until) = self.store.around(&self.tenant, stream.stream, *range).await?;
                 let hole = self.hole(stream.stream, *range, (since.unwrap_or(0), until));
-                if is_lost(stream.stream, *range, until) || known(&hole) {
+                if is_lost(stream.stream, *range, until) || known(stream.stream, *range) {
                     found.push(hole);
                 }
             }
@@ -92,7 +79,8 @@ impl Keeper {
                 short = true;
                 // The opening may have come by another partition than the end that it names.
                 let hole = self.hole(seal.previous, (first, seal.previous_seq), (since, Some(seal.received_at)));
-                if is_lost(seal.previous, (first, seal.previous_seq), Some(seal.received_at)) || known(&hole) {
+                let range = (first, seal.previous_seq);
+                if is_lost(seal.previous, range, Some(seal.received_at)) || known(seal.previous, range) {
                     found.push(hole);
                 }
             } else if sealed.is_some_and(|sealed| sealed.last_seq > seal.previous_seq) {

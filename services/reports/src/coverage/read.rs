@@ -57,15 +57,7 @@ async fn untold(
     (params, period): (&ReportParams, Span),
     (stream, gaps): (&StreamStatus, &[Gap]),
 ) -> Result<u64, ReportError> {
-    let told = |(first, last): (u64, u64)| {
-        let numbers = |gap: &Gap| {
-            let (of, numbers) = gap.scope.split_once(':')?;
-            let (from, to) = numbers.split_once('-')?;
-            let holds = from.parse::<u64>().ok()? <= first && last <= to.parse().ok()?;
-            Some(holds && of == stream.stream.to_string())
-        };
-        gaps.iter().filter(|gap| gap.cause == "records_missing").any(|gap| numbers(gap) == Some(true))
-    };
+    let told = |range: (u64, u64)| gaps.iter().any(|gap| gap.tells_missing(stream.stream, range));
     let count = |(first, last): (u64, u64)| last - first + 1;
     let mut untold = 0;
     if stream.missing.len() >= store::MISSING_MAX {

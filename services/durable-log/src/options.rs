@@ -16,8 +16,8 @@ pub struct Options {
     pub segment_bytes: u64,
     /// How long a segment is kept after it was sealed, though every consumer has committed it.
     pub keep: Duration,
-    /// Most bytes of all segments. Committed segments are freed before their keep time to stay below; uncommitted ones
-    /// never: appends then answer `Full`.
+    /// Most bytes of all segments. Committed segments are freed before their keep time to stay below, and where the file system is
+    /// full; uncommitted ones never: appends then answer `Full`.
     pub max_bytes: u64,
     /// Bytes held back on the disk, so that the journal can be opened, and so drained, when the disk is full: at least
     /// twice what the opening entry takes, plus a torn tail to set aside (a group of appends, mostly below 4 MiB).

@@ -49,8 +49,17 @@ enum State {
     Idle,
     Wanted,
     Ready(Spare),
-    Failed(Instant),
+    Failed { at: Instant, full: bool },
     Closed,
+}
+
+/// Why there is no spare.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoSpare {
+    /// The file system is full.
+    Full,
+    /// Anything else.
+    Failed,
 }
 
 impl Preparer {
@@ -85,8 +94,8 @@ impl Preparer {
         }
     }
 
-    /// The spare, waiting for one that is being made; `None` if there is no space now.
-    pub(crate) fn take(&self, need: u64) -> Option<Spare> {
+    /// The spare, waiting for one that is being made.
+    pub(crate) fn take(&self, need: u64) -> Result<Spare, NoSpare> {
         let mut state = locked(&self.inner.state);
         loop {
             match &*state {
@@ -95,15 +104,18 @@ impl Preparer {
                     if spare.len < need {
                         // A larger append than a segment holds: the file grows, its zeros stay zeros whatever fails.
                         let to = need.max(self.inner.maker.segment_bytes);
-                        spare.file.allocate(spare.len, to).and_then(|()| spare.file.sync_data()).ok()?;
+                        let grown = spare.file.allocate(spare.len, to).and_then(|()| spare.file.sync_data());
+                        grown.map_err(|error| if is_full(&error) { NoSpare::Full } else { NoSpare::Failed })?;
                         spare.len = to;
                     }
                     *state = State::Idle;
-                    return Some(spare);
+                    return Ok(spare);
                 }
-                State::Failed(at) if at.elapsed() < RETRY_AFTER => return None,
-                State::Closed => return None,
-                State::Failed(_) | State::Idle => {
+                State::Failed { at, full } if at.elapsed() < RETRY_AFTER => {
+                    return Err(if *full { NoSpare::Full } else { NoSpare::Failed });
+                }
+                State::Closed => return Err(NoSpare::Failed),
+                State::Failed { .. } | State::Idle => {
                     *state = State::Wanted;
                     self.inner.changed.notify_all();
                 }
@@ -111,6 +123,14 @@ impl Preparer {
                     state = self.inner.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 }
             }
+        }
+    }
+
+    /// Space was freed: the next [`Preparer::take`] does not wait before it tries.
+    pub(crate) fn retry_now(&self) {
+        let mut state = locked(&self.inner.state);
+        if matches!(*state, State::Failed { .. }) {
+            *state = State::Idle;
         }
     }
 
@@ -148,7 +168,7 @@ impl Inner {
                         Err(error) => {
                             tracing::warn!(%error, "The next journal segment cannot be made; nothing is lost, appends \
                                 are refused once the present one is full.");
-                            State::Failed(Instant::now())
+                            State::Failed { at: Instant::now(), full: is_full(&error) }
                         }
                     };
                     self.changed.notify_all();

@@ -1,4 +1,4 @@
-//! Frees sealed segments that every consumer has committed: past their keep time, or before it when space runs out.
+//! Frees sealed segments that every consumer has committed: past their keep time, or before it when the journal or its file system is full.
 
 use crate::disk::remove_if_there;
 use crate::segment::locked;
@@ -34,8 +34,10 @@ pub enum TrimError {
 pub(crate) enum Reason {
     /// Keep times have passed.
     Age,
-    /// So many bytes are needed now.
+    /// So many bytes are needed now, within the journal's own limit.
     Space(u64),
+    /// So many bytes are needed now, and the file system has no more.
+    Disk(u64),
 }
 
 pub(crate) fn trim(shared: &Shared, reason: Reason) -> Result<Trimmed, TrimError> {
@@ -43,8 +45,12 @@ pub(crate) fn trim(shared: &Shared, reason: Reason) -> Result<Trimmed, TrimError
     let mut freed = Trimmed::default();
     let Some((lowest, lowest_of_first)) = locked(&shared.cursors).lowest() else { return Ok(freed) };
     let keep_ms = shared.options.keep.as_millis() as u64;
-    let mut over = (shared.bytes() + if let Reason::Space(need) = reason { need } else { 0 })
-        .saturating_sub(shared.options.max_bytes);
+    let beyond_cap = |need: u64| (shared.bytes() + need).saturating_sub(shared.options.max_bytes);
+    let mut over = match reason {
+        Reason::Age => beyond_cap(0),
+        Reason::Space(need) => beyond_cap(need),
+        Reason::Disk(need) => need,
+    };
     for segment in shared.segments() {
         let extent = segment.extent();
         let Some(sealed_ms) = extent.sealed_ms else { break };

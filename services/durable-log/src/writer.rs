@@ -4,7 +4,7 @@ use crate::chain::{self, Link};
 use crate::disk::{DiskFile, is_full};
 use crate::format::{FOOTER_LEN, Footer, FrameHead, SEGMENT_HEADER_LEN, SegmentHeader};
 use crate::log::{AppendError, Appended, Enc};
-use crate::prepare::{Preparer, SPARE, Spare};
+use crate::prepare::{NoSpare, Preparer, SPARE, Spare};
 use crate::queue::Pending;
 use crate::scan::Identity;
 use crate::segment::{Extent, Segment, name_of};
@@ -243,12 +243,32 @@ impl Writer {
         let whole = need + SEGMENT_HEADER_LEN + FOOTER_LEN;
         self.keep_below_cap(whole.max(self.shared.options.segment_bytes))?;
         // Space first: while there is none, the present segment stays open for appends that still fit.
-        let spare = self.preparer.take(whole).ok_or(Fault::Full)?;
+        let spare = self.spare(whole)?;
         if let Err(fault) = self.seal() {
             self.preparer.put_back(spare);
             return Err(fault);
         }
         self.begin(spare)
+    }
+
+    /// The next segment's file. Where the file system has no room for it, committed segments make some: intake is worth more than
+    /// what is kept beyond need.
+    fn spare(&self, whole: u64) -> Result<Spare, Fault> {
+        loop {
+            match self.preparer.take(whole) {
+                Ok(spare) => return Ok(spare),
+                Err(NoSpare::Failed) => return Err(Fault::Full),
+                Err(NoSpare::Full) => {}
+            }
+            match trim(&self.shared, Reason::Disk(whole.max(self.shared.options.segment_bytes))) {
+                Ok(freed) if freed.segments > 0 => self.preparer.retry_now(),
+                Ok(_) => return Err(Fault::Full),
+                Err(error) => {
+                    tracing::warn!(%error, "Committed segments cannot be freed.");
+                    return Err(Fault::Full);
+                }
+            }
+        }
     }
 
     fn keep_below_cap(&self, need: u64) -> Result<(), Fault> {

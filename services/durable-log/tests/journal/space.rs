@@ -1,7 +1,7 @@
 //! Full disks: appends are refused as a whole, everything else goes on, and space that comes back is found.
 
 use crate::ledger::{Ledger, block_on, open, opening, options};
-use crate::sim::{Loss, SimDisk};
+use crate::sim::{Fault, Landed, Loss, Op, SimDisk};
 use durable_log::{Activity, AppendError, Journal, Options};
 use std::time::{Duration, Instant};
 use testbed::SmallDisk;
@@ -40,7 +40,6 @@ fn a_full_disk_refuses_whole_appends_and_recovers_by_itself() {
     assert_eq!(journal.status().activity, Activity::Full);
     ledger.check(&journal, "full");
     journal.commit("one", journal.durable_end()).unwrap();
-    assert!(journal.trim().unwrap().segments > 0, "commit and trim work on a full disk");
     recovers(&journal);
     ledger.append(&journal, 3, 400).unwrap();
     fill(&mut ledger, &journal);
@@ -48,6 +47,49 @@ fn a_full_disk_refuses_whole_appends_and_recovers_by_itself() {
     recovers(&journal);
     ledger.append(&journal, 3, 400).unwrap();
     ledger.check(&journal, "more space");
+}
+
+#[test]
+fn on_a_full_disk_only_what_somebody_needs_keeps_its_time() {
+    let disk = SimDisk::default();
+    disk.set_budget(512 * 1024);
+    let mut ledger = Ledger::default();
+    let own = Options { keep: Duration::from_secs(3600), ..options(8192) };
+    let journal = open(&disk, own).unwrap();
+    journal.commit("one", 0).unwrap();
+    // Who is to read a second time has begun, and holds up no intake.
+    journal.commit("one-again", 0).unwrap();
+    fill(&mut ledger, &journal);
+    let kept = journal.status().bytes;
+    assert_eq!(journal.status().first, 0, "what is not committed stays");
+
+    // Of the half that is committed, so much goes as the next segment needs and no more.
+    let half = journal.durable_end() / 2;
+    journal.commit("one", half).unwrap();
+    recovers(&journal);
+    ledger.append(&journal, 3, 400).unwrap();
+    let floor = journal.status().first;
+    assert!(0 < floor && floor < half / 2, "{floor} of {half}");
+    assert!(journal.status().bytes + 8192 >= kept, "{} of {kept}", journal.status().bytes);
+    assert_eq!(journal.trim().unwrap().segments, 0, "what is left has its time");
+    fill(&mut ledger, &journal);
+    assert!(journal.status().first <= half, "what is not committed stays");
+}
+
+#[test]
+fn a_disk_that_fails_frees_nothing() {
+    let disk = SimDisk::default();
+    let mut ledger = Ledger::default();
+    let journal = open(&disk, Options { keep: Duration::from_secs(3600), ..options(8192) }).unwrap();
+    ledger.fill(&journal, 40);
+    journal.commit("one", journal.durable_end()).unwrap();
+    let allocations = disk.ops().iter().filter(|op| op.what == "allocate spare").count();
+    for nth in allocations..allocations + 50 {
+        let op = Op { what: "allocate spare".into(), nth };
+        disk.add_fault(Fault { op, landed: Landed::No, error: std::io::ErrorKind::Other });
+    }
+    fill(&mut ledger, &journal);
+    assert_eq!(journal.status().first, 0);
 }
 
 #[test]

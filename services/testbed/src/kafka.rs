@@ -72,11 +72,13 @@ pub struct KafkaOptions {
     pub properties: Vec<String>,
     /// Folder of the log segments of a broker that is alone, so that they may lie on a file system of their own.
     pub data: Option<PathBuf>,
+    /// Each request that a broker has answered is a line of its log, for [`Kafka::answered`].
+    pub tell_requests: bool,
 }
 
 impl Default for KafkaOptions {
     fn default() -> Self {
-        Self { brokers: 1, security: Security::None, properties: Vec::new(), data: None }
+        Self { brokers: 1, security: Security::None, properties: Vec::new(), data: None, tell_requests: false }
     }
 }
 
@@ -193,6 +195,15 @@ impl Kafka {
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
 
+    /// The requests of a kind (`FETCH`) that a broker has answered so far, as its log tells them, with
+    /// [`KafkaOptions::tell_requests`]: `requestHeader`, `request`, `response`. The last line may be in the writing.
+    pub fn answered(&self, node: usize, kind: &str) -> Vec<serde_json::Value> {
+        let text = fs::read_to_string(self.nodes[node].log()).unwrap_or_default();
+        let requests = text.lines().filter_map(|line| line.split_once("Completed request:"));
+        let told = requests.filter_map(|(_, json)| serde_json::from_str::<serde_json::Value>(json).ok());
+        told.filter(|one| one["requestHeader"]["requestApiKeyName"] == kind).collect()
+    }
+
     /// The first complaints of a broker's log, which a long farewell follows.
     fn why(&self, node: usize) -> String {
         let text = fs::read_to_string(self.nodes[node].log()).unwrap_or_default();
@@ -272,7 +283,12 @@ impl Node {
 fn lay_out(options: &KafkaOptions, dir: &Path) -> Result<Vec<Node>> {
     let log4j = "rootLogger.level=info\nrootLogger.appenderRef.out.ref=out\nappender.out.type=Console\nappender.out.name=out\n\
         appender.out.layout.type=PatternLayout\nappender.out.layout.pattern=%d %p %c{1} %m%n\n";
-    fs::write(dir.join("log4j2.properties"), log4j)?;
+    let requests = if options.tell_requests {
+        "logger.request.name=kafka.request.logger\nlogger.request.level=debug\n"
+    } else {
+        ""
+    };
+    fs::write(dir.join("log4j2.properties"), format!("{log4j}{requests}"))?;
     if options.security != Security::None {
         security::certificates(dir)?;
     }
@@ -299,7 +315,8 @@ fn lay_out(options: &KafkaOptions, dir: &Path) -> Result<Vec<Node>> {
              offsets.topic.replication.factor={replicas}\noffsets.topic.num.partitions=3\n\
              transaction.state.log.replication.factor={replicas}\ntransaction.state.log.min.isr={in_sync}\n\
              min.insync.replicas={in_sync}\ndefault.replication.factor={replicas}\ngroup.initial.rebalance.delay.ms=0\n\
-             auto.create.topics.enable=false\n",
+             auto.create.topics.enable=false\nbroker.rack=rack-{id}\n\
+             replica.selector.class=org.apache.kafka.common.replica.RackAwareReplicaSelector\n",
             voters.join(","),
             data.display(),
             home.join("metadata").display(),

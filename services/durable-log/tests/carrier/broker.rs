@@ -53,7 +53,7 @@ pub fn label() -> Labeller {
 
 /// Makes a topic, however often a busy cluster must be asked. Blocks, so it may be called from a runtime's thread.
 pub fn make_topic(connection: &Connection, name: &str, partitions: i32) {
-    until("the topic is made", || try_topic(connection, name, partitions).ok());
+    until("the topic is made", || try_topic(connection, name, (partitions, 1)).ok());
 }
 
 /// Makes a topic of the name of one that was deleted, as soon as that is gone. Blocks.
@@ -61,16 +61,20 @@ pub fn make_topic_anew(connection: &Connection, name: &str, partitions: i32) {
     // One that was made though its answer did not come counts as well.
     let mut failed = false;
     until("the topic is made anew", || {
-        let made = try_topic(connection, name, partitions);
+        let made = try_topic(connection, name, (partitions, 1));
         failed |= made.is_err();
         made.is_ok_and(|made| made || failed).then_some(())
     });
 }
 
-/// Makes a topic if it is not there and the cluster is ready for it; true if it was made now.
-fn try_topic(connection: &Connection, name: &str, partitions: i32) -> Result<bool, TopicsError> {
+/// Makes a topic of so many partitions and replicas if it is not there and the cluster is ready for it; true if it was made now.
+pub fn try_topic(
+    connection: &Connection,
+    name: &str,
+    (partitions, replication): (i32, i32),
+) -> Result<bool, TopicsError> {
     let plan =
-        TopicPlan { name: name.to_owned(), partitions, replication: 1, retention: Duration::from_secs(7 * 86_400) };
+        TopicPlan { name: name.to_owned(), partitions, replication, retention: Duration::from_secs(7 * 86_400) };
     let connection = connection.clone();
     let made = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

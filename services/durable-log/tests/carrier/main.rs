@@ -10,6 +10,7 @@ mod independent;
 mod injected;
 mod kafka;
 mod losses;
+mod racks;
 mod secured;
 mod sizes;
 mod topics;

@@ -98,14 +98,19 @@ impl Known {
         Judged { delay: Some(delay), clock, ..Judged::of(verdict, View::default()) }
     }
 
-    /// A decision can have been made earlier than its time: before what it rested on went, or while that was within its budget.
+    /// A decision can have been made earlier than its time: before what it rested on went, or while that (or what was given) was within
+    /// its budget.
     fn measured_from_the_earliest(&self, question: &Question, when: (Moment, &Told), judged: (&Judged, &mut Grading)) {
         let (moment, told) = when;
         let (judged, grading) = judged;
-        let (Some(delay), Verdict::Exposure | Verdict::Violation) = (judged.delay, judged.verdict) else { return };
+        let beyond = match judged.verdict {
+            Verdict::Exposure => false,
+            Verdict::Violation | Verdict::DeniedWithRight => true,
+            _ => return,
+        };
+        let Some(delay) = judged.delay else { return };
         let least = delay.saturating_sub(moment.at.saturating_sub(told.span.min));
-        let within_its_time =
-            judged.verdict == Verdict::Violation && least <= self.budget(question.reference, judged.clock);
+        let within_its_time = beyond && least <= self.budget(question.reference, judged.clock);
         if least < 0 || within_its_time {
             grading.cap(Grade::Inferred, Reason::Straddles);
         }
@@ -172,10 +177,10 @@ impl Known {
             grading.cap(Grade::Inferred, Reason::TooManyChanges);
         }
         let given = changes.into_iter().find(|change| !self.view(question, change.saturating_sub(1)).supports());
-        match given {
-            Some(given) => verdict(Verdict::PendingGrant, Some(t.saturating_sub(given)), view),
-            None => verdict(Verdict::DeniedWithRight, None, view),
-        }
+        let delay = given.map(|given| t.saturating_sub(given));
+        // Beyond the budget the catalog has read it: something else denied it.
+        let pending = delay.is_some_and(|delay| delay <= self.budget(question.reference, Clock::Catalog));
+        verdict(if pending { Verdict::PendingGrant } else { Verdict::DeniedWithRight }, delay, view)
     }
 
     /// A conditional decision names the owner claims that it used: each group among them is held now, or was, or never.

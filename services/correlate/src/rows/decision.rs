@@ -74,7 +74,7 @@ pub enum Verdict {
     Exposure,
     /// The same, beyond the budget.
     Violation,
-    /// Denied although the right had been given.
+    /// Denied although the right had been given, within the clock's budget.
     PendingGrant,
     /// Left to conditions, and nothing is wrong with the claims that were used.
     Conditional,
@@ -82,7 +82,7 @@ pub enum Verdict {
     NameCollision,
     /// Allowed, and nothing known supports it or ever did.
     AllowedWithoutRight,
-    /// Denied, and the right was always held.
+    /// Denied, and the right was always held, or for longer than the clock's budget.
     DeniedWithRight,
     /// No policy is known, or no permission is named.
     NotJudged,

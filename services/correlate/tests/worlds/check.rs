@@ -132,6 +132,7 @@ fn truth(decided: &Decided) -> (Verdict, Option<i64>) {
             let beyond = delay > Some(budget);
             (if beyond { Verdict::Violation } else { Verdict::Exposure }, delay)
         }
+        (false, true) if delay > Some(CATALOG_BUDGET) => (Verdict::DeniedWithRight, delay),
         (false, true) => (Verdict::PendingGrant, delay),
     }
 }

@@ -162,7 +162,7 @@ pub fn render(told: &Explanation) -> String {
         let budget = told.budget_ms.filter(|_| decision.verdict != "not_judged");
         let of = budget.map(|budget| format!("; {} are allowed", words::seconds(budget))).unwrap_or_default();
         let since = match (decision.verdict.as_str(), decision.clock.as_str()) {
-            ("pending_grant", _) => "the right was given",
+            ("pending_grant" | "denied_with_right", _) => "the right was given",
             ("not_judged", _) => "a group that the person had held went",
             (_, "token") => "the person was disabled or deleted",
             _ => "the last right went",

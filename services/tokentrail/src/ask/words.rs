@@ -11,7 +11,7 @@ pub fn verdict(word: &str) -> &'static str {
         "conditional" => "left to conditions; nothing is wrong with the claims that were used",
         "name_collision" => "allowed because another Keycloak group of the same Backstage name has the role",
         "allowed_without_right" => "allowed, and nothing known supports it or ever did",
-        "denied_with_right" => "denied, and the right was always held",
+        "denied_with_right" => "denied although the right was held, and for longer than Backstage may take to know",
         "not_judged" => "not judged: no policy is known, or the call names no permission",
         _ => "a verdict that this program does not know",
     }

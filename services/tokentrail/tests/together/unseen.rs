@@ -42,7 +42,7 @@ pub async fn a_change_that_only_the_snapshot_shows(story: &mut Story<'_>, keyclo
     let row = last("quinn");
     assert_eq!((&row["verdict"], &row["support"]), (&json!("allowed_without_right"), &json!([])), "{row:#}");
     let row = last("nora");
-    assert_eq!((&row["verdict"], &row["support"][0][0]), (&json!("pending_grant"), &json!(group)), "{row:#}");
+    assert_eq!((&row["verdict"], &row["support"][0][0]), (&json!("denied_with_right"), &json!(group)), "{row:#}");
     let missing = |bench: &Bench| {
         let gaps = bench.json(&["gaps"]);
         let all = gaps["missing_events"].as_array().unwrap().clone();
@@ -86,7 +86,7 @@ fn rest_on_the_gap(story: &Story<'_>, name: &str) {
         judged::who_and_when((name, person, &key), (&row, &done));
         let verdict = match (done.stand, done.allowed) {
             (Stand::GivenUnseen, true) => "allowed_without_right",
-            (Stand::TakenUnseen, false) => "pending_grant",
+            (Stand::TakenUnseen, false) => "denied_with_right",
             _ => "agrees",
         };
         assert_eq!(row["verdict"], verdict, "{done:?}: {row:#}");

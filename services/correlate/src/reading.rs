@@ -285,19 +285,17 @@ impl Known {
                 for found in keycloak.user_roles.read(at, &pairs, &self.reads) {
                     dirt.user_touched(found.of);
                 }
-                // It tells what a removal that names no role left open.
-                let left_open = |holder: &&Id| keycloak.user_roles.within(**holder) == Some(seen.place.within);
-                keycloak.unnamed.keys().filter(left_open).for_each(|holder| dirt.user_touched(*holder));
+                self.unnamed_settled((list, index), seen.place.within, dirt);
             }
             List::GroupRoles => {
                 let found = keycloak.group_roles.read(at, &pairs, &self.reads);
                 found.into_iter().for_each(|found| dirt.user_touched(found.of));
-                let left_open = |holder: &&Id| keycloak.group_roles.within(**holder) == Some(seen.place.within);
-                keycloak.unnamed.keys().filter(left_open).for_each(|holder| dirt.user_touched(*holder));
+                self.unnamed_settled((list, index), seen.place.within, dirt);
             }
             List::Composites => {
                 let found = keycloak.composites.read(at, &pairs, &self.reads);
                 found.into_iter().for_each(|found| dirt.user_touched(found.of));
+                self.unnamed_settled((list, index), seen.place.within, dirt);
             }
             List::DefaultGroups => {
                 let found = keycloak.defaults.read(at, &pairs, &self.reads);
@@ -318,6 +316,19 @@ impl Known {
                 self.read_changed(seen, found.into_iter().map(|found| found.from).min(), dirt);
             }
             List::Users | List::Groups | List::Roles | List::Sessions | List::Policies => {}
+        }
+    }
+
+    /// A read tells what a removal that names no role left open since the read before it.
+    fn unnamed_settled(&self, (list, index): (List, usize), within: Sym, dirt: &mut Dirt) {
+        let holders = self.keycloak.role_holders(list);
+        let reads = self.reads.of(Scope { list, within });
+        let before = index.checked_sub(1).and_then(|before| reads.get(before));
+        let open_since = before.map_or(Millis::MIN, |before| before.begin.saturating_sub(self.config.skew));
+        for (holder, times) in &self.keycloak.unnamed {
+            if holders.within(*holder) == Some(within) && times.last().is_some_and(|last| *last > open_since) {
+                dirt.user_touched(*holder);
+            }
         }
     }
 

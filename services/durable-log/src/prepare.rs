@@ -166,8 +166,8 @@ impl Inner {
                     *state = match made {
                         Ok(spare) => State::Ready(spare),
                         Err(error) => {
-                            tracing::warn!(%error, "The next journal segment cannot be made; nothing is lost, appends \
-                                are refused once the present one is full.");
+                            tracing::warn!(%error, "The next journal segment cannot be made; nothing is lost: it is \
+                                tried again when the present one is full, and appends are refused where that fails.");
                             State::Failed { at: Instant::now(), full: is_full(&error) }
                         }
                     };

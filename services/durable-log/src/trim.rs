@@ -36,8 +36,8 @@ pub(crate) enum Reason {
     Age,
     /// So many bytes are needed now, within the journal's own limit.
     Space(u64),
-    /// So many bytes are needed now, and the file system has no more.
-    Disk(u64),
+    /// The file system is full: one segment, and whoever needs room tries again.
+    Disk,
 }
 
 pub(crate) fn trim(shared: &Shared, reason: Reason) -> Result<Trimmed, TrimError> {
@@ -49,7 +49,7 @@ pub(crate) fn trim(shared: &Shared, reason: Reason) -> Result<Trimmed, TrimError
     let mut over = match reason {
         Reason::Age => beyond_cap(0),
         Reason::Space(need) => beyond_cap(need),
-        Reason::Disk(need) => need,
+        Reason::Disk => 1,
     };
     for segment in shared.segments() {
         let extent = segment.extent();

@@ -11,7 +11,7 @@ use crate::segment::{Extent, Segment, name_of};
 use crate::shared::{Shared, now_ms};
 use crate::slot::{SlotFile, Value};
 use crate::status::Activity;
-use crate::trim::{Reason, trim};
+use crate::trim::{Reason, Trimmed, trim};
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
@@ -254,14 +254,25 @@ impl Writer {
     /// The next segment's file. Where the file system has no room for it, committed segments make some: intake is worth more than
     /// what is kept beyond need.
     fn spare(&self, whole: u64) -> Result<Spare, Fault> {
+        let mut tried = false;
         loop {
             match self.preparer.take(whole) {
                 Ok(spare) => return Ok(spare),
                 Err(NoSpare::Failed) => return Err(Fault::Full),
+                // What failed some time ago may find room now.
+                Err(NoSpare::Full) if !tried => {
+                    tried = true;
+                    self.preparer.retry_now();
+                    continue;
+                }
                 Err(NoSpare::Full) => {}
             }
-            match trim(&self.shared, Reason::Disk(whole.max(self.shared.options.segment_bytes))) {
-                Ok(freed) if freed.segments > 0 => self.preparer.retry_now(),
+            match trim(&self.shared, Reason::Disk) {
+                Ok(freed) if freed.segments > 0 => {
+                    let Trimmed { segments, bytes } = freed;
+                    tracing::warn!(segments, bytes, "The file system is full: of the journal, what is kept beyond need is freed.");
+                    self.preparer.retry_now();
+                }
                 Ok(_) => return Err(Fault::Full),
                 Err(error) => {
                     tracing::warn!(%error, "Committed segments cannot be freed.");

@@ -89,7 +89,7 @@ SELECT
     toString(d.final_outcome) AS final_result,
     toString(d.verdict) AS verdict,
     if(d.verdict IN ('exposure', 'violation'), round(d.delay_ms / 1000, 3), NULL) AS staleness_seconds,
-    if(d.verdict = 'pending_grant', round(d.delay_ms / 1000, 3), NULL) AS pending_seconds,
+    if(d.verdict IN ('pending_grant', 'denied_with_right'), round(d.delay_ms / 1000, 3), NULL) AS pending_seconds,
     multiIf(d.verdict = 'violation', 0, d.verdict != 'exposure' OR hasAny(d.reasons, ['straddles', 'rests_on_gap']), NULL, 1) AS within_budget,
     toString(d.clock) AS clock,
     arraySort(arrayDistinct(arrayMap(id -> if((SELECT of FROM groups)[id] = '', id, (SELECT of FROM groups)[id]), arrayFilter(id -> id != '', d.support.1)))) AS granting_group,
@@ -147,7 +147,7 @@ SELECT name, n FROM (
 pub(crate) const REPORT: Report = Report {
     id: "R08",
     name: "access-trace",
-    version: "1.2.1",
+    version: "1.2.2",
     question: "Which permission decisions were made, for whom, on the strength of which login, session and group, and was the right still held?",
     criteria: &["CC6.1", "CC6.3"],
     span: Span::Period,

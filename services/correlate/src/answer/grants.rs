@@ -12,7 +12,7 @@ use crate::{
     },
 };
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use uuid::Uuid;
 
 /// A right that is in force at an instant, and the path by which.
@@ -160,13 +160,18 @@ impl Known {
     /// A role and all that it contains.
     fn roles(&self, role: Id, told: (Vec<String>, Begun, bool), t: Millis, found: &mut BTreeSet<Effective>) {
         let (path, Begun { since, by_default }, unsure) = told;
-        for inner in self.keycloak.contained(role, t) {
+        let contained = self.keycloak.contained(role, t);
+        let doubtful = contained.iter().flat_map(|outer| self.maybe_taken_out(*outer, t));
+        let left: HashSet<Id> = doubtful.flat_map(|inner| self.keycloak.contained(inner, t)).collect();
+        for inner in contained {
             let mut path = path.clone();
             if inner != role {
                 path.push(self.names.name(role).to_owned());
             }
             let right = self.names.name(inner).to_owned();
-            let unsure = unsure || self.keycloak.roles.at(inner, t).is_some_and(|segment| segment.gap);
+            let unsure = unsure
+                || left.contains(&inner)
+                || self.keycloak.roles.at(inner, t).is_some_and(|segment| segment.gap);
             found.insert(Effective { kind: RightKind::Role, right, path, since, unsure, by_default });
         }
     }
@@ -177,12 +182,20 @@ impl Known {
         last.is_some_and(|last| last.says.is_some() && self.unnamed_since(holder, (list, &last), Millis::MAX))
     }
 
-    /// A role was taken from this holder after `segment` began, and it is not said which.
+    /// The roles that a composite has at `t` and that may have been taken out of it by a removal that does not name them.
+    fn maybe_taken_out(&self, outer: Id, t: Millis) -> Vec<Id> {
+        if !self.keycloak.unnamed.contains_key(&outer) {
+            return Vec::new();
+        }
+        let held = self.keycloak.composites.of(outer, t);
+        held.filter(|(_, held)| self.unnamed_since(outer, (List::Composites, held), t)).map(|(inner, _)| inner).collect()
+    }
+
+    /// A role was taken from this holder (a person, a group, a composite) after `segment` began, and it is not said which.
     /// A later read tells again what the holder has.
     fn unnamed_since(&self, holder: Id, held: (List, &Segment<()>), t: Millis) -> bool {
         let (list, segment) = held;
-        let holders = if list == List::UserRoles { &self.keycloak.user_roles } else { &self.keycloak.group_roles };
-        let read = holders.within(holder).and_then(|within| self.reads.last(Scope { list, within }, t));
+        let read = self.keycloak.role_holders(list).within(holder).and_then(|within| self.reads.last(Scope { list, within }, t));
         let told = segment.from.map_or(Millis::MIN, |from| from.at);
         let since = read.map_or(told, |read| told.max(read.saturating_sub(self.config.skew)));
         self.keycloak.unnamed.get(&holder).is_some_and(|times| times.iter().any(|at| since < *at && *at <= t))

@@ -83,13 +83,7 @@ impl Rows<'_> {
                 self.push((WorldKind::Parent, group, Some(self.side(parent))), &stay);
             }
         }
-        for (role, ledger) in known.keycloak.group_roles.ever(group) {
-            let unnamed = known.may_have_ended((group, List::GroupRoles), ledger);
-            for mut stay in stays(ledger) {
-                stay.gap |= stay.to.is_none() && unnamed;
-                self.push((WorldKind::GroupRole, group, Some(self.side(role))), &stay);
-            }
-        }
+        self.roles_held((WorldKind::GroupRole, List::GroupRoles), &known.keycloak.group_roles);
         let mut instants: BTreeSet<Millis> = BTreeSet::new();
         for above in known.keycloak.above(group) {
             instants.extend(froms(&known.keycloak.groups, above));
@@ -126,7 +120,7 @@ impl Rows<'_> {
 
     fn role(&mut self) {
         let known = self.known;
-        self.related(WorldKind::Composite, &known.keycloak.composites);
+        self.roles_held((WorldKind::Composite, List::Composites), &known.keycloak.composites);
         let instants: BTreeSet<Millis> = froms(&known.keycloak.roles, self.of).collect();
         let lives = stretches(&instants, |t| known.keycloak.role_lives(self.of, t));
         for (from, to) in lives.into_iter().filter(|stretch| *stretch != (None, None)) {
@@ -136,6 +130,17 @@ impl Rows<'_> {
         if known.keycloak.default_roles.values().any(|role| *role == self.of) {
             let stay = Stay { says: (), from: None, to: None, begun: None, gap: false };
             self.push((WorldKind::DefaultRole, self.of, None), &stay);
+        }
+    }
+
+    /// Roles of a group, or in a composite: a removal that names none may have taken any of them.
+    fn roles_held(&mut self, (kind, list): (WorldKind, List), relation: &Relation) {
+        for (role, ledger) in relation.ever(self.of) {
+            let unnamed = self.known.may_have_ended((self.of, list), ledger);
+            for mut stay in stays(ledger) {
+                stay.gap |= stay.to.is_none() && unnamed;
+                self.push((kind, self.of, Some(self.side(role))), &stay);
+            }
         }
     }
 

@@ -44,9 +44,9 @@ impl Correlator {
         self.known.gone.floor
     }
 
-    /// The earliest instant from which what was taken in since the last time can change rows that are gone, or would have needed what was
-    /// forgotten; none: the rows that are not gone are those of one who never forgot. To be asked after settling.
-    pub fn too_old(&mut self) -> Option<Millis> {
+    /// The earliest and the latest instant from which what was taken in since the last time can change rows that are gone, or would have
+    /// needed what was forgotten; none: the rows that are not gone are those of one who never forgot. To be asked after settling.
+    pub fn too_old(&mut self) -> Option<(Millis, Millis)> {
         if let Some(from) = self.known.needs_gone(&self.dirt) {
             self.known.gone.needed(from);
         }

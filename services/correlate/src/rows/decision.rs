@@ -26,7 +26,8 @@ pub struct DecisionRow {
     pub final_outcome: Option<Outcome>,
     /// How it stands to what the person held.
     pub verdict: Verdict,
-    /// Milliseconds between the change and the decision: of a removal (stale, or possibly stale), or of a grant (pending).
+    /// Milliseconds between the change and the decision: of a removal (stale, or possibly stale), or of a grant (pending, or denied with a right
+    /// that was not always held).
     pub delay: Option<Millis>,
     /// The clock that it obeys.
     pub clock: Clock,
@@ -74,7 +75,7 @@ pub enum Verdict {
     Exposure,
     /// The same, beyond the budget.
     Violation,
-    /// Denied although the right had been given, within the clock's budget.
+    /// Denied although the right had been given, within the catalog's budget; or left to conditions by claims that are older than a group.
     PendingGrant,
     /// Left to conditions, and nothing is wrong with the claims that were used.
     Conditional,

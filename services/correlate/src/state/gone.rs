@@ -17,18 +17,18 @@ pub(crate) struct Gone {
     pub users: Table<Id, Millis>,
     /// Sessions, by what stands for their names: of one that was never known all can be said, of one that was forgotten nothing.
     pub sessions: Spent,
-    /// The earliest instant of what was taken in and would have needed what was forgotten.
-    late: Option<Millis>,
+    /// The earliest and the latest instant of what was taken in and would have needed what was forgotten.
+    late: Option<(Millis, Millis)>,
 }
 
 impl Gone {
     /// What was forgotten would have been needed, from an instant on.
     pub(crate) fn needed(&mut self, from: Millis) {
-        self.late = Some(self.late.map_or(from, |known| known.min(from)));
+        self.late = Some(self.late.map_or((from, from), |(first, last)| (first.min(from), last.max(from))));
     }
 
-    /// The earliest such instant since the last time.
-    pub(crate) fn take_needed(&mut self) -> Option<Millis> {
+    /// The earliest and the latest such instant since the last time.
+    pub(crate) fn take_needed(&mut self) -> Option<(Millis, Millis)> {
         self.late.take()
     }
 

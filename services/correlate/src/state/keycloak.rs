@@ -293,6 +293,15 @@ impl Keycloak {
         found
     }
 
+    /// Who holds roles, of a list that is read: people, groups, or composites.
+    pub(crate) fn role_holders(&self, list: List) -> &Relation {
+        match list {
+            List::GroupRoles => &self.group_roles,
+            List::Composites => &self.composites,
+            _ => &self.user_roles,
+        }
+    }
+
     /// A role and everything that it contains; cycles end where they close.
     pub(crate) fn contained(&self, role: Id, t: Millis) -> Vec<Id> {
         let mut found = Vec::from_iter(self.role_lives(role, t).then_some(role));

@@ -304,6 +304,48 @@ fn what_an_unnamed_removal_may_have_taken_is_told_as_not_sure() {
 }
 
 #[test]
+fn what_an_unnamed_removal_may_have_taken_out_of_a_composite_is_told_as_not_sure() {
+    let role = |role, name| State::Role { role, name, client: "" };
+    let roles = vec![role("r-default", "r-default"), role("r-admin", "r-admin"), role("r-inner", "r-inner")];
+    let held = || {
+        keycloak(vec![
+            (Area::Roles, roles.clone()),
+            (Area::RoleUsers, vec![member("u1", "r-admin")]),
+            (Area::Composites, vec![member("r-admin", "r-inner")]),
+        ])
+    };
+    let outer = RoleName { id: "r-admin", ..RoleName::default() };
+    let mut case = case();
+    case.snapshot((20.0, 20.0), KEYCLOAK, &held());
+    case.keycloak(50.0, What::Composite { outer, inner: RoleName::default(), held: None });
+    let rested = |rows: &Rows| {
+        let composites = rows.rows.values().filter_map(|row| match row {
+            Row::World(row) if row.kind == WorldKind::Composite => Some(row.rests_on_gap),
+            _ => None,
+        });
+        composites.collect::<Vec<bool>>()
+    };
+    let rows = case.rows();
+    assert_eq!((rested(&rows), rests_on_gap(&rows)), (vec![true], vec![false]), "the role itself is as sure as it was");
+    let later = RoleName { id: "r-later", ..RoleName::default() };
+    case.keycloak(70.0, What::Composite { outer, inner: later, held: Some(true) });
+    let rights = case.rows().correlator.rights_at("kc", "u1", 80_000);
+    let unsure: Vec<_> = rights.iter().filter(|right| right.unsure).map(|right| &*right.right).collect();
+    assert_eq!(unsure, ["r-inner"], "what came later was not taken before");
+    case.keycloak(90.0, What::Composite { outer, inner: later, held: Some(false) });
+    case.snapshot((100.0, 100.0), KEYCLOAK, &held());
+    let rows = case.rows();
+    let unsure = |t: i64| {
+        let rights = rows.correlator.rights_at("kc", "u1", t).into_iter();
+        let roles = rights.filter(|right| right.kind == RightKind::Role);
+        roles.map(|right| (right.right, right.unsure)).collect::<Vec<_>>()
+    };
+    let told = |inner| vec![("r-admin".to_owned(), false), ("r-inner".to_owned(), inner)];
+    assert_eq!([30_000, 60_000, 110_000].map(unsure), [told(false), told(true), told(false)]);
+    assert_eq!(rested(&rows), [false], "it was read again");
+}
+
+#[test]
 fn backstage_roles_and_policies_are_held_against_their_lines() {
     let mut case = case();
     let policy = |action| State::Policy {

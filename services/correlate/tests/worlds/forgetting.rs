@@ -81,7 +81,7 @@ struct Forgetful {
     said: BTreeMap<Key, (u32, Option<Row>)>,
     gone: BTreeSet<Key>,
     /// The first time that it told of something too old.
-    told: Option<i64>,
+    told: Option<(i64, i64)>,
 }
 
 impl Forgetful {

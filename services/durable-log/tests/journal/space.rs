@@ -63,7 +63,7 @@ fn on_a_full_disk_only_what_somebody_needs_keeps_its_time() {
     let kept = journal.status().bytes;
     assert_eq!(journal.status().first, 0, "what is not committed stays");
 
-    // Of the half that is committed, so much goes as the next segment needs and no more.
+    // Of the half that is committed, a segment goes for the next one, and another where that was shorter.
     let half = journal.durable_end() / 2;
     journal.commit("one", half).unwrap();
     recovers(&journal);

@@ -24,6 +24,7 @@ pub struct Fold {
     contradicted: bool,
     unsure: bool,
     old: Option<i64>,
+    needed: Option<(i64, i64)>,
     /// So many blocks had something that is too old.
     olds: u64,
     suspects: Suspects,
@@ -48,6 +49,7 @@ impl Fold {
             contradicted: false,
             unsure: false,
             old: None,
+            needed: None,
             olds: 0,
             suspects: Suspects::default(),
             held: BTreeMap::new(),
@@ -127,6 +129,11 @@ impl Fold {
         self.old
     }
 
+    /// The earliest and the latest of it since the last time.
+    pub(super) fn take_needed(&mut self) -> Option<(i64, i64)> {
+        self.needed.take()
+    }
+
     /// After how many blocks some of that had come.
     pub(super) fn olds(&self) -> u64 {
         self.olds
@@ -173,10 +180,11 @@ impl Fold {
         let Self { suspects, correlator, .. } = self;
         let changes = suspects.answering(alone, || correlator.settle());
         let old = self.correlator.too_old();
-        self.behind.settled(old);
-        if let Some(time) = old {
+        self.behind.settled(old.map(|(first, _)| first));
+        if let Some((first, last)) = old {
             self.olds += 1;
-            self.old = Some(self.old.map_or(time, |old| old.min(time)));
+            self.old = Some(self.old.map_or(first, |old| old.min(first)));
+            self.needed = Some(self.needed.map_or((first, last), |(known, latest)| (first.min(known), last.max(latest))));
         }
         changes
     }

@@ -86,14 +86,15 @@ impl Stage {
     /// Answers what was touched (`taken` in since the last time), and writes it.
     async fn say(
         &self,
-        fold: Fold,
+        mut fold: Fold,
         (pending, taken): (&[Pending], &[Window]),
         hand: &mut Hand<'_>,
     ) -> Result<(Fold, Option<End>), StoreError> {
-        let (olds, floor) = (fold.olds(), fold.floor());
+        let floor = fold.floor();
+        fold.take_needed();
         let (mut fold, changes) = settle(fold).await?;
-        if fold.olds() > olds {
-            let look = || self.too_old(taken, floor);
+        if let Some(needed) = fold.take_needed() {
+            let look = || self.too_old(taken, (floor, needed));
             let Some(old) = self.patiently(hand.stop, look).await else { return Ok((fold, Some(End::Stopped))) };
             hand.old.and(&old);
         }
@@ -113,11 +114,18 @@ impl Stage {
         Ok((fold, None))
     }
 
-    /// Of windows in which something is too old, its positions; all of them, where it did not happen before the floor itself.
-    async fn too_old(&self, windows: &[Window], floor: Option<i64>) -> Result<Covered, StoreError> {
+    /// Of windows in which something is too old, the positions of what happened before the floor; all of them, where what is needed is not
+    /// told by its time: a refresh of today of a session that was forgotten, an act that reaches back through everything.
+    async fn too_old(
+        &self,
+        windows: &[Window],
+        (floor, (first, last)): (Option<i64>, (i64, i64)),
+    ) -> Result<Covered, StoreError> {
         let mut old = Covered::default();
-        for window in windows.iter().filter(|window| floor.is_some_and(|floor| window.earliest < floor)) {
-            old.and(&self.store.positions_before(&self.config.tenant, window, floor.unwrap_or_default()).await?);
+        if let Some(floor) = floor.filter(|floor| last < *floor && first > i64::MIN) {
+            for window in windows.iter().filter(|window| window.earliest < floor) {
+                old.and(&self.store.positions_before(&self.config.tenant, window, floor).await?);
+            }
         }
         if old.iter().next().is_none() {
             windows.iter().for_each(|window| old.add(window.stream, (window.first, window.end)));

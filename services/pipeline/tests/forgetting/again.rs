@@ -72,22 +72,15 @@ async fn a_second_receipt_at_a_taken_position_is_answered_as_well() {
     program.stop().await;
 }
 
-/// What the cursor says of a stream: the first number that is in no answer, ranges behind it, and how many are.
-async fn cursor(database: &Database, stream: StreamId) -> (u64, String, u64) {
+/// What the cursor says of a stream: the first number that is in no answer, ranges behind it, and how many are; none while nothing is.
+async fn cursor(database: &Database, stream: StreamId) -> Option<(u64, String, u64)> {
     let sql = "SELECT next, toString(beyond), taken FROM correlated WHERE tenant = ? AND stream = ?";
-    database.sql().query(sql).bind(TENANT).bind(stream.to_string()).fetch_one().await.unwrap()
+    database.sql().query(sql).bind(TENANT).bind(stream.to_string()).fetch_optional().await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_older_than_what_is_kept_counts_as_correlated_when_everything_was_read() {
-    let database = Database::new().await;
-    let program = Program::start(&database, LITTLE, Some(Duration::from_millis(1)));
-    program.answered().await;
-    for block in story() {
-        program.told(&database, &block).await;
-        program.answered().await;
-    }
-    let floor = program.answered().await.floor.unwrap();
+    let (database, program, floor) = forgot_much().await;
 
     // Beside what happened just now.
     let mut teller = Teller::imported(2);
@@ -102,13 +95,50 @@ async fn what_is_older_than_what_is_kept_counts_as_correlated_when_everything_wa
     program.answered().await;
     let told = cursor(&database, stream).await;
     if program.metrics.old_loads.get() == 0 {
-        assert_eq!(told, (late, format!("[({},{end})]", late + 1), end - 1));
+        assert_eq!(told, Some((late, format!("[({},{end})]", late + 1), end - 1)));
     }
+    read_anew(&program).await;
+    assert_eq!(cursor(&database, stream).await, Some((end, "[]".to_owned(), end)));
+    program.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_on_from_what_was_forgotten_waits_whenever_it_happened() {
+    let (database, program, _) = forgot_much().await;
+    let mut teller = Teller::new(2);
+    teller.sign_in(midnight(DAYS - 1) + 20 * HOUR, ("bob", "now"));
+    teller.member(midnight(3) + 12 * HOUR, ("ann", false));
+    teller.refresh(midnight(DAYS - 1) + 20 * HOUR, ("ann", "s-3-ann"), 9);
+    let block = teller.block();
+    let (stream, end) = (block.events[0].receipt.stream, block.events.len() as u64);
+    program.told(&database, &block).await;
+    program.answered().await;
+    let told = cursor(&database, stream).await;
+    if program.metrics.old_loads.get() == 0 {
+        assert_eq!(told, None, "which of them need it, their times do not tell");
+    }
+    read_anew(&program).await;
+    assert_eq!(cursor(&database, stream).await, Some((end, "[]".to_owned(), end)));
+    program.stop().await;
+}
+
+/// One that has followed the story and keeps the end of it, with the floor of what it keeps.
+async fn forgot_much() -> (Database, Program, i64) {
+    let database = Database::new().await;
+    let program = Program::start(&database, LITTLE, Some(Duration::from_millis(1)));
+    program.answered().await;
+    for block in story() {
+        program.told(&database, &block).await;
+        program.answered().await;
+    }
+    let floor = program.answered().await.floor.unwrap();
+    (database, program, floor)
+}
+
+async fn read_anew(program: &Program) {
     until("it was read anew", async || {
         let kept = program.answered().await;
         (program.metrics.old_loads.get() > 0 && kept.waiting.is_none()).then_some(())
     })
     .await;
-    assert_eq!(cursor(&database, stream).await, (end, "[]".to_owned(), end));
-    program.stop().await;
 }

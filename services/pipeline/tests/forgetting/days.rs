@@ -130,11 +130,15 @@ impl Teller {
         line.details.insert("entities".into(), "group:default/ops".into());
         self.line(at + 210, "backstage_callback", "").session_id = session.into();
         for number in 1..4 {
-            let refreshed = self.user(at + number * 50 * 60_000, "token_refreshed", name);
-            (refreshed.session_id, refreshed.token_id) = (session.into(), format!("{session}-a{number}"));
-            refreshed.refresh_token_id = format!("{session}-r{}", number - 1);
-            refreshed.new_refresh_token_id = format!("{session}-r{number}");
+            self.refresh(at + number * 50 * 60_000, (name, session), number);
         }
+    }
+
+    pub fn refresh(&mut self, at: i64, (name, session): (&str, &str), number: i64) {
+        let refreshed = self.user(at, "token_refreshed", name);
+        (refreshed.session_id, refreshed.token_id) = (session.into(), format!("{session}-a{number}"));
+        refreshed.refresh_token_id = format!("{session}-r{}", number - 1);
+        refreshed.new_refresh_token_id = format!("{session}-r{number}");
     }
 
     pub fn decide(&mut self, at: i64, name: &str) {

@@ -270,7 +270,11 @@ impl Writer {
             match trim(&self.shared, Reason::Disk) {
                 Ok(freed) if freed.segments > 0 => {
                     let Trimmed { segments, bytes } = freed;
-                    tracing::warn!(segments, bytes, "The file system is full: of the journal, what is kept beyond need is freed.");
+                    tracing::warn!(
+                        segments,
+                        bytes,
+                        "The file system is full: of the journal, what is kept beyond need is freed."
+                    );
                     self.preparer.retry_now();
                 }
                 Ok(_) => return Err(Fault::Full),

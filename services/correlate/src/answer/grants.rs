@@ -169,9 +169,8 @@ impl Known {
                 path.push(self.names.name(role).to_owned());
             }
             let right = self.names.name(inner).to_owned();
-            let unsure = unsure
-                || left.contains(&inner)
-                || self.keycloak.roles.at(inner, t).is_some_and(|segment| segment.gap);
+            let unsure =
+                unsure || left.contains(&inner) || self.keycloak.roles.at(inner, t).is_some_and(|segment| segment.gap);
             found.insert(Effective { kind: RightKind::Role, right, path, since, unsure, by_default });
         }
     }
@@ -188,14 +187,20 @@ impl Known {
             return Vec::new();
         }
         let held = self.keycloak.composites.of(outer, t);
-        held.filter(|(_, held)| self.unnamed_since(outer, (List::Composites, held), t)).map(|(inner, _)| inner).collect()
+        held.filter(|(_, held)| self.unnamed_since(outer, (List::Composites, held), t))
+            .map(|(inner, _)| inner)
+            .collect()
     }
 
     /// A role was taken from this holder (a person, a group, a composite) after `segment` began, and it is not said which.
     /// A later read tells again what the holder has.
     fn unnamed_since(&self, holder: Id, held: (List, &Segment<()>), t: Millis) -> bool {
         let (list, segment) = held;
-        let read = self.keycloak.role_holders(list).within(holder).and_then(|within| self.reads.last(Scope { list, within }, t));
+        let read = self
+            .keycloak
+            .role_holders(list)
+            .within(holder)
+            .and_then(|within| self.reads.last(Scope { list, within }, t));
         let told = segment.from.map_or(Millis::MIN, |from| from.at);
         let since = read.map_or(told, |read| told.max(read.saturating_sub(self.config.skew)));
         self.keycloak.unnamed.get(&holder).is_some_and(|times| times.iter().any(|at| since < *at && *at <= t))

@@ -342,7 +342,7 @@ fn what_an_unnamed_removal_may_have_taken_out_of_a_composite_is_told_as_not_sure
     };
     let told = |inner| vec![("r-admin".to_owned(), false), ("r-inner".to_owned(), inner)];
     assert_eq!([30_000, 60_000, 110_000].map(unsure), [told(false), told(true), told(false)]);
-    assert_eq!(rested(&rows), [false], "it was read again");
+    assert_eq!(rested(&rows), [false, false], "it was read again, and what came later went");
 }
 
 #[test]

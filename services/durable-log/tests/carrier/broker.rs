@@ -73,8 +73,7 @@ pub fn try_topic(
     name: &str,
     (partitions, replication): (i32, i32),
 ) -> Result<bool, TopicsError> {
-    let plan =
-        TopicPlan { name: name.to_owned(), partitions, replication, retention: Duration::from_secs(7 * 86_400) };
+    let plan = TopicPlan { name: name.to_owned(), partitions, replication, retention: Duration::from_secs(7 * 86_400) };
     let connection = connection.clone();
     let made = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

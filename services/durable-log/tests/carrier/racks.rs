@@ -66,7 +66,9 @@ async fn records_are_read_from_the_replica_in_the_same_rack() {
     assert!(racks.iter().all(|asked| *asked == rack), "{racks:?}");
     let (bytes, sent_to) = tokio::task::block_in_place(|| {
         let told = || told(&kafka, (leader, client));
-        until("the leader says where it sent it", || Some(told()).filter(|(_, to, _)| !to.is_empty()).map(|(b, to, _)| (b, to)))
+        until("the leader says where it sent it", || {
+            Some(told()).filter(|(_, to, _)| !to.is_empty()).map(|(b, to, _)| (b, to))
+        })
     });
     assert_eq!(bytes, 0, "the leader gave nothing away");
     assert!(sent_to.iter().all(|id| *id == beside), "{sent_to:?}");

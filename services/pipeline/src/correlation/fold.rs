@@ -184,7 +184,8 @@ impl Fold {
         if let Some((first, last)) = old {
             self.olds += 1;
             self.old = Some(self.old.map_or(first, |old| old.min(first)));
-            self.needed = Some(self.needed.map_or((first, last), |(known, latest)| (first.min(known), last.max(latest))));
+            self.needed =
+                Some(self.needed.map_or((first, last), |(known, latest)| (first.min(known), last.max(latest))));
         }
         changes
     }

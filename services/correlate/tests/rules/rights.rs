@@ -55,34 +55,6 @@ fn removed_and_added_again_is_never_stale_and_a_second_path_keeps_the_right() {
 }
 
 #[test]
-fn a_grant_that_has_no_effect_yet_is_pending_since_it_was_given() {
-    let mut case = case();
-    case.member(10.0, ("u1", "g-ops", true));
-    let denied = case.decision(17.5, "user:default/cleo", Deny);
-    let rows = case.rows();
-    assert_eq!((rows.decision(denied).verdict, rows.decision(denied).delay), (Verdict::PendingGrant, Some(7_500)));
-}
-
-#[test]
-fn what_the_catalog_must_have_read_by_then_is_not_pending() {
-    let mut case = case();
-    case.member(10.0, ("u1", "g-ops", true));
-    let [within, beyond] = [40.0, 40.001].map(|at| case.decision(at, "user:default/cleo", Deny));
-    let told = What::Decided(decided("user:default/cleo", "deploy", Deny));
-    let either = case.tell_within((39.0, 41.0), ("bs", "", correlate::Rank::Decision), told);
-    let rows = case.rows();
-    let told = [within, beyond, either].map(|event| (rows.decision(event).verdict, rows.decision(event).delay));
-    let expected = [
-        (Verdict::PendingGrant, Some(30_000)),
-        (Verdict::DeniedWithRight, Some(30_001)),
-        (Verdict::DeniedWithRight, Some(31_000)),
-    ];
-    assert_eq!(told, expected);
-    let straddles = [within, beyond, either].map(|event| rows.decision(event).reasons.contains(&Reason::Straddles));
-    assert_eq!(straddles, [false, false, true], "the last can have been made within the budget");
-}
-
-#[test]
 fn a_nested_group_deleted_from_above_ends_the_right_by_reference() {
     let mut case = case();
     case.group(2.0, ("g-top", "/top", Parent::Top));

@@ -1,6 +1,6 @@
 //! One real broker for all tests of this binary, and worlds on topics of their own.
 
-use crate::contract::{World, journal};
+use crate::contract::{LARGE, World, gather, held, journal, same};
 use durable_log::Journal;
 use durable_log::carrier::Appetite;
 use durable_log::kafka::{
@@ -124,6 +124,15 @@ impl OnKafka {
 
     pub fn stop_forwarding(&mut self) {
         self.forwarding.take().unwrap().stop().unwrap();
+    }
+
+    /// A consumer gets everything that the journal holds, and leaves.
+    pub async fn all_comes(&self) {
+        let (carrier, all) = (self.open(LARGE), held(&self.journal));
+        let mut found = BTreeMap::new();
+        gather(&carrier, &mut found, all.len()).await;
+        same(&found.into_values().collect::<Vec<_>>(), &all);
+        tokio::task::block_in_place(|| self.close(carrier));
     }
 
     /// Waits until all is confirmed.

@@ -1,11 +1,10 @@
 //! A consumer that says where it runs reads from the replica beside it, on two real brokers in two racks.
 
 use crate::broker::{OnKafka, connection, fresh, try_topic, until};
-use crate::contract::{LARGE, World, entries, gather, held, same};
+use crate::contract::entries;
 use durable_log::kafka::Connection;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::time::Duration;
 use testbed::{Kafka, KafkaOptions};
 
@@ -50,12 +49,7 @@ async fn records_are_read_from_the_replica_in_the_same_rack() {
     let world = tokio::task::block_in_place(|| OnKafka::on(connection.clone(), topic));
     world.journal.append(entries(0..200, 100)).await.unwrap();
     tokio::task::block_in_place(|| world.forwarded());
-    let carrier = world.open(LARGE);
-    let all = held(&world.journal);
-    let mut found = BTreeMap::new();
-    gather(&carrier, &mut found, all.len()).await;
-    same(&found.into_values().collect::<Vec<_>>(), &all);
-    tokio::task::block_in_place(|| world.close(carrier));
+    world.all_comes().await;
 
     // A broker's line comes after its answer. Salts and hashes of a record, 80 bytes, do not compress.
     let client = connection.client_id.as_str();

@@ -1,10 +1,10 @@
 //! Topics that are not there, or no longer, and brokers that stand still, under a forwarder.
 
 use crate::broker::{OnKafka, connection, fresh, make_topic, make_topic_anew, measured, until};
-use crate::contract::{LARGE, World, entries, gather, held, place, same, take};
+use crate::contract::{LARGE, World, entries, place, take};
 use durable_log::kafka::{KafkaCarrier, LagMeter};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use testbed::{Kafka, KafkaOptions};
 
@@ -36,12 +36,7 @@ async fn a_silence_that_hides_a_success_is_sent_again_and_every_record_comes() {
     assert!(status().resent > 0);
     let meter = LagMeter::new(&world.connection, &world.topic, &world.topic);
     assert!(measured(&meter).partitions[0].end > 200, "what the silence hid is there a second time");
-    let carrier = world.open(LARGE);
-    let all = held(&world.journal);
-    let mut found = BTreeMap::new();
-    gather(&carrier, &mut found, all.len()).await;
-    same(&found.into_values().collect::<Vec<_>>(), &all);
-    tokio::task::block_in_place(|| world.close(carrier));
+    world.all_comes().await;
 
     // The topic is deleted under the producer: it is not made by the way, nothing is freed, and all goes on in another one.
     delete(&world).await;

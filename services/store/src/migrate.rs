@@ -1,8 +1,11 @@
 //! Migrations: the numbered files of `schemas/clickhouse`, forward only, each applied once under a lock.
 //!
+//! An empty database is spared the views that a later file replaces (needed.rs); it ends the same.
 //! Every applied file is recorded with its SHA-256. A database that holds a file this program does not know, or another
 //! text under a known number, is refused: this program would misread it. Statements are idempotent, so a crash between
 //! a statement and its record only repeats it.
+
+mod needed;
 
 use crate::{Store, StoreError, error::within, lock::Lock, lock::now_ms, settings, settings::MIGRATION_WAIT};
 use clickhouse::Row;
@@ -140,29 +143,50 @@ impl Store {
 
     async fn apply(&self, lock: &mut Lock, cluster: &str) -> Result<(), StoreError> {
         // Read again: whoever held the lock before may have done it.
-        for migration in pending(&self.applied_migrations().await?)? {
+        let pending = pending(&self.applied_migrations().await?)?;
+        // Of a cluster another server may hold what this one does not.
+        if cluster.is_empty() && self.is_empty().await? {
+            let all: Vec<&str> = pending.iter().flat_map(|migration| statements(migration.sql)).collect();
+            for sql in needed::on_an_empty_database(&all) {
+                lock.renew().await?;
+                self.statement(sql, cluster).await?;
+            }
+            self.record(&pending).await?;
+            tracing::info!(version = latest_version(), "The schema is made.");
+            return Ok(());
+        }
+        for migration in pending {
             for sql in statements(migration.sql) {
                 lock.renew().await?;
                 self.statement(sql, cluster).await?;
             }
-            self.record(migration).await?;
+            self.record(&[migration]).await?;
             tracing::info!(version = migration.version, name = migration.name, "The schema moved forward.");
         }
         Ok(())
     }
 
-    async fn record(&self, migration: &Migration) -> Result<(), StoreError> {
+    /// Whether nothing is there but what every migration begins with. What died on its way is not empty, and goes file by file.
+    async fn is_empty(&self) -> Result<bool, StoreError> {
+        let sql =
+            "SELECT count() FROM system.tables WHERE database = currentDatabase() AND NOT startsWith(name, 'schema_')";
+        Ok(within(settings::QUERY_WAIT, self.ask(sql).fetch_one::<u64>()).await? == 0)
+    }
+
+    async fn record(&self, migrations: &[&Migration]) -> Result<(), StoreError> {
         let client = settings::pin(self.on_database(), settings::INSERT);
         let work = async {
             let mut insert = client.insert::<AppliedMigration>("schema_migrations").await?;
-            insert
-                .write(&AppliedMigration {
-                    version: migration.version,
-                    name: migration.name.into(),
-                    checksum: checksum(migration.sql),
-                    applied_at: now_ms(),
-                })
-                .await?;
+            for migration in migrations {
+                insert
+                    .write(&AppliedMigration {
+                        version: migration.version,
+                        name: migration.name.into(),
+                        checksum: checksum(migration.sql),
+                        applied_at: now_ms(),
+                    })
+                    .await?;
+            }
             insert.end().await
         };
         within(MIGRATION_WAIT, work).await
@@ -217,9 +241,10 @@ fn pending(applied: &[AppliedMigration]) -> Result<Vec<&'static Migration>, Stor
     Ok(MIGRATIONS.iter().filter(|migration| !done(migration)).collect())
 }
 
-/// A statement without the comments on lines of their own.
+/// A statement without empty lines and the comments on lines of their own.
 fn code(sql: &str) -> String {
-    sql.lines().filter(|line| !line.trim_start().starts_with("--")).collect()
+    let lines = sql.lines().filter(|line| !line.trim_start().starts_with("--") && !line.trim().is_empty());
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// A file's statements: each ends with a semicolon at the end of a line.

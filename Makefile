@@ -65,7 +65,7 @@ bench: engine ## the release binary against its goals, beside a bare axum handle
 	@cargo bench --locked -p tokentrail --bench whole -- $(BENCH_ARGS)
 
 bench-kafka: engine ## collectors, a broker and a processor against their goals, beside a bare producer
-	@cargo bench --locked -p tokentrail --bench kafka -- $(BENCH_ARGS)
+	@GLIBC_TUNABLES=glibc.malloc.tcache_count=60000 cargo bench --locked -p tokentrail --bench kafka -- $(BENCH_ARGS)
 
 bench-rooms: ## what each room costs by itself: intake, normalising, snapshots, journal
 	@cargo bench --locked -p collector --bench speed

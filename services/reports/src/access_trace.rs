@@ -61,6 +61,11 @@ const COLUMNS: &[Column] = &[
     column("basis", "what the answer rests on", "always the replay of events and reads"),
     column("confidence", "exact, session, inferred, none", "decisions.grade"),
     column("reasons", "why no better", "decisions.reasons"),
+    column(
+        "incomplete",
+        "sources of which something may be missing in the minute of the decision, as far as is known now; empty: none",
+        "gaps",
+    ),
     column("evidence", "event of the decision", "decisions.event_id"),
     column("evidence_credential", "event of the Backstage token; empty: none known", "decisions.credential"),
 ];
@@ -76,6 +81,12 @@ const SQL: &str = "WITH decided AS (
     SELECT person, groupArray((rule, evidence, first_at, last_at, JSONExtractString(detail, 'permission'), JSONExtractString(detail, 'clock'),
         JSONExtractInt(detail, 'removed_at_ms'))) AS found
     FROM findings WHERE tenant = {tenant:String} AND rule IN ('D01', 'D02', 'D19', 'D20') AND standing IN ('open', 'ended') GROUP BY person
+), holes AS (
+    SELECT groupArray((source, since, until)) AS open FROM (
+        SELECT DISTINCT if(source_id = '', 'any source', toString(source_id)) AS source, since, until FROM gaps
+        WHERE tenant = {tenant:String} AND repaired_at IS NULL AND cause != 'clock_off'
+          AND since < fromUnixTimestamp64Milli({to:Int64}, 'UTC') AND (until IS NULL OR until >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') - toIntervalMinute(1))
+    )
 )
 SELECT
     d.decided_at AS decision_time,
@@ -115,6 +126,8 @@ SELECT
     'replay' AS basis,
     toString(d.grade) AS confidence,
     d.reasons AS reasons,
+    arraySort(arrayDistinct(arrayMap(h -> h.1, arrayFilter(h -> h.2 < toStartOfMinute(d.decided_at) + toIntervalMinute(1)
+        AND ifNull(h.3 >= toStartOfMinute(d.decided_at), 1), (SELECT open FROM holes))))) AS incomplete,
     toString(d.event_id) AS evidence,
     if(toUInt128(d.credential) = 0, '', toString(d.credential)) AS evidence_credential
 FROM decided AS d
@@ -140,6 +153,9 @@ SELECT name, n FROM (
     UNION ALL SELECT 'state of findings', sum(cityHash64(finding_id, content, standing)) FROM findings
         WHERE tenant = {tenant:String} AND rule IN ('D01', 'D02', 'D19', 'D20')
           AND first_at < fromUnixTimestamp64Milli({to:Int64}, 'UTC') AND last_at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC')
+    UNION ALL SELECT 'state of gaps', sum(cityHash64(source_id, since, until)) FROM gaps
+        WHERE tenant = {tenant:String} AND repaired_at IS NULL AND cause != 'clock_off'
+          AND since < fromUnixTimestamp64Milli({to:Int64}, 'UTC') AND (until IS NULL OR until >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') - toIntervalMinute(1))
     UNION ALL SELECT concat('result/', outcome), count() FROM decided GROUP BY outcome
 ) ORDER BY name";
 
@@ -147,7 +163,7 @@ SELECT name, n FROM (
 pub(crate) const REPORT: Report = Report {
     id: "R08",
     name: "access-trace",
-    version: "1.2.2",
+    version: "1.3.0",
     question: "Which permission decisions were made, for whom, on the strength of which login, session and group, and was the right still held?",
     criteria: &["CC6.1", "CC6.3"],
     span: Span::Period,
@@ -192,6 +208,7 @@ pub(crate) const REPORT: Report = Report {
         "what became of a conditional decision is known only where a line of the same trace tells it",
         "network and factor of the caller are in no decision line",
         "the column drift_rule is the word of the register: a rule that was switched off, or could not be judged, names nothing",
+        "the column incomplete tells of the minute of the decision alone: what was lost before it, a login or a change of rights, is listed with the gaps of the sheet, and `tokentrail explain` says which of them a decision rests on",
     ],
     correlated: true,
 };

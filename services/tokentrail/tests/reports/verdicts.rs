@@ -4,7 +4,7 @@ use crate::{
     facts, left,
     story::{PERIOD, Story, json},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Heartbeats of both sources that came back, over the whole period, as the collector would have noted them.
 fn prove(story: &Story) {
@@ -83,7 +83,34 @@ pub fn follow_what_is_missing(story: &Story) {
     facts::bounds(story);
     facts::own_records(story);
     gaps(story);
+    incomplete(story);
     missing(story);
+}
+
+/// Decisions of a minute that a gap meets name its source, and those of no other minute; repaired, none does.
+fn incomplete(story: &Story) {
+    let gap = |repaired: &str, recorded: u32| {
+        story.program.sql(&format!(
+            "INSERT INTO gap_rows VALUES ('default', 'kc', 'pair', 'webhook', toDateTime64('2026-11-23 21:26:10', 3, 'UTC'), 'silent', \
+             toDateTime64('2026-11-23 21:26:11', 3, 'UTC'), NULL, {repaired}, toDateTime64('2100-01-01 00:00:00', 3, 'UTC') + {recorded})"
+        ));
+    };
+    // Whether each is of that minute, and whether it says so.
+    let marked = || -> Vec<(bool, bool)> {
+        let rows = story.rows("R08", &PERIOD);
+        let of = |row: &Value| {
+            let named = &row["incomplete"];
+            assert!(*named == json!(["kc"]) || *named == json!([]), "{row}");
+            (row["decision_time"].as_str().unwrap().starts_with("2026-11-23T21:26"), *named != json!([]))
+        };
+        rows.iter().map(of).collect()
+    };
+    gap("NULL, ''", 3);
+    let rows = marked();
+    assert!(rows.iter().any(|(within, _)| *within) && rows.iter().any(|(within, _)| !within), "{rows:?}");
+    assert!(rows.iter().all(|(within, says)| within == says), "{rows:?}");
+    gap("toDateTime64('2026-11-23 21:40:00', 3, 'UTC'), 'pull'", 4);
+    assert!(marked().iter().all(|(_, says)| !says));
 }
 
 /// A webhook that was silent for three minutes; then pull brings what it lost.

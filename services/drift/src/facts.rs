@@ -2,7 +2,7 @@
 //!
 //! Person keys are keyed hashes (32 hex digits, empty: none); no name, reference or e-mail comes in here.
 
-use crate::baseline::Listed;
+use crate::{baseline::Listed, orphan::Orphans};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
@@ -45,6 +45,8 @@ pub struct Facts {
     pub acted: BTreeMap<Uuid, Acted>,
     /// What is held in the groups of the baseline files; none: there is no file, or it cannot be read.
     pub baseline: Option<BaselineFacts>,
+    /// Whom only Keycloak or only the catalog knows.
+    pub orphans: Orphans,
 }
 
 /// Cause of the gap that says that a clock is off: that is not silence.

@@ -9,6 +9,7 @@ pub mod baseline;
 pub mod facts;
 pub mod finding;
 pub mod handling;
+pub mod orphan;
 pub mod register;
 pub mod rules;
 pub mod settings;

@@ -75,11 +75,14 @@ pub struct Looked<'a> {
     pub until: i64,
     /// Findings whose own event was looked at, whenever that was; none: none.
     pub again: Option<&'a BTreeSet<Uuid>>,
+    /// Whether all was asked that concerns nobody in rules about persons.
+    pub nobody: bool,
 }
 
 impl Looked<'_> {
     /// Everything of everybody.
-    pub const ALL: Self = Self { persons: None, latest: i64::MIN, since: i64::MIN, until: i64::MAX, again: None };
+    pub const ALL: Self =
+        Self { persons: None, latest: i64::MIN, since: i64::MIN, until: i64::MAX, again: None, nobody: true };
 
     fn again(&self, finding: Uuid) -> bool {
         self.again.is_some_and(|again| again.contains(&finding))
@@ -108,7 +111,8 @@ pub fn compare<'a>(
         let id = candidate.id(tenant);
         let held = known.get(&id).copied();
         // What lies at the edge of what was read may be known in part only.
-        let partly = match rule.reach {
+        let reach = rule.reach_of(&candidate.person);
+        let partly = match reach {
             Reach::Since { before } => {
                 let read = looked.since.saturating_sub(before)..looked.until;
                 !read.contains(&candidate.first) && !looked.again(id)
@@ -128,7 +132,7 @@ pub fn compare<'a>(
         let count = held.map_or(0, |held| held.changes);
         let before = held.and_then(|held| held.standing);
         // What is so once more was over, and that is what they were done with: when it began may be long ago.
-        let answers = rule.reach == Reach::Now && before == Some(Standing::Ended) && candidate.stands;
+        let answers = reach == Reach::Now && before == Some(Standing::Ended) && candidate.stands;
         let mut put = |what, n, reason| {
             changes.steps.push(Step { finding: id, change: change_id(id, what, n), what, reason, answers });
         };
@@ -150,14 +154,16 @@ pub fn compare<'a>(
 
 /// What becomes of a finding of this rule that was not found again; none: it was not looked for, or nothing.
 pub fn taken_back(rule: &Rule, held: &Held, looked: Looked<'_>) -> Option<Step> {
-    let reached = match rule.reach {
+    let reach = rule.reach_of(&held.person);
+    let reached = match reach {
+        Reach::Now if rule.reach == Reach::Persons => looked.nobody,
         Reach::All | Reach::Now => true,
         Reach::Since { .. } => (looked.since..looked.until).contains(&held.first) || looked.again(held.id),
         Reach::Persons => {
             held.first >= looked.latest && looked.persons.is_none_or(|persons| persons.contains(&held.person))
         }
     };
-    let (what, reason) = match (rule.reach, held.standing) {
+    let (what, reason) = match (reach, held.standing) {
         (Reach::Now, None | Some(Standing::Open)) => ("ended", AGREES),
         (Reach::Now, _) | (_, Some(Standing::Withdrawn)) => return None,
         _ => ("withdrawn", UNDONE),

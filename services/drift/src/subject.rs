@@ -22,10 +22,11 @@ impl fmt::Display for Subject {
 }
 
 impl Rule {
-    /// What this rule's findings name. D04 names no person who was never seen; D03 a person, or of a realm's settings the source.
+    /// What this rule's findings name. D04 names no person who was never seen; D03 a person, or of a realm's settings the source;
+    /// D20 the Backstage of whom one system alone knows.
     pub fn subjects(&self) -> &'static [Subject] {
         match self.id {
-            "D03" | "D04" => &[Subject::Person, Subject::Source],
+            "D03" | "D04" | "D20" => &[Subject::Person, Subject::Source],
             "D11" | "D12" => &[Subject::Source],
             _ => &[Subject::Person],
         }

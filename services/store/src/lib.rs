@@ -26,6 +26,7 @@ mod lock;
 mod marks;
 mod migrate;
 mod native;
+pub mod orphans;
 mod person_events;
 mod privileged;
 mod query;

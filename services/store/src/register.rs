@@ -72,7 +72,7 @@ pub struct RegisterScope {
     pub timed: Vec<String>,
     /// That time, UTC milliseconds, [from, to).
     pub time: (i64, i64),
-    /// Rules of which those of some persons count.
+    /// Rules of which those of some persons count, and those of nobody.
     pub personal: Vec<String>,
     /// These persons; none: everybody. Of many, others are told as well.
     pub persons: Option<Vec<String>>,
@@ -111,7 +111,7 @@ impl Store {
             "{ENTRY} AND standing != 'withdrawn' AND (has({{whole:Array(String)}}, rule) \
              OR (has({{timed:Array(String)}}, rule) AND first_at >= fromUnixTimestamp64Milli({{from:Int64}}, 'UTC') \
                  AND first_at < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC')) \
-             OR (has({{personal:Array(String)}}, rule) AND ({{everybody:UInt8}} = 1 OR person IN {{persons:Array(String)}})) \
+             OR (has({{personal:Array(String)}}, rule) AND ({{everybody:UInt8}} = 1 OR person IN {{persons:Array(String)}} OR ({{nobody:UInt8}} = 1 AND person = ''))) \
              OR (has({{standing:Array(String)}}, rule) AND standing = 'open' AND handling != 'closed'))"
         );
         let persons = scope.persons.as_deref().map(parts);
@@ -133,6 +133,7 @@ impl Store {
                 .param("to", storable(scope.time.1))
                 .param("personal", &scope.personal)
                 .param("everybody", u8::from(everybody))
+                .param("nobody", u8::from(place == 0))
                 .param("persons", persons);
             let mut found = streaming(asked).fetch::<Entry>()?;
             while let Some(entry) = within(QUERY_WAIT, found.next()).await? {

@@ -122,14 +122,16 @@ pub fn times_out<'a>(acts: impl Iterator<Item = &'a Act>) -> Vec<(String, i64, O
 pub struct Accounts(BTreeMap<String, Before>);
 
 impl Accounts {
-    /// True if an act says something of its account that counts for this rule. What comes later does not change that: without the acts
-    /// that say nothing it finds the same.
+    /// True if an act says something of its account that counts for this rule, or that it is gone (D20). What comes later does not change
+    /// that: without the acts that say nothing it finds the same.
     pub fn says_anew(&mut self, act: &Act) -> bool {
         if !self.0.contains_key(&act.account) {
             self.0.insert(act.account.clone(), Before::default());
         }
         // How long ago an event enabled it decides whether a read that comes later is believed.
-        self.0.get_mut(&act.account).is_some_and(|before| before.turned(act).is_some()) || enables(act)
+        self.0.get_mut(&act.account).is_some_and(|before| before.turned(act).is_some())
+            || enables(act)
+            || act.kind == "user_deleted"
     }
 }
 

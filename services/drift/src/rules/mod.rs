@@ -29,7 +29,7 @@ use std::fmt;
 /// Whose findings an evaluation of some part of the facts speaks of: what it does not find again there is withdrawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// Of the persons whose facts were read, all their history.
+    /// Of the persons whose facts were read, all their history. What concerns no person is as it is now.
     Persons,
     /// Of everything that began since the facts begin. Of what is read of it so long before them is known, too (milliseconds).
     Since {
@@ -189,6 +189,11 @@ impl Rule {
         }
     }
 
+    /// Whose findings it speaks of with one about this person (empty: about none).
+    pub fn reach_of(&self, person: &str) -> Reach {
+        if self.reach == Reach::Persons && person.is_empty() { Reach::Now } else { self.reach }
+    }
+
     fn reads_much(&self) -> bool {
         matches!(self.need, Need::Decisions | Need::Credentials | Need::Keycloak)
     }
@@ -218,6 +223,9 @@ impl Rule {
         let unproven = self.unproven(facts);
         if !unproven.is_empty() {
             parts.push(format!("what {} lost unseen (no heartbeats, no pull)", unproven.join(", ")));
+        }
+        if self.id == d20_colliding_identity::RULE.id {
+            parts.extend(facts.orphans.unjudged.iter().cloned());
         }
         if ANSWERED_IN_PART.contains(&self.id) {
             if !facts.correlated {

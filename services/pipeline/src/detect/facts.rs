@@ -1,6 +1,11 @@
 //! From the store's rows to what the rules judge, and the questions that get them.
 
-use super::{kept::Kept, lookups::Lookups, missed::Evidence};
+use super::{
+    kept::Kept,
+    lookups::Lookups,
+    missed::Evidence,
+    orphans::{Known, SignIn},
+};
 use drift::{
     Facts,
     facts::{Act, Acted, Decision, Gap, Had, Missing, Source},
@@ -46,6 +51,8 @@ pub struct Reader {
     pub correlated: bool,
     /// Baseline files.
     pub baselines: Vec<PathBuf>,
+    /// Through which Keycloak the people of each Backstage sign in.
+    pub sign_ins: Vec<SignIn>,
 }
 
 impl Reader {
@@ -68,9 +75,10 @@ impl Reader {
         facts.guessed = Some(guessed);
         facts.callers = self.store.drift_callers(&query).await?;
         in_order(&mut facts.acts);
+        facts.ripe = facts.ripe.min(to);
+        facts.orphans = self.orphans(&facts, &mut Known::default()).await;
         facts.gaps.retain(|gap| gap.since < to && gap.until.is_none_or(|until| until >= from));
         facts.missing.retain(|missing| missing.after < to && missing.before >= from);
-        facts.ripe = facts.ripe.min(to);
         facts.baseline = self.baseline(&facts.sources).await?.unwrap_or_default();
         Ok(facts)
     }

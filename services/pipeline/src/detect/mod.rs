@@ -12,6 +12,7 @@ mod looking;
 mod lookups;
 mod metrics;
 mod missed;
+mod orphans;
 mod parts;
 mod queue;
 mod register;
@@ -22,6 +23,7 @@ mod writing;
 
 pub use facts::Reader;
 pub use metrics::DetectMetrics;
+pub use orphans::SignIn;
 pub use writing::BY_RULES;
 
 use crate::correlation::{Acknowledged, Phase, Touched};
@@ -104,6 +106,8 @@ struct Memory {
     baseline: Option<(Instant, Option<BaselineFacts>)>,
     /// What was wrong with a baseline file.
     wrong: String,
+    /// Whom one system alone knows.
+    orphans: orphans::Known,
     /// Something was too much to look at, also in parts.
     partly: bool,
 }
@@ -207,7 +211,14 @@ impl Detector {
         let Looking { facts, persons, latest, events, again, digests } =
             self.look((touched, since, part), memory).await?;
         let (since, until) = events;
-        let looked = Looked { persons: persons.as_ref(), latest, since, until, again: Some(&again) };
+        let looked = Looked {
+            persons: persons.as_ref(),
+            latest,
+            since,
+            until,
+            again: Some(&again),
+            nobody: facts.orphans.whole,
+        };
         let judged: Vec<(&Rule, Judged)> = RULES
             .iter()
             .filter(|rule| self.speaks(rule, &facts))

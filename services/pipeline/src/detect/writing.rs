@@ -93,8 +93,12 @@ impl Detector {
         for some in found.chunks(EVIDENCE_TOGETHER) {
             let times = some.iter().map(|one| (one.first, one.last.saturating_add(1)));
             let Some((first, last)) = times.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) else { continue };
-            // Evidence can be older than the finding: the failures before the login that is one. How old a membership is, is said.
-            let joined = || some.iter().filter_map(|one| one.values.get("joined_at_ms")?.as_i64());
+            // Evidence can be older than the finding: the failures before the login that is one. How old a membership, or the entity of somebody
+            // who is gone, is said.
+            let older = |one: &&Candidate| {
+                ["joined_at_ms", "told_from_ms"].iter().find_map(|name| one.values.get(*name)?.as_i64())
+            };
+            let joined = || some.iter().filter_map(older);
             let joined = joined().min().zip(joined().max());
             let spans = [Some((first, last)), Some((first.saturating_sub(EVIDENCE_BEFORE), last)), joined];
             for (from, last) in spans.into_iter().flatten() {

@@ -7,6 +7,7 @@ mod contradicted;
 mod escalation;
 mod large;
 mod much;
+mod orphans;
 mod retold;
 mod ripe;
 mod sliced;
@@ -140,6 +141,7 @@ impl Bench {
             lateness: NOW,
             correlated: true,
             baselines: Vec::new(),
+            sign_ins: Vec::new(),
         };
         let metrics = DetectMetrics::register(&Registry::new()).unwrap();
         Detector {

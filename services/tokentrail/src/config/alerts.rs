@@ -262,6 +262,13 @@ impl Config {
             lateness: i64::from(self.lateness_seconds) * 1_000,
             correlated: self.correlates(),
             baselines: self.baselines(),
+            sign_ins: self.joins().into_iter().map(sign_in).collect(),
         }
     }
+}
+
+/// What the rules need of it.
+fn sign_in(join: correlate::Join) -> pipeline::detect::SignIn {
+    let correlate::Join { backstage, keycloak, clients, budgets, .. } = join;
+    pipeline::detect::SignIn { backstage, keycloak, clients, budget: budgets.catalog }
 }

@@ -15,12 +15,12 @@ const NEXT_FINN: &str = "33333333-aaaa-4bbb-8ccc-444444444444";
 /// When the catalog says so, Unix seconds: his token lives for four minutes more.
 const ANEW: f64 = 1_795_469_400.0;
 
-fn lines(name: &str) -> Vec<Value> {
+pub fn lines(name: &str) -> Vec<Value> {
     let text = std::fs::read_to_string(sample(name)).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn written(story: &Story, name: &str, lines: &[Value]) -> String {
+pub fn written(story: &Story, name: &str, lines: &[Value]) -> String {
     let file = story.dir.path().join(name);
     std::fs::write(&file, lines.iter().map(|line| line.to_string() + "\n").collect::<String>()).unwrap();
     file.to_str().unwrap().to_owned()

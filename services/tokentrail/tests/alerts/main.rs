@@ -7,6 +7,7 @@ mod alertmanager;
 mod closed;
 mod colliding;
 mod escalated;
+mod orphaned;
 mod rebuilt;
 #[path = "../support/receiver.rs"]
 mod receiver;

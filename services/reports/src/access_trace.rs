@@ -82,11 +82,15 @@ const SQL: &str = "WITH decided AS (
         JSONExtractInt(detail, 'removed_at_ms'))) AS found
     FROM findings WHERE tenant = {tenant:String} AND rule IN ('D01', 'D02', 'D19', 'D20') AND standing IN ('open', 'ended') GROUP BY person
 ), holes AS (
-    SELECT groupArray((source, since, until)) AS open FROM (
+    -- by minute, not by decision: a list of all gaps beside each row would be as large as both together
+    SELECT m.minute AS minute, arraySort(groupUniqArray(g.source)) AS sources
+    FROM (SELECT DISTINCT toStartOfMinute(decided_at) AS minute FROM decided) AS m
+    CROSS JOIN (
         SELECT DISTINCT if(source_id = '', 'any source', toString(source_id)) AS source, since, until FROM gaps
         WHERE tenant = {tenant:String} AND repaired_at IS NULL AND cause != 'clock_off'
           AND since < fromUnixTimestamp64Milli({to:Int64}, 'UTC') AND (until IS NULL OR until >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') - toIntervalMinute(1))
-    )
+    ) AS g
+    WHERE g.since < m.minute + toIntervalMinute(1) AND ifNull(g.until >= m.minute, 1) GROUP BY minute
 )
 SELECT
     d.decided_at AS decision_time,
@@ -126,8 +130,7 @@ SELECT
     'replay' AS basis,
     toString(d.grade) AS confidence,
     d.reasons AS reasons,
-    arraySort(arrayDistinct(arrayMap(h -> h.1, arrayFilter(h -> h.2 < toStartOfMinute(d.decided_at) + toIntervalMinute(1)
-        AND ifNull(h.3 >= toStartOfMinute(d.decided_at), 1), (SELECT open FROM holes))))) AS incomplete,
+    h.sources AS incomplete,
     toString(d.event_id) AS evidence,
     if(toUInt128(d.credential) = 0, '', toString(d.credential)) AS evidence_credential
 FROM decided AS d
@@ -139,6 +142,7 @@ LEFT ANY JOIN (
 ) AS s
     ON s.person = d.person AND s.session_id = d.session_id
 LEFT ANY JOIN fired AS r ON r.person = d.person
+LEFT ANY JOIN holes AS h ON h.minute = toStartOfMinute(d.decided_at)
 ORDER BY decision_time, evidence";
 
 const TOTALS: &str = "WITH decided AS (

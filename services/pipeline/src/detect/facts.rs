@@ -76,7 +76,7 @@ impl Reader {
         facts.callers = self.store.drift_callers(&query).await?;
         in_order(&mut facts.acts);
         facts.ripe = facts.ripe.min(to);
-        facts.orphans = self.orphans(&facts, &mut Known::default()).await;
+        facts.orphans = self.orphans((&facts, from), &mut Known::default()).await;
         facts.gaps.retain(|gap| gap.since < to && gap.until.is_none_or(|until| until >= from));
         facts.missing.retain(|missing| missing.after < to && missing.before >= from);
         facts.baseline = self.baseline(&facts.sources).await?.unwrap_or_default();

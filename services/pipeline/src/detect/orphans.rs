@@ -10,7 +10,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
-use store::StoreError;
+use store::{
+    StoreError,
+    orphans::{Catalog, CatalogRead},
+};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -18,8 +21,10 @@ use uuid::Uuid;
 const ACTIVE: i64 = 30 * DAY;
 const DAY: i64 = 86_400_000;
 /// Whether a catalog was read anew, or somebody went, is looked at this often; all is asked for anew this often whatever was.
-const AGAIN: Duration = Duration::from_secs(30);
+const AGAIN: Duration = Duration::from_secs(10);
 const ANYWAY: Duration = Duration::from_secs(900);
+/// How long after its end a read may be stored, milliseconds.
+const STORED: i64 = DAY;
 
 /// A Backstage, and the Keycloak that its people sign in through.
 #[derive(Clone, Debug)]
@@ -37,56 +42,67 @@ pub struct SignIn {
 /// What was said last, when, and on what.
 #[derive(Default)]
 pub(super) struct Known {
-    looked: Option<Instant>,
+    /// When to look again.
+    next: Option<Instant>,
     asked: Option<Instant>,
     said: Orphans,
-    /// The last complete read of each Backstage's catalog: when it began and ended.
-    reads: BTreeMap<String, (i64, i64)>,
+    /// The last complete read of each Backstage's catalog, and up to when it was looked for.
+    reads: BTreeMap<String, CatalogRead>,
+    until: Option<i64>,
     /// These reads, and how many are gone.
-    by: (BTreeMap<String, (i64, i64)>, usize),
+    by: (BTreeMap<String, CatalogRead>, usize),
 }
 
-/// An account that is gone: whose it is, since when, by which event, and whether that tells it or only shows it.
+/// An account that is gone: whose it is, of which source, since when, by which event, and whether that tells it or only shows it.
 #[derive(Clone, Copy)]
 struct Gone<'a> {
     person: &'a str,
+    source: &'a str,
     at: i64,
     event: Uuid,
     told: bool,
 }
 
 impl Reader {
-    /// What is known, of facts that hold all that was done to accounts. What cannot be asked is said so, and ends nothing.
-    pub(super) async fn orphans(&self, facts: &Facts, known: &mut Known) -> Orphans {
+    /// What is known, of facts that hold all that was done to accounts; `from`: the earliest time of what was stored since the last time.
+    /// What cannot be asked is said so, and ends nothing.
+    pub(super) async fn orphans(&self, (facts, from): (&Facts, i64), known: &mut Known) -> Orphans {
+        // An import brings reads of long ago.
+        known.until = known.until.map(|until| until.min(from));
         let is_on = self.correlated && !self.settings.disabled.contains("D20");
-        if is_on && known.looked.is_none_or(|looked| looked.elapsed() >= AGAIN) {
-            if let Err(error) = self.look_for_orphans(facts, known).await {
-                tracing::warn!(%error, "Whom Keycloak or Backstage alone knows cannot be asked; it is tried again.");
-                known.asked = None;
-                known.said.whole = false;
-                known.said.unjudged = vec![format!("whom Keycloak or Backstage alone knows ({error})")];
-            }
-            known.looked = Some(Instant::now());
+        if is_on && known.next.is_none_or(|next| next <= Instant::now()) {
+            let wait = match self.look_for_orphans(facts, known).await {
+                Ok(()) => AGAIN,
+                Err(error) => {
+                    tracing::warn!(%error, "Whom Keycloak or Backstage alone knows cannot be asked; it is tried again.");
+                    known.asked = None;
+                    known.said.whole = false;
+                    known.said.unjudged = vec![format!("whom Keycloak or Backstage alone knows ({error})")];
+                    ANYWAY
+                }
+            };
+            known.next = Some(Instant::now() + wait);
         }
         known.said.clone()
     }
 
     async fn look_for_orphans(&self, facts: &Facts, known: &mut Known) -> Result<(), StoreError> {
+        let since = known.until.map_or(i64::MIN, |until| until.saturating_sub(STORED));
         for sign_in in &self.sign_ins {
-            let last = known.reads.get(&sign_in.backstage).map(|read| read.1);
-            let since = last.unwrap_or(i64::MIN);
             // What is not ripe may not be answered yet.
             let read = self.store.catalog_read((&self.tenant, &sign_in.backstage), (since, facts.ripe)).await?;
             known.reads.extend(read.map(|read| (sign_in.backstage.clone(), read)));
         }
-        let gone = gone(facts);
+        known.until = Some(facts.ripe);
+        let merged = self.store.merged_accounts(&self.tenant).await?;
+        let gone = gone(facts, &merged);
         let by = (known.reads.clone(), gone.len());
         if known.by == by && known.asked.is_some_and(|asked| asked.elapsed() < ANYWAY) {
             return Ok(());
         }
         let mut orphans = Orphans { whole: true, ..Orphans::default() };
         for sign_in in &self.sign_ins {
-            let Some((began, _)) = known.reads.get(&sign_in.backstage) else {
+            let Some(read) = known.reads.get(&sign_in.backstage) else {
                 orphans.whole = false;
                 let why = format!(
                     "whom {} or {} alone knows (no complete snapshot of its catalog)",
@@ -95,33 +111,36 @@ impl Reader {
                 orphans.unjudged.push(why);
                 continue;
             };
-            // By then the catalog could know it.
-            let by = began.saturating_sub(sign_in.budget);
-            orphans.found.extend(self.entities(sign_in, &gone, by).await?);
+            orphans.found.extend(self.entities((sign_in, read), &gone).await?);
             if sign_in.clients.is_empty() {
                 let why = "users without an entity in {} (its sign_in names no clients)";
                 orphans.unjudged.push(why.replace("{}", &sign_in.backstage));
                 continue;
             }
-            orphans.found.extend(self.strangers(sign_in, &gone, by).await?);
+            orphans.found.extend(self.strangers((sign_in, read), &gone).await?);
         }
         self.tell_groups(&mut orphans.found).await?;
         (known.said, known.by, known.asked) = (orphans, by, Some(Instant::now()));
         Ok(())
     }
 
-    /// Who was gone by a time and stands in the catalog of a later read.
+    fn catalog<'a>(&'a self, (sign_in, read): (&'a SignIn, &'a CatalogRead)) -> Catalog<'a> {
+        Catalog { tenant: &self.tenant, backstage: &sign_in.backstage, read }
+    }
+
+    /// Whom a read lists though they were gone when the catalog could know it.
     async fn entities(
         &self,
-        sign_in: &SignIn,
+        (sign_in, read): (&SignIn, &CatalogRead),
         gone: &BTreeMap<&str, Gone<'_>>,
-        by: i64,
     ) -> Result<Vec<Orphan>, StoreError> {
-        let persons: BTreeSet<&str> = gone.values().filter(|gone| gone.at < by).map(|gone| gone.person).collect();
+        let by = read.began.saturating_sub(sign_in.budget);
+        let of = |gone: &&Gone<'_>| gone.at < by && (gone.source.is_empty() || gone.source == sign_in.keycloak);
+        let persons: BTreeSet<&str> = gone.values().filter(of).map(|gone| gone.person).collect();
         let persons: Vec<String> = persons.into_iter().map(str::to_owned).collect();
-        let entities = self.store.standing_entities((&self.tenant, &sign_in.backstage), &persons).await?;
+        let entities = self.store.standing_entities(self.catalog((sign_in, read)), &persons).await?;
         let found = entities.into_iter().filter_map(|one| {
-            let gone = gone.get(one.account.as_str()).filter(|gone| gone.at < by)?;
+            let gone = gone.get(one.account.as_str()).filter(of)?;
             let mut evidence = vec![(one.since, one.told_in), (gone.at, gone.event)];
             evidence.retain(|(_, event)| !event.is_nil());
             evidence.sort_unstable();
@@ -139,15 +158,15 @@ impl Reader {
         Ok(found.collect())
     }
 
-    /// Who signed in before a time, is not gone, and has no entity.
+    /// Who signed in when the catalog could know it, is not gone, and has no entity.
     async fn strangers(
         &self,
-        sign_in: &SignIn,
+        (sign_in, read): (&SignIn, &CatalogRead),
         gone: &BTreeMap<&str, Gone<'_>>,
-        by: i64,
     ) -> Result<Vec<Orphan>, StoreError> {
-        let sources = (self.tenant.as_str(), sign_in.backstage.as_str(), sign_in.keycloak.as_str());
-        let strangers = self.store.strangers(sources, &sign_in.clients, (by - ACTIVE, by)).await?;
+        let by = read.began.saturating_sub(sign_in.budget);
+        let through = (sign_in.keycloak.as_str(), &sign_in.clients[..]);
+        let strangers = self.store.strangers(self.catalog((sign_in, read)), through, (by - ACTIVE, by)).await?;
         let here = strangers.into_iter().filter(|one| !gone.contains_key(one.person.as_str()) && one.since < by);
         let orphan = |one: store::orphans::Stranger| Orphan {
             side: Side::User,
@@ -179,18 +198,71 @@ impl Reader {
     }
 }
 
-/// Accounts that an event deleted, or that a complete read did not find any more.
-fn gone(facts: &Facts) -> BTreeMap<&str, Gone<'_>> {
+/// Accounts that an event deleted, or that a complete read did not find any more, and of which nothing was heard since. Of a person who was
+/// made of several accounts (account, person) a read does not say which one is gone.
+fn gone<'a>(facts: &'a Facts, merged: &[(String, String)]) -> BTreeMap<&'a str, Gone<'a>> {
     let mut gone: BTreeMap<&str, Gone<'_>> = BTreeMap::new();
-    let missing = facts.missing.iter().filter(|one| one.right_kind == "existence" && one.what == "removal");
-    for one in missing.filter(|one| !one.person.is_empty()) {
+    let existence = || facts.missing.iter().filter(|one| one.right_kind == "existence" && !one.person.is_empty());
+    let alone = |person: &str| !merged.iter().any(|(_, into)| into == person);
+    for one in existence().filter(|one| one.what == "removal" && alone(&one.person)) {
         let event = one.evidence.last().copied().unwrap_or_default();
-        gone.insert(&one.person, Gone { person: &one.person, at: one.before, event, told: false });
+        let (person, source) = (one.person.as_str(), one.source.as_str());
+        gone.insert(person, Gone { person, source, at: one.before, event, told: false });
     }
     for act in facts.acts.iter().filter(|act| act.kind == "user_deleted" && act.outcome != "failure") {
         if !act.account.is_empty() {
-            gone.insert(&act.account, Gone { person: &act.person, at: act.at, event: act.event, told: true });
+            let (person, source) = (act.person.as_str(), act.source.as_str());
+            gone.insert(&act.account, Gone { person, source, at: act.at, event: act.event, told: true });
+        }
+    }
+    // Listed again, or made anew under the same id (a realm that was put back).
+    for one in existence().filter(|one| one.what != "removal") {
+        if gone.get(one.person.as_str()).is_some_and(|gone| gone.at < one.before) {
+            gone.remove(one.person.as_str());
+        }
+    }
+    for act in
+        facts.acts.iter().filter(|act| matches!(act.kind.as_str(), "user_created" | "user_updated" | "state_user"))
+    {
+        if act.outcome != "failure" && gone.get(act.account.as_str()).is_some_and(|gone| gone.at < act.began) {
+            gone.remove(act.account.as_str());
         }
     }
     gone
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use drift::facts::{Act, Missing};
+
+    fn act(at: i64, kind: &str, account: &str) -> Act {
+        let (account, kind) = (account.to_owned(), kind.to_owned());
+        Act { at, began: at, kind, person: account.clone(), account, outcome: "success".into(), ..Act::default() }
+    }
+
+    fn missing(before: i64, what: &str, person: &str) -> Missing {
+        let (person, what) = (person.to_owned(), what.to_owned());
+        Missing { person, what, before, right_kind: "existence".into(), ..Missing::default() }
+    }
+
+    #[test]
+    fn who_comes_back_is_not_gone_and_of_several_accounts_a_read_names_none() {
+        let acts = vec![
+            act(10, "user_deleted", "a"),
+            act(10, "user_deleted", "b"),
+            act(20, "user_created", "b"),
+            Act { outcome: "failure".into(), ..act(10, "user_deleted", "c") },
+            Act { began: 5, ..act(15, "state_user", "a") },
+        ];
+        let missing = vec![
+            missing(10, "removal", "d"),
+            missing(10, "removal", "e"),
+            missing(20, "grant", "e"),
+            missing(10, "removal", "f"),
+        ];
+        let facts = Facts { acts, missing, ..Facts::default() };
+        let merged = [("x".to_owned(), "f".to_owned())];
+        assert_eq!(gone(&facts, &merged).into_keys().collect::<Vec<_>>(), ["a", "d"]);
+    }
 }

@@ -64,6 +64,11 @@ fn who_was_deleted_and_is_still_in_the_catalog_is_found_until_it_follows() {
         let all = story.json(&program, &["findings", "list", "--all", "--rule", "D20"]).as_array().unwrap().clone();
         all.into_iter().filter(|one| one["detail"].as_str().unwrap().contains("\"orphan\"")).collect()
     };
+    until(&program, "the catalog's read was not looked at", || {
+        let rules = story.text(&program, &["rules", "list"]);
+        let line = rules.lines().find(|line| line.contains("D20")).unwrap().to_owned();
+        (!line.contains("no complete snapshot")).then_some(())
+    });
     assert_eq!(found(), [Value::Null; 0], "the catalog had no time to follow");
 
     import("bs", "late.ndjson", &[late]);

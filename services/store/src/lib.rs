@@ -18,6 +18,7 @@ pub mod engine;
 mod error;
 mod event_hours;
 pub mod findings;
+mod heartbeats;
 mod held;
 pub mod impersonated;
 mod insert;
@@ -41,11 +42,9 @@ mod version;
 pub use cell::Counted;
 pub use connect::ConnectOptions;
 pub use copies::DifferingHour;
-pub use coverage::{
-    ClaimedSpan, Gap, GapKey, HeartbeatStatus, LineCount, OWN_RECORDS, Records, Seal, Seen, SeenHeartbeat,
-    SentHeartbeat, Watermark,
-};
+pub use coverage::{ClaimedSpan, Gap, GapKey, LineCount, OWN_RECORDS, Records, Seal, Watermark};
 pub use error::StoreError;
+pub use heartbeats::{HeartbeatStatus, Seen, SeenHeartbeat, SentHeartbeat};
 pub use held::{Gone, STREAM_CELL};
 pub use insert::{Block, Fate, StoredReceipt};
 pub use migrate::{AppliedMigration, latest_version};

@@ -63,6 +63,21 @@ struct Gone<'a> {
     told: bool,
 }
 
+/// What is held against what: a read of a catalog, who is gone, and by when the catalog could know it.
+struct Asked<'a> {
+    sign_in: &'a SignIn,
+    read: &'a CatalogRead,
+    gone: &'a BTreeMap<&'a str, Gone<'a>>,
+    by: i64,
+}
+
+impl Asked<'_> {
+    fn orphan(&self, (side, person): (Side, String), since: i64, evidence: Vec<(i64, Uuid)>) -> Orphan {
+        let (backstage, keycloak) = (self.sign_in.backstage.clone(), self.sign_in.keycloak.clone());
+        Orphan { side, backstage, keycloak, person, since, groups: Vec::new(), proven: false, evidence }
+    }
+}
+
 impl Reader {
     /// What is known, of facts that hold all that was done to accounts; `from`: the earliest time of what was stored since the last time.
     /// What cannot be asked is said so, and ends nothing.
@@ -104,81 +119,54 @@ impl Reader {
         for sign_in in &self.sign_ins {
             let Some(read) = known.reads.get(&sign_in.backstage) else {
                 orphans.whole = false;
-                let why = format!(
-                    "whom {} or {} alone knows (no complete snapshot of its catalog)",
-                    sign_in.backstage, sign_in.keycloak
-                );
+                let SignIn { backstage, keycloak, .. } = sign_in;
+                let why = format!("whom {backstage} or {keycloak} alone knows (no complete snapshot of its catalog)");
                 orphans.unjudged.push(why);
                 continue;
             };
-            orphans.found.extend(self.entities((sign_in, read), &gone).await?);
+            let asked = Asked { sign_in, read, gone: &gone, by: read.began.saturating_sub(sign_in.budget) };
+            orphans.found.extend(self.entities(&asked).await?);
             if sign_in.clients.is_empty() {
-                let why = "users without an entity in {} (its sign_in names no clients)";
-                orphans.unjudged.push(why.replace("{}", &sign_in.backstage));
+                let why = format!("users without an entity in {} (its sign_in names no clients)", sign_in.backstage);
+                orphans.unjudged.push(why);
                 continue;
             }
-            orphans.found.extend(self.strangers((sign_in, read), &gone).await?);
+            orphans.found.extend(self.strangers(&asked).await?);
         }
         self.tell_groups(&mut orphans.found).await?;
         (known.said, known.by, known.asked) = (orphans, by, Some(Instant::now()));
         Ok(())
     }
 
-    fn catalog<'a>(&'a self, (sign_in, read): (&'a SignIn, &'a CatalogRead)) -> Catalog<'a> {
-        Catalog { tenant: &self.tenant, backstage: &sign_in.backstage, read }
+    fn catalog<'a>(&'a self, asked: &Asked<'a>) -> Catalog<'a> {
+        Catalog { tenant: &self.tenant, backstage: &asked.sign_in.backstage, read: asked.read }
     }
 
     /// Whom a read lists though they were gone when the catalog could know it.
-    async fn entities(
-        &self,
-        (sign_in, read): (&SignIn, &CatalogRead),
-        gone: &BTreeMap<&str, Gone<'_>>,
-    ) -> Result<Vec<Orphan>, StoreError> {
-        let by = read.began.saturating_sub(sign_in.budget);
-        let of = |gone: &&Gone<'_>| gone.at < by && (gone.source.is_empty() || gone.source == sign_in.keycloak);
-        let persons: BTreeSet<&str> = gone.values().filter(of).map(|gone| gone.person).collect();
+    async fn entities(&self, asked: &Asked<'_>) -> Result<Vec<Orphan>, StoreError> {
+        let keycloak = &asked.sign_in.keycloak;
+        let of = |gone: &&Gone<'_>| gone.at < asked.by && (gone.source.is_empty() || gone.source == keycloak);
+        let persons: BTreeSet<&str> = asked.gone.values().filter(of).map(|gone| gone.person).collect();
         let persons: Vec<String> = persons.into_iter().map(str::to_owned).collect();
-        let entities = self.store.standing_entities(self.catalog((sign_in, read)), &persons).await?;
+        let entities = self.store.standing_entities(self.catalog(asked), &persons).await?;
         let found = entities.into_iter().filter_map(|one| {
-            let gone = gone.get(one.account.as_str()).filter(of)?;
+            let gone = asked.gone.get(one.account.as_str()).filter(of)?;
             let mut evidence = vec![(one.since, one.told_in), (gone.at, gone.event)];
             evidence.retain(|(_, event)| !event.is_nil());
             evidence.sort_unstable();
-            Some(Orphan {
-                side: Side::Entity,
-                backstage: sign_in.backstage.clone(),
-                keycloak: sign_in.keycloak.clone(),
-                person: one.account,
-                since: one.since.max(gone.at),
-                groups: Vec::new(),
-                proven: gone.told,
-                evidence,
-            })
+            let since = one.since.max(gone.at);
+            Some(Orphan { proven: gone.told, ..asked.orphan((Side::Entity, one.account), since, evidence) })
         });
         Ok(found.collect())
     }
 
     /// Who signed in when the catalog could know it, is not gone, and has no entity.
-    async fn strangers(
-        &self,
-        (sign_in, read): (&SignIn, &CatalogRead),
-        gone: &BTreeMap<&str, Gone<'_>>,
-    ) -> Result<Vec<Orphan>, StoreError> {
-        let by = read.began.saturating_sub(sign_in.budget);
-        let through = (sign_in.keycloak.as_str(), &sign_in.clients[..]);
-        let strangers = self.store.strangers(self.catalog((sign_in, read)), through, (by - ACTIVE, by)).await?;
-        let here = strangers.into_iter().filter(|one| !gone.contains_key(one.person.as_str()) && one.since < by);
-        let orphan = |one: store::orphans::Stranger| Orphan {
-            side: Side::User,
-            backstage: sign_in.backstage.clone(),
-            keycloak: sign_in.keycloak.clone(),
-            person: one.person,
-            since: one.since,
-            groups: Vec::new(),
-            proven: false,
-            evidence: vec![(one.since, one.event_id)],
-        };
-        Ok(here.map(orphan).collect())
+    async fn strangers(&self, asked: &Asked<'_>) -> Result<Vec<Orphan>, StoreError> {
+        let through = (asked.sign_in.keycloak.as_str(), &asked.sign_in.clients[..]);
+        let time = (asked.by - ACTIVE, asked.by);
+        let strangers = self.store.strangers(self.catalog(asked), through, time).await?.into_iter();
+        let here = strangers.filter(|one| !asked.gone.contains_key(one.person.as_str()) && one.since < asked.by);
+        Ok(here.map(|one| asked.orphan((Side::User, one.person), one.since, vec![(one.since, one.event_id)])).collect())
     }
 
     /// In which privileged groups they are; who is gone, was last.

@@ -160,12 +160,19 @@ impl Bench {
 
     /// Waits until a finding of a rule, and of the person whose key begins so, is as it should be.
     async fn until(&self, (rule, person): (&str, &str), fits: impl Fn(&Finding) -> bool) -> Finding {
+        let of = |one: &&Finding| one.rule == rule && one.person.starts_with(person);
+        self.look(&format!("{rule} of {person}"), |all| all.iter().find(of).filter(|one| fits(one)).cloned()).await
+    }
+
+    /// Waits until there is something among the findings.
+    async fn look<T>(&self, what: &str, among: impl Fn(&[Finding]) -> Option<T>) -> T {
         let began = Instant::now();
         loop {
-            if let Some(found) = self.of(rule, person).await.filter(&fits) {
+            let all = self.database.store.findings(TENANT).await.unwrap();
+            if let Some(found) = among(&all) {
                 return found;
             }
-            assert!(began.elapsed() < PATIENCE, "{rule} of {person}: {:?}", self.database.store.findings(TENANT).await);
+            assert!(began.elapsed() < PATIENCE, "{what}: {all:?}");
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
     }

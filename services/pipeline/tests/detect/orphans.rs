@@ -3,7 +3,6 @@
 
 use super::{Bench, MINUTE, TENANT, support::NOON};
 use pipeline::detect::SignIn;
-use std::time::{Duration, Instant};
 use store::findings::Finding;
 
 /// A time so many minutes after noon.
@@ -23,6 +22,12 @@ fn hex(name: &str) -> String {
 /// An event's id by its name.
 fn id(name: &str) -> String {
     format!("toUUID('{}')", uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, name.as_bytes()))
+}
+
+/// What every answer of the correlation has: whom it is about, when, and which one it is.
+fn answered(name: &str, minute: i64) -> [(&'static str, String); 4] {
+    let row = format!("toFixedString(left({}, 16), 16)", hex(&format!("{name} {minute}")));
+    [("person", hex(name)), ("at", at(minute)), ("row_id", row), ("version", "1".into())]
 }
 
 impl Bench {
@@ -101,8 +106,7 @@ impl Bench {
 
     async fn signs_in(&self, name: &str, minute: i64, (realm, client): (&str, &str)) {
         let told = id(&format!("{name} at {minute}"));
-        let row = format!("toFixedString(left({}, 16), 16)", hex(&format!("{name} {minute}")));
-        let common = [("person", hex(name)), ("at", at(minute)), ("row_id", row), ("version", "1".into())];
+        let common = answered(name, minute);
         let session = [("source_id", "'kc'".into()), ("clients", format!("['{client}']"))];
         self.row("session_rows", &[&common[..], &session[..]].concat()).await;
         let token = [("event_id", told.clone()), ("client", format!("'{client}'"))];
@@ -124,16 +128,8 @@ impl Bench {
         let (backstage, keycloak) = ("bs".to_owned(), "kc".to_owned());
         detector.reader.sign_ins = vec![SignIn { backstage, keycloak, clients, budget: 10 * MINUTE }];
         let running = tokio::spawn(async move { detector.run().await });
-        let began = Instant::now();
-        let found = loop {
-            let all = self.database.store.findings(TENANT).await.unwrap();
-            let found: Vec<Finding> = all.into_iter().filter(|one| one.rule == "D20").collect();
-            if fits(&found) {
-                break found;
-            }
-            assert!(began.elapsed() < super::PATIENCE, "{:?}", said(&found));
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        };
+        let of_rule = |all: &[Finding]| all.iter().filter(|one| one.rule == "D20").cloned().collect::<Vec<_>>();
+        let found = self.look("D20", |all| Some(of_rule(all)).filter(|found| fits(found))).await;
         running.abort();
         found
     }
@@ -170,25 +166,10 @@ async fn told() -> Bench {
     for (name, minute) in [("gone", 8), ("left", 8), ("late", 35), ("eve", 11)] {
         bench.deleted(name, minute).await;
     }
-    let missing = [
-        ("person", hex("unsaid")),
-        ("at", at(10)),
-        ("row_id", "repeat('m', 16)".into()),
-        ("version", "1".into()),
-        ("right_kind", "'existence'".into()),
-        ("missing", "'removal'".into()),
-        ("before", at(20)),
-    ];
-    bench.row("missing_event_rows", &missing).await;
-    let grant = [
-        ("person", hex("gone")),
-        ("at", at(6)),
-        ("row_id", "repeat('g', 16)".into()),
-        ("version", "1".into()),
-        ("right_kind", "'group'".into()),
-        ("right_id", "'g-ops'".into()),
-    ];
-    bench.row("grant_rows", &grant).await;
+    let missing = [("right_kind", "'existence'".into()), ("missing", "'removal'".into()), ("before", at(20))];
+    bench.row("missing_event_rows", &[&answered("unsaid", 10)[..], &missing].concat()).await;
+    let grant = [("right_kind", "'group'".into()), ("right_id", "'g-ops'".into())];
+    bench.row("grant_rows", &[&answered("gone", 6)[..], &grant].concat()).await;
     let (here, elsewhere) = (("acme", "backstage"), ("other", "backstage"));
     for (name, minute, to) in [
         ("ann", 10, here),

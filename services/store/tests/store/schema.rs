@@ -23,7 +23,15 @@ async fn migrating_twice_and_from_two_programs_at_once_is_migrating_once() {
     assert_eq!(records, versions.len() as u64, "each was applied by one program");
 }
 
-/// What `name` was made by, of each table and view, by its name; the database's own is cut out.
+/// Makes the database, with one table in it before any migration.
+async fn holding(database: &Database, table: &str) {
+    let name = &database.name;
+    for sql in [format!("CREATE DATABASE {name}"), format!("CREATE TABLE {name}.{table}")] {
+        database.sql().with_database("system").query(&sql).execute().await.unwrap();
+    }
+}
+
+/// What each table and view was made by, by its name; the database's own is cut out.
 async fn definitions(database: &Database) -> Vec<(String, String)> {
     let sql = "SELECT name, replaceAll(create_table_query, currentDatabase(), '') FROM system.tables
         WHERE database = currentDatabase() AND NOT startsWith(name, 'schema_lock_') AND name != 'somebodys' ORDER BY name";
@@ -34,12 +42,7 @@ async fn definitions(database: &Database) -> Vec<(String, String)> {
 async fn an_empty_database_ends_as_one_that_went_through_every_file() {
     let at_once = Database::new().await;
     let file_by_file = Database::empty().await;
-    for sql in [
-        format!("CREATE DATABASE {}", file_by_file.name),
-        format!("CREATE TABLE {}.somebodys (unused UInt8) ENGINE = Null", file_by_file.name),
-    ] {
-        file_by_file.sql().with_database("system").query(&sql).execute().await.unwrap();
-    }
+    holding(&file_by_file, "somebodys (unused UInt8) ENGINE = Null").await;
     file_by_file.store.migrate().await.unwrap();
     let expected = definitions(&file_by_file).await;
     assert!(expected.len() > store::VIEWS.len(), "{}", expected.len());
@@ -74,12 +77,7 @@ async fn a_changed_or_unknown_migration_is_refused() {
 #[tokio::test]
 async fn a_lease_that_ran_out_is_taken_over() {
     let database = Database::empty().await;
-    for sql in [
-        format!("CREATE DATABASE {}", database.name),
-        format!("CREATE TABLE {}.schema_lock_7 (unused UInt8) ENGINE = Null COMMENT 'somebody 1000'", database.name),
-    ] {
-        database.sql().with_database("system").query(&sql).execute().await.unwrap();
-    }
+    holding(&database, "schema_lock_7 (unused UInt8) ENGINE = Null COMMENT 'somebody 1000'").await;
     database.store.migrate().await.unwrap();
     let locks: Vec<String> = database
         .sql()

@@ -28,11 +28,15 @@ use way::Way;
 /// Longest wait until both ways have brought everything.
 const MEET: Duration = Duration::from_secs(300);
 
-/// At least so long nobody listens: one day of the story, or `TOKENTRAIL_TEST_AWAY_SECONDS`.
+/// At least so long nobody listens: one day of the story and more heartbeats than a gap needs, or `TOKENTRAIL_TEST_AWAY_SECONDS`.
 fn away_for() -> Duration {
     let seconds = std::env::var("TOKENTRAIL_TEST_AWAY_SECONDS").ok();
-    Duration::from_secs(seconds.map_or(0, |n| n.parse().expect("TOKENTRAIL_TEST_AWAY_SECONDS is a number")))
+    let seconds = seconds.map_or(0, |n| n.parse().expect("TOKENTRAIL_TEST_AWAY_SECONDS is a number"));
+    Duration::from_secs(seconds.max(5 * HEARTBEAT_SECONDS))
 }
+
+/// Seconds between two heartbeats. An absence is a gap from two and a half of them on.
+const HEARTBEAT_SECONDS: u64 = 2;
 
 /// Ids of everything that Keycloak's store holds, and when it happened, UTC milliseconds.
 async fn dated_at_source(keycloak: &Keycloak) -> BTreeMap<String, i64> {
@@ -155,7 +159,7 @@ async fn webhook_and_pull_agree_and_pull_repairs_what_the_webhook_lost() {
         "[sources.keycloak]\nkind = \"keycloak\"\nwebhook_secret_files = [\"secrets/keycloak.webhook\"]\n\
          [sources.keycloak.pull]\nurl = \"{}\"\nrealms = [\"acme\"]\nclient_id = \"tokentrail\"\n\
          client_secret_file = \"secrets/keycloak.client\"\ninterval_seconds = 1\n\
-         [sources.keycloak.heartbeat]\ninterval_seconds = 2\n[sources.keycloak.snapshot]\ninterval_hours = 0\n\
+         [sources.keycloak.heartbeat]\ninterval_seconds = {HEARTBEAT_SECONDS}\n[sources.keycloak.snapshot]\ninterval_hours = 0\n\
          [alerts]\ngroup_seconds = 1\n[alerts.receivers.hook]\nkind = \"webhook\"\nurl = \"http://{}/alerts\"\n\
          secret_file = \"secrets/hook.whsec\"\nleast = \"low\"\n",
         keycloak.url(),
@@ -215,12 +219,13 @@ async fn webhook_and_pull_agree_and_pull_repairs_what_the_webhook_lost() {
     }
     let lost = at_source(&keycloak).await.difference(&stored).cloned().collect::<BTreeSet<_>>();
     assert!(lost.len() >= done, "{} events happened unseen", lost.len());
+    let absence = away.elapsed();
     let program = Program::start(&data, &settings);
     meet(&program, &at_source(&keycloak).await, "has(inputs, 'pull')");
     // Our own absence is on record until pull is proven to be complete beyond it.
     let started = Instant::now();
     while program.sql("SELECT 1 FROM gaps WHERE input = 'webhook' AND cause = 'no_heartbeat'").is_empty() {
-        assert!(started.elapsed() < MEET, "no gap for the time without us: {:?}", program.sql("SELECT * FROM gaps"));
+        assert!(started.elapsed() < MEET, "no gap for {absence:?} without us: {:?}", program.sql("SELECT * FROM gaps"));
         std::thread::sleep(support::LOOK);
     }
     let cli = Cli { program: &program, config: &config };

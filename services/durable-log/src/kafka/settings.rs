@@ -57,6 +57,8 @@ const CONSUMER: &[(&str, &str)] = &[
     // unpacked whole before it counts: it is several times as much in memory.
     ("queued.max.messages.kbytes", "4096"),
     ("queued.min.messages", "10000"),
+    // How long a partition is not asked for once so much waits. The default of a second is more than that lasts.
+    ("fetch.queue.backoff.ms", "50"),
     ("fetch.message.max.bytes", "262144"),
     ("fetch.max.bytes", "16777216"),
 ];

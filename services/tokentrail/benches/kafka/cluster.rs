@@ -39,6 +39,9 @@ impl Cluster {
         let mut deployment = Deployment::new(dir, &kafka);
         // Its budget is apart.
         deployment.set("TOKENTRAIL__CORRELATION__ENABLED", "false");
+        // The program's own again: tests, which kill processors, are in more of a hurry.
+        deployment.set("TOKENTRAIL__KAFKA__CONSUMER__SESSION.TIMEOUT.MS", "\"30000\"");
+        deployment.set("TOKENTRAIL__KAFKA__CONSUMER__HEARTBEAT.INTERVAL.MS", "\"3000\"");
         let made = deployment.apply_topics();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         Self { kafka, deployment }
@@ -135,6 +138,14 @@ impl Processor {
     /// Another connection to its ClickHouse, for another thread.
     pub fn queries(&self) -> Queries {
         Queries::new(&self.program.run, support::client())
+    }
+
+    /// Waits until partitions are its own: a group takes seconds to form.
+    pub fn reads(&self) {
+        let owned = |metrics: &str| {
+            metrics.lines().any(|line| line.starts_with("tokentrail_kafka_partitions ") && !line.ends_with(" 0"))
+        };
+        until("the processor reads", || self.program.get_admin("/metrics").filter(|metrics| owned(metrics)));
     }
 
     pub fn stored(&self) -> u64 {

@@ -85,7 +85,7 @@ pub fn figures(results: &Results) -> Vec<Figure> {
                 caught_up.records,
                 caught_up.wall.as_secs_f64()
             ),
-            why: "seconds until clients and group find the broker again, then forwarder, broker, processor and engine share the cores",
+            why: "forwarder, broker, processor and engine share the cores",
         },
         Figure {
             stage: "memory of a collector",

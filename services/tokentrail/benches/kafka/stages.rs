@@ -54,6 +54,7 @@ pub fn steady(
     (cluster, collector, processor): (&Cluster, &Collector, &Processor),
     events: u64,
 ) -> Steady {
+    processor.reads();
     let stored = processor.stored();
     let cpu = || {
         let (own, engine) = processor.cpu();

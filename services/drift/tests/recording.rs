@@ -3,6 +3,7 @@
 
 use drift::{
     Candidate, Confidence, Facts, Rule, Settings, Severity,
+    client::ClientChange,
     facts::{Act, Gap, Product, Source},
 };
 use uuid::Uuid;
@@ -82,6 +83,42 @@ fn what_a_read_shows_otherwise_than_was_told_changed_without_an_event() {
     assert_eq!(by("D03", &facts).len(), 1, "it set something else");
     facts.ripe = 80 * MINUTE - 1;
     assert!(by("D03", &facts).is_empty());
+}
+
+#[test]
+fn a_client_that_changed_without_an_event_is_told_and_is_less_sure_over_a_gap() {
+    let mut facts = facts();
+    facts.clients.changes = vec![ClientChange {
+        source: "kc".into(),
+        realm: "corp".into(),
+        uuid: "c1".into(),
+        client: "portal".into(),
+        what: "changed",
+        fields: vec!["redirectUris".into()],
+        after: 100,
+        before: 200,
+        evidence: vec![Uuid::from_u128(1), Uuid::from_u128(2)],
+    }];
+    let one = by("D03", &facts).pop().unwrap();
+    assert_eq!((one.severity, one.confidence, one.first, one.last), (Severity::High, Confidence::Proven, 100, 200));
+    assert_eq!((&one.values["client"], &one.values["fields"]), (&"portal".into(), &["redirectUris"][..].into()));
+    assert_eq!((one.evidence.len(), one.person.as_str()), (2, ""));
+    // What changed twice is two findings; in a gap of its source, and of no other, the event may be lost.
+    let again = ClientChange {
+        after: 300,
+        before: 400,
+        evidence: vec![Uuid::from_u128(3)],
+        ..facts.clients.changes[0].clone()
+    };
+    facts.clients.changes.push(again);
+    facts.gaps = vec![Gap { source: "kc".into(), since: 350, until: Some(360), ..Gap::default() }];
+    let found = by("D03", &facts);
+    assert_ne!(found[0].dedup, found[1].dedup);
+    assert_eq!((found[0].severity, found[0].confidence), (Severity::High, Confidence::Proven));
+    assert_eq!((found[1].severity, found[1].confidence), (Severity::Medium, Confidence::Inferred));
+    facts.gaps[0].source = "kc2".into();
+    facts.sources.push(Source { id: "kc2".into(), ..facts.sources[0].clone() });
+    assert_eq!(by("D03", &facts)[1].severity, Severity::High);
 }
 
 /// D03 of what an event set and a read then shows otherwise; times in milliseconds.

@@ -61,6 +61,20 @@ fn rights_have_the_columns_of_their_events() {
 }
 
 #[test]
+fn of_a_client_all_that_is_read_is_told_by_name() {
+    let state = json!({"id": "c1", "clientId": "portal", "enabled": true, "directAccessGrantsEnabled": false,
+        "redirectUris": ["https://a.example/*", "https://b.example/*"], "webOrigins": [], "access.token.lifespan": "60"});
+    let client = entity(Area::Clients, &state, &Value::Null);
+    assert_eq!((client.client.as_str(), client.resource.as_str()), ("portal", "c1"));
+    let said = |name: &str| client.details.get(name).map(|value| value.to_string());
+    assert_eq!(said("redirectUris").as_deref(), Some("https://a.example/* https://b.example/*"));
+    assert_eq!(said("directAccessGrantsEnabled").as_deref(), Some("false"));
+    assert_eq!(said("access.token.lifespan").as_deref(), Some("60"));
+    // No address at all is a statement, a setting that is not there is none.
+    assert_eq!((said("webOrigins").as_deref(), said("rootUrl")), (Some(""), None));
+}
+
+#[test]
 fn backstage_is_told_by_reference_and_the_annotation_is_kept() {
     let ann =
         entity(Area::CatalogUsers, &json!({"ref": "user:default/Ann", "keycloakId": "u1", "uid": "x"}), &Value::Null);

@@ -7,6 +7,7 @@
 
 pub mod baseline;
 mod cell;
+pub mod clients;
 mod connect;
 mod continuity;
 mod copies;

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     Settings,
+    client::ClientChange,
     facts::{Act, Facts, Missing, Product},
     finding::{Candidate, Confidence, Severity, bounded, values},
 };
@@ -17,22 +18,23 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) const RULE: Rule = Rule {
     id: "D03",
     name: "OUT_OF_BAND_CHANGE",
-    version: 3,
-    asks: "Did a membership, a role, or what a realm records change without an event that tells it?",
+    version: 4,
+    asks: "Did a membership, a role, a client, or what a realm records change without an event that tells it?",
     severity: "high; critical if the right is privileged, and for what a realm records; medium where a gap of that source explains it",
     guards: &[
         "a read that began within the skew of an event says nothing",
         "what a gap of the source overlaps is marked so: the event may be lost, not missing",
         "a read of the recording's settings that began before an event that set them, or within the skew behind it, says nothing; nor does one after an event that came without its representation",
         "what was said of a realm that was deleted is not held against another of its name",
+        "a read in which no client is as before says nothing of clients: another realm of that name, or a release that reads otherwise",
     ],
     not_evaluable: &[
         "who changed it",
         "LDAP sync and realm import leave no mark that tells them apart",
-        "clients, flows and other settings of realms: what was read of them is not held against events",
+        "secrets, mappers and scopes of clients, flows, identity providers and other settings of realms: they are not read, or not held against events",
     ],
     controls: &["CC6.3", "CC7.1", "CM-3"],
-    check: "`tokentrail gaps` lists it with likely causes. Compare with Keycloak's own admin events and the LDAP log.",
+    check: "`tokentrail gaps` lists rights with likely causes; of a client R07 shows the fields before and after. Compare with Keycloak's own admin events and the LDAP log.",
     need: Need::Keycloak,
     reach: Reach::All,
     judge,
@@ -41,7 +43,33 @@ pub(super) const RULE: Rule = Rule {
 fn judge(facts: &Facts, settings: &Settings) -> Judged {
     let ripe = facts.missing.iter().filter(|one| one.before <= facts.ripe);
     let rights = ripe.map(|one| finding(facts, settings, one));
-    Judged { found: rights.chain(recording(facts, settings)).collect(), values: Default::default() }
+    let clients = facts.clients.changes.iter().map(|one| client(facts, one));
+    Judged { found: rights.chain(recording(facts, settings)).chain(clients).collect(), values: Default::default() }
+}
+
+fn client(facts: &Facts, change: &ClientChange) -> Candidate {
+    let in_gap = facts.gap_of(&change.source, (change.after, change.before));
+    let state = change.evidence.last().copied().unwrap_or_default();
+    Candidate {
+        rule: RULE.id,
+        // By the state that was read: which read came before it, is another one where that was not whole at first.
+        dedup: format!("{}:{}:client:{}:{}", change.source, change.realm, change.what, state),
+        person: String::new(),
+        severity: if in_gap { Severity::Medium } else { Severity::High },
+        confidence: if in_gap { Confidence::Inferred } else { Confidence::Proven },
+        first: change.after,
+        last: change.before,
+        stands: true,
+        values: values([
+            ("source", json!(change.source)),
+            ("realm", json!(change.realm)),
+            ("what", json!(change.what)),
+            ("client", json!(change.client)),
+            ("fields", json!(change.fields)),
+            ("gap_overlaps", json!(in_gap)),
+        ]),
+        evidence: change.evidence.clone(),
+    }
 }
 
 fn finding(facts: &Facts, settings: &Settings, missing: &Missing) -> Candidate {

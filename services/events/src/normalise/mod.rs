@@ -22,7 +22,7 @@ use scope::Scope;
 use serde::Serialize;
 
 /// Raised whenever a normaliser yields anything else for the same receipt; newer rows replace older ones.
-pub const NORMALISER_VERSION: u32 = 6;
+pub const NORMALISER_VERSION: u32 = 7;
 
 /// What normalising needs beside the receipt.
 #[derive(Clone, Debug)]

@@ -1,6 +1,7 @@
 //! From the store's rows to what the rules judge, and the questions that get them.
 
 use super::{
+    clients,
     kept::Kept,
     lookups::Lookups,
     missed::Evidence,
@@ -77,6 +78,8 @@ impl Reader {
         in_order(&mut facts.acts);
         facts.ripe = facts.ripe.min(to);
         facts.orphans = self.orphans((&facts, from), &mut Known::default()).await;
+        facts.clients = self.clients((facts.ripe, from), &mut clients::Known::default()).await?;
+        facts.clients.changes.retain(|change| change.after < to && change.before >= from);
         facts.gaps.retain(|gap| gap.since < to && gap.until.is_none_or(|until| until >= from));
         facts.missing.retain(|missing| missing.after < to && missing.before >= from);
         facts.baseline = self.baseline(&facts.sources).await?.unwrap_or_default();

@@ -5,6 +5,7 @@
 //! replay or a second processor for a moment end in the same register.
 
 pub mod baseline;
+mod clients;
 mod facts;
 mod gaps;
 mod kept;
@@ -108,6 +109,8 @@ struct Memory {
     wrong: String,
     /// Whom one system alone knows.
     orphans: orphans::Known,
+    /// Clients as they were read.
+    clients: clients::Known,
     /// Something was too much to look at, also in parts.
     partly: bool,
 }

@@ -2,6 +2,7 @@
 //! back for a while; and what began after somebody had dealt with it stands again.
 #![allow(clippy::unwrap_used)] // a test may panic
 
+mod clients;
 mod closed;
 mod contradicted;
 mod escalation;

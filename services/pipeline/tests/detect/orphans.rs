@@ -6,7 +6,7 @@ use pipeline::detect::SignIn;
 use store::findings::Finding;
 
 /// A time so many minutes after noon.
-fn at(minute: i64) -> String {
+pub(super) fn at(minute: i64) -> String {
     format!("fromUnixTimestamp64Milli({}, 'UTC')", NOON + minute * MINUTE)
 }
 
@@ -15,12 +15,12 @@ fn key(name: &str) -> String {
     format!("sipHash128('{name}')")
 }
 
-fn hex(name: &str) -> String {
+pub(super) fn hex(name: &str) -> String {
     format!("lower(hex({}))", key(name))
 }
 
 /// An event's id by its name.
-fn id(name: &str) -> String {
+pub(super) fn id(name: &str) -> String {
     format!("toUUID('{}')", uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, name.as_bytes()))
 }
 
@@ -39,7 +39,7 @@ impl Bench {
         self.database.sql().query(&sql).execute().await.unwrap();
     }
 
-    async fn said_by(&self, (source, kind, minute): (&str, &str, i64), more: &[(&str, String)]) {
+    pub(super) async fn said_by(&self, (source, kind, minute): (&str, &str, i64), more: &[(&str, String)]) {
         let about = [
             ("source_id", format!("'{source}'")),
             ("kind", format!("'{kind}'")),

@@ -37,8 +37,32 @@ const REALM: &[&str] = &[
 
 const EVENTS: &[&str] = &["eventsEnabled", "eventsExpiration", "adminEventsEnabled", "adminEventsDetailsEnabled"];
 
-const CLIENT: &[&str] =
-    &["enabled", "publicClient", "bearerOnly", "serviceAccountsEnabled", "fullScopeAllowed", "protocol"];
+const CLIENT: &[&str] = &[
+    "enabled",
+    "name",
+    "protocol",
+    "publicClient",
+    "bearerOnly",
+    "consentRequired",
+    "standardFlowEnabled",
+    "implicitFlowEnabled",
+    "directAccessGrantsEnabled",
+    "serviceAccountsEnabled",
+    "fullScopeAllowed",
+    "clientAuthenticatorType",
+    "rootUrl",
+    "baseUrl",
+    "notBefore",
+    "access.token.lifespan",
+    "client.session.idle.timeout",
+    "client.session.max.lifespan",
+    "client.offline.session.idle.timeout",
+    "client.offline.session.max.lifespan",
+    "use.refresh.tokens",
+    "standard.token.exchange.enabled",
+];
+/// Lists of addresses, joined by spaces: none has one within.
+const ADDRESSES: &[&str] = &["redirectUris", "webOrigins"];
 
 /// Fills the columns of an entity; false if the area is none of Keycloak's.
 pub(super) fn fill(scope: Scope<'_>, event: &mut Event, told: (Area, Said<'_>)) -> bool {
@@ -63,6 +87,11 @@ pub(super) fn fill(scope: Scope<'_>, event: &mut Event, told: (Area, Said<'_>)) 
             event.client = json::cut(said.text("/clientId"));
             event.resource = json::cut(said.text("/id"));
             note_fields(event, said, CLIENT);
+            for list in ADDRESSES {
+                // An empty one is a statement, too.
+                let addresses = said.texts(&format!("/{list}")).join(" ");
+                event.details.insert((*list).into(), json::cut(&addresses));
+            }
         }
         Area::ServiceAccounts => {
             user(scope, event, said);

@@ -121,7 +121,8 @@ impl Store {
         all(asked.param("from", stored_time(from)).param("to", stored_time(to)), ROWS_MAX).await
     }
 
-    /// What reads wrote of a realm's clients, one row for each that a snapshot wrote, in order of time.
+    /// What reads wrote of a realm's clients, one row for each state that a snapshot wrote, in order of time: a client that changed while it
+    /// was taken has two.
     pub async fn client_states(&self, of: ClientsOf<'_>) -> Result<Vec<ClientState>, StoreError> {
         let sql = "SELECT source_id, toString(realm) AS realm, details['snapshot'] AS snapshot, toUnixTimestamp64Milli(time) + later_ms AS at, \
              details['entity'] AS entity, details['hash'] AS hash, resource AS uuid, toString(client) AS client, \
@@ -129,7 +130,7 @@ impl Store {
              FROM event_rows WHERE tenant = {tenant:String} AND source_id = {source:String} AND realm = {realm:String} AND is_deleted = 0 \
              AND kind = 'state_client' AND time >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') \
              AND time <= fromUnixTimestamp64Milli({to:Int64}, 'UTC') \
-             ORDER BY at, snapshot, entity, version DESC LIMIT 1 BY snapshot, entity LIMIT {beyond:UInt32}";
+             ORDER BY at, snapshot, entity, hash, version DESC LIMIT 1 BY snapshot, entity, hash LIMIT {beyond:UInt32}";
         all(self.of_clients(sql, of), ROWS_MAX).await
     }
 

@@ -16,6 +16,8 @@ use tokio::time::Instant;
 
 /// Whether clients were read anew is looked at this often.
 const AGAIN: Duration = Duration::from_secs(10);
+/// What was too much to ask for is asked for again this often.
+const ANYWAY: Duration = Duration::from_secs(900);
 /// How long after its end a read may be stored, milliseconds.
 const STORED: i64 = 86_400_000;
 /// How long what a read wrote is waited for, milliseconds.
@@ -31,6 +33,8 @@ pub(super) struct Known {
     realms: BTreeMap<(String, String), Realm>,
     /// What no event told when it was looked for last.
     unexplained: Vec<ClientChange>,
+    /// There was too much to ask for.
+    too_much: bool,
 }
 
 /// The clients of a realm as they were read last.
@@ -64,11 +68,11 @@ impl Reader {
                 let unknown = |realm: &Realm| realm.clients.values().any(|client| client.state.is_none());
                 let unread = known.realms.iter().filter(|(_, realm)| unknown(realm));
                 let unread = unread.map(|((source, realm), _)| format!("{source} {realm}")).collect();
-                Ok(Clients { changes: known.unexplained.clone(), unread, unasked: false })
+                Ok(Clients { changes: known.unexplained.clone(), unread, unasked: known.too_much })
             }
             Err(error @ StoreError::TooMany { .. }) => {
                 tracing::warn!(%error, "Clients that changed without an event cannot be looked for.");
-                *known = Known::default();
+                *known = Known { next: Some(Instant::now() + ANYWAY), too_much: true, ..Known::default() };
                 Ok(Clients { unasked: true, ..Clients::default() })
             }
             Err(error) => Err(error),
@@ -99,25 +103,25 @@ impl Reader {
             }
         }
         (known.until, known.next) = (Some(ripe), Some(Instant::now() + AGAIN));
+        known.too_much = false;
         Ok(())
     }
 
     /// Forgets what an event tells that came since; true if something may have come that tells of an earlier time.
     async fn still_unexplained(&self, from: i64, known: &mut Known) -> Result<bool, StoreError> {
-        let mut asked: BTreeMap<(String, String, i64, i64), ClientActs> = BTreeMap::new();
-        let (mut still, mut looked) = (Vec::new(), false);
+        let (mut still, mut again) = (Vec::new(), BTreeMap::<_, Vec<ClientChange>>::new());
         for change in std::mem::take(&mut known.unexplained) {
             if from > change.before.saturating_add(self.settings.skew) {
                 still.push(change);
                 continue;
             }
-            looked = true;
-            let which = (change.source.clone(), change.realm.clone(), change.after, change.before);
-            if !asked.contains_key(&which) {
-                let of = self.of((&change.source, &change.realm), (change.after, change.before));
-                asked.insert(which.clone(), self.store.client_acts(of).await?);
-            }
-            still.extend(unexplained(&asked[&which], vec![change]));
+            let between = (change.source.clone(), change.realm.clone(), change.after, change.before);
+            again.entry(between).or_default().push(change);
+        }
+        let looked = !again.is_empty();
+        for ((source, realm, after, before), changes) in again {
+            let acts = self.store.client_acts(self.of((&source, &realm), (after, before))).await?;
+            still.extend(unexplained(&acts, changes));
         }
         known.unexplained = still;
         Ok(looked)
@@ -148,7 +152,7 @@ impl Reader {
         let is_young = ripe.saturating_sub(read.ended) < WAIT;
         if list.len() as u64 != read.entities {
             // Not all of it is stored, or not yet.
-            realm.passed = !is_young;
+            realm.passed |= !is_young;
             return Ok(!is_young);
         }
         // What reads wrote that were given up is as good: who says it does not matter.
@@ -162,7 +166,10 @@ impl Reader {
             (entity, Client { hash, state: state.or_else(|| before.and_then(|client| client.state.clone())) })
         };
         let now: BTreeMap<String, Client> = list.into_iter().map(client).collect();
-        if is_young && now.values().any(|client| client.state.is_none()) {
+        // What was waited for in vain once is not waited for again.
+        let is_new =
+            |(entity, client): (&String, &Client)| realm.clients.get(entity).is_none_or(|was| was.hash != client.hash);
+        if is_young && now.iter().any(|one| one.1.state.is_none() && is_new(one)) {
             return Ok(false);
         }
         realm.passed = false;
@@ -219,7 +226,11 @@ impl Realm {
                 (Some(Client { hash, state: Some(was) }), Some(state)) if *hash != client.hash => {
                     changes.push(change(state, "changed", differing(was, state), Some(was)));
                 }
-                // As before; or what says it is not stored.
+                // What it was is not stored.
+                (Some(Client { hash, state: None }), Some(state)) if *hash != client.hash => {
+                    changes.push(change(state, "changed", Vec::new(), None));
+                }
+                // As before; or what it is, is not stored.
                 _ => {}
             }
         }

@@ -19,7 +19,7 @@ impl Bench {
             hex(client)
         );
         let about = [
-            ("event_id", id(&format!("{client} in {snapshot}"))),
+            ("event_id", id(&format!("{client} {said} in {snapshot}"))),
             ("realm", "'master'".into()),
             ("client", format!("'{client}'")),
             ("resource", format!("'id-{client}'")),
@@ -98,7 +98,7 @@ async fn a_client_that_is_read_otherwise_and_no_event_says_why_is_a_finding() {
     let bench = Bench::new().await;
     bench.complete("kc", 61).await;
     bench.complete("bs", 61).await;
-    // Nothing was there before the first one; what it wrote of the last is lost.
+    // Nothing was there before the first one; what it wrote of the last is lost, and so which field of it is another.
     let all = ["web", "api", "cli", "acme-realm", "other-realm", "lost"];
     bench.clients(("one", -30), &all.map(|client| (client, 'a')), &all[..5]).await;
     // The second found all but cli otherwise. An event tells it of web, one that was pulled; of other-realm that its realm was changed;
@@ -107,6 +107,8 @@ async fn a_client_that_is_read_otherwise_and_no_event_says_why_is_a_finding() {
     bench.told(("other", "realm_updated", "", ""), 7).await;
     let changed = ["web", "api", "acme-realm", "other-realm", "lost"];
     let second = [("web", 'b'), ("api", 'b'), ("cli", 'a'), ("acme-realm", 'b'), ("other-realm", 'b'), ("lost", 'b')];
+    // It changed again while it was taken: what the list says counts.
+    bench.state(("two", 9), ("api", 'x')).await;
     bench.clients(("two", 10), &second, &changed).await;
     // One that was not complete found web otherwise, and it was put back; nobody says so.
     bench.clients_read((("given up", 15), "failed"), &[("web", 'c')], &["web"]).await;
@@ -129,8 +131,9 @@ async fn a_client_that_is_read_otherwise_and_no_event_says_why_is_a_finding() {
     let running = tokio::spawn(async move { detector.run().await });
     let (fields, gone) = ("[\"redirectUris\"]", ("cli", "deleted", "[]"));
     let (newer, new) = (("new", "changed", fields), ("new", "created", "[]"));
+    let lost = ("lost", "changed", "[]");
     let of_realm = ("acme-realm", "changed", fields);
-    bench.stand(&[of_realm, ("api", "changed", fields), gone, newer, new]).await;
+    bench.stand(&[of_realm, ("api", "changed", fields), gone, lost, newer, new]).await;
     let found = bench.look("the finding", |all| all.iter().find(|one| said(one).0 == "api").cloned()).await;
     assert_eq!((found.severity.as_str(), found.confidence.as_str()), ("high", "proven"));
     assert_eq!((found.first_at, found.last_at), (NOON - 30 * MINUTE, NOON + 10 * MINUTE));
@@ -139,19 +142,27 @@ async fn a_client_that_is_read_otherwise_and_no_event_says_why_is_a_finding() {
     // What comes late takes back what it tells, and brings what was not stored.
     bench.told(("master", "client_updated", "clients/id-api", "id-api"), 8).await;
     bench.state(("four", 30), ("late", 'a')).await;
-    bench.stand(&[of_realm, gone, ("late", "created", "[]"), newer, new]).await;
+    bench.stand(&[of_realm, gone, ("late", "created", "[]"), lost, newer, new]).await;
 
     // Another realm of that name, or another way of reading: nothing is as before.
     let fifth: Vec<Client<'_>> = fourth.iter().map(|(client, _)| (*client, 'd')).collect();
     bench.clients(("five", 40), &fifth, &fourth.iter().map(|client| client.0).collect::<Vec<_>>()).await;
     bench.clients(("six", 50), &fifth[..6], &[]).await;
-    bench.stand(&[of_realm, gone, ("late", "created", "[]"), ("late", "deleted", "[]"), newer, new]).await;
+    bench.stand(&[of_realm, gone, ("late", "created", "[]"), ("late", "deleted", "[]"), lost, newer, new]).await;
     // It was made anew.
     bench.told(("master", "realm_deleted", "master", ""), 53).await;
     bench.clients(("seven", 55), &fifth[1..5], &[]).await;
     bench.clients(("eight", 58), &fifth[2..5], &[]).await;
-    let eighth =
-        [of_realm, ("api", "deleted", "[]"), gone, ("late", "created", "[]"), ("late", "deleted", "[]"), newer, new];
+    let eighth = [
+        of_realm,
+        ("api", "deleted", "[]"),
+        gone,
+        ("late", "created", "[]"),
+        ("late", "deleted", "[]"),
+        lost,
+        newer,
+        new,
+    ];
     bench.stand(&eighth).await;
     running.abort();
 }

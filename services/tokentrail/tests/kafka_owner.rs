@@ -16,7 +16,7 @@ use std::{
     path::Path,
     process::Command,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use support::{
     Program,
@@ -85,16 +85,25 @@ fn number(program: &Program, name: &str) -> Option<f64> {
     metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
 }
 
+/// Longest wait until it is.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// Everything is stored, and whoever correlates has answered all of it.
 fn correlated(collector: &Program, processors: &[&Program]) {
     drained(&[collector], processors[0]);
-    until("everything is correlated", || {
+    let began = Instant::now();
+    loop {
         let statuses: Vec<Value> = processors.iter().map(|one| one.status()["correlation"].clone()).collect();
         let told = |one: &Value| one["announced"] == 0 && one["noted"] == 0;
         let done = |one: &Value| told(one) && one["lag"] == 0 && one["phase"] != "loading";
         let one = statuses.iter().filter(|one| one["phase"] == "following").count() == 1;
-        (one && statuses.iter().all(done)).then_some(())
-    });
+        if one && statuses.iter().all(done) {
+            return;
+        }
+        let logs = || processors.iter().map(|one| one.log()).collect::<Vec<_>>().join("\n---\n");
+        assert!(began.elapsed() < PATIENCE, "not everything is correlated: {statuses:?}\n{}", logs());
+        std::thread::sleep(support::LOOK);
+    }
 }
 
 struct Story {

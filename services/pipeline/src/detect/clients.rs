@@ -16,6 +16,8 @@ use tokio::time::Instant;
 
 /// Whether clients were read anew is looked at this often.
 const AGAIN: Duration = Duration::from_secs(10);
+/// What an import brings has all of it read anew, this often at most.
+const ANEW: Duration = Duration::from_secs(60);
 /// What was too much to ask for is asked for again this often.
 const ANYWAY: Duration = Duration::from_secs(900);
 /// How long after its end a read may be stored, milliseconds.
@@ -35,6 +37,9 @@ pub(super) struct Known {
     unexplained: Vec<ClientChange>,
     /// There was too much to ask for.
     too_much: bool,
+    /// Since when this is known, and whether something came that may be a read before others.
+    begun: Option<Instant>,
+    is_old: bool,
 }
 
 /// The clients of a realm as they were read last.
@@ -80,14 +85,15 @@ impl Reader {
     }
 
     async fn look_at_clients(&self, (ripe, from): (i64, i64), known: &mut Known) -> Result<(), StoreError> {
-        // What comes this late may be a read before others.
-        if known.until.is_some_and(|until| from < until.saturating_sub(STORED)) {
-            *known = Known::default();
-        }
+        known.is_old |= known.until.is_some_and(|until| from < until.saturating_sub(STORED));
         let late = self.still_unexplained(from, known).await?;
         if !late && known.next.is_some_and(|next| next > Instant::now()) {
             return Ok(());
         }
+        if known.is_old && known.begun.is_none_or(|begun| begun.elapsed() >= ANEW) {
+            *known = Known::default();
+        }
+        known.begun.get_or_insert_with(Instant::now);
         let since = known.until.map_or(i64::MIN, |until| until.saturating_sub(STORED));
         let mut reads = self.store.client_reads(&self.tenant, (since, ripe)).await?;
         reads.retain(|read| {

@@ -1,4 +1,4 @@
-//! What the rules ask about clients of a Keycloak: complete reads of them, what these wrote, what they list, and what was done to some.
+//! What the rules ask about clients of a Keycloak: reads of them, what these wrote, what they list, and what was done to some.
 
 use crate::{
     Store, StoreError,
@@ -46,14 +46,6 @@ pub struct ClientRead {
 /// A client as a read wrote it.
 #[derive(Clone, Debug, PartialEq, Row, Deserialize)]
 pub struct ClientState {
-    /// Source id.
-    pub source_id: String,
-    /// Realm.
-    pub realm: String,
-    /// Snapshot.
-    pub snapshot: String,
-    /// When the read ended that wrote it, UTC milliseconds.
-    pub at: i64,
     /// Its mark on lists.
     pub entity: String,
     /// Of what was read of it.
@@ -121,16 +113,14 @@ impl Store {
         all(asked.param("from", stored_time(from)).param("to", stored_time(to)), ROWS_MAX).await
     }
 
-    /// What reads wrote of a realm's clients, one row for each state that a snapshot wrote, in order of time: a client that changed while it
-    /// was taken has two.
+    /// What reads wrote of a realm's clients: of each state of each client the latest.
     pub async fn client_states(&self, of: ClientsOf<'_>) -> Result<Vec<ClientState>, StoreError> {
-        let sql = "SELECT source_id, toString(realm) AS realm, details['snapshot'] AS snapshot, toUnixTimestamp64Milli(time) + later_ms AS at, \
-             details['entity'] AS entity, details['hash'] AS hash, resource AS uuid, toString(client) AS client, \
+        let sql = "SELECT details['entity'] AS entity, details['hash'] AS hash, resource AS uuid, toString(client) AS client, \
              arrayFilter(one -> one.1 NOT IN ('snapshot', 'entity', 'hash'), arrayZip(mapKeys(details), mapValues(details))) AS fields, event_id \
              FROM event_rows WHERE tenant = {tenant:String} AND source_id = {source:String} AND realm = {realm:String} AND is_deleted = 0 \
              AND kind = 'state_client' AND time >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') \
              AND time <= fromUnixTimestamp64Milli({to:Int64}, 'UTC') \
-             ORDER BY at, snapshot, entity, hash, version DESC LIMIT 1 BY snapshot, entity, hash LIMIT {beyond:UInt32}";
+             ORDER BY time DESC, event_id, version DESC LIMIT 1 BY entity, hash LIMIT {beyond:UInt32}";
         all(self.of_clients(sql, of), ROWS_MAX).await
     }
 

@@ -229,12 +229,11 @@ impl Realm {
         for (entity, client) in &self.clients {
             match (before.get(entity), &client.state) {
                 (None, Some(state)) => changes.push(change(state, "created", Vec::new(), None)),
-                (Some(Client { hash, state: Some(was) }), Some(state)) if *hash != client.hash => {
-                    changes.push(change(state, "changed", differing(was, state), Some(was)));
-                }
-                // What it was is not stored.
-                (Some(Client { hash, state: None }), Some(state)) if *hash != client.hash => {
-                    changes.push(change(state, "changed", Vec::new(), None));
+                // What it was may not be stored.
+                (Some(was), Some(state)) if was.hash != client.hash => {
+                    let was = was.state.as_deref();
+                    let fields = was.map(|was| differing(was, state)).unwrap_or_default();
+                    changes.push(change(state, "changed", fields, was));
                 }
                 // As before; or what it is, is not stored.
                 _ => {}

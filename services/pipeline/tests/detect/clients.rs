@@ -1,11 +1,10 @@
 //! Clients of a Keycloak that a read found otherwise than the one before: a finding where no event tells why, taken back where one comes.
 
 use super::{
-    Bench, MINUTE, PATIENCE, TENANT,
+    Bench, MINUTE,
     orphans::{hex, id},
     support::NOON,
 };
-use std::time::Instant;
 use store::findings::Finding;
 
 /// A client as it is read: client id, and a digit for what is read of it.
@@ -63,27 +62,16 @@ impl Bench {
         self.said_by(("kc", kind, minute), &about).await;
     }
 
-    /// What stands of clients, in order: client, what, fields.
-    async fn of_clients(&self) -> Vec<(String, String, String)> {
-        let all = self.database.store.findings(TENANT).await.unwrap();
-        let mut found: Vec<_> =
-            all.iter().filter(|one| one.rule == "D03" && one.standing == "open").map(said).collect();
-        found.sort();
-        found
-    }
-
-    /// Waits until exactly these stand.
+    /// Waits until exactly these stand of clients, in order: client, what, fields.
     async fn stand(&self, wanted: &[(&str, &str, &str)]) {
         let wanted: Vec<_> = wanted.iter().map(|(a, b, c)| (a.to_string(), b.to_string(), c.to_string())).collect();
-        let began = Instant::now();
-        loop {
-            let found = self.of_clients().await;
-            if found == wanted {
-                return;
-            }
-            assert!(began.elapsed() < PATIENCE, "{found:?} instead of {wanted:?}");
-            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
-        }
+        let standing = |one: &&Finding| one.rule == "D03" && one.standing == "open";
+        let stand = |all: &[Finding]| {
+            let mut found: Vec<_> = all.iter().filter(standing).map(said).collect();
+            found.sort();
+            (found == wanted).then_some(())
+        };
+        self.look(&format!("{wanted:?}"), stand).await;
     }
 }
 

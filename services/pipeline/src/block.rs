@@ -1,5 +1,6 @@
 //! Turns records of the log into one block for the store: pure, so that a replay gives the same block.
 
+use crate::correlation::{Announcement, Announcing};
 use durable_log::{Record, carrier::DeadLetter};
 use events::{
     event::Event,
@@ -7,8 +8,11 @@ use events::{
     normalise::{Context, Dead, NORMALISER_VERSION, Normalised, normalise},
     receipt::{Input, Payload, Receipt, ReceiptHeader},
 };
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use store::{Block, Fate, Records, StoredReceipt};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+use store::{Block, Fate, Laid, Laying, Layout, Records, StoreError, StoredReceipt};
 use tokio::sync::{mpsc, oneshot};
 
 /// The chain value is stored with every receipt whose seq is a multiple of this; between, it is recomputed.
@@ -24,20 +28,58 @@ pub struct Work {
     pub dead: Vec<DeadLetter>,
 }
 
-/// Records, and where to send what becomes of them.
-pub type Task = (Vec<Record>, oneshot::Sender<Work>);
+/// Records of which what becomes of them is in memory at once; a block is laid out so many at a time.
+const TOGETHER: usize = 500;
+
+/// The same as it waits for ClickHouse.
+pub struct Ready {
+    /// Receipts and events.
+    pub block: Laid,
+    /// To be written after them.
+    pub records: Records,
+    /// What nobody understood.
+    pub dead: Vec<DeadLetter>,
+    /// What whoever correlates is told.
+    pub told: Announcement,
+    /// How many receipts had each fate.
+    pub fates: Vec<(&'static str, u64)>,
+    /// How many events they yielded.
+    pub events: u64,
+}
+
+/// Records, the tables that they go into, and where to send what becomes of them.
+pub type Task = (Arc<Vec<Record>>, Layout, oneshot::Sender<Result<Ready, StoreError>>);
 
 /// One thread for all blocks, until nobody can send it one: an allocator keeps for each thread what a block took, and of several threads each
 /// would keep as much.
 pub fn normaliser(context: Context) -> mpsc::Sender<Task> {
     let (given, mut taken) = mpsc::channel::<Task>(1);
     tokio::task::spawn_blocking(move || {
-        while let Some((records, answer)) = taken.blocking_recv() {
+        while let Some((records, layout, answer)) = taken.blocking_recv() {
             // Nobody waits for it: the flow has ended.
-            let _ = answer.send(work(records, &context));
+            let _ = answer.send(ready((&records, &layout), &context));
         }
     });
     given
+}
+
+/// Normalises records and lays them out, some at a time.
+fn ready((records, layout): (&[Record], &Layout), context: &Context) -> Result<Ready, StoreError> {
+    let (mut laying, mut announcing) = (Laying::new(layout, records.len()), Announcing::default());
+    let (mut told, mut dead, mut events) = (Records::default(), Vec::new(), 0);
+    let mut fates = ["event", "ignored", "dead"].map(|fate| (fate, 0));
+    for some in records.chunks(TOGETHER) {
+        let work = work(some.to_vec(), context);
+        laying.add(&work.block)?;
+        announcing.add(&work.block);
+        told.append(work.records);
+        dead.extend(work.dead);
+        events += work.block.events.len() as u64;
+        for (fate, count) in &mut fates {
+            *count += work.block.receipts.iter().filter(|receipt| receipt.fate.as_str() == *fate).count() as u64;
+        }
+    }
+    Ok(Ready { block: laying.finish()?, records: told, dead, told: announcing.finish(), fates: fates.to_vec(), events })
 }
 
 /// Normalises every record: each receives exactly one fate, also one whose header cannot be read.

@@ -1,21 +1,25 @@
-//! The whole chain on one screen: read what is durable, normalise, store, and only then commit the position.
+//! The whole chain on one screen: read what is durable, normalise, lay out, store, and only then commit the position.
 //!
 //! At least once, and that is enough: every row is idempotent by its deterministic key, so a block that is written
 //! twice changes nothing. Never commits a position that ClickHouse has not acknowledged (invariant 2).
 
 use crate::{
-    block::{Work, normaliser},
+    block::{Ready, Task, normaliser},
     correlation::{Correlating, hand_over::HandOver},
     coverage,
     metrics::Metrics,
 };
 use durable_log::{
+    Record,
     bulletin::Bulletin,
     carrier::{Appetite, Carrier, CarryError, Load},
 };
 use events::normalise::Context;
-use std::time::{Duration, Instant};
-use store::{Fate, Store, StoreError};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use store::{Layout, Store, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Name of the pipeline's cursor in the journal, and part of the name of its group on Kafka.
@@ -61,26 +65,26 @@ impl<C: Carrier, B: Bulletin> Flow<C, B> {
         let noting = (store.clone(), tenant.clone());
         let storing = Storing { store, metrics };
         // One block is normalised while the one before it is on its way to ClickHouse.
-        let (blocks, mut ready) = mpsc::channel::<(Work, C::Mark, Instant)>(1);
+        let (blocks, mut ready) = mpsc::channel::<(Ready, C::Mark, Instant)>(1);
         let reader = tokio::spawn(read_and_normalise(
             (carrier.clone(), tenant),
             context,
-            storing.metrics.clone(),
+            storing.clone(),
             (blocks, stop.clone()),
         ));
         let mut handing = HandOver::new(carrier.clone(), correlation, noting, stop.clone());
-        while let Some((work, mark, since)) = ready.recv().await {
-            if !storing.store_work(&work, stop.clone()).await {
+        while let Some((block, mark, since)) = ready.recv().await {
+            if !storing.store(&block, stop.clone()).await {
                 break;
             }
-            carrier.set_aside(&work.dead);
+            carrier.set_aside(&block.dead);
             // Commit point: ClickHouse has acknowledged every row up to `mark`. A crash before this line stores the
             // block again, to the same rows; a crash after it goes on behind it.
-            if !handing.stored(&work.block, mark).await? {
+            if !handing.stored(&block.told, mark).await? {
                 break;
             }
             storing.metrics.insert.observe(since.elapsed().as_secs_f64());
-            storing.count(&work);
+            storing.count(&block);
         }
         drop(ready);
         handing.end().await;
@@ -89,6 +93,7 @@ impl<C: Carrier, B: Bulletin> Flow<C, B> {
 }
 
 /// Blocks into ClickHouse.
+#[derive(Clone)]
 struct Storing {
     store: Store,
     metrics: Metrics,
@@ -96,19 +101,30 @@ struct Storing {
 
 impl Storing {
     /// Tries until ClickHouse acknowledges; false when told to stop before that.
-    async fn store_work(&self, work: &Work, mut stop: watch::Receiver<bool>) -> bool {
+    async fn store(&self, ready: &Ready, stop: watch::Receiver<bool>) -> bool {
+        let stored = self.tried(|| self.send(ready), stop).await.is_some();
+        if stored {
+            self.metrics.store_up.set(1);
+        }
+        stored
+    }
+
+    async fn send(&self, ready: &Ready) -> Result<(), StoreError> {
+        self.store.send(&ready.block).await?;
+        // A watermark is claimed only after everything below it is stored.
+        self.store.put_records(&ready.records).await
+    }
+
+    /// Tries until it can be done; none when told to stop before that.
+    async fn tried<T, F: Future<Output = Result<T, StoreError>>>(
+        &self,
+        what: impl Fn() -> F,
+        mut stop: watch::Receiver<bool>,
+    ) -> Option<T> {
         let mut wait = RETRY.0;
         loop {
-            let stored = match self.store.insert(&work.block).await {
-                // A watermark is claimed only after everything below it is stored.
-                Ok(()) => self.store.put_records(&work.records).await,
-                Err(error) => Err(error),
-            };
-            let error = match stored {
-                Ok(()) => {
-                    self.metrics.store_up.set(1);
-                    return true;
-                }
+            let error = match what().await {
+                Ok(done) => return Some(done),
                 Err(error) => error,
             };
             self.metrics.retries.inc();
@@ -118,21 +134,16 @@ impl Storing {
             self.metrics.store_up.set(0);
             tokio::select! {
                 () = tokio::time::sleep(wait) => wait = (wait * 2).min(RETRY.1),
-                _ = stop.wait_for(|stop| *stop) => return false,
+                _ = stop.wait_for(|stop| *stop) => return None,
             }
         }
     }
 
-    fn count(&self, work: &Work) {
-        for receipt in &work.block.receipts {
-            let fate = match receipt.fate {
-                Fate::Event { .. } => "event",
-                Fate::Ignored(_) => "ignored",
-                Fate::Dead(_) => "dead",
-            };
-            self.metrics.receipts.with_label_values(&[fate]).inc();
+    fn count(&self, ready: &Ready) {
+        for (fate, count) in &ready.fates {
+            self.metrics.receipts.with_label_values(&[fate]).inc_by(*count);
         }
-        self.metrics.events.inc_by(work.block.events.len() as u64);
+        self.metrics.events.inc_by(ready.events);
     }
 }
 
@@ -144,15 +155,17 @@ fn report(error: &StoreError) {
     }
 }
 
-type Handover<M> = (mpsc::Sender<(Work, M, Instant)>, watch::Receiver<bool>);
+type Handover<M> = (mpsc::Sender<(Ready, M, Instant)>, watch::Receiver<bool>);
 
 async fn read_and_normalise<C: Carrier>(
     (carrier, tenant): (C, String),
     context: Context,
-    metrics: Metrics,
+    storing: Storing,
     (blocks, mut stop): Handover<C::Mark>,
 ) -> Result<(), FlowError> {
     let normaliser = normaliser(context);
+    let layout = storing.tried(|| storing.store.layout(), stop.clone()).await;
+    let Some(layout) = layout else { return Ok(()) };
     loop {
         // Nothing is read before there is room for what becomes of it: a block is several times as large as its records.
         let Ok(room) = blocks.reserve().await else { return Ok(()) };
@@ -162,12 +175,14 @@ async fn read_and_normalise<C: Carrier>(
         };
         let since = Instant::now();
         let Load { records, mark, losses } = load;
-        let (answer, normalised) = oneshot::channel();
-        normaliser.send((records, answer)).await.map_err(|_| FlowError::Worker)?;
-        let mut work = normalised.await.map_err(|_| FlowError::Worker)?;
+        let records = Arc::new(records);
+        let laid = storing.tried(|| laid_out(&normaliser, (records.clone(), layout.clone())), stop.clone()).await;
+        let Some(laid) = laid else { return Ok(()) };
+        let mut ready = laid?;
+        drop(records);
         for loss in &losses {
             let missing = loss.missing.unwrap_or(1);
-            metrics.lost.with_label_values(&[loss.cause.as_str()]).inc_by(missing);
+            storing.metrics.lost.with_label_values(&[loss.cause.as_str()]).inc_by(missing);
             tracing::error!(
                 cause = loss.cause.as_str(),
                 place = loss.place,
@@ -175,8 +190,23 @@ async fn read_and_normalise<C: Carrier>(
                 "Records were carried and are lost here."
             );
         }
-        work.records.gaps.extend(losses.iter().filter_map(|loss| coverage::lost(loss, &tenant, now_ms())));
-        room.send((work, mark, since));
+        ready.records.gaps.extend(losses.iter().filter_map(|loss| coverage::lost(loss, &tenant, now_ms())));
+        room.send((ready, mark, since));
+    }
+}
+
+/// Refused: what the tables do not take.
+async fn laid_out(
+    normaliser: &mpsc::Sender<Task>,
+    (records, layout): (Arc<Vec<Record>>, Layout),
+) -> Result<Result<Ready, FlowError>, StoreError> {
+    let (answer, normalised) = oneshot::channel();
+    if normaliser.send((records, layout, answer)).await.is_err() {
+        return Ok(Err(FlowError::Worker));
+    }
+    match normalised.await {
+        Ok(ready) => ready.map(Ok),
+        Err(_) => Ok(Err(FlowError::Worker)),
     }
 }
 

@@ -24,6 +24,15 @@ pub struct DriftQuery<'a> {
     pub from: i64,
     /// Before this time.
     pub to: i64,
+    /// Most events of one answer: more are an error, for a part of them would be taken for the whole.
+    pub most: u32,
+}
+
+impl<'a> DriftQuery<'a> {
+    /// Everybody between two times, UTC milliseconds, [from, to).
+    pub fn of(tenant: &'a str, (from, to): (i64, i64)) -> Self {
+        Self { tenant, persons: None, from, to, most: ROWS_MAX }
+    }
 }
 
 /// An event in the few columns that rules ask for.
@@ -124,7 +133,7 @@ impl Store {
         let sql = format!(
             "SELECT ?fields FROM {NOTABLE} AND person = {{person:String}} ORDER BY at DESC, row_id LIMIT {{most:UInt32}}"
         );
-        let ever = DriftQuery { tenant, persons: None, from: i64::MIN, to: i64::MAX };
+        let ever = DriftQuery::of(tenant, (i64::MIN, i64::MAX));
         let mut found: Vec<DecisionRecord> =
             rows(self.notable(&sql, &ever).param("person", person).param("most", ROWS_MAX / 2)).await?;
         found.reverse();
@@ -134,7 +143,7 @@ impl Store {
     /// How many of them each person has, in order.
     pub async fn drift_deciders(&self, tenant: &str) -> Result<Vec<(String, u64)>, StoreError> {
         let sql = format!("SELECT person, count() FROM {NOTABLE} GROUP BY person ORDER BY person");
-        rows(self.notable(&sql, &DriftQuery { tenant, persons: None, from: i64::MIN, to: i64::MAX })).await
+        rows(self.notable(&sql, &DriftQuery::of(tenant, (i64::MIN, i64::MAX)))).await
     }
 
     /// How many decisions of a time let callers in that are no persons.
@@ -232,7 +241,7 @@ impl Store {
         found.sort_by_key(|one| (one.time, one.event_id));
         // Two parts can name accounts of one person.
         found.dedup_by_key(|one| one.event_id);
-        few(found, ("events", ROWS_MAX))
+        few(found, ("events", query.most))
     }
 
     async fn drift_acts_of(
@@ -272,7 +281,7 @@ impl Store {
         let times = times.unwrap_or_default();
         let asked = asked.param("accounts", times.iter().map(|one| &one.0).collect::<Vec<_>>());
         let asked = asked.param("since", times.iter().map(|one| one.1).collect::<Vec<_>>());
-        all(asked.param("until", times.iter().map(|one| one.2).collect::<Vec<_>>()), ("events", ROWS_MAX)).await
+        all(asked.param("until", times.iter().map(|one| one.2).collect::<Vec<_>>()), ("events", query.most)).await
     }
 
     /// Accounts that an operator merged, and the persons that they count as, in order.

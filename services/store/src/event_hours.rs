@@ -14,21 +14,24 @@ const HOURS_TOGETHER: u32 = 24;
 /// Above each version before, whatever the clock does.
 const VERSION: &str = "greatest(toUInt64(toUnixTimestamp64Micro(now64(6))), max(version) + 1)";
 
-/// Hours that rows at these places (tenant and time) change, of whatever kind they are: one may take a login's place, and a deletion
-/// does not say of what.
-pub(crate) fn touched<'a>(places: impl Iterator<Item = (&'a str, i64)>) -> HashSet<Cell> {
-    let mut hours = HashSet::new();
-    let mut last = None;
-    for (tenant, time) in places {
+/// Hours that rows change, of whatever kind they are: one may take a login's place, and a deletion does not say of what.
+#[derive(Default)]
+pub(crate) struct Hours {
+    pub(crate) cells: HashSet<Cell>,
+    last: Option<(String, i64)>,
+}
+
+impl Hours {
+    /// A row of a tenant and a time, UTC milliseconds.
+    pub(crate) fn take(&mut self, tenant: &str, time: i64) {
         let time = stored_time(time);
-        let place = (tenant, time.div_euclid(HOUR_MS));
+        let hour = time.div_euclid(HOUR_MS);
         // Most are in the hour of the one before.
-        if last != Some(place) {
-            last = Some(place);
-            hours.extend(Cell::of_event(tenant, time));
+        if self.last.as_ref().is_none_or(|(of, last)| (of.as_str(), *last) != (tenant, hour)) {
+            self.last = Some((tenant.to_owned(), hour));
+            self.cells.extend(Cell::of_event(tenant, time));
         }
     }
-    hours
 }
 
 impl Store {

@@ -4,10 +4,10 @@ use crate::{
     Store, StoreError,
     cell::Counted,
     error::within,
-    event_hours::touched,
-    native::{self, Line},
+    laying::{Insert, Laid, LaidEvents, LaidReceipts, Laying, LayingEvents, LayingReceipts},
+    native::{self, Encoded, Line},
     query,
-    rows::{BadPersonKey, BodyRow, EventRow, ReceiptRow, month},
+    rows::{BadPersonKey, EventRow, ReceiptRow},
     settings::{self, INSERT_WAIT, SEND_WAIT},
 };
 use clickhouse::RowWrite;
@@ -16,14 +16,11 @@ use events::{
     normalise::{Dead, Ignored},
     receipt::{Receipt, ReceiptHeader},
 };
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, PoisonError},
-};
+use std::sync::{Arc, PoisonError};
 use uuid::Uuid;
 
 /// Rows of one insert. Below ClickHouse's block size, so that each insert is one part of one partition: all or nothing.
-const ROWS_PER_INSERT: usize = 50_000;
+pub(crate) const ROWS_PER_INSERT: usize = 50_000;
 
 /// The one fate of a receipt as normalising decides it; stored or duplicate is decided by the view over all receipts.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -101,12 +98,17 @@ impl Store {
     /// Receipts go last: a receipt that a reader sees has its events and its body. A crash before that leaves events
     /// whose receipt comes with the replay.
     pub async fn insert(&self, block: &Block) -> Result<(), StoreError> {
-        self.write_events(&block.events).await?;
-        for some in months(&block.receipts, |stored| stored.receipt.header.received_at).values() {
-            self.write("raw_bodies", some.iter().map(|stored| Ok(BodyRow::new(stored)))).await?;
-        }
+        let mut laying = Laying::new(&self.layout().await?, block.receipts.len());
+        laying.add(block)?;
+        self.send(&laying.finish()?).await
+    }
+
+    /// The same of a block that is laid out already.
+    pub async fn send(&self, block: &Laid) -> Result<(), StoreError> {
+        self.send_events(&block.events).await?;
+        self.send_all(&block.bodies).await?;
         // All that the receipts vouch for is acknowledged and on disk from here on.
-        self.write_receipts(&block.receipts, |stored| ReceiptRow::new(stored)).await
+        self.send_receipts(&block.receipts).await
     }
 }
 
@@ -138,47 +140,65 @@ impl EventLine for Event {
     }
 }
 
-/// By partition: an insert goes into one, so that it is one part.
-pub(crate) fn months<T>(items: &[T], time: impl Fn(&T) -> i64) -> BTreeMap<i64, Vec<&T>> {
-    let mut months = BTreeMap::<i64, Vec<&T>>::new();
-    for item in items {
-        months.entry(month(time(item))).or_default().push(item);
-    }
-    months
-}
-
 // Rows are made one at a time and go into their columns at once: blocks of them, each ten times as large as a cache
 // line is long, would be written to memory only to be read again.
 impl Store {
+    pub(crate) async fn write_events(&self, items: &[impl EventLine]) -> Result<(), StoreError> {
+        let mut laying = LayingEvents::new(&self.layout().await?, items.len());
+        items.iter().try_for_each(|one| laying.add(one))?;
+        self.send_events(&laying.finish()?).await
+    }
+
+    pub(crate) async fn write_receipts<'a>(
+        &self,
+        rows: impl ExactSizeIterator<Item = ReceiptRow<'a>> + Send,
+    ) -> Result<(), StoreError> {
+        let mut laying = LayingReceipts::new(&self.layout().await?, rows.len());
+        for row in rows {
+            laying.add(&row)?;
+        }
+        self.send_receipts(&laying.finish()?).await
+    }
+
     /// The only way to write an event: says first whose it is, so that nobody's story ever lacks it, and marks its hour, so that no kept
     /// count is ever old.
-    pub(crate) async fn write_events<T: EventLine>(&self, items: &[T]) -> Result<(), StoreError> {
-        self.write_person_events(items.iter().filter_map(EventLine::told)).await?;
-        let touch = self.mark_cells(touched(items.iter().map(EventLine::place))).await?;
-        for some in months(items, |one| one.place().1).values() {
-            self.write("event_rows", some.iter().map(|one| one.row())).await?;
-        }
+    async fn send_events(&self, events: &LaidEvents) -> Result<(), StoreError> {
+        self.send_all(&events.hints).await?;
+        let touch = self.mark_cells(events.hours.cells.clone()).await?;
+        self.send_all(&events.rows).await?;
         touch.acknowledged();
         Ok(())
     }
 
     /// The only way to write a receipt: marks what it changes, so that no count is ever old.
-    pub(crate) async fn write_receipts<T: Sync>(
-        &self,
-        items: &[T],
-        row: impl Fn(&T) -> ReceiptRow<'_> + Send + Sync,
-    ) -> Result<(), StoreError> {
-        let months = months(items, |one| row(one).received_at);
+    async fn send_receipts(&self, receipts: &LaidReceipts) -> Result<(), StoreError> {
         let _writing = self.marks.gate.read().await;
-        let touch = self.mark(items.iter().map(&row)).await?;
-        for some in months.values() {
-            self.write("receipt_rows", some.iter().map(|one| Ok(row(one)))).await?;
-        }
+        let touch = self.mark(&receipts.entering).await?;
+        self.send_all(&receipts.rows).await?;
         touch.acknowledged();
         Ok(())
     }
 
-    /// One insert per chunk; each chunk is whole or not at all.
+    async fn send_all(&self, inserts: &[Insert]) -> Result<(), StoreError> {
+        for Insert { table, rows } in inserts {
+            self.send_one(table, rows).await?;
+        }
+        Ok(())
+    }
+
+    /// One insert: whole or not at all.
+    async fn send_one(&self, table: &str, rows: &Encoded) -> Result<(), StoreError> {
+        let sql = format!("INSERT INTO {table} (`{}`) FORMAT Native", rows.names.join("`, `"));
+        let client = settings::pin(self.on_database(), settings::INSERT);
+        let mut insert = client.insert_formatted_with(sql).with_timeouts(Some(SEND_WAIT), Some(INSERT_WAIT));
+        for piece in &rows.pieces {
+            insert.send(piece.clone()).await?;
+        }
+        insert.end().await?;
+        Ok(())
+    }
+
+    /// One insert per chunk.
     pub(crate) async fn write<R: Line>(
         &self,
         table: &'static str,
@@ -186,14 +206,8 @@ impl Store {
     ) -> Result<(), StoreError> {
         while rows.len() > 0 {
             let columns = self.columns(table).await?;
-            let block = native::encode(&columns, rows.by_ref().take(ROWS_PER_INSERT))?;
-            let sql = format!("INSERT INTO {table} (`{}`) FORMAT Native", block.names.join("`, `"));
-            let client = settings::pin(self.on_database(), settings::INSERT);
-            let mut insert = client.insert_formatted_with(sql).with_timeouts(Some(SEND_WAIT), Some(INSERT_WAIT));
-            for piece in block.pieces {
-                insert.send(piece.into()).await?;
-            }
-            insert.end().await?;
+            let block = native::encode(columns, rows.by_ref().take(ROWS_PER_INSERT))?;
+            self.send_one(table, &block).await?;
         }
         Ok(())
     }
@@ -214,7 +228,7 @@ impl Store {
     }
 
     /// The columns of a table, asked for once.
-    async fn columns(&self, table: &'static str) -> Result<Arc<native::Columns>, StoreError> {
+    pub(crate) async fn columns(&self, table: &'static str) -> Result<Arc<native::Columns>, StoreError> {
         if let Some(columns) = self.tables.lock().unwrap_or_else(PoisonError::into_inner).get(table) {
             return Ok(columns.clone());
         }

@@ -1,6 +1,6 @@
 //! The only crate that speaks ClickHouse: migrations, rows, inserts, queries and the embedded engine.
 //!
-//! The life of a block: the pipeline fills a [`Block`] with receipts and what they became, [`Store::insert`] writes
+//! The life of a block: the pipeline adds receipts and what they became to a [`Laying`], [`Store::send`] writes
 //! events, bodies and, last, the receipts; after its `Ok` the log position may be committed. Writing a block again, or in
 //! another order, changes nothing that a reader sees: rows have deterministic keys and every read goes through views that
 //! see one row per key. Nothing here reads a body, decides a fate or knows where ClickHouse runs.
@@ -24,6 +24,7 @@ mod held;
 pub mod impersonated;
 mod insert;
 mod key;
+mod laying;
 mod lock;
 mod marks;
 mod migrate;
@@ -48,6 +49,7 @@ pub use error::StoreError;
 pub use heartbeats::{HeartbeatStatus, Seen, SeenHeartbeat, SentHeartbeat};
 pub use held::{Gone, STREAM_CELL};
 pub use insert::{Block, Fate, StoredReceipt};
+pub use laying::{Laid, Laying, Layout};
 pub use migrate::{AppliedMigration, latest_version};
 pub use privileged::PrivilegedNames;
 pub use query::{

@@ -197,12 +197,9 @@ impl Drop for Touch {
 impl Store {
     /// Marks every cell that these receipts come into, and every cell that they leave because an earlier verdict on them
     /// lies there.
-    pub(crate) async fn mark<'a>(
-        &self,
-        rows: impl Iterator<Item = ReceiptRow<'a>> + Clone,
-    ) -> Result<Touch, StoreError> {
-        let mut cells = entered(rows.clone());
-        self.left(rows, &mut cells).await?;
+    pub(crate) async fn mark(&self, entering: &Entering) -> Result<Touch, StoreError> {
+        let mut cells = entering.cells.clone();
+        self.left(&entering.streams, &mut cells).await?;
         self.mark_cells(cells).await
     }
 
@@ -263,29 +260,14 @@ impl Store {
 
     /// Finds where earlier verdicts on the same positions lie. Positions that are new, as nearly all are, cost nothing:
     /// a stream is asked for once, and what lies above is known to be new as long as nobody else writes this stream.
-    async fn left<'a>(
-        &self,
-        rows: impl Iterator<Item = ReceiptRow<'a>>,
-        cells: &mut HashSet<Cell>,
-    ) -> Result<(), StoreError> {
-        let mut streams = HashMap::<(&str, [u8; 16]), Vec<u64>>::new();
-        // Neighbours are nearly always of one stream: looked up once for all of them.
-        let mut run = Vec::new();
-        let mut rows = rows.peekable();
-        while let Some(row) = rows.next() {
-            let of = (row.tenant, row.stream);
-            run.push(row.seq);
-            if rows.peek().is_none_or(|next| (next.tenant, next.stream) != of) {
-                streams.entry(of).or_default().append(&mut run);
-            }
-        }
-        for ((tenant, stream), mut seqs) in streams {
-            let reached = self.reached(tenant, stream).await?;
+    async fn left(&self, streams: &[Seqs], cells: &mut HashSet<Cell>) -> Result<(), StoreError> {
+        for Seqs { tenant, stream, seqs } in streams {
+            let reached = self.reached(tenant, *stream).await?;
             let most = seqs.iter().copied().max();
-            self.marks.lock().reached.insert((tenant.to_owned(), stream), reached.max(most));
-            seqs.retain(|seq| reached.is_some_and(|reached| *seq <= reached));
-            for some in seqs.chunks(SEQS_PER_QUESTION) {
-                cells.extend(self.cells_of(tenant, stream, some).await?);
+            self.marks.lock().reached.insert((tenant.clone(), *stream), reached.max(most));
+            let known = seqs.iter().copied().filter(|seq| reached.is_some_and(|reached| *seq <= reached));
+            for some in known.collect::<Vec<_>>().chunks(SEQS_PER_QUESTION) {
+                cells.extend(self.cells_of(tenant, *stream, some).await?);
             }
         }
         Ok(())
@@ -319,25 +301,52 @@ pub(crate) fn now_seconds() -> u32 {
     u32::try_from(now.as_secs()).unwrap_or(u32::MAX)
 }
 
-/// Cells that receipts come into.
-fn entered<'a>(rows: impl Iterator<Item = ReceiptRow<'a>>) -> HashSet<Cell> {
-    let mut seen = HashSet::new();
-    let mut last = None;
-    for row in rows {
+/// Receipts on their way: the cells that they come into, and where they stand.
+#[derive(Default)]
+pub(crate) struct Entering {
+    cells: HashSet<Cell>,
+    streams: Vec<Seqs>,
+    /// Of the one before: cell of its source, its stream's place in `streams`, cell of its stream.
+    last: Option<(Cell, usize, u32)>,
+}
+
+/// Positions of one stream.
+struct Seqs {
+    tenant: String,
+    stream: [u8; 16],
+    seqs: Vec<u64>,
+}
+
+impl Entering {
+    pub(crate) fn take(&mut self, row: &ReceiptRow<'_>) {
         let cell = if row.delivery_cell >= DELIVERIES { row.delivery_cell } else { row.minute };
-        let place = (row.tenant, row.source_id, cell, row.stream, stream_cell(row.seq));
+        let (of_stream, place) = (self.stream(row), stream_cell(row.seq));
+        self.streams[of_stream].seqs.push(row.seq);
         // Most are in the cells of the one before.
-        if last != Some(place) {
-            last = Some(place);
-            seen.insert(place);
+        let same = |(source, stream, last): &(Cell, usize, u32)| {
+            (*stream, *last, source.cell) == (of_stream, place, cell) && source.source_id == row.source_id
+        };
+        if !self.last.as_ref().is_some_and(same) {
+            let source = Cell::of_source(row.tenant, row.source_id, cell);
+            self.cells.insert(source.clone());
+            self.cells.insert(Cell::of_stream(row.tenant, row.stream, place));
+            self.last = Some((source, of_stream, place));
         }
     }
-    let mut cells = HashSet::new();
-    for (tenant, source_id, cell, stream, place) in seen {
-        cells.insert(Cell::of_source(tenant, source_id, cell));
-        cells.insert(Cell::of_stream(tenant, stream, place));
+
+    /// Neighbours are nearly always of one stream, and a block is of few.
+    fn stream(&mut self, row: &ReceiptRow<'_>) -> usize {
+        let is_of = |one: &Seqs| one.stream == row.stream && one.tenant == row.tenant;
+        if let Some((_, last, _)) = &self.last
+            && is_of(&self.streams[*last])
+        {
+            return *last;
+        }
+        self.streams.iter().position(is_of).unwrap_or_else(|| {
+            self.streams.push(Seqs { tenant: row.tenant.to_owned(), stream: row.stream, seqs: Vec::new() });
+            self.streams.len() - 1
+        })
     }
-    cells
 }
 
 #[cfg(test)]

@@ -8,8 +8,10 @@
 mod cells;
 
 use crate::StoreError;
+use bytes::Bytes;
 use cells::Cells;
 pub(crate) use cells::{Blob, Cell};
+use std::sync::Arc;
 
 /// A table as the server describes it: names and types of its columns.
 pub(crate) type Columns = Vec<(String, String)>;
@@ -27,11 +29,11 @@ impl From<Unfit> for StoreError {
 /// A row that can be written. Made by [`columns!`].
 pub(crate) trait Line {
     /// Puts each field into its column.
-    fn put(&self, fields: &mut Fields<'_, '_>) -> Result<(), Unfit>;
+    fn put(&self, fields: &mut Fields<'_>) -> Result<(), Unfit>;
 }
 
 impl<R: Line> Line for &R {
-    fn put(&self, fields: &mut Fields<'_, '_>) -> Result<(), Unfit> {
+    fn put(&self, fields: &mut Fields<'_>) -> Result<(), Unfit> {
         (*self).put(fields)
     }
 }
@@ -40,7 +42,7 @@ impl<R: Line> Line for &R {
 macro_rules! columns {
     ($row:ty: $($field:ident),+ $(,)?) => {
         impl $crate::native::Line for $row {
-            fn put(&self, fields: &mut $crate::native::Fields<'_, '_>) -> Result<(), $crate::native::Unfit> {
+            fn put(&self, fields: &mut $crate::native::Fields<'_>) -> Result<(), $crate::native::Unfit> {
                 $(fields.put(stringify!($field), &self.$field)?;)+
                 Ok(())
             }
@@ -54,7 +56,7 @@ pub(crate) struct Encoded {
     /// Names of the columns.
     pub(crate) names: Vec<&'static str>,
     /// Its bytes, in pieces to be sent one after another.
-    pub(crate) pieces: Vec<Vec<u8>>,
+    pub(crate) pieces: Vec<Bytes>,
 }
 
 /// Columns are put together up to this size; a larger one is sent as it is, without a copy.
@@ -62,44 +64,43 @@ const PIECE_BYTES: usize = 64 << 10;
 
 /// Encodes rows of one table as one block.
 pub(crate) fn encode<R: Line>(
-    table: &Columns,
+    table: Arc<Columns>,
     rows: impl ExactSizeIterator<Item = Result<R, StoreError>>,
 ) -> Result<Encoded, StoreError> {
-    let mut block = Block { table, columns: Vec::with_capacity(table.len()), rows: rows.len() };
+    let mut block = Building::new(table, rows.len());
     for row in rows {
-        row?.put(&mut Fields { block: &mut block, next: 0 })?;
-    }
-    // The server would fill a column that no row names with defaults, and nobody would see it.
-    if block.columns.len() != table.len() {
-        return Err(Unfit.into());
+        block.add(&row?)?;
     }
     Ok(block.finish()?)
 }
 
-struct Column<'a> {
+struct Column {
     name: &'static str,
-    kind: &'a str,
+    /// Its place in the table.
+    place: usize,
     cells: Cells,
 }
 
-struct Block<'a> {
-    table: &'a Columns,
-    columns: Vec<Column<'a>>,
+/// A block while its rows come.
+pub(crate) struct Building {
+    table: Arc<Columns>,
+    columns: Vec<Column>,
+    room: usize,
     rows: usize,
 }
 
 /// Where the fields of one row go.
-pub(crate) struct Fields<'b, 'a> {
-    block: &'b mut Block<'a>,
+pub(crate) struct Fields<'b> {
+    block: &'b mut Building,
     next: usize,
 }
 
-impl Fields<'_, '_> {
+impl Fields<'_> {
     /// Puts the next field; every row has the same ones in the same order.
     #[inline]
     pub(crate) fn put(&mut self, name: &'static str, value: &impl Cell) -> Result<(), Unfit> {
         if self.next == self.block.columns.len() {
-            self.block.add(name)?;
+            self.block.open(name)?;
         }
         let column = &mut self.block.columns[self.next];
         self.next += 1;
@@ -107,15 +108,36 @@ impl Fields<'_, '_> {
     }
 }
 
-impl Block<'_> {
+impl Building {
+    /// Of a table, with room for about so many rows.
+    pub(crate) fn new(table: Arc<Columns>, room: usize) -> Self {
+        Self { columns: Vec::with_capacity(table.len()), table, room, rows: 0 }
+    }
+
+    /// How many rows came.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Adds a row. After an error the block cannot be finished.
+    pub(crate) fn add(&mut self, row: &impl Line) -> Result<(), Unfit> {
+        self.rows += 1;
+        row.put(&mut Fields { block: self, next: 0 })
+    }
+
     /// The first row says which columns there are, and in which order.
-    fn add(&mut self, name: &'static str) -> Result<(), Unfit> {
-        let (_, kind) = self.table.iter().find(|(column, _)| column == name).ok_or(Unfit)?;
-        self.columns.push(Column { name, kind, cells: Cells::of(kind, self.rows).ok_or(Unfit)? });
+    fn open(&mut self, name: &'static str) -> Result<(), Unfit> {
+        let place = self.table.iter().position(|(column, _)| column == name).ok_or(Unfit)?;
+        let cells = Cells::of(&self.table[place].1, self.room).ok_or(Unfit)?;
+        self.columns.push(Column { name, place, cells });
         Ok(())
     }
 
-    fn finish(self) -> Result<Encoded, Unfit> {
+    pub(crate) fn finish(self) -> Result<Encoded, Unfit> {
+        // The server would fill a column that no row names with defaults, and nobody would see it.
+        if self.columns.len() != self.table.len() {
+            return Err(Unfit);
+        }
         let mut names = Vec::with_capacity(self.columns.len());
         let mut pieces = Pieces { done: Vec::new(), open: Vec::new() };
         put_length(&mut pieces.open, self.columns.len());
@@ -123,12 +145,12 @@ impl Block<'_> {
         for column in self.columns {
             names.push(column.name);
             put_text(&mut pieces.open, column.name.as_bytes());
-            put_text(&mut pieces.open, column.kind.as_bytes());
+            put_text(&mut pieces.open, self.table[column.place].1.as_bytes());
             column.cells.put_prefix(&mut pieces.open);
             column.cells.finish(self.rows, &mut pieces)?;
         }
         pieces.done.push(pieces.open);
-        Ok(Encoded { names, pieces: pieces.done })
+        Ok(Encoded { names, pieces: pieces.done.into_iter().map(Bytes::from).collect() })
     }
 }
 
@@ -180,7 +202,7 @@ mod tests {
     }
 
     fn bytes(table: &Columns, rows: &[One]) -> Result<Vec<u8>, StoreError> {
-        Ok(encode(table, rows.iter().map(Ok))?.pieces.concat())
+        Ok(encode(Arc::new(table.clone()), rows.iter().map(Ok))?.pieces.concat())
     }
 
     #[test]
@@ -211,7 +233,7 @@ mod tests {
     fn large_columns_are_sent_as_they_are() {
         let long: &'static str = Box::leak("x".repeat(PIECE_BYTES).into_boxed_str());
         let plain = table(&[("name", "String"), ("place", "UInt32")]);
-        let encoded = encode(&plain, [Ok(One { name: long, place: 1 })].into_iter()).unwrap();
+        let encoded = encode(Arc::new(plain), [Ok(One { name: long, place: 1 })].into_iter()).unwrap();
         assert_eq!(encoded.pieces.len(), 3);
         assert_eq!(encoded.names, ["name", "place"]);
     }

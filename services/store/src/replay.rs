@@ -330,6 +330,6 @@ impl Store {
         self.write_events(&rejudged.deleted.iter().map(deletion).collect::<Vec<_>>()).await?;
         // Commit point: whoever reads these receipts sees all that follows from them. A crash before this line leaves
         // receipts of the older normaliser, which the next replay judges again, to the same rows.
-        self.write_receipts(&rejudged.receipts, |one| ReceiptRow::again(one, normaliser)).await
+        self.write_receipts(rejudged.receipts.iter().map(|one| ReceiptRow::again(one, normaliser))).await
     }
 }

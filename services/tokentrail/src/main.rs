@@ -1,8 +1,7 @@
 //! The program: parses the command line, sets up logging, hands over to one file per subcommand.
 
-#![forbid(unsafe_code)]
-
 mod aliases;
+mod allocator;
 mod app;
 mod ask;
 mod baseline;
@@ -50,10 +49,6 @@ mod trusting;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
-
-/// Blocks of events are made of very many small strings: the system's allocator takes a quarter of the pipeline's time.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Who could do what, when, on the strength of which login and which group: evidence from Keycloak and Backstage.
 #[derive(Parser)]
@@ -319,6 +314,7 @@ struct CollectorArgs {
 }
 
 fn main() -> ! {
+    allocator::give_back_soon();
     let cli = Cli::parse();
     if matches!(cli.command, Command::EngineChild) {
         store::engine::run_if_asked();

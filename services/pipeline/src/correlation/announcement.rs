@@ -30,6 +30,34 @@ struct Part {
     times: Option<(i64, i64)>,
 }
 
+/// An announcement while its block comes.
+#[derive(Default)]
+pub(crate) struct Announcing(BTreeMap<StreamId, (Ranges, Option<(i64, i64)>)>);
+
+impl Announcing {
+    pub(crate) fn add(&mut self, block: &Block) {
+        for stored in &block.receipts {
+            let position = stored.receipt.position;
+            self.0.entry(position.stream).or_default().0.add((position.seq, position.seq.saturating_add(1)));
+        }
+        for event in &block.events {
+            let (_, times) = self.0.entry(event.receipt.stream).or_default();
+            let time = storable(event.time);
+            let (earliest, latest) = times.unwrap_or((time, time));
+            *times = Some((earliest.min(time), latest.max(time)));
+        }
+    }
+
+    pub(crate) fn finish(self) -> Announcement {
+        let part = |(stream, (ranges, times)): (StreamId, (Ranges, Option<(i64, i64)>))| Part {
+            stream,
+            runs: ranges.iter().map(|(first, end)| (first, end - first)).collect(),
+            times,
+        };
+        Announcement { v: FORMAT, streams: self.0.into_iter().map(part).collect() }
+    }
+}
+
 /// An announcement as the owner keeps it.
 pub(super) struct Stored {
     pub(super) stream: StreamId,
@@ -40,23 +68,9 @@ pub(super) struct Stored {
 impl Announcement {
     /// Of a block that ClickHouse has acknowledged.
     pub fn of(block: &Block) -> Self {
-        let mut streams = BTreeMap::<StreamId, (Ranges, Option<(i64, i64)>)>::new();
-        for stored in &block.receipts {
-            let position = stored.receipt.position;
-            streams.entry(position.stream).or_default().0.add((position.seq, position.seq.saturating_add(1)));
-        }
-        for event in &block.events {
-            let (_, times) = streams.entry(event.receipt.stream).or_default();
-            let time = storable(event.time);
-            let (earliest, latest) = times.unwrap_or((time, time));
-            *times = Some((earliest.min(time), latest.max(time)));
-        }
-        let part = |(stream, (ranges, times)): (StreamId, (Ranges, Option<(i64, i64)>))| Part {
-            stream,
-            runs: ranges.iter().map(|(first, end)| (first, end - first)).collect(),
-            times,
-        };
-        Self { v: FORMAT, streams: streams.into_iter().map(part).collect() }
+        let mut announcing = Announcing::default();
+        announcing.add(block);
+        announcing.finish()
     }
 
     /// As it is put on a bulletin.

@@ -10,7 +10,7 @@ use durable_log::{
     carrier::{Carrier, CarryError},
 };
 use std::time::Duration;
-use store::{Block, Store};
+use store::Store;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -72,18 +72,18 @@ impl<C: Carrier> HandOver<C> {
     }
 
     /// ClickHouse has acknowledged a block: tells so, and the position moves. False if the program is stopping.
-    pub(crate) async fn stored(&mut self, block: &Block, mark: C::Mark) -> Result<bool, CarryError> {
+    pub(crate) async fn stored(&mut self, told: &Announcement, mark: C::Mark) -> Result<bool, CarryError> {
         match &mut self.way {
             Way::Here(acknowledged) => {
                 // First: whoever sees that nothing lags must see what is to be correlated. After a crash here everything is read anyway.
                 if let Some(acknowledged) = acknowledged {
-                    acknowledged.note(&Announcement::of(block));
+                    acknowledged.note(told);
                 }
                 self.carrier.settle(mark)?;
                 Ok(true)
             }
             Way::Bulletin(queue, announcing) => {
-                if queue.send((Announcement::of(block), mark)).await.is_ok() {
+                if queue.send((told.clone(), mark)).await.is_ok() {
                     return Ok(true);
                 }
                 // It ends before its queue does only at a stop, or if positions cannot be kept.

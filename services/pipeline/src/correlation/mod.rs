@@ -32,6 +32,7 @@ mod suspects;
 
 pub use acknowledged::{Acknowledged, Phase, Standing, Touched};
 pub use announcement::Announcement;
+pub(crate) use announcement::Announcing;
 pub use behind::Late;
 pub use check::{Compared, Differing, compare};
 pub use fold::Fold;

@@ -59,7 +59,7 @@ pub struct Reader {
 impl Reader {
     /// Facts of a period [from, to) and everybody, for an evaluation that writes nothing. Who was put out before it counts.
     pub async fn period(&self, (from, to): (i64, i64), now: i64) -> Result<Facts, StoreError> {
-        let query = DriftQuery { tenant: &self.tenant, persons: None, from, to };
+        let query = DriftQuery::of(&self.tenant, (from, to));
         let mut facts = self.common(now, &[]).await?;
         self.tell_sources(&mut facts, &mut Evidence::default()).await;
         facts.decisions = self.store.drift_decisions(&query).await?.into_iter().map(decision).collect();
@@ -68,7 +68,7 @@ impl Reader {
         facts.acts = kept.acts().cloned().collect();
         let tokens = self.store.drift_acts_while((&query, TOKENS), &kept.times()).await?;
         facts.acts.extend(tokens.into_iter().map(act));
-        let (acts, guessed) = self.events((from, to)).await?;
+        let (acts, guessed) = self.events((from, to), query.most).await?;
         let mut lookups = Lookups::default();
         lookups.take((from, to), &acts);
         lookups.renew(self, &mut facts).await;
@@ -135,13 +135,14 @@ impl Reader {
         Ok(least.max(allowance))
     }
 
-    /// Events of a time that are findings by themselves, and logins of accounts that may have been guessed in it; these accounts.
-    pub(super) async fn events(&self, time: (i64, i64)) -> Result<(Vec<Act>, BTreeSet<String>), StoreError> {
-        let query = DriftQuery { tenant: &self.tenant, persons: None, from: time.0, to: time.1 };
+    /// Events of a time that are findings by themselves, and logins of accounts that may have been guessed in it; these accounts. More
+    /// than `most` of a kind are an error.
+    pub(super) async fn events(&self, time: (i64, i64), most: u32) -> Result<(Vec<Act>, BTreeSet<String>), StoreError> {
+        let query = DriftQuery { most, ..DriftQuery::of(&self.tenant, time) };
         let (acts, grants, guessed) = tokio::try_join!(
             self.store.drift_acts(&query, ACTS),
             self.store.drift_role_grants(&query),
-            self.guessed(time)
+            self.guessed(&query)
         )?;
         let (logins, accounts) = guessed;
         Ok((acts.into_iter().chain(grants).chain(logins).map(act).collect(), accounts))
@@ -149,13 +150,13 @@ impl Reader {
 
     /// Logins of accounts into which somebody came in a time after many failures, or whose credentials were changed in it soon after
     /// they may have; these accounts.
-    async fn guessed(&self, (from, to): (i64, i64)) -> Result<(Vec<ActRow>, BTreeSet<String>), StoreError> {
+    async fn guessed(&self, query: &DriftQuery<'_>) -> Result<(Vec<ActRow>, BTreeSet<String>), StoreError> {
+        let DriftQuery { from, to, .. } = *query;
         let back = self.settings.success_within;
-        let query = DriftQuery { tenant: &self.tenant, persons: None, from, to };
         // A login before the time is worse for a change in it.
-        let soon = DriftQuery { to: to.min(from.saturating_add(CHANGE_WITHIN).saturating_add(1)), ..query };
+        let soon = DriftQuery { to: to.min(from.saturating_add(CHANGE_WITHIN).saturating_add(1)), ..*query };
         let (guessed, changed) = tokio::try_join!(
-            self.store.drift_guessed(&query, (self.settings.failures, back)),
+            self.store.drift_guessed(query, (self.settings.failures, back)),
             self.store.drift_accounts(&soon, CREDENTIALS)
         )?;
         let accounts: BTreeSet<String> = guessed.into_iter().chain(changed).collect();
@@ -167,7 +168,7 @@ impl Reader {
             persons: Some(&named),
             from: from.saturating_sub(back).saturating_sub(CHANGE_WITHIN),
             to: to.saturating_add(CHANGE_WITHIN).saturating_add(1),
-            ..query
+            ..*query
         };
         Ok((self.store.drift_acts(&of_them, &[LOGINS, CREDENTIALS].concat()).await?, accounts))
     }

@@ -34,7 +34,7 @@ impl Kept {
         (from, to): (i64, i64),
     ) -> Result<BTreeSet<String>, StoreError> {
         let from = if std::mem::take(&mut self.whole) { from } else { i64::MIN };
-        let lately = DriftQuery { tenant: &reader.tenant, persons: None, from, to };
+        let lately = DriftQuery::of(&reader.tenant, (from, to));
         let known: Vec<&String> = self.out.iter().collect();
         let (mut recording, mut accounts) = (self.behind(from, RECORDING), self.behind(from, ACCOUNTS));
         let (_, put_out, _) = tokio::try_join!(

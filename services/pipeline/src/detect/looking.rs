@@ -41,6 +41,8 @@ struct Done {
     latest: i64,
 }
 
+/// Most events of a kind that are looked at together: more are judged in parts, so that memory does not grow with what came meanwhile.
+const TOGETHER: u32 = 20_000;
 /// Of no time: nothing began in it, and nothing is taken back.
 const NOTHING: (i64, i64) = (i64::MAX, i64::MAX);
 
@@ -83,9 +85,9 @@ impl Detector {
             memory.parts.clear();
         }
 
-        let lately = DriftQuery { tenant, persons: None, from, to: i64::MAX };
+        let lately = DriftQuery::of(tenant, (from, i64::MAX));
         let (renewed, read) =
-            tokio::join!(memory.kept.renew(&self.reader, (from, i64::MAX)), self.reader.events(events));
+            tokio::join!(memory.kept.renew(&self.reader, (from, i64::MAX)), self.reader.events(events, TOGETHER));
         let mut persons = whole(renewed, &mut facts.cut)?;
         let events = match read {
             Err(StoreError::TooMany { .. }) => {
@@ -166,7 +168,7 @@ impl Detector {
         if named.as_ref().is_some_and(Vec::is_empty) {
             return Ok(Done { latest: i64::MIN, ..Done::default() });
         }
-        let query = DriftQuery { tenant, persons: named.as_deref(), from: i64::MIN, to: i64::MAX };
+        let query = DriftQuery { persons: named.as_deref(), ..DriftQuery::of(tenant, (i64::MIN, i64::MAX)) };
         let mut times = memory.kept.times();
         if let Some(persons) = persons {
             let of = facts::concerned(times.iter().map(|one| one.0.clone()).collect(), &memory.merged, persons);

@@ -8,7 +8,9 @@ use store::{StoreError, drift_facts::DriftQuery};
 use uuid::Uuid;
 
 /// Most events of a slice: less than one answer holds, for some come meanwhile.
-const TOGETHER: u64 = 100_000;
+const TOGETHER: u64 = 20_000;
+/// Most events of an answer.
+const MOST: u32 = 40_000;
 /// By what is cut, milliseconds: a day, a minute of it, one of that.
 const UNITS: [i64; 3] = [86_400_000, 60_000, 1];
 /// So often a time is cut at most: three times, and again where much came meanwhile.
@@ -79,7 +81,7 @@ impl Reader {
     ) -> Result<(), StoreError> {
         let mut slices = Slices::of((query.from, query.to), TOGETHER);
         while let Some(slice) = slices.waiting.pop() {
-            let asked = DriftQuery { from: slice.0.0, to: slice.0.1, ..*query };
+            let asked = DriftQuery { from: slice.0.0, to: slice.0.1, most: MOST, ..*query };
             match (self.store.drift_acts(&asked, kinds).await, Slices::unit(slice)) {
                 (Err(StoreError::TooMany { .. }), Some(unit)) => {
                     slices.cut(slice, (unit, &self.store.drift_spans(&asked, kinds, unit).await?));
@@ -137,7 +139,7 @@ mod tests {
     fn days_are_read_together_as_far_as_they_fit_and_a_large_one_by_its_minutes() {
         let day = |day: i64, count: u64| (day * DAY, count);
         let days = [day(1, 60_000), day(2, 40_000), day(3, 1), day(9, 300_000), day(10, 5), day(20, 99_995)];
-        let mut slices = Slices::of((i64::MIN, i64::MAX), TOGETHER);
+        let mut slices = Slices::of((i64::MIN, i64::MAX), 100_000);
         let whole = slices.waiting.pop().unwrap();
         slices.cut(whole, (DAY, &days));
         let spans: Vec<Span> = slices.waiting.iter().rev().map(|(span, _)| *span).collect();

@@ -42,7 +42,7 @@ async fn what_was_ever_done_to_recording_and_to_accounts_is_read_in_slices() {
     bench.many((MANY, "state_user"), &each, ("'r0'", &leaver, out)).await;
     bench.many((1, "token_refreshed"), &format!("{NOW} - {DAY}"), ("'r0'", &leaver, "map()")).await;
 
-    let query = DriftQuery { tenant: TENANT, persons: None, from: i64::MIN, to: i64::MAX };
+    let query = DriftQuery::of(TENANT, (i64::MIN, i64::MAX));
     let of_leaver = DriftQuery { persons: Some(std::slice::from_ref(&leaver)), ..query };
     for (query, kinds) in [(query, &["state_events_config"][..]), (of_leaver, &["state_user", "token_refreshed"])] {
         let days = bench.database.store.drift_spans(&query, kinds, DAY).await.unwrap();

@@ -6,6 +6,7 @@ mod event_hours;
 mod events;
 mod histories;
 mod hours;
+mod laid;
 mod owners;
 mod panels;
 mod privileged;

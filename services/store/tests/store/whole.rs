@@ -11,7 +11,7 @@ async fn more_than_one_answer_holds_is_refused_and_less_is_given() {
          fromUnixTimestamp64Milli(toInt64(number)), 'impersonated' FROM numbers(200001)"
     );
     database.sql().query(&made).execute().await.unwrap();
-    let query = DriftQuery { tenant: TENANT, persons: None, from: 0, to: 1_000_000 };
+    let query = DriftQuery::of(TENANT, (0, 1_000_000));
     let refused = database.store.drift_acts(&query, &["impersonated"]).await.unwrap_err();
     assert!(matches!(refused, StoreError::TooMany { what: "events", most: 200_000 }), "{refused}");
     assert!(!refused.is_unavailable(), "asking again would not help");
@@ -29,7 +29,7 @@ async fn of_more_persons_than_one_request_can_name_all_are_asked_for() {
     );
     database.sql().query(&made).execute().await.unwrap();
     let persons: Vec<String> = (1..=60_000).map(|number| format!("{number:032x}")).collect();
-    let query = DriftQuery { tenant: TENANT, persons: Some(&persons), from: 0, to: 1_000_000 };
+    let query = DriftQuery { persons: Some(&persons), ..DriftQuery::of(TENANT, (0, 1_000_000)) };
     let acts = database.store.drift_acts(&query, &["login"]).await.unwrap();
     assert_eq!(acts.len(), 60_000);
     assert!(acts.is_sorted_by_key(|act| (act.time, act.event_id)));
@@ -60,7 +60,7 @@ async fn who_was_put_out_is_named_and_nobody_else() {
         );
         database.sql().query(&made).execute().await.unwrap();
     }
-    let query = DriftQuery { tenant: TENANT, persons: None, from: 0, to: 1_000_000 };
+    let query = DriftQuery::of(TENANT, (0, 1_000_000));
     let accounts = |numbers: &[u32]| numbers.iter().map(|number| format!("{number:032x}")).collect::<Vec<_>>();
     assert_eq!(database.store.drift_put_out(&query).await.unwrap(), accounts(&[2, 3, 4, 5, 8]));
     let later = DriftQuery { from: 30, to: 50, ..query };
@@ -105,7 +105,7 @@ async fn who_was_guessed_at_is_named_and_nobody_else() {
             database.sql().query(&made).execute().await.unwrap();
         }
     }
-    let query = DriftQuery { tenant: TENANT, persons: None, from: 1_000, to: 2_000 };
+    let query = DriftQuery::of(TENANT, (1_000, 2_000));
     let named = stories.iter().filter(|(.., named)| *named).map(|(account, ..)| format!("{account:032x}"));
     assert_eq!(database.store.drift_guessed(&query, (4, 100)).await.unwrap(), named.collect::<Vec<_>>());
     // Where no number of failures is asked for, lockouts alone count.

@@ -101,7 +101,7 @@ pub fn figures(results: &Results) -> Vec<Figure> {
             unit: "MB",
             measured: results.memory.1,
             note: format!("highest resident; {} records were waiting", processed.records),
-            why: "a block in each step, and what was fetched ahead",
+            why: "blocks that wait in columns, what was fetched ahead, and what the rules look at",
         },
     ]
 }

@@ -136,13 +136,13 @@ impl Reader {
     }
 
     /// Events of a time that are findings by themselves, and logins of accounts that may have been guessed in it; these accounts. More
-    /// than `most` of a kind are an error.
+    /// than `most` of the former are an error.
     pub(super) async fn events(&self, time: (i64, i64), most: u32) -> Result<(Vec<Act>, BTreeSet<String>), StoreError> {
         let query = DriftQuery { most, ..DriftQuery::of(&self.tenant, time) };
         let (acts, grants, guessed) = tokio::try_join!(
             self.store.drift_acts(&query, ACTS),
             self.store.drift_role_grants(&query),
-            self.guessed(&query)
+            self.guessed(time)
         )?;
         let (logins, accounts) = guessed;
         Ok((acts.into_iter().chain(grants).chain(logins).map(act).collect(), accounts))
@@ -150,13 +150,14 @@ impl Reader {
 
     /// Logins of accounts into which somebody came in a time after many failures, or whose credentials were changed in it soon after
     /// they may have; these accounts.
-    async fn guessed(&self, query: &DriftQuery<'_>) -> Result<(Vec<ActRow>, BTreeSet<String>), StoreError> {
-        let DriftQuery { from, to, .. } = *query;
+    async fn guessed(&self, (from, to): (i64, i64)) -> Result<(Vec<ActRow>, BTreeSet<String>), StoreError> {
         let back = self.settings.success_within;
+        // An hour before and behind it, however short it is: in parts there would be hardly fewer.
+        let query = DriftQuery::of(&self.tenant, (from, to));
         // A login before the time is worse for a change in it.
-        let soon = DriftQuery { to: to.min(from.saturating_add(CHANGE_WITHIN).saturating_add(1)), ..*query };
+        let soon = DriftQuery { to: to.min(from.saturating_add(CHANGE_WITHIN).saturating_add(1)), ..query };
         let (guessed, changed) = tokio::try_join!(
-            self.store.drift_guessed(query, (self.settings.failures, back)),
+            self.store.drift_guessed(&query, (self.settings.failures, back)),
             self.store.drift_accounts(&soon, CREDENTIALS)
         )?;
         let accounts: BTreeSet<String> = guessed.into_iter().chain(changed).collect();
@@ -168,7 +169,7 @@ impl Reader {
             persons: Some(&named),
             from: from.saturating_sub(back).saturating_sub(CHANGE_WITHIN),
             to: to.saturating_add(CHANGE_WITHIN).saturating_add(1),
-            ..*query
+            ..query
         };
         Ok((self.store.drift_acts(&of_them, &[LOGINS, CREDENTIALS].concat()).await?, accounts))
     }

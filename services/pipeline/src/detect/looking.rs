@@ -41,7 +41,8 @@ struct Done {
     latest: i64,
 }
 
-/// Most events of a kind that are looked at together: more are judged in parts, so that memory does not grow with what came meanwhile.
+/// Most events that are findings by themselves and are looked at together: more are judged in parts, so that memory does not grow with what
+/// came meanwhile.
 const TOGETHER: u32 = 20_000;
 /// Of no time: nothing began in it, and nothing is taken back.
 const NOTHING: (i64, i64) = (i64::MAX, i64::MAX);

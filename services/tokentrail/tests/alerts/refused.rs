@@ -4,7 +4,7 @@ use crate::{
     Story, judged, kept_as_told, receiver::Receiver, recorded::sample, support::Program, told, until, webhook,
 };
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
 
 const SWITCHES: [&str; 3] = ["eventsEnabled", "adminEventsEnabled", "adminEventsDetailsEnabled"];
 
@@ -12,11 +12,13 @@ const SWITCHES: [&str; 3] = ["eventsEnabled", "adminEventsEnabled", "adminEvents
 fn found(hook: &Receiver) -> (Story, Program) {
     let story = Story::new(&webhook(hook));
     let program = story.start();
-    let off = story.recording_less(&SWITCHES);
-    for file in [&sample("../keycloak/webhook.ndjson"), &off] {
-        story.said(&program, &["import", "--source", "kc", file.to_str().unwrap()]);
-        judged(&program);
-    }
+    let import = |file: &Path| story.said(&program, &["import", "--source", "kc", file.to_str().unwrap()]);
+    import(&sample("../keycloak/webhook.ndjson"));
+    // Of D16 alone: in one message with the others it would be the last of them, with nothing else left to be told.
+    let tried = || hook.messages().iter().any(|one| one.json().to_string().contains("IMPERSONATION"));
+    until(&program, "D16 is not told", || tried().then_some(()));
+    import(&story.recording_less(&SWITCHES));
+    judged(&program);
     (story, program)
 }
 

@@ -25,7 +25,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 /// Name of the pipeline's cursor in the journal, and part of the name of its group on Kafka.
 pub const CONSUMER: &str = "clickhouse";
 /// What one block may hold. A small one waits for company: a block costs ClickHouse three parts, whatever is in it, and
-/// their merges. A large one is several times its size in memory, of which two are on their way.
+/// their merges. Two are on their way, as columns, and as much again is fetched ahead.
 pub const APPETITE: Appetite =
     Appetite { records: 20_000, bytes: 16 << 20, enough: 10_000, linger: Duration::from_millis(500) };
 /// First and longest wait between two tries of an insert.
@@ -167,7 +167,7 @@ async fn read_and_normalise<C: Carrier>(
     let layout = storing.tried(|| storing.store.layout(), stop.clone()).await;
     let Some(layout) = layout else { return Ok(()) };
     loop {
-        // Nothing is read before there is room for what becomes of it: a block is several times as large as its records.
+        // Nothing is read before there is room for what becomes of it: a block waits as columns, which are larger than its records.
         let Ok(room) = blocks.reserve().await else { return Ok(()) };
         let load = tokio::select! {
             load = carrier.next() => load?,

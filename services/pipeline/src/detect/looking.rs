@@ -41,9 +41,9 @@ struct Done {
     latest: i64,
 }
 
-/// Most events that are findings by themselves and are looked at together: more are judged in parts, so that memory does not grow with what
-/// came meanwhile.
-const TOGETHER: u32 = 20_000;
+/// Most events that are findings by themselves and are looked at together: more are judged in parts. Each look reads what came within the
+/// allowance for late events at least, so a smaller limit is a rate at which rules never get to what waits.
+const TOGETHER: u32 = 200_000;
 /// Of no time: nothing began in it, and nothing is taken back.
 const NOTHING: (i64, i64) = (i64::MAX, i64::MAX);
 

@@ -284,12 +284,6 @@ impl Store {
         all(asked.param("until", times.iter().map(|one| one.2).collect::<Vec<_>>()), ("events", query.most)).await
     }
 
-    /// Accounts that an operator merged, and the persons that they count as, in order.
-    pub async fn merged_accounts(&self, tenant: &str) -> Result<Vec<(String, String)>, StoreError> {
-        let sql = "SELECT account, person FROM merged_accounts WHERE tenant = {tenant:String} ORDER BY 1, 2";
-        rows(self.ask(sql).param("tenant", tenant)).await
-    }
-
     /// Accounts into which somebody came in a time after a row of at least `failures` failed logins, or after a lockout, without a good
     /// login between them: those whose logins a rule has to look at. What came before the time counts as far as `back` (milliseconds)
     /// before it. A user who mistypes now and then is not among them, however often they sign in.

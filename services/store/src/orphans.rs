@@ -79,6 +79,12 @@ const LISTED: &str = "SELECT substring(entry, 1, 32) FROM event_rows ARRAY JOIN 
     AND time <= fromUnixTimestamp64Milli({ended:Int64}, 'UTC')";
 
 impl Store {
+    /// Accounts that an operator merged, and the persons that they count as, in order.
+    pub async fn merged_accounts(&self, tenant: &str) -> Result<Vec<(String, String)>, StoreError> {
+        let sql = "SELECT account, person FROM merged_accounts WHERE tenant = {tenant:String} ORDER BY 1, 2";
+        crate::query::rows(self.ask(sql).param("tenant", tenant)).await
+    }
+
     /// The last complete read of a Backstage's people that ended between two times (UTC milliseconds, (from, to]) and of which every list is
     /// stored.
     pub async fn catalog_read(

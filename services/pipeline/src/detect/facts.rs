@@ -68,7 +68,7 @@ impl Reader {
         facts.acts = kept.acts().cloned().collect();
         let tokens = self.store.drift_acts_while((&query, TOKENS), &kept.times()).await?;
         facts.acts.extend(tokens.into_iter().map(act));
-        let (acts, guessed) = self.events((from, to), query.most).await?;
+        let (acts, guessed) = self.events((from, to)).await?;
         let mut lookups = Lookups::default();
         lookups.take((from, to), &acts);
         lookups.renew(self, &mut facts).await;
@@ -135,10 +135,11 @@ impl Reader {
         Ok(least.max(allowance))
     }
 
-    /// Events of a time that are findings by themselves, and logins of accounts that may have been guessed in it; these accounts. More
-    /// than `most` of the former are an error.
-    pub(super) async fn events(&self, time: (i64, i64), most: u32) -> Result<(Vec<Act>, BTreeSet<String>), StoreError> {
-        let query = DriftQuery { most, ..DriftQuery::of(&self.tenant, time) };
+    /// Events of a time that are findings by themselves, and logins of accounts that may have been guessed in it; these accounts.
+    pub(super) async fn events(&self, time: (i64, i64)) -> Result<(Vec<Act>, BTreeSet<String>), StoreError> {
+        // Each look reads what came within the allowance for late events at least: a smaller answer would be a rate at which rules never
+        // get to what waits.
+        let query = DriftQuery::of(&self.tenant, time);
         let (acts, grants, guessed) = tokio::try_join!(
             self.store.drift_acts(&query, ACTS),
             self.store.drift_role_grants(&query),

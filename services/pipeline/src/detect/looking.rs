@@ -41,9 +41,6 @@ struct Done {
     latest: i64,
 }
 
-/// Most events that are findings by themselves and are looked at together: more are judged in parts. Each look reads what came within the
-/// allowance for late events at least, so a smaller limit is a rate at which rules never get to what waits.
-const TOGETHER: u32 = 200_000;
 /// Of no time: nothing began in it, and nothing is taken back.
 const NOTHING: (i64, i64) = (i64::MAX, i64::MAX);
 
@@ -88,7 +85,7 @@ impl Detector {
 
         let lately = DriftQuery::of(tenant, (from, i64::MAX));
         let (renewed, read) =
-            tokio::join!(memory.kept.renew(&self.reader, (from, i64::MAX)), self.reader.events(events, TOGETHER));
+            tokio::join!(memory.kept.renew(&self.reader, (from, i64::MAX)), self.reader.events(events));
         let mut persons = whole(renewed, &mut facts.cut)?;
         let events = match read {
             Err(StoreError::TooMany { .. }) => {

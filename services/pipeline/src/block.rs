@@ -9,6 +9,7 @@ use events::{
     receipt::{Input, Payload, Receipt, ReceiptHeader},
 };
 use std::{
+    collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
@@ -31,7 +32,7 @@ pub struct Work {
 /// Records of which what becomes of them is in memory at once; a block is laid out so many at a time.
 const TOGETHER: usize = 500;
 
-/// The same as it waits for ClickHouse.
+/// [`Work`] as it waits for ClickHouse.
 pub struct Ready {
     /// Receipts and events.
     pub block: Laid,
@@ -42,7 +43,7 @@ pub struct Ready {
     /// What whoever correlates is told.
     pub told: Announcement,
     /// How many receipts had each fate.
-    pub fates: Vec<(&'static str, u64)>,
+    pub fates: BTreeMap<&'static str, u64>,
     /// How many events they yielded.
     pub events: u64,
 }
@@ -67,7 +68,7 @@ pub fn normaliser(context: Context) -> mpsc::Sender<Task> {
 fn ready((records, layout): (&[Record], &Layout), context: &Context) -> Result<Ready, StoreError> {
     let (mut laying, mut announcing) = (Laying::new(layout, records.len()), Announcing::default());
     let (mut told, mut dead, mut events) = (Records::default(), Vec::new(), 0);
-    let mut fates = ["event", "ignored", "dead"].map(|fate| (fate, 0));
+    let mut fates = BTreeMap::new();
     for some in records.chunks(TOGETHER) {
         let work = work(some.to_vec(), context);
         laying.add(&work.block)?;
@@ -75,11 +76,11 @@ fn ready((records, layout): (&[Record], &Layout), context: &Context) -> Result<R
         told.append(work.records);
         dead.extend(work.dead);
         events += work.block.events.len() as u64;
-        for (fate, count) in &mut fates {
-            *count += work.block.receipts.iter().filter(|receipt| receipt.fate.as_str() == *fate).count() as u64;
+        for receipt in &work.block.receipts {
+            *fates.entry(receipt.fate.as_str()).or_default() += 1;
         }
     }
-    Ok(Ready { block: laying.finish()?, records: told, dead, told: announcing.finish(), fates: fates.to_vec(), events })
+    Ok(Ready { block: laying.finish()?, records: told, dead, told: announcing.finish(), fates, events })
 }
 
 /// Normalises every record: each receives exactly one fate, also one whose header cannot be read.

@@ -20,7 +20,10 @@ use std::{
     time::{Duration, Instant},
 };
 use store::{Layout, Store, StoreError};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinSet,
+};
 
 /// Name of the pipeline's cursor in the journal, and part of the name of its group on Kafka.
 pub const CONSUMER: &str = "clickhouse";
@@ -66,12 +69,10 @@ impl<C: Carrier, B: Bulletin> Flow<C, B> {
         let storing = Storing { store, metrics };
         // One block is normalised while the one before it is on its way to ClickHouse.
         let (blocks, mut ready) = mpsc::channel::<(Ready, C::Mark, Instant)>(1);
-        let reader = tokio::spawn(read_and_normalise(
-            (carrier.clone(), tenant),
-            context,
-            storing.clone(),
-            (blocks, stop.clone()),
-        ));
+        // It ends with the flow, however that ends: it holds the store, and an engine waits for everybody who does.
+        let mut reader = JoinSet::new();
+        let handover = (blocks, stop.clone());
+        reader.spawn(read_and_normalise((carrier.clone(), tenant), context, storing.clone(), handover));
         let mut handing = HandOver::new(carrier.clone(), correlation, noting, stop.clone());
         while let Some((block, mark, since)) = ready.recv().await {
             if !storing.store(&block, stop.clone()).await {
@@ -88,7 +89,7 @@ impl<C: Carrier, B: Bulletin> Flow<C, B> {
         }
         drop(ready);
         handing.end().await;
-        reader.await.map_err(|_| FlowError::Worker)?
+        reader.join_next().await.and_then(Result::ok).unwrap_or(Err(FlowError::Worker))
     }
 }
 
@@ -164,7 +165,10 @@ async fn read_and_normalise<C: Carrier>(
     (blocks, mut stop): Handover<C::Mark>,
 ) -> Result<(), FlowError> {
     let normaliser = normaliser(context);
-    let layout = storing.tried(|| storing.store.layout(), stop.clone()).await;
+    let layout = tokio::select! {
+        layout = storing.tried(|| storing.store.layout(), stop.clone()) => layout,
+        _ = stop.wait_for(|stop| *stop) => None,
+    };
     let Some(layout) = layout else { return Ok(()) };
     loop {
         // Nothing is read before there is room for what becomes of it: a block waits as columns, which are larger than its records.
@@ -175,11 +179,6 @@ async fn read_and_normalise<C: Carrier>(
         };
         let since = Instant::now();
         let Load { records, mark, losses } = load;
-        let records = Arc::new(records);
-        let laid = storing.tried(|| laid_out(&normaliser, (records.clone(), layout.clone())), stop.clone()).await;
-        let Some(laid) = laid else { return Ok(()) };
-        let mut ready = laid?;
-        drop(records);
         for loss in &losses {
             let missing = loss.missing.unwrap_or(1);
             storing.metrics.lost.with_label_values(&[loss.cause.as_str()]).inc_by(missing);
@@ -190,6 +189,11 @@ async fn read_and_normalise<C: Carrier>(
                 "Records were carried and are lost here."
             );
         }
+        let records = Arc::new(records);
+        let laid = storing.tried(|| laid_out(&normaliser, (records.clone(), layout.clone())), stop.clone()).await;
+        let Some(laid) = laid else { return Ok(()) };
+        let mut ready = laid?;
+        drop(records);
         ready.records.gaps.extend(losses.iter().filter_map(|loss| coverage::lost(loss, &tenant, now_ms())));
         room.send((ready, mark, since));
     }

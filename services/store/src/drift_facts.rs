@@ -1,4 +1,4 @@
-//! What the drift rules read: decisions that a rule may ask about, events of chosen kinds, who was put out, where evidence lies.
+//! What the drift rules read: decisions that a rule may ask about, events of chosen kinds, who was put out.
 
 use crate::{
     Store, StoreError,
@@ -24,7 +24,8 @@ pub struct DriftQuery<'a> {
     pub from: i64,
     /// Before this time.
     pub to: i64,
-    /// Most events of one answer: more are an error, for a part of them would be taken for the whole.
+    /// Most events of one answer: more are an error, for a part of them would be taken for the whole. Of decisions and persons the most
+    /// is always the same.
     pub most: u32,
 }
 
@@ -74,8 +75,24 @@ pub struct ActRow {
 /// Longest row of failures that a pattern can name; where more are asked for, so many are looked at.
 const ROW_MAX: usize = 1_000;
 
-/// Kinds of events that give a role to whoever is in a group or has another role.
-const ROLE_GRANTS: &[&str] = &["role_granted", "composite_added", "backstage_role_member_added"];
+/// Kinds of events that give a right, and impersonations.
+const WATCHED: &[&str] =
+    &["group_member_added", "role_granted", "composite_added", "backstage_role_member_added", "impersonated"];
+/// Of a right that is given to whoever is in a group or has another role, or in a Backstage, those of somebody who is known. Of what is
+/// given to a person, what they gave themselves.
+const OF_WATCHED: Only = Only {
+    rows: "AND (kind IN ('impersonated', 'group_member_added') OR (kind = 'role_granted' AND person != toFixedString('', 16)) \
+        OR actor_kind IN ('admin', 'user'))",
+    acts: "WHERE kind = 'impersonated' OR kind IN ('composite_added', 'backstage_role_member_added') \
+        OR (kind = 'role_granted' AND account = '') OR (person = actor AND account != '')",
+};
+
+/// Which events: of the rows as they are stored, and of what is made of them.
+#[derive(Clone, Copy, Default)]
+struct Only {
+    rows: &'static str,
+    acts: &'static str,
+}
 
 /// When accounts were out, by account.
 const WHILE: &str = ", (SELECT mapFromArrays(groupArray(account), groupArray(times)) FROM (SELECT out.1 AS account, groupArray((out.2, out.3)) AS times \
@@ -84,11 +101,6 @@ const WHILE: &str = ", (SELECT mapFromArrays(groupArray(account), groupArray(tim
 /// Events of some accounts; of persons, of all their accounts.
 const OF_PERSONS: &str = "AND person IN (SELECT toFixedString(unhex(key), 16) FROM (SELECT arrayJoin({persons:Array(String)}) AS key UNION DISTINCT \
     SELECT account FROM alias_rows FINAL WHERE tenant = {tenant:String} AND account != '' AND person IN {persons:Array(String)}))";
-
-/// Some events between two times.
-const OF_EVENTS: &str = "FROM event_rows WHERE tenant = {tenant:String} \
-    AND time >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND time <= fromUnixTimestamp64Milli({to:Int64}, 'UTC') \
-    AND event_id IN (arrayMap(id -> toUUID(id), {events:Array(String)}))";
 
 const KEY: &str = "if({} = toFixedString('', 16), '', lower(hex({})))";
 
@@ -172,7 +184,14 @@ impl Store {
 
     /// Events of some kinds, in order of time, one row each. Persons named are asked for with all their accounts.
     pub async fn drift_acts(&self, query: &DriftQuery<'_>, kinds: &[&str]) -> Result<Vec<ActRow>, StoreError> {
-        self.drift_acts_in((query, kinds, ""), None).await
+        self.drift_acts_in((query, kinds, Only::default()), None).await
+    }
+
+    /// Impersonations, rights that somebody gave themselves, and roles that somebody who is known gave to a group, put into another role, or
+    /// gave in a Backstage: what they may have thereby themselves. In order of time, one row each. Most of what is given is given to
+    /// somebody else, and is left out.
+    pub async fn drift_watched(&self, query: &DriftQuery<'_>) -> Result<Vec<ActRow>, StoreError> {
+        self.drift_acts_in((query, WATCHED, OF_WATCHED), None).await
     }
 
     /// Where events of some kinds are: beginnings of spans of `unit` milliseconds (UTC milliseconds), and how many are in each at most: rows
@@ -202,14 +221,6 @@ impl Store {
         Ok(spans.into_iter().collect())
     }
 
-    /// Roles that somebody who is known gave to a group, put into another role, or gave in a Backstage: what they may have thereby
-    /// themselves.
-    pub async fn drift_role_grants(&self, query: &DriftQuery<'_>) -> Result<Vec<ActRow>, StoreError> {
-        let to_others =
-            "AND actor_kind IN ('admin', 'user') AND (kind != 'role_granted' OR person = toFixedString('', 16))";
-        self.drift_acts_in((query, ROLE_GRANTS, to_others), None).await
-    }
-
     /// Events of some kinds of accounts while they were out: (account, from, until), UTC milliseconds.
     pub async fn drift_acts_while(
         &self,
@@ -224,19 +235,19 @@ impl Store {
         let accounts: Vec<String> = accounts.into_iter().cloned().collect();
         let query =
             DriftQuery { persons: Some(&accounts), from: query.from.max(first), to: query.to.min(last), ..*query };
-        self.drift_acts_in((&query, kinds, ""), Some(times)).await
+        self.drift_acts_in((&query, kinds, Only::default()), Some(times)).await
     }
 
     async fn drift_acts_in(
         &self,
-        (query, kinds, more): (&DriftQuery<'_>, &[&str], &str),
+        (query, kinds, only): (&DriftQuery<'_>, &[&str], Only),
         times: Option<&[(String, i64, i64)]>,
     ) -> Result<Vec<ActRow>, StoreError> {
         let mut found = Vec::new();
         for some in together(query) {
             let named = some.persons.unwrap_or_default();
             let times = times.map(|all| all.iter().filter(|one| named.contains(&one.0)).cloned().collect::<Vec<_>>());
-            found.extend(self.drift_acts_of((&some, kinds, more), times.as_deref()).await?);
+            found.extend(self.drift_acts_of((&some, kinds, only), times.as_deref()).await?);
         }
         found.sort_by_key(|one| (one.time, one.event_id));
         // Two parts can name accounts of one person.
@@ -246,7 +257,7 @@ impl Store {
 
     async fn drift_acts_of(
         &self,
-        (query, kinds, more): (&DriftQuery<'_>, &[&str], &str),
+        (query, kinds, only): (&DriftQuery<'_>, &[&str], Only),
         times: Option<&[(String, i64, i64)]>,
     ) -> Result<Vec<ActRow>, StoreError> {
         let persons = if query.persons.is_some() { OF_PERSONS } else { "" };
@@ -260,6 +271,7 @@ impl Store {
         let (account, actor) = (KEY.replace("{}", "e.person"), KEY.replace("{}", "e.who"));
         let whose = |key: &str| format!("if(mapContains(merged, {key}), merged[{key}], {key})");
         let (person, actor) = (whose(&account), whose(&actor));
+        let Only { rows, acts } = only;
         let sql = format!(
             "WITH (SELECT mapFromArrays(groupArray(account), groupArray(person)) FROM \
                (SELECT DISTINCT account, person FROM alias_rows FINAL WHERE tenant = {{tenant:String}} AND account != '')) AS merged {spans} \
@@ -270,9 +282,9 @@ impl Store {
                arrayZip(mapKeys(e.details), mapValues(e.details)) AS details FROM \
              (SELECT event_id, time, earlier_ms, source_id, realm, realm_id, kind, outcome, person, if(bitTest(same, 1), person, actor) AS who, right_kind, \
                right_id, holder_id, CAST(details, 'Map(String, String)') AS details, input FROM event_rows FINAL \
-              WHERE tenant = {{tenant:String}} {persons} {within} AND kind IN {{kinds:Array(String)}} {more} \
+              WHERE tenant = {{tenant:String}} {persons} {within} AND kind IN {{kinds:Array(String)}} {rows} \
               AND time >= fromUnixTimestamp64Milli({{from:Int64}}, 'UTC') AND time < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC') \
-              ORDER BY time, event_id, input DESC LIMIT 1 BY event_id) AS e \
+              ORDER BY time, event_id, input DESC LIMIT 1 BY event_id) AS e {acts} \
              ORDER BY e.time, e.event_id LIMIT {{beyond:UInt32}}"
         );
         let (from, to) = bounds(query);
@@ -345,48 +357,6 @@ impl Store {
         let sql = "SELECT toString(source_id), toUnixTimestamp64Milli(min(time)) FROM event_rows WHERE tenant = {tenant:String} \
             AND source_id IN {sources:Array(String)} AND is_deleted = 0 GROUP BY source_id";
         rows(self.ask(sql).param("tenant", tenant).param("sources", sources)).await
-    }
-
-    /// Of which sources some events are that happened between two times.
-    pub async fn sources_of(
-        &self,
-        tenant: &str,
-        events: &[Uuid],
-        span: (i64, i64),
-    ) -> Result<Vec<(Uuid, String)>, StoreError> {
-        let sql = format!("SELECT DISTINCT toString(event_id), toString(source_id) {OF_EVENTS}");
-        self.of_events(&sql, (tenant, events), span).await
-    }
-
-    /// Where events lie: id and STREAM/SEQ, of those that are stored between two times.
-    pub async fn receipts_of(
-        &self,
-        tenant: &str,
-        events: &[Uuid],
-        span: (i64, i64),
-    ) -> Result<Vec<(Uuid, String)>, StoreError> {
-        let sql = format!(
-            "SELECT toString(event_id), min(concat(lower(hex(stream)), '/', toString(seq))) {OF_EVENTS} AND is_deleted = 0 GROUP BY event_id"
-        );
-        self.of_events(&sql, (tenant, events), span).await
-    }
-
-    async fn of_events(
-        &self,
-        sql: &str,
-        (tenant, events): (&str, &[Uuid]),
-        (from, to): (i64, i64),
-    ) -> Result<Vec<(Uuid, String)>, StoreError> {
-        let events: Vec<String> = events.iter().map(Uuid::to_string).collect();
-        let mut found = Vec::new();
-        for some in parts(&events) {
-            let asked = self.ask(sql).param("tenant", tenant).param("events", some);
-            let asked = asked.param("from", crate::rows::stored_time(from)).param("to", crate::rows::stored_time(to));
-            for (id, told) in rows::<(String, String)>(asked).await? {
-                found.push((id.parse().map_err(|_| crate::query::unknown("event id"))?, told));
-            }
-        }
-        Ok(found)
     }
 
     /// How many persons have decisions or sessions between two times: what findings are counted against.

@@ -39,7 +39,13 @@ pub(crate) struct Insert {
 
 impl Rows {
     fn new(table: &'static str, columns: &Arc<Columns>, room: usize) -> Self {
-        Self { table, columns: columns.clone(), room, open: BTreeMap::new(), done: Vec::new() }
+        Self {
+            table,
+            columns: columns.clone(),
+            room: room.min(ROWS_PER_INSERT),
+            open: BTreeMap::new(),
+            done: Vec::new(),
+        }
     }
 
     /// Adds a row of a time, UTC milliseconds.
@@ -146,7 +152,8 @@ impl Laying {
         }
     }
 
-    /// Adds receipts and what they became. Refused: rows that no table of this server takes, whatever else is added.
+    /// Adds receipts and what they became. Refused: rows that no table of this server takes, whatever else is added; what was laid out
+    /// then lacks them, and is of no use.
     pub fn add(&mut self, block: &Block) -> Result<(), StoreError> {
         block.events.iter().try_for_each(|event| self.events.add(event))?;
         for stored in &block.receipts {

@@ -18,6 +18,7 @@ pub mod drift_facts;
 pub mod engine;
 mod error;
 mod event_hours;
+mod event_places;
 pub mod findings;
 mod heartbeats;
 mod held;

@@ -27,8 +27,6 @@ use uuid::Uuid;
 
 /// Events by which somebody who was put out goes on.
 pub(super) const TOKENS: &[&str] = &["login", "token_issued", "token_refreshed", "token_exchanged"];
-/// Acts that are findings by themselves.
-const ACTS: &[&str] = &["group_member_added", "role_granted", "impersonated"];
 /// What is looked at of an account that was guessed at.
 const LOGINS: &[&str] = &["login", "user_locked_temporarily", "user_locked_permanently"];
 /// Inputs that tell of what happens now. An import or a snapshot is complete up to a time of its own, whatever is still on its way.
@@ -140,13 +138,9 @@ impl Reader {
         // Each look reads what came within the allowance for late events at least: a smaller answer would be a rate at which rules never
         // get to what waits.
         let query = DriftQuery::of(&self.tenant, time);
-        let (acts, grants, guessed) = tokio::try_join!(
-            self.store.drift_acts(&query, ACTS),
-            self.store.drift_role_grants(&query),
-            self.guessed(time)
-        )?;
+        let (acts, guessed) = tokio::try_join!(self.store.drift_watched(&query), self.guessed(time))?;
         let (logins, accounts) = guessed;
-        Ok((acts.into_iter().chain(grants).chain(logins).map(act).collect(), accounts))
+        Ok((acts.into_iter().chain(logins).map(act).collect(), accounts))
     }
 
     /// Logins of accounts into which somebody came in a time after many failures, or whose credentials were changed in it soon after

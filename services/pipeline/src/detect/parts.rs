@@ -68,7 +68,7 @@ impl Parts {
     }
 
     /// A time that has too much, of which most lies between the first event and now; false: it cannot be parted. The latest is judged
-    /// first.
+    /// first. It stands for what waits of it already: an import has all since its first event read anew with each block.
     pub(super) fn time(&mut self, (from, to): (i64, i64), (first, now): (i64, i64)) -> bool {
         let middle = match () {
             () if from < first && first < to => first,
@@ -78,6 +78,7 @@ impl Parts {
         if middle <= from || middle >= to {
             return false;
         }
+        self.waiting.retain(|part| !matches!(part, Part::Time(since, until) if from <= *since && *until <= to));
         self.waiting.push_front(Part::Time(from, middle));
         self.waiting.push_front(Part::Time(middle, to));
         true
@@ -128,6 +129,11 @@ mod tests {
         assert_eq!((judged.first().unwrap().1, judged.last().unwrap().0), (i64::MAX, i64::MIN));
         assert!(judged.len() < 8, "{judged:?}");
         assert!(!parts.time((5_000, 5_001), known), "one instant is one part");
+        assert!(parts.time((1_000, 9_000), known) && parts.time((2_000, 9_000), known));
+        assert_eq!(
+            parts.waiting,
+            [(5_500, 9_000), (2_000, 5_500), (1_000, 5_000)].map(|(from, to)| Part::Time(from, to))
+        );
     }
 
     #[test]

@@ -111,3 +111,44 @@ async fn who_was_guessed_at_is_named_and_nobody_else() {
     // Where no number of failures is asked for, lockouts alone count.
     assert_eq!(database.store.drift_guessed(&query, (0, 100)).await.unwrap(), [format!("{:032x}", 4)]);
 }
+
+/// Most rights are given to somebody else by who may: those are not read.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_what_is_given_only_what_may_be_to_oneself_is_read() {
+    let database = Database::new().await;
+    // Account 3 is person 4. Told: the event, whom it is about, who did it and as what; and whether a rule may ask about it.
+    let stories = [
+        ("impersonated", 1, 2, "admin", true),
+        ("group_member_added", 1, 2, "admin", false),
+        ("group_member_added", 1, 1, "user", true),
+        ("group_member_added", 3, 4, "admin", true),
+        ("group_member_added", 4, 3, "admin", true),
+        ("group_member_added", 0, 0, "", false),
+        ("role_granted", 1, 2, "admin", false),
+        ("role_granted", 2, 2, "service_account", true),
+        ("role_granted", 0, 2, "admin", true),
+        // By nobody who could have it thereby.
+        ("role_granted", 0, 2, "service_account", false),
+        ("composite_added", 0, 2, "admin", true),
+        ("composite_added", 0, 0, "", false),
+        // One who is named may have given it to themselves, and who gave it is known later.
+        ("backstage_role_member_added", 1, 2, "user", true),
+        ("backstage_role_member_added", 1, 2, "plugin", false),
+        ("login", 1, 1, "user", false),
+    ];
+    let alias =
+        format!("INSERT INTO alias_rows (tenant, account, person) SELECT '{TENANT}', '{:032x}', '{:032x}'", 3, 4);
+    database.sql().query(&alias).execute().await.unwrap();
+    for (at, (kind, person, actor, role, _)) in stories.iter().enumerate() {
+        let made = format!(
+            "INSERT INTO event_rows (tenant, event_id, time, kind, person, actor, actor_kind, same) SELECT '{TENANT}', generateUUIDv7(), \
+             fromUnixTimestamp64Milli(toInt64({at})), '{kind}', unhex('{person:032x}'), \
+             if({person} = {actor}, toFixedString('', 16), unhex('{actor:032x}')), '{role}', if({person} = {actor} AND {person} != 0, 2, 0)"
+        );
+        database.sql().query(&made).execute().await.unwrap();
+    }
+    let query = DriftQuery::of(TENANT, (0, 1_000));
+    let found: Vec<i64> = database.store.drift_watched(&query).await.unwrap().iter().map(|act| act.time).collect();
+    let asked = (0..).zip(stories).filter(|(_, story)| story.4).map(|(at, _)| at);
+    assert_eq!(found, asked.collect::<Vec<i64>>());
+}

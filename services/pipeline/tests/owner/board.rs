@@ -88,6 +88,8 @@ pub struct OneLoad {
     load: Vec<Record>,
     given: Arc<Mutex<bool>>,
     leads: Arc<watch::Sender<bool>>,
+    /// Its position cannot be kept.
+    pub broken: bool,
 }
 
 impl OneLoad {
@@ -108,7 +110,13 @@ impl OneLoad {
             load: vec![record],
             given: Arc::default(),
             leads: Arc::new(watch::Sender::new(true)),
+            broken: false,
         }
+    }
+
+    /// How many hold it.
+    pub fn holders(&self) -> usize {
+        Arc::strong_count(&self.given)
     }
 
     /// After a kill: what was not settled comes again.
@@ -129,6 +137,9 @@ impl Carrier for OneLoad {
     }
 
     fn settle(&self, (): ()) -> Result<(), CarryError> {
+        if self.broken {
+            return Err(CarryError::Failed("the disk is full".into()));
+        }
         self.board.story.lock().unwrap().push("settled");
         Ok(())
     }

@@ -215,6 +215,19 @@ async fn rows_of_one_who_hung_do_not_stand_though_the_owner_had_nothing_to_write
     other.stop().await;
 }
 
+/// What reads ahead holds the store, and an engine waits for everybody who does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flow_that_ends_by_an_error_leaves_nothing_that_runs() {
+    let database = Database::new().await;
+    let (header, body) = delivered(0);
+    let mut log = OneLoad::new(&Arc::default(), header, body);
+    log.broken = true;
+    let here = Correlating::<End>::Here(Acknowledged::default());
+    let (_stop, running) = flow(log.clone(), database.another(), here);
+    assert!(running.await.is_err(), "its position cannot be kept");
+    until("nobody holds the log", async || (log.holders() == 1).then_some(())).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_position_moves_only_when_the_block_is_announced_or_noted() {
     let database = Database::new().await;

@@ -81,16 +81,20 @@ const WATCHED: &[&str] =
 /// Of a right that is given to whoever is in a group or has another role, or in a Backstage, those of somebody who is known. Of what is
 /// given to a person, what they gave themselves.
 const OF_WATCHED: Only = Only {
-    rows: "AND (kind IN ('impersonated', 'group_member_added') OR (kind = 'role_granted' AND person != toFixedString('', 16)) \
-        OR actor_kind IN ('admin', 'user'))",
-    acts: "WHERE kind = 'impersonated' OR kind IN ('composite_added', 'backstage_role_member_added') \
-        OR (kind = 'role_granted' AND account = '') OR (person = actor AND account != '')",
+    rows: "AND (kind = 'impersonated' OR (kind NOT IN ('group_member_added', 'role_granted') AND actor_kind IN ('admin', 'user')) \
+        OR (kind = 'role_granted' AND person = toFixedString('', 16) AND actor_kind IN ('admin', 'user')) \
+        OR bitTest(same, 1) OR person = actor OR mapContains(merged, lower(hex(person))) OR mapContains(merged, lower(hex(actor))))",
+    acts: "WHERE kind = 'impersonated' OR (kind IN ('composite_added', 'backstage_role_member_added') AND e.actor_kind IN ('admin', 'user')) \
+        OR (kind = 'role_granted' AND account = '' AND e.actor_kind IN ('admin', 'user')) \
+        OR (kind IN ('group_member_added', 'role_granted') AND account != '' AND person = actor)",
 };
 
-/// Which events: of the rows as they are stored, and of what is made of them.
+/// Which events.
 #[derive(Clone, Copy, Default)]
 struct Only {
+    /// Of the rows as they are stored, those that it may be.
     rows: &'static str,
+    /// Of what is made of them, those that it is.
     acts: &'static str,
 }
 
@@ -272,6 +276,11 @@ impl Store {
         let whose = |key: &str| format!("if(mapContains(merged, {key}), merged[{key}], {key})");
         let (person, actor) = (whose(&account), whose(&actor));
         let Only { rows, acts } = only;
+        let which = format!(
+            "tenant = {{tenant:String}} {persons} {within} AND kind IN {{kinds:Array(String)}} \
+             AND time >= fromUnixTimestamp64Milli({{from:Int64}}, 'UTC') AND time < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC')"
+        );
+        // All columns of a row are read before its newest version is known: few rows are asked for, by their keys.
         let sql = format!(
             "WITH (SELECT mapFromArrays(groupArray(account), groupArray(person)) FROM \
                (SELECT DISTINCT account, person FROM alias_rows FINAL WHERE tenant = {{tenant:String}} AND account != '')) AS merged {spans} \
@@ -280,10 +289,9 @@ impl Store {
                toString(e.kind) AS kind, toString(e.outcome) AS outcome, {account} AS account, {person} AS person, {actor} AS actor, \
                toString(e.right_kind) AS right_kind, e.right_id AS right_id, e.holder_id AS holder_id, \
                arrayZip(mapKeys(e.details), mapValues(e.details)) AS details FROM \
-             (SELECT event_id, time, earlier_ms, source_id, realm, realm_id, kind, outcome, person, if(bitTest(same, 1), person, actor) AS who, right_kind, \
+             (SELECT event_id, time, earlier_ms, source_id, realm, realm_id, kind, outcome, person, if(bitTest(same, 1), person, actor) AS who, actor_kind, right_kind, \
                right_id, holder_id, CAST(details, 'Map(String, String)') AS details, input FROM event_rows FINAL \
-              WHERE tenant = {{tenant:String}} {persons} {within} AND kind IN {{kinds:Array(String)}} {rows} \
-              AND time >= fromUnixTimestamp64Milli({{from:Int64}}, 'UTC') AND time < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC') \
+              PREWHERE event_id IN (SELECT event_id FROM event_rows WHERE {which} {rows}) WHERE {which} \
               ORDER BY time, event_id, input DESC LIMIT 1 BY event_id) AS e {acts} \
              ORDER BY e.time, e.event_id LIMIT {{beyond:UInt32}}"
         );
@@ -312,21 +320,35 @@ impl Store {
                  AND time >= fromUnixTimestamp64Milli({{{from}:Int64}}, 'UTC') AND time < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC')"
             )
         };
-        // F: failed, L: locked, S: good, in order of time, one each. Where none is to be so many, lockouts alone count.
+        // Where no number of failures is asked for, lockouts alone count.
+        let many = if failures == 0 { String::new() } else { format!("OR uniqExact(event_id) >= {failures}") };
+        // Few have that many failures, and of these few come in: nobody else's logins are put in order.
+        let came_in = format!(
+            "SELECT DISTINCT lower(hex(person)) {} AND person IN (SELECT person {} GROUP BY person HAVING countIf(kind != 'login') > 0 {many}) \
+             ORDER BY 1 LIMIT {{beyond:UInt32}}",
+            of(GOOD, "from"),
+            of(BAD, "earlier"),
+        );
+        // F: failed, L: locked, S: good, in order of time, one each.
         let row = if failures == 0 { String::new() } else { format!("|[FL]{{{}}}S", failures.min(ROW_MAX)) };
-        let sql = format!(
+        let guessed = format!(
             "SELECT lower(hex(person)) FROM (SELECT person, event_id, min(time) AS at, \
                any(multiIf(kind != 'login', 'L', outcome = 'success', 'S', 'F')) AS what \
-               {} AND person IN (SELECT person {}) GROUP BY person, event_id) \
+               {} AND person IN (arrayMap(key -> toFixedString(unhex(key), 16), {{persons:Array(String)}})) GROUP BY person, event_id) \
              GROUP BY person HAVING match(arrayStringConcat(arrayMap(one -> one.3, arraySort(groupArray((at, event_id, what))))), {{row:String}}) \
-             ORDER BY 1 LIMIT {{beyond:UInt32}}",
+             ORDER BY 1",
             of(&format!("{GOOD} OR {BAD}"), "earlier"),
-            of(GOOD, "from"),
         );
         let (from, to) = bounds(query);
         let earlier = crate::rows::stored_time(query.from.saturating_sub(back));
-        let asked = self.ask(&sql).param("tenant", query.tenant).param("from", from).param("to", to);
-        all(asked.param("earlier", earlier).param("row", format!("L[FL]*S{row}")), ("persons", ROWS_MAX)).await
+        let asked = |sql: &str| self.ask(sql).param("tenant", query.tenant).param("earlier", earlier).param("to", to);
+        let suspects: Vec<String> = all(asked(&came_in).param("from", from), ("persons", ROWS_MAX)).await?;
+        let mut found = Vec::new();
+        for some in parts(&suspects) {
+            let of_them = asked(&guessed).param("persons", some).param("row", format!("L[FL]*S{row}"));
+            found.extend(rows::<String>(of_them).await?);
+        }
+        Ok(found)
     }
 
     /// Accounts that events of some kinds and of a time are about, in order.
@@ -343,8 +365,8 @@ impl Store {
     /// Accounts that an event of a time disabled, deleted or locked for good, or a read found disabled. Also some of which a newer normaliser says something else.
     pub async fn drift_put_out(&self, query: &DriftQuery<'_>) -> Result<Vec<String>, StoreError> {
         let sql = "SELECT DISTINCT lower(hex(person)) AS account FROM event_rows WHERE tenant = {tenant:String} AND is_deleted = 0 \
-             AND (kind IN ('user_deleted', 'user_locked_permanently') \
-               OR (kind IN ('user_created', 'user_updated', 'state_user') AND details['enabled'] = 'false')) AND person != toFixedString('', 16) \
+             AND kind IN ('user_deleted', 'user_locked_permanently', 'user_created', 'user_updated', 'state_user') \
+             AND (kind IN ('user_deleted', 'user_locked_permanently') OR details['enabled'] = 'false') AND person != toFixedString('', 16) \
              AND time >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND time < fromUnixTimestamp64Milli({to:Int64}, 'UTC') \
              ORDER BY account LIMIT {beyond:UInt32}";
         let (from, to) = bounds(query);

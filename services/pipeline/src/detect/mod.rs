@@ -251,8 +251,11 @@ impl Detector {
         if self.revive(now).await? {
             self.hint.send_modify(|count| *count += 1);
         }
-        memory.known = if wrote { store.register_digests(tenant, &looking::personal()).await? } else { digests };
-        self.tell(&facts, memory).await
+        let known =
+            async { if wrote { store.register_digests(tenant, &looking::personal()).await } else { Ok(digests) } };
+        let (known, ()) = tokio::try_join!(known, self.tell(&facts, memory))?;
+        memory.known = known;
+        Ok(())
     }
 
     fn speaks(&self, rule: &Rule, facts: &Facts) -> bool {

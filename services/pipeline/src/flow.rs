@@ -69,7 +69,7 @@ impl<C: Carrier, B: Bulletin> Flow<C, B> {
         let storing = Storing { store, metrics };
         // One block is normalised while the one before it is on its way to ClickHouse.
         let (blocks, mut ready) = mpsc::channel::<(Ready, C::Mark, Instant)>(1);
-        // It ends with the flow, however that ends: it holds the store, and an engine waits for everybody who does.
+        // The reader ends with the flow, however that ends: it holds the store, and an engine waits for everybody who does.
         let mut reader = JoinSet::new();
         let handover = (blocks, stop.clone());
         reader.spawn(read_and_normalise((carrier.clone(), tenant), context, storing.clone(), handover));

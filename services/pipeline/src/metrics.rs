@@ -39,6 +39,8 @@ impl Metrics {
                 &["cause"],
             )?,
         };
+        // The first dead letter is an increase, too.
+        ["event", "ignored", "dead"].iter().for_each(|fate| metrics.receipts.with_label_values(&[fate]).inc_by(0));
         registry.register(Box::new(metrics.receipts.clone()))?;
         registry.register(Box::new(metrics.events.clone()))?;
         registry.register(Box::new(metrics.insert.clone()))?;

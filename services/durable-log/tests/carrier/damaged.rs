@@ -96,6 +96,12 @@ async fn bytes_that_rotted_at_the_broker_hold_their_partition_and_no_other_and_a
     let place = format!("{}/0@{}: ", world.topic, rotten.first);
     let named = || carrier.status().trouble.filter(|said| said.starts_with(&place));
     tokio::task::block_in_place(|| until("it is said", named));
+    // A consumer whose place is gone begins anew where the group stands.
+    let stands = || {
+        let committed: Vec<Option<i64>> = measured(&meter).partitions.iter().map(|found| found.committed).collect();
+        (committed == [Some(rotten.first), Some(ends[1])]).then_some(())
+    };
+    tokio::task::block_in_place(|| until("what was taken is committed", stands));
 
     // The remedy where no broker has a whole copy: what goes with it is told with its number, and reading goes on behind it.
     delete_below(&world, rotten.last + 1).await;

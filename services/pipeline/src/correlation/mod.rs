@@ -66,7 +66,7 @@ const PAST_LOOK: Duration = Duration::from_secs(5);
 const PAST_QUIET_MS: i64 = 3_000;
 /// A step is followed by a rest of so many times its length, but no longer than this: of few receipts a step costs ClickHouse as
 /// much as of many. Where many wait already there is no rest.
-const REST: (u32, Duration) = (2, Duration::from_secs(2));
+const REST: (u32, Duration) = (2, Duration::from_millis(500));
 /// After reading everything anew, or writing a checkpoint, the next time comes no sooner than this many times as long.
 const PACE: u32 = 20;
 /// Longest that a stop waits for a checkpoint.

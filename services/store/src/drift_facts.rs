@@ -83,12 +83,11 @@ const WATCHED: &[&str] =
 /// Of a right that is given to whoever is in a group or has another role, or in a Backstage, those of somebody who is known. Of what is
 /// given to a person, what they gave themselves.
 const OF_WATCHED: Only = Only {
-    rows: "AND (kind = 'impersonated' OR (kind NOT IN ('group_member_added', 'role_granted') AND actor_kind IN ('admin', 'user')) \
-        OR (kind = 'role_granted' AND person = toFixedString('', 16) AND actor_kind IN ('admin', 'user')) \
+    rows: "AND (kind = 'impersonated' OR (actor_kind IN ('admin', 'user') \
+        AND kind != 'group_member_added' AND (kind != 'role_granted' OR person = toFixedString('', 16))) \
         OR bitTest(same, 1) OR person = actor OR mapContains(merged, lower(hex(person))) OR mapContains(merged, lower(hex(actor))))",
     acts: "WHERE outcome != 'failure' AND (kind = 'impersonated' \
-        OR (kind IN ('composite_added', 'backstage_role_member_added') AND e.actor_kind IN ('admin', 'user')) \
-        OR (kind = 'role_granted' AND account = '' AND e.actor_kind IN ('admin', 'user')) \
+        OR (e.actor_kind IN ('admin', 'user') AND kind != 'group_member_added' AND (kind != 'role_granted' OR account = '')) \
         OR (kind IN ('group_member_added', 'role_granted') AND account != '' AND person = actor))",
 };
 
@@ -193,8 +192,8 @@ impl Store {
     }
 
     /// Impersonations, rights that somebody gave themselves, and roles that somebody who is known gave to a group, put into another role, or
-    /// gave in a Backstage: what they may have thereby themselves. Refused attempts are left out. In order of time, one row each. Most of what is given is given to
-    /// somebody else, and is left out.
+    /// gave in a Backstage: what they may have thereby themselves. In order of time, one row each. What is given to somebody else, which is
+    /// most of it, is left out, and so are refused attempts.
     pub async fn drift_watched(&self, query: &DriftQuery<'_>) -> Result<Vec<ActRow>, StoreError> {
         self.drift_acts_in((query, WATCHED, OF_WATCHED), None).await
     }

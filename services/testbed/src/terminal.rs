@@ -8,13 +8,15 @@ use std::{
     io::Read,
     os::{fd::OwnedFd, unix::ffi::OsStringExt},
     process::Stdio,
+    sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
 };
 
 /// A pseudo-terminal, read all the time: it holds little that nobody reads.
 #[derive(Debug)]
 pub struct Terminal {
-    shown: JoinHandle<Vec<u8>>,
+    shown: Arc<Mutex<Vec<u8>>>,
+    reading: JoinHandle<()>,
 }
 
 impl Terminal {
@@ -27,23 +29,33 @@ impl Terminal {
         let name = OsString::from_vec(ptsname(&controller, Vec::new())?.into_bytes());
         let open = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY | rustix::fs::OFlags::CLOEXEC;
         let end: OwnedFd = rustix::fs::open(&name, open, rustix::fs::Mode::empty()).context("no end of a terminal")?;
-        Ok((Self { shown: std::thread::spawn(move || read(controller.into())) }, end.into()))
+        let shown = Arc::default();
+        let reading = std::thread::spawn({
+            let shown = Arc::clone(&shown);
+            move || read(controller.into(), &shown)
+        });
+        Ok((Self { shown, reading }, end.into()))
+    }
+
+    /// What has been shown so far.
+    pub fn so_far(&self) -> String {
+        String::from_utf8_lossy(&self.shown.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
     }
 
     /// All that was shown, once the program has ended.
     pub fn shown(self) -> String {
-        let bytes = self.shown.join().unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
+        let Self { shown, reading } = self;
+        let _ = reading.join();
+        String::from_utf8_lossy(&shown.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
     }
 }
 
 /// Reads until the last one has closed the other end, which is an error of input here.
-fn read(mut controller: File) -> Vec<u8> {
-    let (mut shown, mut piece) = (Vec::new(), [0; 4096]);
+fn read(mut controller: File, shown: &Mutex<Vec<u8>>) {
+    let mut piece = [0; 4096];
     while let Ok(read @ 1..) = controller.read(&mut piece) {
-        shown.extend_from_slice(&piece[..read]);
+        shown.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&piece[..read]);
     }
-    shown
 }
 
 #[cfg(test)]

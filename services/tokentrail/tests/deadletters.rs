@@ -169,7 +169,8 @@ fn over_kafka_with_copies_on_their_topic() {
         kafka::{Connection, ForeignTopic},
     };
     use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-    use support::kafka::{Deployment, drained, until};
+    use support::kafka::{Deployment, drained};
+    use testbed::until;
     use testbed::{Kafka, KafkaOptions};
 
     let dir = tempfile::tempdir().unwrap();

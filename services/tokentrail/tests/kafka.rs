@@ -17,11 +17,11 @@ use std::{
 };
 use support::{
     Program, command,
-    kafka::{Deployment, drained, post, until},
+    kafka::{Deployment, drained, post},
     load::Ending,
     login, sign,
 };
-use testbed::{Kafka, KafkaOptions, Keycloak, KeycloakOptions, Webhook, keycloak::story};
+use testbed::{Kafka, KafkaOptions, Keycloak, KeycloakOptions, Webhook, keycloak::story, until};
 
 fn sample(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas/samples/pair").join(name)

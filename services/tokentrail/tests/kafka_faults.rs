@@ -14,10 +14,10 @@ use std::{
 };
 use support::{
     Program,
-    kafka::{ClickHouse, Deployment, drained, until},
+    kafka::{ClickHouse, Deployment, drained},
     load::{ARRAY, check, deliver, settled, under_load, under_rate},
 };
-use testbed::{Kafka, KafkaOptions};
+use testbed::{Kafka, KafkaOptions, until};
 
 /// Not a test: where the engine's child process begins.
 #[test]

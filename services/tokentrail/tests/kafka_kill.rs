@@ -24,10 +24,10 @@ use std::{
 };
 use support::{
     Program, client,
-    kafka::{ClickHouse, Deployment, drained, until},
+    kafka::{ClickHouse, Deployment, drained},
     login, sign,
 };
-use testbed::{Kafka, KafkaOptions};
+use testbed::{Kafka, KafkaOptions, until};
 
 const RECEIPTS: &str = "tokentrail.receipts.v1";
 /// Clients that post at once.

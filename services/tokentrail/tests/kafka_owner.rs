@@ -20,11 +20,11 @@ use std::{
 };
 use support::{
     Program,
-    kafka::{ClickHouse, Deployment, drained, post, until},
+    kafka::{ClickHouse, Deployment, drained, post},
     load::Ending,
     login, sign,
 };
-use testbed::{Kafka, KafkaOptions};
+use testbed::{Kafka, KafkaOptions, until};
 
 /// Logins of one delivery of the load.
 const ARRAY: u64 = 20;

@@ -14,12 +14,13 @@ use std::{
 };
 use support::{
     Program,
-    kafka::{Deployment, drained, until},
+    kafka::{Deployment, drained},
     load::{Ending, check, deliver, settled, under_load},
 };
 use testbed::{
     Kafka, KafkaOptions, SmallDisk,
     kafka::{OTHER_USER, PASSWORD, Security, USER},
+    until,
 };
 
 const RECEIPTS: &str = "tokentrail.receipts.v1";

@@ -9,11 +9,11 @@ use serde_json::Value;
 use std::sync::atomic::{AtomicU64, Ordering};
 use support::{
     Program,
-    kafka::{Deployment, drained, post, until},
+    kafka::{Deployment, drained, post},
     load::{check, deliver, settled, under_load},
     login, sign,
 };
-use testbed::{Kafka, KafkaOptions};
+use testbed::{Kafka, KafkaOptions, until};
 
 const RECEIPTS: &str = "tokentrail.receipts.v1";
 const DEADLETTERS: &str = "tokentrail.deadletters.v1";

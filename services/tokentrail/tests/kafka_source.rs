@@ -14,8 +14,8 @@ use rdkafka::{
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use support::{Program, block_on, command, kafka::until};
-use testbed::{Kafka, KafkaOptions};
+use support::{Program, block_on, command};
+use testbed::{Kafka, KafkaOptions, until};
 
 const EVENTS: &str = "keycloak-events";
 const ADMIN: &str = "keycloak-admin-events";

@@ -6,7 +6,7 @@ mod support;
 
 use std::{fs::File, path::Path, process::Stdio};
 use support::{Program, command};
-use testbed::Terminal;
+use testbed::{Terminal, until};
 
 /// Starts the program, which ends by itself with an error; returns what it said.
 fn refused(data: &Path, arguments: &[&str]) -> String {
@@ -47,11 +47,14 @@ fn data_takes_the_key_that_it_was_written_with_and_no_other() {
     assert_eq!(Program::start(dir.path(), &[]).terminate(), Some(0), "the right one is taken again");
 }
 
-/// Starts and stops the program, without ClickHouse, with a place for what it prints.
-fn greeted(data: &Path, stdout: Stdio) {
+/// Starts the program, without ClickHouse, with a place for what it prints, and stops it when it has printed its last words.
+fn greeted(data: &Path, stdout: Stdio, printed: impl Fn() -> String) {
     let mut up = command(data);
     up.env("TOKENTRAIL__STORE__URL", support::NO_CLICKHOUSE).arg("up").stdout(stdout);
-    assert_eq!(Program::ready(up, data).terminate(), Some(0));
+    let program = Program::ready(up, data);
+    // It answers as ready just before, and one that is stopped so early says nothing.
+    until("the settings", || printed().contains("Ctrl-C stops").then_some(()));
+    assert_eq!(program.terminate(), Some(0));
 }
 
 #[test]
@@ -63,18 +66,19 @@ fn secrets_are_shown_once_and_to_a_terminal_only() {
     };
     // Nobody knows who reads a pipe or a file.
     let (piped, seen) = (dir.path().join("piped"), dir.path().join("printed"));
-    greeted(&piped, File::create(&seen).unwrap().into());
-    let text = std::fs::read_to_string(&seen).unwrap();
+    let printed = || std::fs::read_to_string(&seen).unwrap();
+    greeted(&piped, File::create(&seen).unwrap().into(), printed);
+    let text = printed();
     assert!(text.contains("/v1/keycloak/keycloak") && text.contains("keycloak.webhook"), "{text}");
     assert!(!secrets(&piped).iter().any(|secret| text.contains(secret)), "a secret in a pipe");
 
     let data = dir.path().join("data");
     let (terminal, end) = Terminal::open().unwrap();
-    greeted(&data, end);
+    greeted(&data, end, || terminal.so_far());
     let shown = terminal.shown();
     assert!(secrets(&data).iter().all(|secret| shown.contains(secret)), "what is to be pasted is not shown");
     let (terminal, end) = Terminal::open().unwrap();
-    greeted(&data, end);
+    greeted(&data, end, || terminal.so_far());
     let again = terminal.shown();
     assert!(again.contains("keycloak.webhook"), "the file is named: {again}");
     assert!(!secrets(&data).iter().any(|secret| again.contains(secret)), "a secret is shown a second time");

@@ -9,15 +9,13 @@ use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
     process::Output,
-    time::{Duration, Instant},
 };
 use support::Program;
 use testbed::{
     Keycloak, KeycloakOptions,
     backstage::{self, Backstage, BackstageOptions},
+    until,
 };
-
-const PATIENCE: Duration = Duration::from_secs(120);
 
 struct Bench {
     data: PathBuf,
@@ -60,17 +58,6 @@ impl Bench {
 
 fn strings(rows: &[Value], field: &str) -> BTreeSet<String> {
     rows.iter().map(|row| row[field].as_str().unwrap().to_owned()).collect()
-}
-
-fn until<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
-    let started = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(started.elapsed() < PATIENCE, "waited in vain: {what}");
-        std::thread::sleep(Duration::from_millis(25));
-    }
 }
 
 /// The file of a snapshot of Keycloak that runs.

@@ -4,15 +4,13 @@
 
 mod support;
 
-use std::{
-    net::SocketAddr,
-    path::Path,
-    process::Output,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, path::Path, process::Output, time::Duration};
 use store::engine::{self, Engine, EngineOptions};
 use support::{Program, command, login, sign};
-use testbed::authority::{Authority, Issued, Validity};
+use testbed::{
+    authority::{Authority, Issued, Validity},
+    until,
+};
 use trust::{Refused, Trust};
 
 /// Longest wait for a condition, on a busy machine.
@@ -22,17 +20,6 @@ const PATIENCE: Duration = Duration::from_secs(90);
 #[test]
 fn engine_child() {
     engine::run_if_asked();
-}
-
-fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
-    let started = Instant::now();
-    loop {
-        if let Some(found) = found() {
-            return found;
-        }
-        assert!(started.elapsed() < PATIENCE, "{what} did not come");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 /// Runs the program's command line on a data folder.

@@ -1,6 +1,6 @@
 //! Dead letters on a topic of their own, on a real broker.
 
-use crate::broker::{OnKafka, fresh, label, make_topic, until};
+use crate::broker::{OnKafka, fresh, label, make_topic};
 use crate::contract::{LARGE, World, entries, held, next};
 use durable_log::carrier::{Carrier, DeadLetter};
 use durable_log::kafka::{KafkaCarrier, Reading, Subscription};
@@ -9,6 +9,7 @@ use rdkafka::message::{Headers, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use testbed::until;
 
 /// Value and headers.
 type Copied = (Vec<u8>, BTreeMap<String, Vec<u8>>);

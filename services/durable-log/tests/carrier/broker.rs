@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
-use testbed::{Kafka, KafkaOptions};
+use testbed::{Kafka, KafkaOptions, until};
 
 pub static BROKER: LazyLock<Kafka> = LazyLock::new(|| Kafka::start(&KafkaOptions::default()).unwrap());
 
@@ -161,18 +161,6 @@ impl World for OnKafka {
 impl Drop for OnKafka {
     fn drop(&mut self) {
         self.forwarding = None;
-    }
-}
-
-/// Looks until something is there.
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let end = std::time::Instant::now() + crate::contract::PATIENCE;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(std::time::Instant::now() < end, "{what}: waited in vain");
-        std::thread::sleep(Duration::from_millis(10));
     }
 }
 

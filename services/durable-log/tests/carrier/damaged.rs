@@ -1,7 +1,7 @@
 //! Bytes that rot on a broker's disk hold their partition and no other, which is said with the place; offsets that are missing between
 //! two records are a loss where we alone write, and none where they may be missing.
 
-use crate::broker::{BROKER, OnKafka, fresh, measured, until};
+use crate::broker::{BROKER, OnKafka, fresh, measured};
 use crate::contract::{LARGE, World, entries, next};
 use crate::losses::delete_below;
 use durable_log::carrier::{Carrier, Cause, Loss};
@@ -12,6 +12,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::Duration;
+use testbed::until;
 
 /// A batch in a log segment: its first offset, its length and where the rest begins (Kafka's record batch, version 2).
 const HEAD: usize = 12;

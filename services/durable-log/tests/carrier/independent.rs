@@ -1,6 +1,6 @@
 //! A reader that knows docs/kafka.md and none of our code checks commitment and chain: HMAC, SHA-256 and Kafka's own client.
 
-use crate::broker::{OnKafka, until};
+use crate::broker::OnKafka;
 use crate::contract::entries;
 use hmac::{Hmac, KeyInit, Mac};
 use rdkafka::ClientConfig;
@@ -9,6 +9,7 @@ use rdkafka::message::{Headers, Message};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use testbed::until;
 
 type Proven = (Vec<u8>, Vec<u8>, Vec<u8>);
 

@@ -1,7 +1,7 @@
 //! Errors that a real broker gives seldom, injected by librdkafka's mock cluster: it proves how errors are handled and nothing
 //! about a broker.
 
-use crate::broker::{OnKafka, connection, fresh, measured, now_ms, until};
+use crate::broker::{OnKafka, connection, fresh, measured, now_ms};
 use crate::contract::{LARGE, PATIENCE, World, entries, held, opening, options, take};
 use durable_log::carrier::Carrier;
 use durable_log::kafka::{ForwardStatus, LagMeter};
@@ -15,6 +15,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
+use testbed::until;
 
 type Mock = MockCluster<'static, DefaultProducerContext>;
 

@@ -1,6 +1,6 @@
 //! What Kafka loses, or what nobody of ours wrote there: named, told until it is settled, and never a silent jump.
 
-use crate::broker::{OnKafka, make_topic_anew, measured, until};
+use crate::broker::{OnKafka, make_topic_anew, measured};
 use crate::contract::{LARGE, World, entries, held, next, same, take};
 use durable_log::carrier::{Appetite, Carrier, Cause};
 use durable_log::kafka::{KafkaCarrier, LagMeter, Subscription};
@@ -9,6 +9,7 @@ use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use std::collections::BTreeSet;
 use std::time::Duration;
+use testbed::until;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn records_that_are_none_of_ours_are_named_and_passed() {

@@ -1,12 +1,12 @@
 //! A consumer that says where it runs reads from the replica beside it, on two real brokers in two racks.
 
-use crate::broker::{OnKafka, connection, fresh, try_topic, until};
+use crate::broker::{OnKafka, connection, fresh, try_topic};
 use crate::contract::entries;
 use durable_log::kafka::Connection;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde_json::Value;
 use std::time::Duration;
-use testbed::{Kafka, KafkaOptions};
+use testbed::{Kafka, KafkaOptions, until};
 
 /// Bytes of records in a broker's answers to fetches of the carrier's consumer, and the replicas that they sent it to. A fetch that goes on an
 /// earlier one names no topic; all of these answers are of one partition.

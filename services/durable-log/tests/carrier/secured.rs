@@ -1,7 +1,7 @@
 //! TLS and SASL on brokers of their own: every mechanism carries, and so does a certificate of ours where a broker asks for one; a wrong
 //! password, a wrong CA, a certificate that is none or no TLS does not.
 
-use crate::broker::{OnKafka, connection, fresh, make_topic, now_ms, until};
+use crate::broker::{OnKafka, connection, fresh, make_topic, now_ms};
 use crate::contract::{LARGE, World, entries, take};
 use durable_log::kafka::{
     Connection, KafkaCarrier, LagMeter, Mechanism, Sasl, Subscription, Tls, Token, TopicPlan, Topics, TopicsError,
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use testbed::kafka::{PASSWORD, Security, USER};
-use testbed::{Kafka, KafkaOptions};
+use testbed::{Kafka, KafkaOptions, until};
 
 fn password(mechanism: Mechanism, password: &str) -> Option<Sasl> {
     Some(Sasl::Password { mechanism, user: USER.into(), password: password.into() })

@@ -1,13 +1,13 @@
 //! Topics that take small records only, on a real broker: what is too large is told and waits, nothing is lost, and it comes once the topic
 //! takes it.
 
-use crate::broker::{BROKER, OnKafka, connection, fresh, until};
+use crate::broker::{BROKER, OnKafka, connection, fresh};
 use crate::contract::{LARGE, World, entries, gather, held, same};
 use durable_log::Entry;
 use durable_log::kafka::{Connection, Mechanism, Sasl, Tls};
 use std::collections::BTreeMap;
 use testbed::kafka::{PASSWORD, Security, USER};
-use testbed::{Kafka, KafkaOptions};
+use testbed::{Kafka, KafkaOptions, until};
 
 /// What the topic takes: many small records, and no large one.
 const SMALL: usize = 100_000;

@@ -1,12 +1,12 @@
 //! Topics that are not there, or no longer, and brokers that stand still, under a forwarder.
 
-use crate::broker::{OnKafka, connection, fresh, make_topic, make_topic_anew, measured, until};
+use crate::broker::{OnKafka, connection, fresh, make_topic, make_topic_anew, measured};
 use crate::contract::{LARGE, World, entries, place, take};
 use durable_log::kafka::{KafkaCarrier, LagMeter};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use std::collections::BTreeSet;
 use std::time::Duration;
-use testbed::{Kafka, KafkaOptions};
+use testbed::{Kafka, KafkaOptions, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silence_that_hides_a_success_is_sent_again_and_every_record_comes() {

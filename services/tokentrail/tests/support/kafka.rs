@@ -155,18 +155,6 @@ pub fn drained(collectors: &[&Program], processor: &Program) -> Value {
     }
 }
 
-/// Looks until something is there.
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < end, "{what}: waited in vain");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 /// Posts a body with the given headers; its status code.
 pub fn post(url: &str, headers: &[(&str, String)], body: Vec<u8>) -> u16 {
     let mut request = super::client().post(url).body(body);

@@ -238,9 +238,16 @@ impl Known {
             let references: Vec<Id> = there.collect();
             !references.is_empty() && references.iter().all(|reference| !decision.owner_refs.contains(&reference.name))
         });
-        if let Some(since) = unclaimed.filter_map(|member| member.segment.since).max() {
-            judged.verdict = Verdict::PendingGrant;
-            judged.delay = Some(t.saturating_sub(since.at));
+        // The catalog reads it, and then claims are issued anew: those that still lack it lack it for another reason.
+        let budget = [Clock::Catalog, Clock::Claims].map(|clock| self.budget(question.reference, clock));
+        let budget = budget.into_iter().fold(0, Millis::saturating_add);
+        let delays = unclaimed.filter_map(|member| member.segment.since).map(|since| t.saturating_sub(since.at));
+        let (pending, missing): (Vec<Millis>, Vec<Millis>) = delays.partition(|delay| *delay <= budget);
+        if !missing.is_empty() {
+            grading.cap(Grade::Inferred, Reason::ClaimMissing);
+        }
+        if let Some(delay) = pending.into_iter().min() {
+            (judged.verdict, judged.delay) = (Verdict::PendingGrant, Some(delay));
         }
         judged
     }

@@ -75,7 +75,8 @@ pub enum Verdict {
     Exposure,
     /// The same, beyond the budget.
     Violation,
-    /// Denied although the right had been given, within the catalog's budget; or left to conditions by claims that are older than a group.
+    /// Denied although the right had been given, within the catalog's budget; or left to conditions by claims that are older than a group, which
+    /// was given no longer ago than claims may be old.
     PendingGrant,
     /// Left to conditions, and nothing is wrong with the claims that were used.
     Conditional,
@@ -164,6 +165,8 @@ pub enum Reason {
     SharedName,
     /// A claim was used that no evidence explains.
     ClaimUnexplained,
+    /// A group that had been given longer ago than claims may be old is not among the claims that were used.
+    ClaimMissing,
     /// Too many changes to look back through.
     TooManyChanges,
     /// An administrator acts as the person in a session that can stand behind it: the session's row names them.

@@ -56,6 +56,9 @@ pub(super) fn reason(word: &str) -> &'static str {
         "disabled" => "the person was disabled or deleted in Keycloak",
         "shared_name" => "two Keycloak groups share the Backstage name",
         "claim_unexplained" => "a claim was used that no evidence explains",
+        "claim_missing" => {
+            "a group that is held for longer than claims may be old is not among the claims that were used"
+        }
         "impersonated" => "an administrator acted as the person in a session that can stand behind it",
         "too_many_changes" => "too many changes to look back through",
         _ => "a reason that this program does not know",

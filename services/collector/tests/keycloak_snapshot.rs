@@ -155,6 +155,7 @@ async fn a_snapshot_is_what_the_admin_api_says_and_the_next_one_only_what_change
         realm_state["accessTokenLifespan"].is_number() && realm_state["defaultRole"]["id"].is_string(),
         "{realm_state}"
     );
+    ways_to_sign_in(&admin, &told).await;
     let composites = told.pairs(Area::Composites, ("outer", "role"));
     assert!(composites.len() > 2, "{composites:?}");
     assert_eq!(told.outcome("acme", Area::Organizations), Outcome::NotThere);
@@ -168,8 +169,62 @@ async fn a_snapshot_is_what_the_admin_api_says_and_the_next_one_only_what_change
     assert_eq!(second.begin.previous, Some(first.begin.snapshot.clone()));
 
     changes(&admin, &taker, &journal, &second).await;
+    ways_to_sign_in_change(&admin, (&taker, &journal)).await;
     organizations(&admin, &taker, &journal).await;
     missing_roles(&admin, &taker, &journal).await;
+}
+
+/// Flows with their steps in order, what is required of people, and no identity provider yet.
+async fn ways_to_sign_in(admin: &Admin, told: &Derived) {
+    let flows = admin.get("acme/authentication/flows").await.unwrap();
+    assert_eq!(told.field(Area::Flows, "alias"), ids(&flows, "alias"));
+    let mut steps = BTreeSet::new();
+    for alias in ids(&flows, "alias") {
+        let path = format!("acme/authentication/flows/{}/executions", alias.replace(' ', "%20"));
+        let executions = admin.get(&path).await.unwrap();
+        let requirement =
+            |one: &Value| (one["id"].to_string(), one["requirement"].to_string(), one["index"].to_string());
+        steps.extend(executions.as_array().unwrap().iter().map(requirement));
+    }
+    let read = told.states[&Area::FlowExecutions].values();
+    let read: BTreeSet<_> =
+        read.map(|one| (one["id"].to_string(), one["requirement"].to_string(), one["index"].to_string())).collect();
+    assert!(read.len() > 20 && read == steps, "{read:?}");
+    let actions = admin.get("acme/authentication/required-actions").await.unwrap();
+    assert_eq!(told.field(Area::RequiredActions, "alias"), ids(&actions, "alias"));
+    assert_eq!(told.outcome("acme", Area::IdentityProviders), Outcome::Complete);
+    let realm = told.states[&Area::Realm].values().next().unwrap();
+    assert_eq!((&realm["passwordPolicy"], &realm["browserFlow"]), (&json!(""), &json!("browser")), "{realm}");
+}
+
+/// What is changed of them without an event would be seen by these.
+async fn ways_to_sign_in_change(admin: &Admin, (taker, journal): (&Taker, &Arc<Memory>)) {
+    let provider = json!({"alias": "corp", "providerId": "oidc", "enabled": true, "trustEmail": true, "config": {
+        "clientId": "keycloak", "clientSecret": "hunter2hunter2", "authorizationUrl": "https://corp.example/auth",
+        "tokenUrl": "https://corp.example/token", "somethingNew": "of-a-later-release"}});
+    admin.call(Method::POST, "acme/identity-provider/instances", Some(&provider)).await.unwrap();
+    let browser = "acme/authentication/flows/browser/executions";
+    let mut step = admin.get(browser).await.unwrap()[0].clone();
+    step["requirement"] = json!("DISABLED");
+    admin.call(Method::PUT, browser, Some(&step)).await.unwrap();
+    let mut settings = admin.get("acme").await.unwrap();
+    settings["passwordPolicy"] = json!("length(12)");
+    admin.call(Method::PUT, "acme", Some(&settings)).await.unwrap();
+    let after = taker.take(ORDER).await.unwrap();
+    let told = journal.derive(&after);
+    assert!(after.end.complete, "{:?}", after.end);
+    assert_eq!(told.written_areas(), [Area::Realm, Area::EventsConfig, Area::IdentityProviders, Area::FlowExecutions]);
+    let written = |area: Area| &told.written.iter().find(|entity| entity.area == area).unwrap().state;
+    let corp = written(Area::IdentityProviders);
+    assert_eq!((&corp["alias"], &corp["config"]["tokenUrl"]), (&json!("corp"), &json!("https://corp.example/token")));
+    assert!(corp["config"]["somethingNew"].as_str().unwrap().starts_with("redacted:"), "{corp}");
+    assert_eq!(
+        (&written(Area::FlowExecutions)["id"], &written(Area::FlowExecutions)["requirement"]),
+        (&step["id"], &json!("DISABLED"))
+    );
+    assert_eq!(written(Area::Realm)["passwordPolicy"], "length(12)");
+    let secret = b"hunter2hunter2";
+    assert!(!journal.0.lock().unwrap().iter().any(|one| one.body.windows(secret.len()).any(|window| window == secret)));
 }
 
 async fn changes(admin: &Admin, taker: &Taker, journal: &Arc<Memory>, before: &Report) {
@@ -223,7 +278,8 @@ async fn missing_roles(admin: &Admin, taker: &Taker, journal: &Arc<Memory>) {
     for (role, area, others) in [
         ("view-users", Area::Users, &[Area::Groups, Area::Members, Area::RoleUsers][..]),
         ("view-clients", Area::Clients, &[Area::ServiceAccounts, Area::Sessions]),
-        ("view-realm", Area::Realm, &[Area::Roles, Area::RoleGroups]),
+        ("view-realm", Area::Realm, &[Area::Roles, Area::RoleGroups, Area::FlowExecutions]),
+        ("view-identity-providers", Area::IdentityProviders, &[]),
         ("view-events", Area::EventsConfig, &[]),
     ] {
         admin.revoke_service_account("acme", "tokentrail", ("realm-management", role)).await.unwrap();

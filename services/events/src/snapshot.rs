@@ -47,6 +47,14 @@ pub enum Area {
     RoleGroups,
     /// Keycloak: (outer role, inner role).
     Composites,
+    /// Keycloak: identity providers through which people sign in.
+    IdentityProviders,
+    /// Keycloak: authentication flows.
+    Flows,
+    /// Keycloak: executions of a flow, read per flow.
+    FlowExecutions,
+    /// Keycloak: required actions.
+    RequiredActions,
     /// Keycloak: organizations.
     Organizations,
     /// Keycloak: (user, organization), read per organization.
@@ -73,7 +81,8 @@ pub enum Area {
 
 names!(Area: Realm = "realm", EventsConfig = "events_config", Clients = "clients", ServiceAccounts = "service_accounts",
     Roles = "roles", Groups = "groups", DefaultGroups = "default_groups", Users = "users", Members = "members",
-    RoleUsers = "role_users", RoleGroups = "role_groups", Composites = "composites", Organizations = "organizations",
+    RoleUsers = "role_users", RoleGroups = "role_groups", Composites = "composites", IdentityProviders = "identity_providers", Flows = "flows",
+    FlowExecutions = "flow_executions", RequiredActions = "required_actions", Organizations = "organizations",
     OrganizationMembers = "organization_members", Sessions = "sessions", OfflineSessions = "offline_sessions",
     CatalogUsers = "catalog_users", CatalogGroups = "catalog_groups", CatalogMembers = "catalog_members",
     RbacRoles = "rbac_roles", RbacMembers = "rbac_members", RbacPolicies = "rbac_policies",
@@ -147,7 +156,7 @@ pub struct List {
     /// Realm; empty for a Backstage.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub realm: String,
-    /// Id of the group, role, client or organization whose list it is; empty for a list of the whole realm.
+    /// Id of the group, role, client, flow or organization whose list it is; empty for a list of the whole realm.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub within: String,
     /// From 0.

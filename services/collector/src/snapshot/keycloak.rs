@@ -29,6 +29,10 @@ pub(super) const AREAS: &[Area] = &[
     Area::RoleUsers,
     Area::RoleGroups,
     Area::Composites,
+    Area::IdentityProviders,
+    Area::Flows,
+    Area::FlowExecutions,
+    Area::RequiredActions,
     Area::Organizations,
     Area::OrganizationMembers,
     Area::Sessions,
@@ -42,6 +46,7 @@ pub(super) async fn read(run: &mut Run<'_>, realm: &str, source: &dyn Ask) -> Re
     let clients = plan.clients().await?;
     let roles = plan.roles(clients.as_deref()).await?;
     plan.people(roles.as_deref()).await?;
+    plan.sign_in().await?;
     plan.organizations(organizations).await?;
     plan.sessions(clients.as_deref()).await
 }
@@ -174,6 +179,25 @@ impl Plan<'_, '_> {
         if found.marked {
             let take = each(move |value| said::composite(found, value));
             let unit = whole(self.realm, Area::Composites, path("composites"), take);
+            self.unit(Unit { within: &found.id, gone: Gone::Empty, ..unit }).await?;
+        }
+        Ok(())
+    }
+
+    /// Through whom people sign in, and what is asked of them then.
+    async fn sign_in(&mut self) -> Result<(), Stop> {
+        let realm = self.realm;
+        let providers = Request::new(&["identity-provider", "instances"]);
+        self.unit(list((realm, &[Area::IdentityProviders]), providers, each(said::identity_provider))).await?;
+        let actions = Request::new(&["authentication", "required-actions"]);
+        self.unit(whole(realm, Area::RequiredActions, actions, each(said::required_action))).await?;
+        let flows = Request::new(&["authentication", "flows"]);
+        let flows = self.unit(whole(realm, Area::Flows, flows, each(said::flow))).await?;
+        let Some(flows) = self.hangs_at(flows, Area::Flows, &[Area::FlowExecutions]) else { return Ok(()) };
+        for found in &flows {
+            let request = Request::new(&["authentication", "flows", &found.name, "executions"]);
+            let take = each(move |value| said::execution(found, value));
+            let unit = whole(realm, Area::FlowExecutions, request, take);
             self.unit(Unit { within: &found.id, gone: Gone::Empty, ..unit }).await?;
         }
         Ok(())

@@ -40,7 +40,7 @@ impl Run<'_> {
             time_min: times.0,
             time_max: times.1,
             state,
-            names: canonical(&state::redact(&self.around.key, &item.names).unwrap_or_default()),
+            names: canonical(&state::redact(&self.around.key, entry.area, &item.names).unwrap_or_default()),
         };
         let native = format!("{}:{}", told.entity, told.hash);
         self.receipt(Payload::SnapshotEntity, (native, serde_json::to_vec(&told).unwrap_or_default()))
@@ -103,7 +103,14 @@ impl Run<'_> {
 /// The role or permission without which an area cannot be read.
 pub(super) fn needs(area: Area) -> &'static str {
     match area {
-        Area::Realm | Area::Roles | Area::Composites | Area::DefaultGroups => "view-realm",
+        Area::Realm
+        | Area::Roles
+        | Area::Composites
+        | Area::DefaultGroups
+        | Area::Flows
+        | Area::FlowExecutions
+        | Area::RequiredActions => "view-realm",
+        Area::IdentityProviders => "view-identity-providers",
         Area::EventsConfig => "view-events",
         Area::Clients | Area::ServiceAccounts | Area::Sessions | Area::OfflineSessions => "view-clients",
         Area::Groups | Area::Users | Area::Members | Area::RoleUsers | Area::RoleGroups => "view-users",

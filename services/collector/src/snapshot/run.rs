@@ -250,7 +250,8 @@ impl Run<'_> {
         let source = (self.whose.tenant, self.whose.source_id);
         let mut entries = Vec::with_capacity(element.items.len());
         for item in &element.items {
-            let redacted = state::redact(key, &item.state).map_err(|_| Missed::Because(Outcome::NotSupported))?;
+            let redacted =
+                state::redact(key, item.area, &item.state).map_err(|_| Missed::Because(Outcome::NotSupported))?;
             let state = canonical(&redacted);
             let text = state.to_string();
             if text.len() > STATE_BYTES {

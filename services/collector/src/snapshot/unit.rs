@@ -75,7 +75,7 @@ pub(super) struct Item {
     pub names: Value,
 }
 
-/// A group, role, client or organization whose own lists are read later. Holds no personal value: it is kept on disk.
+/// A group, role, client, flow or organization whose own lists are read later. Holds no personal value: it is kept on disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Found {
     pub id: String,

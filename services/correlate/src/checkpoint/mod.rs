@@ -57,7 +57,8 @@ kept_enum!(Area {
     0 Realm {}, 1 EventsConfig {}, 2 Clients {}, 3 ServiceAccounts {}, 4 Roles {}, 5 Groups {}, 6 DefaultGroups {}, 7 Users {},
     8 Members {}, 9 RoleUsers {}, 10 RoleGroups {}, 11 Composites {}, 12 Organizations {}, 13 OrganizationMembers {},
     14 Sessions {}, 15 OfflineSessions {}, 16 CatalogUsers {}, 17 CatalogGroups {}, 18 CatalogMembers {}, 19 RbacRoles {},
-    20 RbacMembers {}, 21 RbacPolicies {}, 22 RbacConditions {},
+    20 RbacMembers {}, 21 RbacPolicies {}, 22 RbacConditions {}, 23 IdentityProviders {}, 24 Flows {}, 25 FlowExecutions {},
+    26 RequiredActions {},
 });
 
 kept_enum!(Grant { 0 Code {}, 1 Refresh {}, 2 Password {}, 3 Client {}, 4 Exchange {}, 5 Other {} });

@@ -121,6 +121,10 @@ fn state(event: &Event, area: Area) -> Option<State<'_>> {
         Area::EventsConfig
         | Area::Clients
         | Area::ServiceAccounts
+        | Area::IdentityProviders
+        | Area::Flows
+        | Area::FlowExecutions
+        | Area::RequiredActions
         | Area::Organizations
         | Area::OrganizationMembers
         | Area::RbacRoles => return None,

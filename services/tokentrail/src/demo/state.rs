@@ -206,7 +206,7 @@ mod tests {
         let complete: Vec<&str> =
             end.areas.iter().filter(|area| area.outcome.is_whole()).map(|area| area.area.as_str()).collect();
         assert_eq!(complete, ["realm", "groups", "users", "members"]);
-        assert!(!end.complete && end.areas.len() == 16);
+        assert!(!end.complete && end.areas.len() == 20);
         let members = end.areas.iter().find(|area| area.area == Area::Members).unwrap();
         assert_eq!((members.lists, members.entities), (state.groups.len() as u64, state.members.len() as u64));
     }

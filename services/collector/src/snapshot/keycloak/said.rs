@@ -9,6 +9,18 @@ const REALM: &[&str] = &[
     "id",
     "realm",
     "enabled",
+    "sslRequired",
+    "registrationAllowed",
+    "registrationEmailAsUsername",
+    "verifyEmail",
+    "loginWithEmailAllowed",
+    "duplicateEmailsAllowed",
+    "resetPasswordAllowed",
+    "editUsernameAllowed",
+    "rememberMe",
+    "userManagedAccessAllowed",
+    "adminPermissionsEnabled",
+    "defaultSignatureAlgorithm",
     "accessTokenLifespan",
     "accessTokenLifespanForImplicitFlow",
     "ssoSessionIdleTimeout",
@@ -28,7 +40,31 @@ const REALM: &[&str] = &[
     "bruteForceProtected",
     "permanentLockout",
     "failureFactor",
+    "bruteForceStrategy",
+    "maxTemporaryLockouts",
+    "maxFailureWaitSeconds",
+    "minimumQuickLoginWaitSeconds",
+    "waitIncrementSeconds",
+    "quickLoginCheckMilliSeconds",
+    "maxDeltaTimeSeconds",
+    "otpPolicyType",
+    "otpPolicyAlgorithm",
+    "otpPolicyDigits",
+    "otpPolicyLookAheadWindow",
+    "otpPolicyPeriod",
+    "otpPolicyCodeReusable",
+    "webAuthnPolicyUserVerificationRequirement",
+    "webAuthnPolicyPasswordlessUserVerificationRequirement",
+    "browserFlow",
+    "registrationFlow",
+    "directGrantFlow",
+    "resetCredentialsFlow",
+    "clientAuthenticationFlow",
+    "dockerAuthenticationFlow",
+    "firstBrokerLoginFlow",
 ];
+/// Left out where there is none.
+const PASSWORDS: &str = "passwordPolicy";
 pub(super) const EVENTS: &[&str] = &[
     "eventsEnabled",
     "eventsExpiration",
@@ -81,6 +117,36 @@ const USER: &[&str] = &[
     "federationLink",
 ];
 const ORGANIZATION: &[&str] = &["id", "name", "alias", "enabled"];
+const IDENTITY_PROVIDER: &[&str] = &[
+    "internalId",
+    "alias",
+    "displayName",
+    "providerId",
+    "enabled",
+    "trustEmail",
+    "storeToken",
+    "addReadTokenRoleOnCreate",
+    "authenticateByDefault",
+    "linkOnly",
+    "hideOnLogin",
+    "firstBrokerLoginFlowAlias",
+    "postBrokerLoginFlowAlias",
+    "organizationId",
+    "config",
+];
+const FLOW: &[&str] = &["id", "alias", "providerId", "builtIn"];
+const EXECUTION: &[&str] = &[
+    "id",
+    "displayName",
+    "providerId",
+    "authenticationFlow",
+    "authenticationConfig",
+    "requirement",
+    "level",
+    "index",
+    "priority",
+];
+const REQUIRED_ACTION: &[&str] = &["alias", "name", "providerId", "enabled", "defaultAction", "priority"];
 const SESSION: &[&str] = &["ipAddress", "start", "rememberMe"];
 
 pub(super) fn read_json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, NotUnderstood> {
@@ -113,6 +179,7 @@ pub(super) fn realm_settings<'a>() -> Take<'a> {
             return Ok(Taken::default());
         }
         let mut state = pick(&value, REALM);
+        state[PASSWORDS] = json!(value.get(PASSWORDS).and_then(Value::as_str).unwrap_or_default());
         if let Some(role) = value.get("defaultRole") {
             state["defaultRole"] = pick(role, &["id", "name"]);
         }
@@ -235,6 +302,35 @@ pub(super) fn composite(outer: &Found, value: &Value) -> Result<Element, NotUnde
     let names = json!({"outer": outer.name, "role": value.get("name")});
     let item = Item { area: Area::Composites, id: format!("{} {id}", outer.id), state, names };
     Ok(Element { id: id.to_owned(), items: vec![item], ..Element::default() })
+}
+
+pub(super) fn identity_provider(value: &Value) -> Result<Element, NotUnderstood> {
+    let (id, alias) = (text(value, "internalId")?, text(value, "alias")?);
+    let items = vec![item(Area::IdentityProviders, id, pick(value, IDENTITY_PROVIDER))];
+    Ok(Element { id: id.to_owned(), order: alias.to_owned(), items, ..Element::default() })
+}
+
+pub(super) fn flow(value: &Value) -> Result<Element, NotUnderstood> {
+    let (id, alias) = (text(value, "id")?, text(value, "alias")?);
+    let found = Found { id: id.to_owned(), name: alias.to_owned(), ..Found::default() };
+    let items = vec![item(Area::Flows, id, pick(value, FLOW))];
+    Ok(Element { id: id.to_owned(), items, found: Some(found), ..Element::default() })
+}
+
+/// One step of a flow, or a flow within it.
+pub(super) fn execution(flow: &Found, value: &Value) -> Result<Element, NotUnderstood> {
+    let id = text(value, "id")?;
+    let mut state = pick(value, EXECUTION);
+    state["flow"] = json!(flow.id);
+    let item =
+        Item { area: Area::FlowExecutions, id: format!("{} {id}", flow.id), state, names: json!({"flow": flow.name}) };
+    Ok(Element { id: id.to_owned(), items: vec![item], ..Element::default() })
+}
+
+pub(super) fn required_action(value: &Value) -> Result<Element, NotUnderstood> {
+    let alias = text(value, "alias")?;
+    let items = vec![item(Area::RequiredActions, alias, pick(value, REQUIRED_ACTION))];
+    Ok(Element { id: alias.to_owned(), items, ..Element::default() })
 }
 
 pub(super) fn organization(value: &Value) -> Result<Element, NotUnderstood> {

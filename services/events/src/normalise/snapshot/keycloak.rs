@@ -11,9 +11,21 @@ use crate::{
 };
 use serde_json::Value;
 
-/// Realm settings that decide how long tokens and sessions live and what is stored; all others stay in the raw body.
+/// Realm settings that decide who can sign in and how, how long tokens and sessions live and what is stored.
 const REALM: &[&str] = &[
     "enabled",
+    "sslRequired",
+    "registrationAllowed",
+    "registrationEmailAsUsername",
+    "verifyEmail",
+    "loginWithEmailAllowed",
+    "duplicateEmailsAllowed",
+    "resetPasswordAllowed",
+    "editUsernameAllowed",
+    "rememberMe",
+    "userManagedAccessAllowed",
+    "adminPermissionsEnabled",
+    "defaultSignatureAlgorithm",
     "accessTokenLifespan",
     "accessTokenLifespanForImplicitFlow",
     "ssoSessionIdleTimeout",
@@ -33,6 +45,28 @@ const REALM: &[&str] = &[
     "bruteForceProtected",
     "permanentLockout",
     "failureFactor",
+    "bruteForceStrategy",
+    "maxTemporaryLockouts",
+    "maxFailureWaitSeconds",
+    "minimumQuickLoginWaitSeconds",
+    "waitIncrementSeconds",
+    "quickLoginCheckMilliSeconds",
+    "maxDeltaTimeSeconds",
+    "otpPolicyType",
+    "otpPolicyAlgorithm",
+    "otpPolicyDigits",
+    "otpPolicyLookAheadWindow",
+    "otpPolicyPeriod",
+    "otpPolicyCodeReusable",
+    "webAuthnPolicyUserVerificationRequirement",
+    "webAuthnPolicyPasswordlessUserVerificationRequirement",
+    "browserFlow",
+    "registrationFlow",
+    "directGrantFlow",
+    "resetCredentialsFlow",
+    "clientAuthenticationFlow",
+    "dockerAuthenticationFlow",
+    "firstBrokerLoginFlow",
 ];
 
 const EVENTS: &[&str] = &["eventsEnabled", "eventsExpiration", "adminEventsEnabled", "adminEventsDetailsEnabled"];
@@ -61,6 +95,35 @@ const CLIENT: &[&str] = &[
     "use.refresh.tokens",
     "standard.token.exchange.enabled",
 ];
+
+const IDENTITY_PROVIDER: &[&str] = &[
+    "alias",
+    "displayName",
+    "providerId",
+    "enabled",
+    "trustEmail",
+    "storeToken",
+    "addReadTokenRoleOnCreate",
+    "authenticateByDefault",
+    "linkOnly",
+    "hideOnLogin",
+    "firstBrokerLoginFlowAlias",
+    "postBrokerLoginFlowAlias",
+    "organizationId",
+];
+const FLOW: &[&str] = &["alias", "providerId", "builtIn"];
+/// With its place, which decides what is asked first.
+const EXECUTION: &[&str] = &[
+    "displayName",
+    "providerId",
+    "authenticationFlow",
+    "authenticationConfig",
+    "requirement",
+    "level",
+    "index",
+    "priority",
+];
+const REQUIRED_ACTION: &[&str] = &["alias", "name", "providerId", "enabled", "defaultAction", "priority"];
 /// Lists of addresses, joined by spaces: none has one within.
 const ADDRESSES: &[&str] = &["redirectUris", "webOrigins"];
 
@@ -73,6 +136,10 @@ pub(super) fn fill(scope: Scope<'_>, event: &mut Event, told: (Area, Said<'_>)) 
             event.resource = json::cut(said.text("/id"));
             note_fields(event, said, REALM);
             note(event, "default_role_id", said.text("/defaultRole/id"));
+            // No policy at all is a statement, too.
+            if let Some(policy) = said.state.get("passwordPolicy").and_then(Value::as_str) {
+                event.details.insert("passwordPolicy".into(), json::cut(policy));
+            }
         }
         Area::EventsConfig => {
             note_fields(event, said, EVENTS);
@@ -143,6 +210,32 @@ pub(super) fn fill(scope: Scope<'_>, event: &mut Event, told: (Area, Said<'_>)) 
             note(event, "holder_named_by", "id");
             note(event, "holder_name", said.name("/outer"));
             note(event, "role_client_uuid", said.text("/clientUuid"));
+        }
+        Area::IdentityProviders => {
+            event.resource = json::cut(said.text("/internalId"));
+            note_fields(event, said, IDENTITY_PROVIDER);
+            let config = said.state.get("config").and_then(Value::as_object);
+            // Secrets are masked by Keycloak itself, and what is not listed by a keyed mark: that it changed shows.
+            for (name, value) in config.into_iter().flatten() {
+                note(
+                    event,
+                    name,
+                    value.as_str().filter(|text| text.bytes().any(|byte| byte != b'*')).unwrap_or_default(),
+                );
+            }
+        }
+        Area::Flows => {
+            event.resource = json::cut(said.text("/id"));
+            note_fields(event, said, FLOW);
+        }
+        Area::FlowExecutions => {
+            event.resource = json::cut(said.text("/id"));
+            note(event, "flow", said.name("/flow"));
+            note_fields(event, said, EXECUTION);
+        }
+        Area::RequiredActions => {
+            event.resource = json::cut(said.text("/alias"));
+            note_fields(event, said, REQUIRED_ACTION);
         }
         Area::Organizations => {
             right(event, ("organization", said.text("/id"), said.text("/name")));

@@ -48,14 +48,16 @@ macro_rules! changes {
     SELECT source_id, realm, area, snapshot, time_min, time_max,
         lagInFrame(snapshot, 1, '') OVER r AS before, lagInFrame(time_min, 1, toDateTime64(0, 3, 'UTC')) OVER r AS before_min
     FROM snapshot_areas WHERE tenant = {tenant:String} AND outcome = 'complete'
-      AND area IN ('realm', 'events_config', 'clients', 'roles', 'composites', 'groups', 'default_groups', 'role_groups', 'rbac_roles', 'rbac_policies', 'rbac_conditions')
+      AND area IN ('realm', 'events_config', 'clients', 'roles', 'composites', 'groups', 'default_groups', 'role_groups',
+        'identity_providers', 'flows', 'flow_executions', 'required_actions', 'rbac_roles', 'rbac_policies', 'rbac_conditions')
     WINDOW r AS (PARTITION BY source_id, realm, area ORDER BY time_max, snapshot ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
 ), compared AS (
     SELECT * FROM reads WHERE before != ''
       AND time_max >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND time_max < fromUnixTimestamp64Milli({to:Int64}, 'UTC')
 ), states AS (
     SELECT t.source_id AS source_id, t.realm AS realm, t.area AS area, t.snapshot AS snapshot, t.entity AS entity, any(t.hash) AS hash,
-        any(t.event_id) AS event_id, any(t.resource) AS resource, any(multiIf(t.right_name != '', t.right_name, t.client != '', t.client, t.resource)) AS name,
+        any(t.event_id) AS event_id, any(t.resource) AS resource, any(multiIf(t.right_name != '', t.right_name, t.client != '', t.client, t.area IN ('realm', 'events_config'), t.realm,
+            t.details['flow'] != '', concat(t.details['flow'], ' / ', t.details['displayName']), t.details['alias'] != '', t.details['alias'], t.resource)) AS name,
         any(t.right_id) AS right_id, any(t.right_kind) AS right_kind, any(t.details) AS details
     FROM snapshot_states AS t WHERE t.tenant = {tenant:String} AND t.snapshot IN (SELECT arrayJoin([snapshot, before]) FROM compared)
     GROUP BY t.source_id, t.realm, t.area, t.snapshot, t.entity
@@ -73,8 +75,16 @@ macro_rules! changes {
 ), differences AS (
     SELECT d.*, (SELECT groupArray((source_id, time, resource_kind, resource, right_id)) FROM told) AS all_told,
         arrayExists(t -> t.1 = d.source_id AND t.2 >= d.before_min AND t.2 <= d.time_max
-            AND ((d.area IN ('realm', 'events_config') AND t.3 = 'REALM') OR (d.right_id != '' AND t.5 = d.right_id) OR (d.resource != '' AND position(t.4, d.resource) > 0)), all_told) AS explained
+            AND ((d.area IN ('realm', 'events_config') AND t.3 = 'REALM')
+                OR (d.area IN ('flows', 'flow_executions') AND t.3 IN ('AUTH_FLOW', 'AUTH_EXECUTION_FLOW', 'AUTH_EXECUTION', 'AUTHENTICATOR_CONFIG'))
+                OR (d.area = 'required_actions' AND t.3 = 'REQUIRED_ACTION')
+                OR (d.area = 'identity_providers' AND (t.4 IN (concat('identity-provider/instances/', d.details_before['alias']), concat('identity-provider/instances/', d.details_after['alias']))
+                    OR (t.3 = 'ORGANIZATION' AND d.details_before['organizationId'] != d.details_after['organizationId'])))
+                OR (d.right_id != '' AND t.5 = d.right_id) OR (d.resource != '' AND position(t.4, d.resource) > 0)), all_told) AS explained
     FROM sides AS d
+    -- A setting of a realm that was not read before is one that an older release did not read, and no change.
+    WHERE d.area != 'realm' OR d.hash_before = '' OR d.hash_after = ''
+        OR arrayExists(k -> mapContains(d.details_after, k) AND d.details_after[k] != d.details_before[k], mapKeys(d.details_before))
 )
 "
     };
@@ -99,7 +109,8 @@ UNION ALL
 SELECT
     time_max, before_min, source_id, realm, '', '', '', area, right_kind, name, multiIf(hash_before = '', 'create', hash_after = '', 'delete', 'update'), '',
     arraySort(arrayMap(k -> concat(k, ': ', details_before[k], ' -> ', details_after[k]),
-        arrayFilter(k -> details_after[k] != details_before[k], arrayDistinct(arrayConcat(mapKeys(details_after), mapKeys(details_before)))))),
+        arrayFilter(k -> details_after[k] != details_before[k] AND (area != 'realm' OR hash_before = '' OR hash_after = '' OR (mapContains(details_before, k) AND mapContains(details_after, k))),
+            arrayDistinct(arrayConcat(mapKeys(details_after), mapKeys(details_before)))))),
     [], if(explained, 'difference explained by an event', 'difference without event'), 'none on record', 'none on record', 'none on record',
     'snapshot', 'inferred', if(toUInt128(event_id) = 0, '', toString(event_id))
 FROM differences
@@ -121,8 +132,8 @@ const TOTALS: &str = concat!(
 pub(crate) const REPORT: Report = Report {
     id: "R07",
     name: "configuration-change",
-    version: "1.0.3",
-    question: "Which settings, clients, roles, groups and policies were changed, by whom, from what to what, and what changed without an event?",
+    version: "1.1.0",
+    question: "Which settings, clients, ways to sign in, roles, groups and policies were changed, by whom, from what to what, and what changed without an event?",
     criteria: &["CC6.8", "CC7.1", "CC8.1"],
     span: Span::Period,
     needs: &[],
@@ -149,7 +160,8 @@ pub(crate) const REPORT: Report = Report {
     ],
     limits: &[
         "an event of Keycloak names the fields that were sent, not their values, apart from those that decide what is recorded: before and after come from the event before it (31 days back) or from snapshots",
-        "of state, only listed fields are read (docs/snapshots.md); of authentication flows and identity providers, events alone tell, and nothing shows a change of them without an event",
+        "of state, only listed fields are read (docs/snapshots.md); of mappers, client scopes, components (LDAP, keys), user profiles and what an execution of a flow is configured with, events alone tell, and nothing shows a change of them without an event",
+        "any event about flows in between explains what changed in a flow: Keycloak's events do not name the step in a way that can be held against it",
         "a setting that was changed and changed back between two reads without an event is not seen",
     ],
     correlated: false,

@@ -2,7 +2,7 @@
 //!
 //! Person keys are keyed hashes (32 hex digits, empty: none); no name, reference or e-mail comes in here.
 
-use crate::{baseline::Listed, client::Clients, orphan::Orphans};
+use crate::{baseline::Listed, configured::Configured, orphan::Orphans};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
@@ -47,8 +47,8 @@ pub struct Facts {
     pub baseline: Option<BaselineFacts>,
     /// Whom only Keycloak or only the catalog knows.
     pub orphans: Orphans,
-    /// Clients that changed without an event.
-    pub clients: Clients,
+    /// What Keycloaks are configured with and that changed without an event.
+    pub configured: Configured,
 }
 
 /// Cause of the gap that says that a clock is off: that is not silence.

@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod baseline;
-pub mod client;
+pub mod configured;
 pub mod facts;
 pub mod finding;
 pub mod handling;

@@ -3,7 +3,7 @@
 
 use drift::{
     Candidate, Confidence, Facts, Rule, Settings, Severity,
-    client::ClientChange,
+    configured::Change,
     facts::{Act, Gap, Product, Source},
 };
 use uuid::Uuid;
@@ -88,11 +88,12 @@ fn what_a_read_shows_otherwise_than_was_told_changed_without_an_event() {
 #[test]
 fn a_client_that_changed_without_an_event_is_told_and_is_less_sure_over_a_gap() {
     let mut facts = facts();
-    facts.clients.changes = vec![ClientChange {
+    facts.configured.changes = vec![Change {
         source: "kc".into(),
         realm: "corp".into(),
-        uuid: "c1".into(),
-        client: "portal".into(),
+        kind: "client",
+        id: "c1".into(),
+        name: "portal".into(),
         what: "changed",
         fields: vec!["redirectUris".into()],
         after: 100,
@@ -104,13 +105,9 @@ fn a_client_that_changed_without_an_event_is_told_and_is_less_sure_over_a_gap() 
     assert_eq!((&one.values["client"], &one.values["fields"]), (&"portal".into(), &["redirectUris"][..].into()));
     assert_eq!((one.evidence.len(), one.person.as_str()), (2, ""));
     // What changed twice is two findings; in a gap of its source, and of no other, the event may be lost.
-    let again = ClientChange {
-        after: 300,
-        before: 400,
-        evidence: vec![Uuid::from_u128(3)],
-        ..facts.clients.changes[0].clone()
-    };
-    facts.clients.changes.push(again);
+    let again =
+        Change { after: 300, before: 400, evidence: vec![Uuid::from_u128(3)], ..facts.configured.changes[0].clone() };
+    facts.configured.changes.push(again);
     facts.gaps = vec![Gap { source: "kc".into(), since: 350, until: Some(360), ..Gap::default() }];
     let found = by("D03", &facts);
     assert_ne!(found[0].dedup, found[1].dedup);

@@ -7,7 +7,7 @@
 
 pub mod baseline;
 mod cell;
-pub mod clients;
+pub mod configured;
 mod connect;
 mod continuity;
 mod copies;

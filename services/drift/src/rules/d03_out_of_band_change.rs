@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Settings,
-    client::ClientChange,
+    configured::Change,
     facts::{Act, Facts, Missing, Product},
     finding::{Candidate, Confidence, Severity, bounded, values},
 };
@@ -18,23 +18,24 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) const RULE: Rule = Rule {
     id: "D03",
     name: "OUT_OF_BAND_CHANGE",
-    version: 4,
-    asks: "Did a membership, a role, a client, or what a realm records change without an event that tells it?",
-    severity: "high; critical if the right is privileged, and for what a realm records; medium where a gap of that source explains it",
+    version: 5,
+    asks: "Did a membership, a role, a client, a way to sign in, a setting of a realm, or what it records change without an event that tells it?",
+    severity: "high; critical if the right is privileged, for an identity provider, and for what a realm records; medium where a gap of that source explains it",
     guards: &[
         "a read that began within the skew of an event says nothing",
         "what a gap of the source overlaps is marked so: the event may be lost, not missing",
         "a read of the recording's settings that began before an event that set them, or within the skew behind it, says nothing; nor does one after an event that came without its representation",
         "what was said of a realm that was deleted is not held against another of its name",
         "a read in which no client is as before says nothing of clients: another realm of that name, or a release that reads otherwise",
+        "any event about flows explains every change of a flow, any about required actions every change of those: Keycloak's events do not say enough",
     ],
     not_evaluable: &[
         "who changed it",
         "LDAP sync and realm import leave no mark that tells them apart",
-        "secrets, mappers and scopes of clients, flows, identity providers and other settings of realms: they are not read, or not held against events",
+        "secrets, mappers and scopes of clients, what a step of a flow is configured with, organizations, components (LDAP, keys) and settings of realms that docs/snapshots.md does not list: they are not read, or not held against events",
     ],
     controls: &["CC6.3", "CC7.1", "CM-3"],
-    check: "`tokentrail gaps` lists rights with likely causes; of a client R07 shows the fields before and after. Compare with Keycloak's own admin events and the LDAP log.",
+    check: "`tokentrail gaps` lists rights with likely causes; of a client, an identity provider, a flow or a realm R07 shows the fields before and after. Compare with Keycloak's own admin events and the LDAP log.",
     need: Need::Keycloak,
     reach: Reach::All,
     judge,
@@ -43,19 +44,21 @@ pub(super) const RULE: Rule = Rule {
 fn judge(facts: &Facts, settings: &Settings) -> Judged {
     let ripe = facts.missing.iter().filter(|one| one.before <= facts.ripe);
     let rights = ripe.map(|one| finding(facts, settings, one));
-    let clients = facts.clients.changes.iter().map(|one| client(facts, one));
-    Judged { found: rights.chain(recording(facts, settings)).chain(clients).collect(), values: Default::default() }
+    let configured = facts.configured.changes.iter().map(|one| configured(facts, one));
+    Judged { found: rights.chain(recording(facts, settings)).chain(configured).collect(), values: Default::default() }
 }
 
-fn client(facts: &Facts, change: &ClientChange) -> Candidate {
+fn configured(facts: &Facts, change: &Change) -> Candidate {
     let in_gap = facts.gap_of(&change.source, (change.after, change.before));
+    // Whoever is trusted to say who people are can be anybody.
+    let most = if change.kind == "identity_provider" { Severity::Critical } else { Severity::High };
     let state = change.evidence.last().copied().unwrap_or_default();
     Candidate {
         rule: RULE.id,
         // By the state that was read: which read came before it, is another one where that was not whole at first.
-        dedup: format!("{}:{}:client:{}:{}", change.source, change.realm, change.what, state),
+        dedup: format!("{}:{}:{}:{}:{}", change.source, change.realm, change.kind, change.what, state),
         person: String::new(),
-        severity: if in_gap { Severity::Medium } else { Severity::High },
+        severity: if in_gap { Severity::Medium } else { most },
         confidence: if in_gap { Confidence::Inferred } else { Confidence::Proven },
         first: change.after,
         last: change.before,
@@ -64,7 +67,7 @@ fn client(facts: &Facts, change: &ClientChange) -> Candidate {
             ("source", json!(change.source)),
             ("realm", json!(change.realm)),
             ("what", json!(change.what)),
-            ("client", json!(change.client)),
+            (change.kind, json!(change.name)),
             ("fields", json!(change.fields)),
             ("gap_overlaps", json!(in_gap)),
         ]),

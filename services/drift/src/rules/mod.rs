@@ -164,8 +164,8 @@ impl Rule {
         if facts.unanswered && ANSWERED_IN_PART.contains(&self.id) {
             return Some("what it asks of the answers about single events could not be looked up");
         }
-        if facts.clients.unasked && self.id == d03_out_of_band_change::RULE.id {
-            return Some("more was read of clients than can be looked at at once");
+        if facts.configured.unasked && self.id == d03_out_of_band_change::RULE.id {
+            return Some("more was read of clients and settings than can be looked at at once");
         }
         let has = |product| facts.sources.iter().any(|source| source.product == product && source.first.is_some());
         match self.need {
@@ -227,8 +227,8 @@ impl Rule {
         if !unproven.is_empty() {
             parts.push(format!("what {} lost unseen (no heartbeats, no pull)", unproven.join(", ")));
         }
-        if self.id == d03_out_of_band_change::RULE.id && !facts.clients.unread.is_empty() {
-            parts.push(format!("clients of {} of which what was read is not stored", facts.clients.unread.join(", ")));
+        if self.id == d03_out_of_band_change::RULE.id && !facts.configured.unread.is_empty() {
+            parts.push(format!("{} of which what was read is not stored", facts.configured.unread.join(", ")));
         }
         if self.id == d20_colliding_identity::RULE.id {
             parts.extend(facts.orphans.unjudged.iter().cloned());

@@ -1,7 +1,7 @@
 //! From the store's rows to what the rules judge, and the questions that get them.
 
 use super::{
-    clients,
+    configured,
     kept::Kept,
     lookups::Lookups,
     missed::Evidence,
@@ -76,8 +76,8 @@ impl Reader {
         in_order(&mut facts.acts);
         facts.ripe = facts.ripe.min(to);
         facts.orphans = self.orphans((&facts, from), &mut Known::default()).await;
-        facts.clients = self.clients((facts.ripe, from), &mut clients::Known::default()).await?;
-        facts.clients.changes.retain(|change| change.after < to && change.before >= from);
+        facts.configured = self.configured((facts.ripe, from), &mut configured::Known::default()).await?;
+        facts.configured.changes.retain(|change| change.after < to && change.before >= from);
         facts.gaps.retain(|gap| gap.since < to && gap.until.is_none_or(|until| until >= from));
         facts.missing.retain(|missing| missing.after < to && missing.before >= from);
         facts.baseline = self.baseline(&facts.sources).await?.unwrap_or_default();

@@ -150,7 +150,7 @@ impl Detector {
         facts.acts.extend(memory.kept.acts().cloned());
         facts::in_order(&mut facts.acts);
         facts.orphans = self.reader.orphans((&facts, from), &mut memory.orphans).await;
-        facts.clients = self.reader.clients((facts.ripe, from), &mut memory.clients).await?;
+        facts.configured = self.reader.configured((facts.ripe, from), &mut memory.configured).await?;
         if facts.cut || facts.unanswered {
             memory.lookups.put_back(judged_again.into_iter());
         }

@@ -5,7 +5,7 @@
 //! replay or a second processor for a moment end in the same register.
 
 pub mod baseline;
-mod clients;
+mod configured;
 mod facts;
 mod gaps;
 mod kept;
@@ -110,7 +110,7 @@ struct Memory {
     /// Whom one system alone knows.
     orphans: orphans::Known,
     /// Clients as they were read.
-    clients: clients::Known,
+    configured: configured::Known,
     /// Something was too much to look at, also in parts.
     partly: bool,
 }

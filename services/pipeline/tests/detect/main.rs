@@ -2,8 +2,8 @@
 //! back for a while; and what began after somebody had dealt with it stands again.
 #![allow(clippy::unwrap_used)] // a test may panic
 
-mod clients;
 mod closed;
+mod configured;
 mod contradicted;
 mod escalation;
 mod large;

@@ -66,14 +66,44 @@ pub async fn dropped_on_purpose(keycloak: &Keycloak, cli: &Cli<'_>, (way, hook):
     assert_eq!(told(hook, &finding).len(), 1);
 }
 
-/// Before anything is lost: a snapshot, and who holds what is proven behind it.
-pub fn proven_so_far(cli: &Cli<'_>) {
+/// Before anything is lost: snapshots, with what events tell between them, and who holds what is proven behind them.
+pub async fn proven_so_far(keycloak: &Keycloak, cli: &Cli<'_>) {
+    cli.snapshot();
+    let admin = keycloak.admin();
+    trusts(keycloak, "partner").await;
+    let action = "acme/authentication/required-actions/CONFIGURE_TOTP";
+    let mut totp = admin.get(action).await.unwrap();
+    totp["name"] = json!("One-time password");
+    admin.call(Method::PUT, action, Some(&totp)).await.unwrap();
     cli.snapshot();
     let at = now();
     cli.state("R01", &["--as-of", &at], "COMPLETE");
 }
 
-/// While nobody listens: erin leaves her group, a client may send people elsewhere, and Keycloak's store forgets both before pull could
+/// The realm trusts one more identity provider.
+async fn trusts(keycloak: &Keycloak, alias: &str) {
+    let provider = json!({"alias": alias, "providerId": "oidc", "enabled": true, "trustEmail": true, "config": {
+        "clientId": "keycloak", "clientSecret": "not-ours", "authorizationUrl": "https://idp.example/auth",
+        "tokenUrl": "https://idp.example/token"}});
+    keycloak.admin().call(Method::POST, "acme/identity-provider/instances", Some(&provider)).await.unwrap();
+}
+
+/// A provider that nobody expects, somebody who forgot their password and need not set a new one, and passwords as short as one likes.
+async fn ways_to_sign_in(keycloak: &Keycloak) {
+    let admin = keycloak.admin();
+    trusts(keycloak, "elsewhere").await;
+    let steps = "acme/authentication/flows/reset%20credentials/executions";
+    let all = admin.get(steps).await.unwrap();
+    let mut all = all.as_array().unwrap().iter();
+    let mut step = all.find(|one| one["providerId"] == "reset-password").unwrap().clone();
+    step["requirement"] = json!("DISABLED");
+    admin.call(Method::PUT, steps, Some(&step)).await.unwrap();
+    let mut realm = admin.get("acme").await.unwrap();
+    realm["passwordPolicy"] = json!("length(1)");
+    admin.call(Method::PUT, "acme", Some(&realm)).await.unwrap();
+}
+
+/// While nobody listens: erin leaves her group, a client may send people elsewhere, one signs in otherwise, and Keycloak's store forgets both before pull could
 /// read them.
 pub async fn lost_on_both_ways(keycloak: &Keycloak) {
     let admin = keycloak.admin();
@@ -83,6 +113,7 @@ pub async fn lost_on_both_ways(keycloak: &Keycloak) {
     let mut client = admin.get(&portal).await.unwrap();
     client["redirectUris"].as_array_mut().unwrap().push(json!("https://elsewhere.example/*"));
     admin.call(Method::PUT, &portal, Some(&client)).await.unwrap();
+    ways_to_sign_in(keycloak).await;
     admin.call(Method::DELETE, "acme/admin-events", None).await.unwrap();
 }
 
@@ -95,8 +126,19 @@ pub async fn shown_by_the_snapshot_alone(keycloak: &Keycloak, cli: &Cli<'_>) {
     // Everything else is explained by events, once they are correlated.
     cli.until("more is missing", || {
         let standing = cli.findings("D03").into_iter().filter(|one| one["state"] == "OPEN");
-        (standing.count() == 2).then_some(())
+        (standing.count() == 5).then_some(())
     });
+    for (kind, name, what, fields) in [
+        ("identity_provider", "elsewhere", "created", json!([])),
+        ("flow_execution", "reset credentials / Reset Password", "changed", json!(["requirement"])),
+        ("realm", "acme", "changed", json!(["passwordPolicy"])),
+    ] {
+        let said =
+            |one: &Value| (one["values"][kind] == name && one["values"]["fields"] == fields, one["state"] == "OPEN");
+        let found = cli.finding("D03", |one| said(one) == (true, true));
+        assert_eq!((&found["values"]["what"], &found["severity"]), (&json!(what), &json!("medium")), "{found}");
+    }
+    differences(cli);
     let found = cli.finding("D03", |one| one["values"]["client"] == "portal");
     let said = (&found["values"]["what"], &found["values"]["fields"], &found["severity"]);
     // The event may be lost: nobody listened.
@@ -108,6 +150,29 @@ pub async fn shown_by_the_snapshot_alone(keycloak: &Keycloak, cli: &Cli<'_>) {
     assert!(listed.iter().any(|one| one.as_str().unwrap().contains(&platform)), "{listed:?}");
     let reasons = sheet["completeness"]["reasons"].to_string();
     assert!(reasons.contains("A lost login or decision leaves no such trace and cannot be seen"), "{reasons}");
+}
+
+/// R07 tells what is explained by an event of Keycloak's from what is not.
+fn differences(cli: &Cli<'_>) {
+    let rows = cli.rows("R07", &["--from", "1d", "--to", &now()]);
+    let found = |area: &str, name: &str| -> String {
+        let mut rows = rows.iter().filter(|row| row["kind"] == area && row["resource"] == name);
+        rows.next().map_or_else(String::new, |row| format!("{}: {}", row["found_by"].as_str().unwrap(), row["changed"]))
+    };
+    let told = "difference explained by an event: ";
+    let untold = "difference without event: ";
+    assert!(found("identity_providers", "partner").starts_with(told), "{rows:#?}");
+    let totp = found("required_actions", "CONFIGURE_TOTP");
+    assert!(totp.starts_with(told) && totp.ends_with(r#" -> One-time password"]"#), "{totp}");
+    let elsewhere = found("identity_providers", "elsewhere");
+    assert!(
+        elsewhere.starts_with(untold) && elsewhere.contains("tokenUrl:  -> https://idp.example/token"),
+        "{elsewhere}"
+    );
+    assert!(!elsewhere.contains("not-ours"), "{elsewhere}");
+    let step = found("flow_executions", "reset credentials / Reset Password");
+    assert_eq!(step, format!(r#"{untold}["requirement: REQUIRED -> DISABLED"]"#));
+    assert_eq!(found("realm", "acme"), format!(r#"{untold}["passwordPolicy:  -> length(1)"]"#));
 }
 
 /// Wrong passwords until the account is locked and freed (the story's), then a good one; a machine that joins a group by itself.

@@ -202,7 +202,7 @@ async fn webhook_and_pull_agree_and_pull_repairs_what_the_webhook_lost() {
 
     let cli = Cli { program: &program, config: &config };
     losses::dropped_on_purpose(&keycloak, &cli, (&way, &hook)).await;
-    losses::proven_so_far(&cli);
+    losses::proven_so_far(&keycloak, &cli).await;
     let mut known = dated_at_source(&keycloak).await;
     let stored: BTreeSet<String> = known.keys().cloned().collect();
     meet(&program, &stored, "has(inputs, 'pull')");

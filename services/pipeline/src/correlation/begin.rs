@@ -96,7 +96,7 @@ impl Stage {
         owner: TakeOver<'_>,
     ) -> Result<Option<Begun>, Halt> {
         let tenant = &self.config.tenant;
-        let later = self.store.correlated_after(tenant, number).await?;
+        let mut later = self.store.correlated_after(tenant, number).await?;
         let stored = self.store.stored_positions(tenant, &reached.covered).await?;
         let left = stored.without(&reached.covered);
         let count = |covered: &Covered| covered.streams().map(|(_, ranges)| ranges.count()).sum::<u64>();
@@ -116,8 +116,9 @@ impl Stage {
                 return Ok(Some(Begun { fold, reached, events }));
             }
             self.write(&mut fold, &changes, (owner.epoch, owner.pen)).await?;
-            // However much came since, it fits.
+            // However much came since, it fits. What is said now as it stands is no question any more, though it may be forgotten.
             if fold.size() > self.memory.most() {
+                fold.drop_right(&mut later);
                 fold = self.let_go(fold, i64::MAX).await?;
             }
             self.tell_kept(&fold);

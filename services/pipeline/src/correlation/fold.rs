@@ -245,6 +245,11 @@ impl Fold {
         out
     }
 
+    /// Leaves out those of the rows behind a checkpoint that are said just so.
+    pub(super) fn drop_right(&self, later: &mut Vec<Later>) {
+        later.retain(|one| !self.rows.is_right(one));
+    }
+
     /// Bytes of all that is kept, about.
     pub(super) fn size(&self) -> usize {
         self.correlator.size() + self.rows.size() + self.days.size()

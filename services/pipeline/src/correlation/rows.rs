@@ -196,6 +196,11 @@ impl Rows {
         Some((out, again))
     }
 
+    /// Whether a row that was written behind a checkpoint is said just so.
+    pub(super) fn is_right(&self, one: &Later) -> bool {
+        matches!(self.behind(one, None), Behind::Right)
+    }
+
     fn behind(&self, one: &Later, floor: Option<i64>) -> Behind {
         let said = self.said.find(&one.row_id);
         let here = |said: &Place| said.person == one.place.person && said.at == one.place.at;

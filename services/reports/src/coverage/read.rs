@@ -73,11 +73,19 @@ async fn untold(
     Ok(untold)
 }
 
-/// Beginning of the last complete snapshot of a Keycloak before the instant.
+/// Of what rights are made. A snapshot that lacks something else (sessions, ways to sign in) still says who holds what.
+const RIGHTS: &str = "'clients', 'service_accounts', 'roles', 'groups', 'default_groups', 'users', 'members', 'role_users', 'role_groups', 'composites'";
+
+/// Beginning of the last snapshot of a Keycloak before the instant in which all is complete of which rights are made.
 async fn last_snapshot(store: &Store, order: &Order) -> Result<Option<i64>, ReportError> {
     let keycloaks: Vec<_> = order.sources.iter().filter(|one| one.kind == "keycloak").collect();
-    let sql = "SELECT source_id, max(toUnixTimestamp64Milli(began)) FROM snapshots WHERE tenant = {tenant:String} AND complete \
-        AND ended <= fromUnixTimestamp64Milli({to:Int64}, 'UTC') GROUP BY source_id ORDER BY source_id";
+    let sql = &format!(
+        "WITH [{RIGHTS}] AS rights SELECT source_id, max(toUnixTimestamp64Milli(began)) FROM snapshots WHERE tenant = {{tenant:String}} \
+        AND ended <= fromUnixTimestamp64Milli({{to:Int64}}, 'UTC') AND (complete OR snapshot IN (\
+            SELECT snapshot FROM snapshot_areas WHERE tenant = {{tenant:String}} AND has(rights, area) GROUP BY snapshot \
+            HAVING countIf(outcome NOT IN ('complete', 'not_there')) = 0 AND uniqExact(area) = length(rights))) \
+        GROUP BY source_id ORDER BY source_id"
+    );
     let rows = ask(store, sql, &order.params).await?;
     let of = |id: &str| rows.iter().find(|row| row[0] == id).and_then(|row| row[1].as_i64());
     // The least of them: what any of them proves, all do.

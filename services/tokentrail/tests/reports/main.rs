@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test may panic
 
 mod bars;
+mod differences;
 mod facts;
 mod large;
 mod left;
@@ -29,8 +30,8 @@ fn reports_say_what_the_story_was_and_what_they_prove() {
     rows::bytes(&story);
     verdicts::of_a_time_without_data(&story);
     verdicts::follow_what_is_missing(&story);
-    verdicts::differences(&story);
-    verdicts::instants(&story);
+    differences::differences(&story);
+    differences::instants(&story);
     pages::hold(&story);
     verdicts::tampering(&story);
     large::stay_small(&story);

@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn what_is_listed_stays_and_nothing_else() {
         let key = DeploymentKey::new([7; 32]);
-        let good = json!({"id": "c1", "accessTokenLifespan": 300, "redirectUris": ["https://app.example/*"],
+        let good = json!({"id": "c1", "eventsExpiration": 300, "redirectUris": ["https://app.example/*"],
             "keycloakId": "1bc6ec44-547f-4b49-83b0-3ea39f26a233", "access.token.lifespan": "60",
             "conditions": {"rule": "IS_ENTITY_OWNER", "params": {"claims": ["$ownerRefs"]}}});
         assert_eq!(redact(&key, Area::Clients, &good).unwrap(), good);

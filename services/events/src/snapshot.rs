@@ -5,6 +5,8 @@
 //! `snapshot_list` with the keyed id and hash of every entity of one list, and `snapshot_end`, which says of each area
 //! whether it was read completely. Without an end nothing of a snapshot counts as complete. docs/snapshots.md explains them.
 
+pub mod fields;
+
 use crate::{person::DeploymentKey, receipt::names};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,68 +1,11 @@
 //! What representations of the Admin REST API say: which of their fields are kept, and which entities they are.
 
 use super::super::unit::{Element, Found, Item, NotUnderstood, Request, Take, Taken};
-use events::snapshot::Area;
+use events::snapshot::{Area, fields};
 use serde_json::{Map, Value, json};
 
-/// What is kept of each kind of representation; redaction has the last word on it.
-const REALM: &[&str] = &[
-    "id",
-    "realm",
-    "enabled",
-    "sslRequired",
-    "registrationAllowed",
-    "registrationEmailAsUsername",
-    "verifyEmail",
-    "loginWithEmailAllowed",
-    "duplicateEmailsAllowed",
-    "resetPasswordAllowed",
-    "editUsernameAllowed",
-    "rememberMe",
-    "userManagedAccessAllowed",
-    "adminPermissionsEnabled",
-    "defaultSignatureAlgorithm",
-    "accessTokenLifespan",
-    "accessTokenLifespanForImplicitFlow",
-    "ssoSessionIdleTimeout",
-    "ssoSessionMaxLifespan",
-    "ssoSessionIdleTimeoutRememberMe",
-    "ssoSessionMaxLifespanRememberMe",
-    "offlineSessionIdleTimeout",
-    "offlineSessionMaxLifespanEnabled",
-    "offlineSessionMaxLifespan",
-    "clientSessionIdleTimeout",
-    "clientSessionMaxLifespan",
-    "accessCodeLifespan",
-    "revokeRefreshToken",
-    "refreshTokenMaxReuse",
-    "notBefore",
-    "organizationsEnabled",
-    "bruteForceProtected",
-    "permanentLockout",
-    "failureFactor",
-    "bruteForceStrategy",
-    "maxTemporaryLockouts",
-    "maxFailureWaitSeconds",
-    "minimumQuickLoginWaitSeconds",
-    "waitIncrementSeconds",
-    "quickLoginCheckMilliSeconds",
-    "maxDeltaTimeSeconds",
-    "otpPolicyType",
-    "otpPolicyAlgorithm",
-    "otpPolicyDigits",
-    "otpPolicyLookAheadWindow",
-    "otpPolicyPeriod",
-    "otpPolicyCodeReusable",
-    "webAuthnPolicyUserVerificationRequirement",
-    "webAuthnPolicyPasswordlessUserVerificationRequirement",
-    "browserFlow",
-    "registrationFlow",
-    "directGrantFlow",
-    "resetCredentialsFlow",
-    "clientAuthenticationFlow",
-    "dockerAuthenticationFlow",
-    "firstBrokerLoginFlow",
-];
+/// Besides what is told of it.
+const REALM: &[&str] = &["id", "realm"];
 /// Left out where there is none.
 const PASSWORDS: &str = "passwordPolicy";
 pub(super) const EVENTS: &[&str] = &[
@@ -117,36 +60,12 @@ const USER: &[&str] = &[
     "federationLink",
 ];
 const ORGANIZATION: &[&str] = &["id", "name", "alias", "enabled"];
-const IDENTITY_PROVIDER: &[&str] = &[
-    "internalId",
-    "alias",
-    "displayName",
-    "providerId",
-    "enabled",
-    "trustEmail",
-    "storeToken",
-    "addReadTokenRoleOnCreate",
-    "authenticateByDefault",
-    "linkOnly",
-    "hideOnLogin",
-    "firstBrokerLoginFlowAlias",
-    "postBrokerLoginFlowAlias",
-    "organizationId",
-    "config",
-];
-const FLOW: &[&str] = &["id", "alias", "providerId", "builtIn"];
-const EXECUTION: &[&str] = &[
-    "id",
-    "displayName",
-    "providerId",
-    "authenticationFlow",
-    "authenticationConfig",
-    "requirement",
-    "level",
-    "index",
-    "priority",
-];
-const REQUIRED_ACTION: &[&str] = &["alias", "name", "providerId", "enabled", "defaultAction", "priority"];
+/// Besides what is told of it.
+const IDENTITY_PROVIDER: &[&str] = &["internalId", "config"];
+/// Besides what is told of it.
+const FLOW: &[&str] = &["id"];
+/// Besides what is told of it.
+const EXECUTION: &[&str] = &["id"];
 const SESSION: &[&str] = &["ipAddress", "start", "rememberMe"];
 
 pub(super) fn read_json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, NotUnderstood> {
@@ -178,7 +97,7 @@ pub(super) fn realm_settings<'a>() -> Take<'a> {
         if value.get("accessTokenLifespan").is_none() {
             return Ok(Taken::default());
         }
-        let mut state = pick(&value, REALM);
+        let mut state = pick_both(&value, (REALM, fields::SETTINGS));
         state[PASSWORDS] = json!(value.get(PASSWORDS).and_then(Value::as_str).unwrap_or_default());
         if let Some(role) = value.get("defaultRole") {
             state["defaultRole"] = pick(role, &["id", "name"]);
@@ -198,6 +117,10 @@ pub(super) fn text<'v>(value: &'v Value, field: &str) -> Result<&'v str, NotUnde
 pub(super) fn pick(value: &Value, fields: &[&str]) -> Value {
     let kept = fields.iter().filter_map(|name| Some(((*name).to_owned(), value.get(*name)?.clone())));
     Value::Object(kept.collect::<Map<_, _>>())
+}
+
+fn pick_both(value: &Value, (some, others): (&[&str], &[&str])) -> Value {
+    pick(value, &[some, others].concat())
 }
 
 pub(super) fn item(area: Area, id: &str, state: Value) -> Item {
@@ -306,21 +229,22 @@ pub(super) fn composite(outer: &Found, value: &Value) -> Result<Element, NotUnde
 
 pub(super) fn identity_provider(value: &Value) -> Result<Element, NotUnderstood> {
     let (id, alias) = (text(value, "internalId")?, text(value, "alias")?);
-    let items = vec![item(Area::IdentityProviders, id, pick(value, IDENTITY_PROVIDER))];
+    let items =
+        vec![item(Area::IdentityProviders, id, pick_both(value, (IDENTITY_PROVIDER, fields::IDENTITY_PROVIDER)))];
     Ok(Element { id: id.to_owned(), order: alias.to_owned(), items, ..Element::default() })
 }
 
 pub(super) fn flow(value: &Value) -> Result<Element, NotUnderstood> {
     let (id, alias) = (text(value, "id")?, text(value, "alias")?);
     let found = Found { id: id.to_owned(), name: alias.to_owned(), ..Found::default() };
-    let items = vec![item(Area::Flows, id, pick(value, FLOW))];
+    let items = vec![item(Area::Flows, id, pick_both(value, (FLOW, fields::FLOW)))];
     Ok(Element { id: id.to_owned(), items, found: Some(found), ..Element::default() })
 }
 
 /// One step of a flow, or a flow within it.
 pub(super) fn execution(flow: &Found, value: &Value) -> Result<Element, NotUnderstood> {
     let id = text(value, "id")?;
-    let mut state = pick(value, EXECUTION);
+    let mut state = pick_both(value, (EXECUTION, fields::FLOW_EXECUTION));
     state["flow"] = json!(flow.id);
     let item =
         Item { area: Area::FlowExecutions, id: format!("{} {id}", flow.id), state, names: json!({"flow": flow.name}) };
@@ -329,7 +253,7 @@ pub(super) fn execution(flow: &Found, value: &Value) -> Result<Element, NotUnder
 
 pub(super) fn required_action(value: &Value) -> Result<Element, NotUnderstood> {
     let alias = text(value, "alias")?;
-    let items = vec![item(Area::RequiredActions, alias, pick(value, REQUIRED_ACTION))];
+    let items = vec![item(Area::RequiredActions, alias, pick(value, fields::REQUIRED_ACTION))];
     Ok(Element { id: alias.to_owned(), items, ..Element::default() })
 }
 

@@ -7,67 +7,9 @@ use crate::{
         json,
         scope::{Scope, note, note_personal},
     },
-    snapshot::Area,
+    snapshot::{Area, fields},
 };
 use serde_json::Value;
-
-/// Realm settings that decide who can sign in and how, how long tokens and sessions live and what is stored.
-const REALM: &[&str] = &[
-    "enabled",
-    "sslRequired",
-    "registrationAllowed",
-    "registrationEmailAsUsername",
-    "verifyEmail",
-    "loginWithEmailAllowed",
-    "duplicateEmailsAllowed",
-    "resetPasswordAllowed",
-    "editUsernameAllowed",
-    "rememberMe",
-    "userManagedAccessAllowed",
-    "adminPermissionsEnabled",
-    "defaultSignatureAlgorithm",
-    "accessTokenLifespan",
-    "accessTokenLifespanForImplicitFlow",
-    "ssoSessionIdleTimeout",
-    "ssoSessionMaxLifespan",
-    "ssoSessionIdleTimeoutRememberMe",
-    "ssoSessionMaxLifespanRememberMe",
-    "offlineSessionIdleTimeout",
-    "offlineSessionMaxLifespanEnabled",
-    "offlineSessionMaxLifespan",
-    "clientSessionIdleTimeout",
-    "clientSessionMaxLifespan",
-    "accessCodeLifespan",
-    "revokeRefreshToken",
-    "refreshTokenMaxReuse",
-    "notBefore",
-    "organizationsEnabled",
-    "bruteForceProtected",
-    "permanentLockout",
-    "failureFactor",
-    "bruteForceStrategy",
-    "maxTemporaryLockouts",
-    "maxFailureWaitSeconds",
-    "minimumQuickLoginWaitSeconds",
-    "waitIncrementSeconds",
-    "quickLoginCheckMilliSeconds",
-    "maxDeltaTimeSeconds",
-    "otpPolicyType",
-    "otpPolicyAlgorithm",
-    "otpPolicyDigits",
-    "otpPolicyLookAheadWindow",
-    "otpPolicyPeriod",
-    "otpPolicyCodeReusable",
-    "webAuthnPolicyUserVerificationRequirement",
-    "webAuthnPolicyPasswordlessUserVerificationRequirement",
-    "browserFlow",
-    "registrationFlow",
-    "directGrantFlow",
-    "resetCredentialsFlow",
-    "clientAuthenticationFlow",
-    "dockerAuthenticationFlow",
-    "firstBrokerLoginFlow",
-];
 
 const EVENTS: &[&str] = &["eventsEnabled", "eventsExpiration", "adminEventsEnabled", "adminEventsDetailsEnabled"];
 
@@ -96,34 +38,6 @@ const CLIENT: &[&str] = &[
     "standard.token.exchange.enabled",
 ];
 
-const IDENTITY_PROVIDER: &[&str] = &[
-    "alias",
-    "displayName",
-    "providerId",
-    "enabled",
-    "trustEmail",
-    "storeToken",
-    "addReadTokenRoleOnCreate",
-    "authenticateByDefault",
-    "linkOnly",
-    "hideOnLogin",
-    "firstBrokerLoginFlowAlias",
-    "postBrokerLoginFlowAlias",
-    "organizationId",
-];
-const FLOW: &[&str] = &["alias", "providerId", "builtIn"];
-/// With its place, which decides what is asked first.
-const EXECUTION: &[&str] = &[
-    "displayName",
-    "providerId",
-    "authenticationFlow",
-    "authenticationConfig",
-    "requirement",
-    "level",
-    "index",
-    "priority",
-];
-const REQUIRED_ACTION: &[&str] = &["alias", "name", "providerId", "enabled", "defaultAction", "priority"];
 /// Lists of addresses, joined by spaces: none has one within.
 const ADDRESSES: &[&str] = &["redirectUris", "webOrigins"];
 
@@ -134,7 +48,7 @@ pub(super) fn fill(scope: Scope<'_>, event: &mut Event, told: (Area, Said<'_>)) 
         Area::Realm => {
             event.realm_id = json::cut(said.text("/id"));
             event.resource = json::cut(said.text("/id"));
-            note_fields(event, said, REALM);
+            note_fields(event, said, fields::SETTINGS);
             note(event, "default_role_id", said.text("/defaultRole/id"));
             // No policy at all is a statement, too.
             if let Some(policy) = said.state.get("passwordPolicy").and_then(Value::as_str) {
@@ -213,7 +127,7 @@ pub(super) fn fill(scope: Scope<'_>, event: &mut Event, told: (Area, Said<'_>)) 
         }
         Area::IdentityProviders => {
             event.resource = json::cut(said.text("/internalId"));
-            note_fields(event, said, IDENTITY_PROVIDER);
+            note_fields(event, said, fields::IDENTITY_PROVIDER);
             let config = said.state.get("config").and_then(Value::as_object);
             // Secrets are masked by Keycloak itself, and what is not listed by a keyed mark: that it changed shows.
             for (name, value) in config.into_iter().flatten() {
@@ -226,16 +140,16 @@ pub(super) fn fill(scope: Scope<'_>, event: &mut Event, told: (Area, Said<'_>)) 
         }
         Area::Flows => {
             event.resource = json::cut(said.text("/id"));
-            note_fields(event, said, FLOW);
+            note_fields(event, said, fields::FLOW);
         }
         Area::FlowExecutions => {
             event.resource = json::cut(said.text("/id"));
             note(event, "flow", said.name("/flow"));
-            note_fields(event, said, EXECUTION);
+            note_fields(event, said, fields::FLOW_EXECUTION);
         }
         Area::RequiredActions => {
             event.resource = json::cut(said.text("/alias"));
-            note_fields(event, said, REQUIRED_ACTION);
+            note_fields(event, said, fields::REQUIRED_ACTION);
         }
         Area::Organizations => {
             right(event, ("organization", said.text("/id"), said.text("/name")));
